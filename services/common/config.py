@@ -1,0 +1,72 @@
+"""Settings of a process: environment variables with the prefix ``PEYVAND_``, typed, checked as a whole at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.errors import ConfigError
+
+S = TypeVar("S", bound="Settings")
+
+PREFIX = "PEYVAND_"
+
+
+class Settings(BaseSettings):
+    """What every process has. A service adds its own fields in ``services/<name>/config.py``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    instance: str = Field("1", description="Name of this copy of the service, unique among its copies.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address the HTTP API listens on. Loopback unless told otherwise."
+    )
+    http_port: int = Field(
+        0, description="Port of the HTTP API; 0 takes a free one and logs it.", ge=0, le=65535
+    )
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222", description="One or more NATS servers, separated by commas."
+    )
+    nats_replicas: int = Field(
+        1, description="Copies of each stream: 1 on one server, 3 on a cluster.", ge=1, le=5
+    )
+    auth_secret: str = Field(
+        ...,
+        description="Secret (32 characters or more) that signs and checks bearer tokens.",
+        min_length=32,
+        repr=False,
+    )
+    log_format: str = Field(
+        "auto",
+        description="'json', 'console', or 'auto' (console on a terminal).",
+        pattern="^(auto|json|console)$",
+    )
+    log_level: str = Field(
+        "info", description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$"
+    )
+
+
+class CenterSettings(Settings):
+    """For services that work from the centers' documents."""
+
+    centers: Path = Field(
+        Path("deploy/centers"), description="Folder with one center document (YAML) a tenant, or one file."
+    )
+
+
+def load(settings_type: type[S]) -> S:
+    """Read ``settings_type`` from the environment.
+
+    Raises ConfigError that names each wrong variable and what was expected.
+    """
+    try:
+        return settings_type()
+    except ValidationError as e:
+        lines = [
+            f"  {PREFIX}{'_'.join(str(p) for p in err['loc']).upper()}: {err['msg']}"
+            for err in e.errors(include_url=False)
+        ]
+        raise ConfigError("settings are wrong:\n" + "\n".join(lines)) from None
