@@ -1,0 +1,1 @@
+"""What runs Peyvand: images, charts, centers, and the tools of the development machine."""

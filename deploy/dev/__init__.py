@@ -1,0 +1,1 @@
+"""Tools of the development machine: contracts, the live tail, the one-machine runner."""
