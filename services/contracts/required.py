@@ -36,10 +36,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.routing.v1.AgentPresenceChanged": ("agent_id", "presence",),
     "peyvand.routing.v1.AgentActivityChanged": ("agent_id", "activity",),
     "peyvand.routing.v1.WrapUpEnded": ("agent_id", "contact_id", "by",),
+    "peyvand.routing.v1.AgentPhoneChanged": ("agent_id",),
+    "peyvand.routing.v1.NodeChanged": ("node",),
     "peyvand.routing.v1.SetAgentPresence": ("presence",),
     "peyvand.routing.v1.SetDisposition": ("code",),
     "peyvand.routing.v1.AgentState": ("agent_id", "presence", "activity",),
     "peyvand.routing.v1.AskPosition": ("contact_id",),
     "peyvand.routing.v1.Position": ("contact_id",),
     "peyvand.routing.v1.QueueState": ("queue",),
+    "peyvand.routing.v1.ContactState": ("contact_id", "queue", "state",),
 }

@@ -24,7 +24,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,8 @@ class Fact(_message.Message):
     AGENT_PRESENCE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     AGENT_ACTIVITY_CHANGED_FIELD_NUMBER: _ClassVar[int]
     WRAP_UP_ENDED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_PHONE_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    NODE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -45,7 +47,9 @@ class Fact(_message.Message):
     agent_presence_changed: AgentPresenceChanged
     agent_activity_changed: AgentActivityChanged
     wrap_up_ended: WrapUpEnded
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ...) -> None: ...
+    agent_phone_changed: AgentPhoneChanged
+    node_changed: NodeChanged
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -262,3 +266,21 @@ class WrapUpEnded(_message.Message):
     wrap_up_ms: int
     queue: str
     def __init__(self, agent_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., disposition: _Optional[str] = ..., by: _Optional[str] = ..., wrap_up_ms: _Optional[int] = ..., queue: _Optional[str] = ...) -> None: ...
+
+class AgentPhoneChanged(_message.Message):
+    __slots__ = ("agent_id", "registered", "node")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    registered: bool
+    node: str
+    def __init__(self, agent_id: _Optional[str] = ..., registered: _Optional[bool] = ..., node: _Optional[str] = ...) -> None: ...
+
+class NodeChanged(_message.Message):
+    __slots__ = ("node", "up")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    UP_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    up: bool
+    def __init__(self, node: _Optional[str] = ..., up: _Optional[bool] = ...) -> None: ...

@@ -112,3 +112,41 @@ class QueueList(_message.Message):
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     queues: _containers.RepeatedCompositeFieldContainer[QueueState]
     def __init__(self, queues: _Optional[_Iterable[_Union[QueueState, _Mapping]]] = ...) -> None: ...
+
+class ListContacts(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ContactState(_message.Message):
+    __slots__ = ("contact_id", "queue", "state", "priority", "skills", "node", "entry_point", "ani", "waited_ms", "agent_id", "offers", "position")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SKILLS_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
+    ANI_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    queue: str
+    state: str
+    priority: int
+    skills: _containers.RepeatedScalarFieldContainer[str]
+    node: str
+    entry_point: str
+    ani: str
+    waited_ms: int
+    agent_id: str
+    offers: int
+    position: int
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waited_ms: _Optional[int] = ..., agent_id: _Optional[str] = ..., offers: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+
+class ContactList(_message.Message):
+    __slots__ = ("contacts",)
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    contacts: _containers.RepeatedCompositeFieldContainer[ContactState]
+    def __init__(self, contacts: _Optional[_Iterable[_Union[ContactState, _Mapping]]] = ...) -> None: ...
