@@ -1,0 +1,21 @@
+"""The centers' documents: models, loading and checking, watching, number prompts. No process of its own.
+
+Every service may import this package outside its core; a core takes small structs of its own.
+"""
+
+from services.center.loader import CenterError, CenterSet, Fault, load, load_files, prompt_file
+from services.center.model import Agent, Center, EntryPoint, Flow, Queue
+
+__all__ = [
+    "Agent",
+    "Center",
+    "CenterError",
+    "CenterSet",
+    "EntryPoint",
+    "Fault",
+    "Flow",
+    "Queue",
+    "load",
+    "load_files",
+    "prompt_file",
+]

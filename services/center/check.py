@@ -1,0 +1,335 @@
+"""What must hold in a center document as a whole: every reference resolves, every flow ends, every prompt can be heard.
+
+Pure: works on checked models and yields faults as (path, message); the loader adds file and line.
+
+Flows end by one rule: **a caller who does nothing reaches an end**. The ways that need no key (``then``, ``open``,
+``closed``, ``otherwise``) must form no cycle; the ways that need a key may, because every round costs the caller a key
+press and the interpreter bounds rounds and time. A menu without a way out is the special case whose ``otherwise`` leads
+back to itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
+
+from services.center.model import (
+    AskNode,
+    Calendar,
+    CenterDocument,
+    Flow,
+    HoursNode,
+    MenuNode,
+    Node,
+    PlayNode,
+    Queue,
+    QueueNode,
+    SayNode,
+    TransferNode,
+    period,
+    weekdays,
+)
+from services.center.numbers import LANGUAGES
+from services.center.source import Path
+
+Fault = tuple[Path, str]
+
+BUILT_IN_VARIABLES = ("caller", "entry")
+"""What a say node can read out in every flow: the calling and the called number."""
+
+FEATURE_PROMPTS = ("logged-in", "logged-out", "on-break", "available", "saved", "not-possible")
+"""What agents hear after a feature code; needed as soon as there are agents."""
+
+
+def faults(document: CenterDocument) -> Iterator[Fault]:
+    """Yield every fault of one document."""
+    for i, language in enumerate(document.languages):
+        if language not in LANGUAGES:
+            yield ("languages", i), _unknown("language", language, LANGUAGES)
+    yield from _references(document)
+    yield from _prompts(document)
+    yield from _names(document)
+    for name, calendar in document.calendars.items():
+        for path, message in _calendar(calendar):
+            yield ("calendars", name, *path), message
+    for name, flow in document.flows.items():
+        for path, message in _flow(document, flow):
+            yield ("flows", name, *path), message
+    for kind in ("dispositions", "break_reasons"):
+        seen: dict[str, int] = {}
+        for i, named in enumerate(getattr(document, kind)):
+            if named.code in seen:
+                yield (kind, i, "code"), f'code "{named.code}" is used twice'
+            seen[named.code] = i
+
+
+def across(documents: Iterable[CenterDocument]) -> Iterator[tuple[int, Path, str]]:
+    """Yield faults between documents as (index of the document, path, message).
+
+    Tenants, entry points and extensions are unique over all of them: the called number selects the tenant, and a
+    feature code knows only the phone that dialled it. An extension that is also an entry point could not be called.
+    """
+    tenants: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    for index, document in enumerate(documents):
+        if document.tenant in tenants:
+            yield index, ("tenant",), f'tenant "{document.tenant}" has another document already'
+        tenants[document.tenant] = document.tenant
+        for number in document.entry_points:
+            if number in numbers:
+                yield index, ("entry_points", number), f"number {number} is already {numbers[number]}"
+            numbers.setdefault(number, f"an entry point of {document.tenant}")
+        for name, agent in document.agents.items():
+            path = ("agents", name, "extension")
+            if agent.extension in numbers:
+                yield index, path, f"extension {agent.extension} is already {numbers[agent.extension]}"
+            numbers.setdefault(agent.extension, f'the extension of agent "{name}" of {document.tenant}')
+
+
+def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
+    """Yield every place that names a prompt, with the prompt."""
+    for name, queue in document.queues.items():
+        if queue.welcome is not None:
+            yield ("queues", name, "welcome"), queue.welcome
+        if queue.announce_position is not None:
+            for part in ("before", "after"):
+                yield ("queues", name, "announce_position"), f"{queue.announce_position.prompt}-{part}"
+        if queue.max_wait is not None and queue.max_wait.then.hangup is not None:
+            yield ("queues", name, "max_wait", "then", "hangup", "prompt"), queue.max_wait.then.hangup.prompt
+    if document.limits.outage_prompt is not None:
+        yield ("limits", "outage_prompt"), document.limits.outage_prompt
+    if document.agents:
+        for prompt in FEATURE_PROMPTS:
+            yield ("prompts",), prompt
+    for flow_name, flow in document.flows.items():
+        for name, node in flow.nodes.items():
+            path = ("flows", flow_name, "nodes", name)
+            match node:
+                case PlayNode(play=prompt):
+                    yield (*path, "play"), prompt
+                case MenuNode(menu=prompt, invalid=invalid):
+                    yield (*path, "menu"), prompt
+                    if invalid is not None:
+                        yield (*path, "invalid"), invalid
+                case AskNode(ask=prompt):
+                    yield (*path, "ask"), prompt
+
+
+def ways(node: Node) -> list[tuple[Path, str, bool]]:
+    """Return the ways out of a node: (path below the node, node they lead to, whether the caller must press a key)."""
+    match node:
+        case PlayNode() | SayNode():
+            return [(("then",), node.then, False)]
+        case MenuNode():
+            keyed: list[tuple[Path, str, bool]] = [
+                (("digits", key), to, True) for key, to in node.digits.items()
+            ]
+            return [*keyed, (("otherwise",), node.otherwise, False)]
+        case AskNode():
+            return [(("then",), node.then, True), (("otherwise",), node.otherwise, False)]
+        case HoursNode():
+            return [(("open",), node.open, False), (("closed",), node.closed, False)]
+        case TransferNode(otherwise=str(otherwise)):
+            return [(("otherwise",), otherwise, False)]
+    return []
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    expected = ", ".join(sorted(known)) if known else f"none is declared under {kind}s"
+    return (
+        f'unknown {kind} "{name}"; expected one of {expected}'
+        if known
+        else f'unknown {kind} "{name}"; {expected}'
+    )
+
+
+def _references(document: CenterDocument) -> Iterator[Fault]:
+    queues, skills = document.queues, document.skills
+    if document.default_entry_point not in document.entry_points:
+        yield (
+            ("default_entry_point",),
+            _unknown("entry point", document.default_entry_point, document.entry_points),
+        )
+    for i, skill in enumerate(skills):
+        if skill in skills[:i]:
+            yield ("skills", i), f'skill "{skill}" is named twice'
+    for name, queue in queues.items():
+        yield from _queue(document, name, queue)
+    for name, agent in document.agents.items():
+        for skill in agent.skills:
+            if skill not in skills:
+                yield ("agents", name, "skills", skill), _unknown("skill", skill, skills)
+        for i, served in enumerate(agent.queues):
+            if served not in queues:
+                yield ("agents", name, "queues", i), _unknown("queue", served, queues)
+            elif served in agent.queues[:i]:
+                yield ("agents", name, "queues", i), f'queue "{served}" is named twice'
+    for number, entry in document.entry_points.items():
+        if entry.flow not in document.flows:
+            yield ("entry_points", number, "flow"), _unknown("flow", entry.flow, document.flows)
+        if entry.fallback_queue not in queues:
+            yield ("entry_points", number, "fallback_queue"), _unknown("queue", entry.fallback_queue, queues)
+        if entry.language not in document.languages:
+            yield (
+                ("entry_points", number, "language"),
+                _unknown("language", entry.language, document.languages),
+            )
+
+
+def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]:
+    for skill in queue.skills:
+        if skill not in document.skills:
+            yield ("queues", name, "skills", skill), _unknown("skill", skill, document.skills)
+    if queue.max_length and queue.max_wait is None:
+        yield ("queues", name, "max_length"), "max_length needs max_wait: it says where callers go then"
+    # Following max_wait from queue to queue must end, else contacts go round for ever.
+    seen, at = [name], queue
+    while at.max_wait is not None and at.max_wait.then.queue is not None:
+        target = at.max_wait.then.queue
+        if target not in document.queues:
+            if at is queue:
+                yield (
+                    ("queues", name, "max_wait", "then", "queue"),
+                    _unknown("queue", target, document.queues),
+                )
+            return
+        if target in seen:
+            if target == name:
+                yield (
+                    ("queues", name, "max_wait", "then", "queue"),
+                    f"max_wait goes round: {' -> '.join([*seen, target])}",
+                )
+            return
+        seen.append(target)
+        at = document.queues[target]
+
+
+def _names(document: CenterDocument) -> Iterator[Fault]:
+    """Texts name only the center's languages (a misspelt one would never be read)."""
+
+    def check(path: Path, text: dict[str, str]) -> Iterator[Fault]:
+        for language in text:
+            if language not in document.languages:
+                yield (*path, language), _unknown("language", language, document.languages)
+
+    yield from check(("name",), document.name)
+    for prompt, text in document.prompts.items():
+        yield from check(("prompts", prompt), text)
+    for kind in ("queues", "agents", "entry_points"):
+        for key, part in getattr(document, kind).items():
+            yield from check((kind, key, "name"), part.name)
+    for kind in ("dispositions", "break_reasons"):
+        for i, named in enumerate(getattr(document, kind)):
+            yield from check((kind, i, "name"), named.name)
+
+
+def _prompts(document: CenterDocument) -> Iterator[Fault]:
+    for path, prompt in used_prompts(document):
+        if prompt not in document.prompts:
+            yield path, _unknown("prompt", prompt, document.prompts)
+    for prompt, text in document.prompts.items():
+        for language in document.languages:
+            if language not in text:
+                yield ("prompts", prompt), f'prompt "{prompt}" has no text in "{language}"'
+
+
+def _calendar(calendar: Calendar) -> Iterator[Fault]:
+    by_day: dict[int, str] = {}
+    for key, periods in calendar.open.items():
+        for day in weekdays(key):
+            if day in by_day:
+                yield ("open", key), f'"{key}" and "{by_day[day]}" name the same weekday'
+                break
+            by_day[day] = key
+        yield from _overlaps(("open", key), periods)
+    seen: set[dt.date] = set()
+    for i, date in enumerate(calendar.closed_on):
+        if date in seen:
+            yield ("closed_on", i), f"{date} is named twice"
+        seen.add(date)
+    for date, periods in calendar.special.items():
+        if date in seen:
+            yield ("special", date.isoformat()), f"{date} is also in closed_on"
+        yield from _overlaps(("special", date.isoformat()), periods)
+
+
+def _overlaps(path: Path, periods: list[str]) -> Iterator[Fault]:
+    spans = sorted((period(text), i) for i, text in enumerate(periods))
+    for (before, _), (after, i) in pairwise(spans):
+        if after[0] < before[1]:
+            yield (*path, i), f'period "{periods[i]}" overlaps another of the same day'
+
+
+def _flow(document: CenterDocument, flow: Flow) -> Iterator[Fault]:
+    nodes = flow.nodes
+    if flow.start not in nodes:
+        yield ("start",), _unknown("node", flow.start, nodes)
+    filled = {node.into for node in nodes.values() if isinstance(node, AskNode)}
+    for name, node in nodes.items():
+        path: Path = ("nodes", name)
+        for way, target, _ in ways(node):
+            if target not in nodes:
+                yield (*path, *way), _unknown("node", target, nodes)
+        match node:
+            case HoursNode(hours=calendar) if calendar not in document.calendars:
+                yield (*path, "hours"), _unknown("calendar", calendar, document.calendars)
+            case QueueNode(queue=queue, skills=skills):
+                if queue not in document.queues:
+                    yield (*path, "queue"), _unknown("queue", queue, document.queues)
+                for skill in skills:
+                    if skill not in document.skills:
+                        yield (*path, "skills", skill), _unknown("skill", skill, document.skills)
+            case SayNode(say=what) if not what.isdigit() and what not in filled | set(BUILT_IN_VARIABLES):
+                yield (*path, "say"), _unknown("variable", what, filled | set(BUILT_IN_VARIABLES))
+            case AskNode(into=into) if into in BUILT_IN_VARIABLES:
+                yield (*path, "into"), f'variable "{into}" is set by the call itself'
+    if flow.start in nodes:
+        reached = _reach(flow, flow.start)
+        for name in nodes:
+            if name not in reached:
+                yield ("nodes", name), f'node "{name}" is never reached from "{flow.start}"'
+    yield from _silent_cycles(flow)
+
+
+def _reach(flow: Flow, start: str) -> set[str]:
+    reached, todo = {start}, [start]
+    while todo:
+        for _, target, _ in ways(flow.nodes[todo.pop()]):
+            if target in flow.nodes and target not in reached:
+                reached.add(target)
+                todo.append(target)
+    return reached
+
+
+def _silent_cycles(flow: Flow) -> Iterator[Fault]:
+    """Depth-first search over the ways without a key, iteratively: documents may be long chains."""
+    silent = {
+        name: [(way, to) for way, to, keyed in ways(node) if not keyed and to in flow.nodes]
+        for name, node in flow.nodes.items()
+    }
+    done: set[str] = set()
+    for root in flow.nodes:
+        trail: list[str] = []
+        stack: list[tuple[str, int]] = [(root, 0)] if root not in done else []
+        while stack:
+            name, i = stack.pop()
+            if i == 0:
+                trail.append(name)
+            if i < len(silent[name]):
+                stack.append((name, i + 1))
+                way, target = silent[name][i]
+                if target in trail:
+                    yield ("nodes", name, *way), _cycle(flow, trail, target)
+                elif target not in done:
+                    stack.append((target, 0))
+            else:
+                done.add(name)
+                trail.pop()
+
+
+def _cycle(flow: Flow, trail: list[str], target: str) -> str:
+    loop = trail[trail.index(target) :]
+    if len(loop) == 1 and isinstance(flow.nodes[target], MenuNode | AskNode):
+        return f'"{target}" has no way out for a caller who presses nothing: otherwise leads back to itself'
+    return f"a caller who presses nothing goes round: {' -> '.join([*loop, target])}"

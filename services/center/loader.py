@@ -1,0 +1,181 @@
+"""Load center documents: read, check as a whole, and report every fault at once with file, line and path."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.center import check, source
+from services.center.model import Agent, Center, CenterDocument, EntryPoint
+from services.center.numbers import LANGUAGES, number_prompts
+from services.common.errors import ConfigError
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing that is wrong, where, and what was expected."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.path + ': ' if self.path else ''}{self.message}"
+
+
+class CenterError(ConfigError):
+    """One or more center documents are wrong; ``faults`` has all of it, the text one line a fault."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(set(faults)))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True)
+class CenterSet:
+    """All centers of an installation, in the order of their files. Never empty."""
+
+    centers: tuple[Center, ...]
+
+    @property
+    def revision(self) -> str:
+        """One revision over all documents."""
+        return _revision("\n".join(c.revision for c in self.centers).encode())
+
+    def tenant(self, token: str) -> Center | None:
+        """Return the center of a tenant."""
+        return next((c for c in self.centers if c.tenant == token), None)
+
+    def entry(self, number: str) -> tuple[Center, str, EntryPoint]:
+        """Return center, number and entry point for a called number.
+
+        An unknown number is served by the first center's ``default_entry_point``: a caller who got through to us is
+        not turned away because a number was forgotten.
+        """
+        for center in self.centers:
+            if number in center.entry_points:
+                return center, number, center.entry_points[number]
+        first = self.centers[0]
+        return first, first.default_entry_point, first.entry_points[first.default_entry_point]
+
+    def agent_at(self, extension: str) -> tuple[Center, str, Agent] | None:
+        """Return center, agent id and agent of a phone (extensions are unique over all centers)."""
+        for center in self.centers:
+            for agent_id, agent in center.agents.items():
+                if agent.extension == extension:
+                    return center, agent_id, agent
+        return None
+
+
+def load(path: Path | str, *, sounds_dir: Path | None = None) -> CenterSet:
+    """Read one document, or every ``*.yaml``/``*.yml`` of a folder in the order of their names.
+
+    With ``sounds_dir`` (FreeSWITCH's sounds folder as this machine sees it) every prompt's file must exist too.
+    Raises CenterError with every fault of every file.
+    """
+    return load_files(_files(Path(path)), sounds_dir=sounds_dir)
+
+
+def load_files(files: Sequence[Path], *, sounds_dir: Path | None = None) -> CenterSet:
+    """Read these documents as one installation. Raises CenterError with every fault of every file."""
+    faults: list[Fault] = []
+    read: list[tuple[source.Source, Center]] = []
+    for file in files:
+        try:
+            data = file.read_bytes()
+            text = data.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            faults.append(Fault(str(file), 1, "", f"cannot be read: {e}"))
+            continue
+        src = source.parse(text)
+        center, found = _center(file, src, _revision(data), sounds_dir)
+        faults += found
+        if center is not None:
+            read.append((src, center))
+    for index, path, message in check.across([center for _, center in read]):
+        src, center = read[index]
+        faults.append(_fault(center.path, src, path, message))
+    if faults:
+        raise CenterError(faults)
+    return CenterSet(tuple(center for _, center in read))
+
+
+def prompt_file(sounds_dir: Path | str, center: Center, language: str, prompt: str) -> str:
+    """Return where a prompt's audio is: ``<sounds>/<prompts_dir>/<language>/<prompt>.wav``."""
+    return f"{sounds_dir}/{center.prompts_dir}/{language}/{prompt}.wav"
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(
+            p for p in path.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith(".")
+        )
+        if not files:
+            raise CenterError([Fault(str(path), 1, "", "no center document (*.yaml) in this folder")])
+        return files
+    return [path]
+
+
+def _revision(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _center(
+    file: Path, src: source.Source, revision: str, sounds_dir: Path | None
+) -> tuple[Center | None, list[Fault]]:
+    found = [Fault(str(file), line, _dotted(path), message) for line, path, message in src.faults]
+    if src.value is None:
+        return None, found or [Fault(str(file), 1, "", "expected a mapping with tenant, queues, flows, ...")]
+    try:
+        document = CenterDocument.model_validate(src.value)
+    except ValidationError as e:
+        for error in e.errors(include_url=False, include_context=False):
+            path, message = _located(error["loc"], error["type"], error["msg"])
+            found.append(_fault(file, src, path, message))
+        return None, found
+    found += [_fault(file, src, path, message) for path, message in check.faults(document)]
+    parts = {name: getattr(document, name) for name in CenterDocument.model_fields}
+    center = Center.model_construct(**parts, revision=revision, path=file)
+    if sounds_dir is not None:
+        found += _missing_files(center, src, sounds_dir)
+    return center, found
+
+
+def _missing_files(center: Center, src: source.Source, sounds_dir: Path) -> list[Fault]:
+    missing = []
+    for language in center.languages:
+        for prompt in center.prompts:
+            file = prompt_file(sounds_dir, center, language, prompt)
+            if not Path(file).is_file():
+                missing.append(_fault(center.path, src, ("prompts", prompt), f"no audio file {file}"))
+        for prompt in number_prompts(language) if language in LANGUAGES else ():
+            file = prompt_file(sounds_dir, center, language, prompt)
+            if not Path(file).is_file():
+                missing.append(_fault(center.path, src, ("languages",), f"no audio file {file}"))
+    return missing
+
+
+def _located(loc: tuple[Any, ...], kind: str, message: str) -> tuple[source.Path, str]:
+    """Turn pydantic's location into a path of the document: its tags of a union and of a key are no part of it."""
+    path = tuple(p for p in loc if not (isinstance(p, str) and (p.startswith("<") or p == "[key]")))
+    # `as` is the document's word; pydantic reports the alias already, so nothing else needs translating.
+    message = message.removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        message = "unknown setting"
+    elif kind == "missing":
+        message = "is missing"
+    return path, message
+
+
+def _fault(file: Path, src: source.Source, path: source.Path, message: str) -> Fault:
+    return Fault(str(file), src.line(path), _dotted(path), message)
+
+
+def _dotted(path: source.Path) -> str:
+    return ".".join(map(str, path))

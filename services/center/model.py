@@ -1,0 +1,388 @@
+"""The center document: everything that one tenant configures, as typed, frozen, strict models.
+
+The document is YAML (``services.center.load``). These models check form only: types, ranges, patterns. What needs the
+whole document (references, loops, missing prompts) is in ``services.center.check``. Durations are whole seconds with
+the suffix ``_s``. Names by which one thing refers to another are tokens (``[a-z0-9-]``), so they can stand in channel
+variables and bus subjects without escaping.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Days as calendars write them, in the order of ``datetime.date.weekday``."""
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f'unknown time zone "{name}"; expected an IANA name such as Asia/Tehran') from None
+    return name
+
+
+def _date(value: object) -> object:
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+            raise ValueError(f'bad date "{value}"; expected year-month-day such as 2026-03-21')
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f'there is no day "{value}"') from None
+    return value
+
+
+def minutes(clock: str) -> int:
+    """Return the minutes since midnight of ``HH:MM``; ``24:00`` is 1440. Raises ValueError."""
+    m = re.fullmatch(r"(\d\d):(\d\d)", clock, re.ASCII)
+    if m:
+        value = int(m[1]) * 60 + int(m[2])
+        if int(m[2]) < 60 and value <= 1440:
+            return value
+    raise ValueError(f'bad time "{clock}"; expected HH:MM between 00:00 and 24:00')
+
+
+def period(text: str) -> tuple[int, int]:
+    """Return ``HH:MM-HH:MM`` as minutes since midnight (start, end), start < end. Raises ValueError."""
+    start, dash, end = text.partition("-")
+    if not dash:
+        raise ValueError(f'bad period "{text}"; expected HH:MM-HH:MM')
+    span = minutes(start), minutes(end)
+    if span[0] >= span[1]:
+        raise ValueError(f'period "{text}" ends before it starts; split what crosses midnight into two days')
+    return span
+
+
+def _period(text: str) -> str:
+    period(text)
+    return text
+
+
+def weekdays(key: str) -> tuple[int, ...]:
+    """Return the weekdays (0 Monday ... 6 Sunday) that ``sat``, ``sat-wed`` (may wrap) or ``daily`` names."""
+    if key == "daily":
+        return tuple(range(7))
+    first, dash, last = key.partition("-")
+    if first in DAYS and (last in DAYS if dash else True):
+        start, end = DAYS.index(first), DAYS.index(last if dash else first)
+        return tuple((start + i) % 7 for i in range((end - start) % 7 + 1))
+    raise ValueError(f'bad day "{key}"; expected daily, one of {", ".join(DAYS)}, or a range such as sat-wed')
+
+
+def _weekdays(key: str) -> str:
+    weekdays(key)
+    return key
+
+
+Token = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+# What a phone can dial. The plus sign stands first or not at all.
+Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{2,24}$")]
+EntryNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,24}$")]
+Extension = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,10}$")]
+Keys = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,3}$")]
+# Reaches FreeSWITCH as an argument: no blank, quote, comma, semicolon or expansion.
+Music = Annotated[str, StringConstraints(pattern=r"^[a-z_]+://[A-Za-z0-9_./-]+$")]
+SoundsFolder = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
+Zone = Annotated[str, AfterValidator(_zone)]
+Day = Annotated[dt.date, BeforeValidator(_date)]
+Period = Annotated[str, AfterValidator(_period)]
+DayKey = Annotated[str, AfterValidator(_weekdays)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]+$")]
+Text = Annotated[dict[Language, Line], Field(min_length=1)]
+"""The same text by language."""
+Level = Annotated[int, Field(ge=1, le=10)]
+Skills = dict[Token, Level]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+class Part(BaseModel):
+    """Base of all parts: nothing unknown is accepted, nothing is converted, nothing changes after reading."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Calendar(Part):
+    """When a center is open. Dates and times are those of ``timezone`` (the center's when it is not given)."""
+
+    timezone: Zone | None = None
+    open: dict[DayKey, list[Period]]
+    closed_on: list[Day] = []
+    special: dict[Day, Annotated[list[Period], Field(min_length=1)]] = {}
+    """Days with hours of their own, whatever weekday they are."""
+
+
+class Named(Part):
+    """A code that agents or reports use, with its name by language."""
+
+    code: Token
+    name: Text
+
+
+class AnnouncePosition(Part):
+    """Say the caller's place in the queue: prompts ``<prompt>-before``, the number, ``<prompt>-after``."""
+
+    every_s: Annotated[int, Field(ge=10, le=3600)] = 30
+    prompt: Token = "position"
+
+
+class Farewell(Part):
+    """Hang up after this prompt."""
+
+    prompt: Token
+
+
+class Overflow(Part):
+    """Where a contact goes that waited too long: exactly one of the three."""
+
+    queue: Token | None = None
+    hangup: Farewell | None = None
+    transfer: Number | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Overflow:
+        if sum(way is not None for way in (self.queue, self.hangup, self.transfer)) != 1:
+            raise ValueError("expected exactly one of queue, hangup, transfer")
+        return self
+
+
+class MaxWait(Part):
+    """The longest wait and what happens then."""
+
+    after_s: Seconds
+    then: Overflow
+
+
+class Queue(Part):
+    """A queue: who may serve it, what callers hear, how offers and overflow behave."""
+
+    name: Text
+    skills: Skills = {}
+    """Skills an agent needs, with the least level."""
+    music: Music = "local_stream://moh"
+    welcome: Token | None = None
+    announce_position: AnnouncePosition | None = None
+    ring_s: Annotated[int, Field(ge=5, le=120)] = 20
+    service_level_s: Seconds = 20
+    short_abandon_s: Annotated[int, Field(ge=0, le=60)] = 5
+    max_wait: MaxWait | None = None
+    wrap_up_s: Annotated[int, Field(ge=0, le=3600)] = 20
+    recording: bool = False
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    max_length: Annotated[int, Field(ge=0)] = 0
+    """Most contacts that may wait; 0 is no limit. Above it a new contact takes ``max_wait.then`` at once."""
+
+
+class Agent(Part):
+    """A person who takes contacts, and the phone they use."""
+
+    name: Text
+    extension: Extension
+    skills: Skills = {}
+    queues: Annotated[list[Token], Field(min_length=1)]
+    pin: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")] | None = Field(None, repr=False)
+
+
+class EntryPoint(Part):
+    """A called number and what it starts. ``fallback_queue`` takes callers when the flow cannot run."""
+
+    name: Text
+    flow: Token
+    language: Language
+    fallback_queue: Token
+
+
+class PlayNode(Part):
+    """Play a prompt, go on."""
+
+    play: Token
+    then: Token
+
+
+class SayNode(Part):
+    """Read out digits: of a variable (``caller``, ``entry`` or one an ask node filled) or a literal."""
+
+    say: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_]{0,30}|[0-9]{1,18})$")]
+    as_: Literal["digits", "number"] = Field("digits", alias="as")
+    then: Token
+
+
+class MenuNode(Part):
+    """Play a prompt and branch on keys. After ``retries`` more tries without a match: ``otherwise``."""
+
+    menu: Token
+    digits: Annotated[dict[Keys, Token], Field(min_length=1)]
+    otherwise: Token
+    timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
+    retries: Annotated[int, Field(ge=0, le=9)] = 2
+    invalid: Token | None = None
+    """Prompt after a key that leads nowhere, before the menu is played again."""
+
+
+class AskNode(Part):
+    """Play a prompt and collect digits into a variable; ``#`` ends the input."""
+
+    ask: Token
+    into: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+    min_digits: Annotated[int, Field(ge=1, le=32)] = 1
+    max_digits: Annotated[int, Field(ge=1, le=32)]
+    timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
+    retries: Annotated[int, Field(ge=0, le=9)] = 2
+    then: Token
+    otherwise: Token
+
+    @model_validator(mode="after")
+    def _range(self) -> AskNode:
+        if self.max_digits < self.min_digits:
+            raise ValueError("max_digits is smaller than min_digits")
+        return self
+
+
+class HoursNode(Part):
+    """Branch on a calendar."""
+
+    hours: Token
+    open: Token
+    closed: Token
+
+
+class QueueNode(Part):
+    """Hand the caller over to a queue. Skills are wanted on top of the queue's own."""
+
+    queue: Token
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    """None takes the queue's."""
+    skills: Skills = {}
+
+
+class TransferNode(Part):
+    """Connect the caller to an outside number; ``otherwise`` when nobody answers there (else the fallback queue)."""
+
+    transfer: Number
+    otherwise: Token | None = None
+
+
+class HangupNode(Part):
+    """End the call."""
+
+    hangup: Literal[True]
+
+
+NODE_KINDS = ("play", "say", "menu", "ask", "hours", "queue", "transfer", "hangup")
+
+
+def _kind(value: Any) -> str:
+    """Tag of a node; ambiguity and absence are told apart by ``_node`` before this is asked."""
+    if isinstance(value, Part):
+        return f"<{next(kind for kind in NODE_KINDS if kind in type(value).model_fields)}>"
+    return f"<{next(kind for kind in NODE_KINDS if kind in value)}>"
+
+
+def _node(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping with one of {', '.join(NODE_KINDS)}")
+    kinds = [kind for kind in NODE_KINDS if kind in value]
+    if len(kinds) != 1:
+        raise ValueError(
+            f"expected exactly one of {', '.join(NODE_KINDS)}; found {', '.join(kinds) or 'none'}"
+        )
+    return value
+
+
+AnyNode = PlayNode | SayNode | MenuNode | AskNode | HoursNode | QueueNode | TransferNode | HangupNode
+Node = Annotated[
+    Annotated[PlayNode, Tag("<play>")]
+    | Annotated[SayNode, Tag("<say>")]
+    | Annotated[MenuNode, Tag("<menu>")]
+    | Annotated[AskNode, Tag("<ask>")]
+    | Annotated[HoursNode, Tag("<hours>")]
+    | Annotated[QueueNode, Tag("<queue>")]
+    | Annotated[TransferNode, Tag("<transfer>")]
+    | Annotated[HangupNode, Tag("<hangup>")],
+    Discriminator(_kind),
+    BeforeValidator(_node),
+]
+
+
+class Flow(Part):
+    """What callers go through until a queue takes them or the call ends."""
+
+    start: Token
+    nodes: Annotated[dict[Token, Node], Field(min_length=1)]
+
+
+class Limits(Part):
+    """What happens to waiting callers while the message bus is down."""
+
+    outage_wait_s: Seconds = 60
+    outage_transfer: Number | None = None
+    outage_prompt: Token | None = None
+
+
+class CenterDocument(Part):
+    """One tenant's whole configuration as it is written down."""
+
+    tenant: Token
+    name: Text
+    timezone: Zone
+    languages: Annotated[list[Language], Field(min_length=1)]
+    """In the order in which a prompt is looked for when the caller's own language lacks it."""
+    default_entry_point: EntryNumber
+    prompts_dir: SoundsFolder = "prompts"
+    """Below FreeSWITCH's sounds folder: ``<sounds>/<prompts_dir>/<language>/<prompt>.wav``."""
+    prompts: dict[Token, Text] = {}
+    calendars: dict[Token, Calendar] = {}
+    dispositions: list[Named] = []
+    break_reasons: list[Named] = []
+    skills: list[Token] = []
+    queues: Annotated[dict[Token, Queue], Field(min_length=1)]
+    agents: dict[Token, Agent] = {}
+    entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
+    flows: Annotated[dict[Token, Flow], Field(min_length=1)]
+    limits: Limits = Limits()
+
+    @field_validator("languages")
+    @classmethod
+    def _distinct(cls, languages: list[str]) -> list[str]:
+        if len(set(languages)) != len(languages):
+            raise ValueError("a language is named twice")
+        return languages
+
+
+class Center(CenterDocument):
+    """A document as it was read, with the revision that facts name and the file that errors name."""
+
+    revision: str
+    """First 12 hexadecimal digits of the SHA-256 of the file's bytes."""
+    path: Path
+
+    def text(self, texts: dict[str, str], language: str) -> str:
+        """Return ``texts`` in ``language``, else in the first of the center's languages that has it."""
+        for candidate in (language, *self.languages):
+            if candidate in texts:
+                return texts[candidate]
+        return next(iter(texts.values()))
+
+    def language_order(self, language: str) -> tuple[str, ...]:
+        """Return the languages in which to look for a prompt, ``language`` first."""
+        return tuple(dict.fromkeys((language, *self.languages)))
