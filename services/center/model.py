@@ -171,6 +171,57 @@ class MaxWait(Part):
     then: Overflow
 
 
+class BreakReason(Named):
+    """Why an agent is on a break. Longer than ``limit_s`` is shown on the wallboard; nothing is enforced."""
+
+    limit_s: Seconds = 900
+
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class PercentBounds(Part):
+    """From when on a percentage is to be watched, and when somebody should act."""
+
+    watch: Percent
+    act: Percent
+
+
+class CountBounds(Part):
+    """From when on a number is to be watched, and when somebody should act."""
+
+    watch: Annotated[int, Field(ge=1)]
+    act: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _order(self) -> CountBounds:
+        if self.act < self.watch:
+            raise ValueError("act is smaller than watch")
+        return self
+
+
+class Targets(Part):
+    """When the wallboard asks for attention to a queue. Nothing in routing depends on it."""
+
+    service_level_pct: PercentBounds = PercentBounds(watch=80, act=70)
+    """Below these; ``watch`` is the target that is shown."""
+    abandoned_pct: PercentBounds = PercentBounds(watch=5, act=8)
+    """At these and above."""
+    waiting: CountBounds = CountBounds(watch=5, act=8)
+    longest_wait_s: CountBounds | None = None
+    """Three and six times ``service_level_s`` when it is not given."""
+    no_idle_s: CountBounds = CountBounds(watch=60, act=180)
+    """So long somebody has waited without any idle agent."""
+
+    @model_validator(mode="after")
+    def _order(self) -> Targets:
+        if self.service_level_pct.act > self.service_level_pct.watch:
+            raise ValueError("service_level_pct: act is larger than watch; less is worse here")
+        if self.abandoned_pct.act < self.abandoned_pct.watch:
+            raise ValueError("abandoned_pct: act is smaller than watch")
+        return self
+
+
 class Queue(Part):
     """A queue: who may serve it, what callers hear, how offers and overflow behave."""
 
@@ -189,6 +240,7 @@ class Queue(Part):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     max_length: Annotated[int, Field(ge=0)] = 0
     """Most contacts that may wait; 0 is no limit. Above it a new contact takes ``max_wait.then`` at once."""
+    targets: Targets = Targets()
 
 
 class Agent(Part):
@@ -353,7 +405,7 @@ class CenterDocument(Part):
     prompts: dict[Token, Text] = {}
     calendars: dict[Token, Calendar] = {}
     dispositions: list[Named] = []
-    break_reasons: list[Named] = []
+    break_reasons: list[BreakReason] = []
     skills: list[Token] = []
     queues: Annotated[dict[Token, Queue], Field(min_length=1)]
     agents: dict[Token, Agent] = {}
