@@ -5,12 +5,14 @@ Every service may import this package outside its core; a core takes small struc
 
 from services.center.loader import CenterError, CenterSet, Fault, load, load_files, prompt_file
 from services.center.model import Agent, Center, EntryPoint, Flow, Queue
+from services.center.watch import CenterWatch
 
 __all__ = [
     "Agent",
     "Center",
     "CenterError",
     "CenterSet",
+    "CenterWatch",
     "EntryPoint",
     "Fault",
     "Flow",

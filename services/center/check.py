@@ -69,13 +69,22 @@ def across(documents: Iterable[CenterDocument]) -> Iterator[tuple[int, Path, str
 
     Tenants, entry points and extensions are unique over all of them: the called number selects the tenant, and a
     feature code knows only the phone that dialled it. An extension that is also an entry point could not be called.
+    A folder of prompts has one owner, else one tenant's greeting would replace another's.
     """
-    tenants: dict[str, str] = {}
+    tenants: set[str] = set()
+    folders: dict[str, str] = {}
     numbers: dict[str, str] = {}
     for index, document in enumerate(documents):
         if document.tenant in tenants:
             yield index, ("tenant",), f'tenant "{document.tenant}" has another document already'
-        tenants[document.tenant] = document.tenant
+        tenants.add(document.tenant)
+        if document.prompts_dir in folders:
+            yield (
+                index,
+                ("prompts_dir",),
+                f"the prompts of {folders[document.prompts_dir]} are in this folder already",
+            )
+        folders.setdefault(document.prompts_dir, document.tenant)
         for number in document.entry_points:
             if number in numbers:
                 yield index, ("entry_points", number), f"number {number} is already {numbers[number]}"

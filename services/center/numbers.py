@@ -93,7 +93,8 @@ def number_prompts(language: str) -> dict[str, str]:
         words |= {"star": "star", "pound": "pound"}
     elif language == "fa":
         words = {str(n): word for n, word in _FA_WORDS.items()}
-        words |= {f"{n}+": f"{word} وَ" for n, word in _FA_WORDS.items() if n}
+        # The vowel sign makes speech programs say "bist-o"; the letter alone they read as "va".
+        words |= {f"{n}+": f"{word}ُ" for n, word in _FA_WORDS.items() if n >= 20}
         words |= {f"{n}om": _FA_ORDINALS.get(n, f"{word}م") for n, word in _FA_WORDS.items() if n}
         words |= {"first": "اول", "star": "ستاره", "pound": "مربع"}
     else:
