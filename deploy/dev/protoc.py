@@ -67,7 +67,9 @@ def generate(out: Path) -> None:
 
 
 def _messages(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
-    def walk(path: tuple[int, ...], prefix: str, message: DescriptorProto) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
+    def walk(
+        path: tuple[int, ...], prefix: str, message: DescriptorProto
+    ) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
         name = f"{prefix}.{message.name}"
         yield path, name, message
         for i, nested in enumerate(message.nested_type):
@@ -125,7 +127,11 @@ def differences(out: Path) -> list[str]:
     """Paths (relative to services/contracts) that differ between the committed package and ``out``."""
 
     def names(folder: Path) -> set[str]:
-        return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        return {
+            str(p.relative_to(folder))
+            for p in folder.rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts
+        }
 
     here, there = names(OUT), names(out)
     changed = {n for n in here & there if not filecmp.cmp(OUT / n, out / n, shallow=False)}
@@ -134,15 +140,22 @@ def differences(out: Path) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.dev.protoc", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when services/contracts is not current")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.dev.protoc", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when services/contracts is not current"
+    )
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "contracts"
         generate(fresh)
         if args.check:
             if changed := differences(fresh):
-                print("services/contracts is not current; run `make proto`:\n  " + "\n  ".join(changed), file=sys.stderr)
+                print(
+                    "services/contracts is not current; run `make proto`:\n  " + "\n  ".join(changed),
+                    file=sys.stderr,
+                )
             return 1 if changed else 0
         for stale in [p for p in OUT.iterdir() if p.name != "__pycache__"] if OUT.exists() else []:
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()

@@ -1,0 +1,461 @@
+"""What both buses do alike: repeat, settle, answer, follow. Adapters add the primitives that touch a server.
+
+The rules that keep logs whole live here once, so that the in-memory bus with injected faults tests the very code that
+runs over NATS.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from services.common import ids, metrics
+from services.common.bus import (
+    Appended,
+    BatchHandler,
+    Envelope,
+    Handler,
+    Outgoing,
+    ReadyHook,
+    RequestHandler,
+    Sendable,
+    Subscription,
+    codec,
+    subjects,
+)
+from services.common.bus.delivery import Courier
+from services.common.bus.streams import DUPLICATE_WINDOW_S, by_stream, stream_of
+from services.common.clock import Clock
+from services.common.errors import (
+    BusUnavailable,
+    Conflict,
+    ContractError,
+    DecodeError,
+    NotReady,
+    Refused,
+    WrongSequence,
+)
+from services.contracts.peyvand.common.v1.problem_pb2 import Problem
+
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
+MAX_CONCURRENT_REQUESTS = 64
+# One attempt of an append. An election takes 4 to 11 s; shorter attempts notice its end sooner.
+ATTEMPT_S = 2.0
+_PROBLEM = Problem.DESCRIPTOR.full_name
+
+
+class Unconfirmed(Exception):
+    """An attempt whose outcome nobody told us: it may be stored, now or a little later."""
+
+
+class Unstored(Exception):
+    """An attempt that surely stored nothing and may be repeated."""
+
+
+class Nobody(Exception):
+    """A request for which there was surely no listener."""
+
+
+def ignore_ready(part: str, ok: bool, detail: str) -> None:
+    """A ReadyHook for whoever does not report readiness."""
+
+
+class TaskSubscription:
+    """A subscription that is a task."""
+
+    def __init__(self, coro: Coroutine[Any, Any, None], name: str) -> None:
+        self._task = asyncio.get_running_loop().create_task(coro, name=name)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait(self) -> None:
+        # Not awaited directly: a waiter that is cancelled must not take the subscription with it.
+        await asyncio.wait({self._task})
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+
+
+class Pauses:
+    """Growing pauses with jitter, 0.1 to 2 s: 300 writers that repeat every 0.1 s saturate a server in an election."""
+
+    def __init__(self, first_s: float = 0.1, longest_s: float = 2.0) -> None:
+        self._next_s = first_s
+        self._longest_s = longest_s
+
+    async def wait(self, until: float) -> None:
+        """Sleep, but not past ``until`` on the loop's clock."""
+        left = max(0.0, until - asyncio.get_running_loop().time())
+        await asyncio.sleep(min(left, self._next_s * random.uniform(0.5, 1.5)))  # noqa: S311 -- jitter, not a secret
+        self._next_s = min(self._longest_s, self._next_s * 2)
+
+
+class BaseBus(abc.ABC):
+    """The port's behaviour over a handful of primitives."""
+
+    def __init__(
+        self, *, source: str, clock: Clock, on_ready: ReadyHook = ignore_ready, first_pause_s: float = 0.1
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._on_ready = on_ready
+        self._first_pause_s = first_pause_s
+        self._running: list[TaskSubscription] = []
+
+    # -------------------------------------------------------------------------------------------------------- primitives
+    @abc.abstractmethod
+    async def _put(self, envelope: Envelope, *, expected_seq: int | None, timeout_s: float) -> Appended:
+        """One attempt to store. Raises Unconfirmed, Unstored, WrongSequence, ContractError."""
+
+    @abc.abstractmethod
+    async def _next_of(self, subject: str, after_seq: int, timeout_s: float) -> Envelope | None:
+        """First entry of a subject after a sequence, from the leader. Raises Unconfirmed or Unstored."""
+
+    @abc.abstractmethod
+    async def _last_of(self, subject: str, timeout_s: float) -> Envelope | None:
+        """Newest entry of a subject, from the leader. Raises Unconfirmed or Unstored."""
+
+    @abc.abstractmethod
+    async def _end_of(self, stream: str, timeout_s: float) -> int:
+        """Last sequence of a stream. Raises Unconfirmed or Unstored."""
+
+    @abc.abstractmethod
+    def _messages(
+        self, stream: str, patterns: Sequence[str], *, after_seq: int, since_us: int | None
+    ) -> AsyncIterator[Envelope | None]:
+        """Messages in order, without end and without a gap; None whenever it may have caught up."""
+
+    @abc.abstractmethod
+    async def _consume(
+        self,
+        durable: str,
+        stream: str,
+        patterns: Sequence[str],
+        courier: Courier,
+        *,
+        batch: int,
+        linger_s: float,
+    ) -> None:
+        """Pull for ever and hand batches to the courier."""
+
+    @abc.abstractmethod
+    async def _ask(self, envelope: Envelope, timeout_s: float) -> Envelope:
+        """One request. Raises Nobody, Unstored (not sent) or Unconfirmed (no answer in time)."""
+
+    # ---------------------------------------------------------------------------------------------------------- appending
+    async def append(self, fact: Outgoing, *, timeout_s: float = 30.0) -> Appended:
+        return await self._repeat(self._outgoing(fact), timeout_s)
+
+    async def _repeat(self, envelope: Envelope, timeout_s: float) -> Appended:
+        stream_of(envelope.subject)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        until = began + timeout_s
+        pauses = Pauses(self._first_pause_s)
+        while True:
+            try:
+                appended = await self._put(
+                    envelope, expected_seq=None, timeout_s=_attempt_s(until - loop.time())
+                )
+            except (Unconfirmed, Unstored) as e:
+                if loop.time() >= until:
+                    raise BusUnavailable(
+                        f"{envelope.subject} was not confirmed within {timeout_s} s: {e}"
+                    ) from e
+                metrics.BUS_RETRIES.inc()
+                await pauses.wait(until)
+            else:
+                metrics.BUS_APPEND_S.observe(loop.time() - began)
+                return appended
+
+    async def append_log(
+        self, subject: str, fact: Outgoing, *, expected_seq: int, timeout_s: float = 30.0
+    ) -> int:
+        if fact.subject != subject:
+            raise ContractError(f"an entry for {subject} must not name the subject {fact.subject}")
+        stream_of(subject)
+        envelope = self._outgoing(fact)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        until = began + timeout_s
+        pauses = Pauses(self._first_pause_s)
+        while True:
+            try:
+                seq = await self._put_after(envelope, expected_seq, _attempt_s(until - loop.time()))
+            except (Unconfirmed, Unstored) as e:
+                if loop.time() >= until:
+                    raise BusUnavailable(
+                        f"whether {subject} got the entry after {expected_seq} is unknown after {timeout_s} s: {e}"
+                    ) from e
+                metrics.BUS_RETRIES.inc()
+                await pauses.wait(until)
+            else:
+                metrics.BUS_APPEND_S.observe(loop.time() - began)
+                return seq
+
+    async def _put_after(self, envelope: Envelope, expected_seq: int, timeout_s: float) -> int:
+        # Repeating is safe: the server takes one entry after expected_seq, whichever attempt it is. When it refuses, that
+        # entry is there to be read, and its id says whether it is ours (an attempt whose confirmation was lost).
+        try:
+            appended = await self._put(envelope, expected_seq=expected_seq, timeout_s=timeout_s)
+        except WrongSequence:
+            entry = await self._next_of(envelope.subject, expected_seq, timeout_s)
+            if entry is not None and entry.id == envelope.id:
+                return entry.stream_seq
+            found = (
+                f"entry {entry.stream_seq} of {entry.source}"
+                if entry
+                else "nothing after it and another end before it"
+            )
+            raise WrongSequence(
+                f"{envelope.subject}: expected the log to end at {expected_seq}, found {found}"
+            ) from None
+        if appended.seq <= expected_seq:
+            raise ContractError(
+                f"{envelope.subject}: the id {envelope.id} was used before, for entry {appended.seq}"
+            )
+        return appended.seq
+
+    def _outgoing(self, fact: Outgoing) -> Envelope:
+        type_name, data = codec.encode(fact.subject, fact.message)
+        if not fact.id:
+            raise ContractError(
+                f"{type_name} on {fact.subject} has no id: without it a repetition would be stored twice"
+            )
+        return Envelope(
+            id=fact.id,
+            type=type_name,
+            time_us=fact.time_us or self._clock.now_us(),
+            source=self._source,
+            tenant=fact.tenant,
+            correlation_id=fact.correlation_id,
+            causation_id=fact.causation_id,
+            subject=fact.subject,
+            stream_seq=0,
+            data=data,
+        )
+
+    async def _put_aside(self, durable: str, reason: str, envelope: Envelope, detail: str) -> None:
+        subject = subjects.dead_letter(durable.partition("-")[0], reason)
+        dead = Envelope(
+            id=f"{durable}:{envelope.stream}:{envelope.stream_seq}",
+            type=envelope.type,
+            time_us=self._clock.now_us(),
+            source=self._source,
+            tenant=envelope.tenant,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.id,
+            subject=subject,
+            stream_seq=0,
+            data=envelope.data,
+            note=f"{envelope.stream} {envelope.stream_seq} {envelope.subject}: {detail}"[:1000],
+        )
+        await self._repeat(dead, DUPLICATE_WINDOW_S / 20)
+
+    # ------------------------------------------------------------------------------------------------------------ reading
+    async def last(self, subject: str) -> Envelope | None:
+        return await self._patient(lambda t: self._last_of(subject, t), f"the last entry of {subject}")
+
+    async def _patient(
+        self, attempt: Callable[[float], Awaitable[T]], what: str, timeout_s: float = 30.0
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        pauses = Pauses(self._first_pause_s)
+        while True:
+            try:
+                return await attempt(_attempt_s(until - loop.time()))
+            except (Unconfirmed, Unstored) as e:
+                if loop.time() >= until:
+                    raise BusUnavailable(f"{what} could not be read within {timeout_s} s: {e}") from e
+                await pauses.wait(until)
+
+    async def read_log(self, subject: str, *, after_seq: int) -> AsyncIterator[Envelope]:
+        stream = stream_of(subject).name
+        newest: Envelope | None = await self.last(subject)
+        if newest is None or newest.stream_seq <= after_seq:
+            return
+        messages = self._messages(stream, [subject], after_seq=after_seq, since_us=None)
+        try:
+            while True:
+                try:
+                    entry = await asyncio.wait_for(anext(messages), 30.0)
+                except TimeoutError:
+                    raise BusUnavailable(
+                        f"{subject}: no entry for 30 s, wanted up to {newest.stream_seq}"
+                    ) from None
+                if entry is None:
+                    continue
+                yield entry
+                if entry.stream_seq >= newest.stream_seq:
+                    return
+        finally:
+            await messages.aclose()  # type: ignore[attr-defined]
+
+    async def follow(
+        self, subjects: Sequence[str], handler: Handler, *, after_seq: int | None, since_us: int | None = None
+    ) -> Subscription:
+        groups = by_stream(list(subjects))
+        if after_seq and len(groups) > 1:
+            raise ContractError(f"sequence {after_seq} means nothing in several streams: {', '.join(groups)}")
+        starts = dict.fromkeys(groups, after_seq or 0)
+        if after_seq is None and since_us is None:
+            for stream in groups:
+                starts[stream] = await self._end_for_sure(stream)
+        one_at_a_time = asyncio.Lock()
+
+        async def run(stream: str, patterns: list[str]) -> None:
+            async for message in self._messages(
+                stream, patterns, after_seq=starts[stream], since_us=since_us
+            ):
+                if message is not None:
+                    async with one_at_a_time:
+                        await handler(message)
+
+        part = f"follow:{subjects[0]}"
+
+        async def run_all() -> None:
+            tasks = [
+                asyncio.get_running_loop().create_task(run(s, p), name=f"{part}:{s}")
+                for s, p in groups.items()
+            ]
+            try:
+                await asyncio.gather(*tasks)
+            except Exception as e:
+                logger.error("follower_failed", subjects=list(subjects), exc_info=e)
+                self._on_ready(part, False, repr(e))
+                raise
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        return self._start(run_all(), part)
+
+    async def _end_for_sure(self, stream: str) -> int:
+        while True:
+            try:
+                return await self._patient(lambda t: self._end_of(stream, t), f"the end of {stream}")
+            except BusUnavailable as e:
+                logger.warning("follow_waits", stream=stream, reason=str(e))
+
+    async def consume(
+        self,
+        durable: str,
+        subjects: Sequence[str],
+        handler: BatchHandler,
+        *,
+        batch: int = 1,
+        linger_s: float = 0.0,
+        max_deliver: int = 5,
+    ) -> Subscription:
+        if not ids.is_token(durable):
+            raise ContractError(
+                f"{durable!r} cannot name a consumer: expected a token such as 'reporting' or 'routing-3'"
+            )
+        groups = by_stream(list(subjects))
+        if len(groups) != 1:
+            raise ContractError(f"a consumer reads one stream; {list(subjects)} are in {', '.join(groups)}")
+        ((stream, patterns),) = groups.items()
+        courier = self._courier(durable, handler, max_deliver)
+        return self._start(
+            self._consume(durable, stream, patterns, courier, batch=batch, linger_s=linger_s),
+            f"consume:{durable}",
+        )
+
+    def _courier(self, durable: str, handler: BatchHandler, max_deliver: int) -> Courier:
+        return Courier(
+            durable, handler, max_deliver=max_deliver, put_aside=self._put_aside, on_ready=self._on_ready
+        )
+
+    def _start(self, coro: Coroutine[Any, Any, None], name: str) -> TaskSubscription:
+        subscription = TaskSubscription(coro, name)
+        self._running.append(subscription)
+        return subscription
+
+    # --------------------------------------------------------------------------------------------------- asking, answering
+    async def request(self, subject: str, message: Sendable, *, timeout_s: float) -> Envelope:
+        asked = self._passing(subject, message)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        pauses = Pauses(self._first_pause_s / 2, 0.25)
+        while True:
+            left = until - loop.time()
+            try:
+                reply = await self._ask(asked, max(left, 0.001))
+            except (Nobody, Unstored) as e:
+                if loop.time() >= until:
+                    raise BusUnavailable(f"nobody serves {subject}: asked for {timeout_s} s") from e
+                await pauses.wait(until)
+            except Unconfirmed as e:
+                raise BusUnavailable(
+                    f"no answer on {subject} within {timeout_s} s; whether it was done is unknown"
+                ) from e
+            else:
+                break
+        if reply.type == _PROBLEM:
+            problem = Problem.FromString(reply.data)
+            raise Refused(problem.slug, problem.reason, status=problem.status)
+        return reply
+
+    def _passing(self, subject: str, message: Sendable) -> Envelope:
+        """An envelope for what is not stored."""
+        return self._outgoing(Outgoing(subject, message, ids.new_id(), subjects.tenant_of(subject)))
+
+    async def _answer(self, handler: RequestHandler, asked: Envelope) -> Envelope:
+        """The reply to a request; what goes wrong becomes a Problem without inner detail."""
+        try:
+            return self._reply(asked, await handler(asked))
+        except Refused as e:
+            problem = Problem(slug=e.slug, reason=e.reason, status=e.status)
+        except (DecodeError, ContractError) as e:
+            problem = Problem(slug="malformed-request", reason=str(e), status=400)
+        except (NotReady, Conflict) as e:
+            logger.warning("request_not_ready", subject=asked.subject, reason=str(e))
+            problem = Problem(slug="not-ready", reason="the owner is not ready; ask again", status=503)
+        except Exception as e:
+            logger.error("request_failed", subject=asked.subject, id=asked.id, exc_info=e)
+            problem = Problem(slug="internal-error", reason=f"see the log for request {asked.id}", status=500)
+        return self._reply(asked, problem)
+
+    def _overloaded(self, asked: Envelope) -> Envelope:
+        logger.warning("request_overload", subject=asked.subject, limit=MAX_CONCURRENT_REQUESTS)
+        return self._reply(
+            asked, Problem(slug="overloaded", reason="too many requests at once; ask again", status=503)
+        )
+
+    def _reply(self, asked: Envelope, message: Sendable) -> Envelope:
+        return self._outgoing(
+            Outgoing(
+                asked.subject,
+                message,
+                ids.new_id(),
+                asked.tenant,
+                asked.correlation_id,
+                causation_id=asked.id,
+            )
+        )
+
+    async def _listen(self, handler: Handler, message: Envelope) -> None:
+        """Hand over live news; an error costs this one message only."""
+        try:
+            await handler(message)
+        except Exception as e:
+            logger.error("live_handler_failed", subject=message.subject, exc_info=e)
+
+    async def stop(self) -> None:
+        running, self._running = self._running, []
+        await asyncio.gather(*(s.stop() for s in running))
+
+
+def _attempt_s(left_s: float) -> float:
+    return max(0.05, min(ATTEMPT_S, left_s))

@@ -1,0 +1,110 @@
+"""The streams, as data: ``migrate.py`` applies them, services only verify that they are there.
+
+One writer a subject (services/README.md has the table). State streams (CC_ROUTING, CC_SNAPSHOT, CC_LEASE) refuse new
+entries when they are full rather than drop old ones: a log with a hole is worse than a queue that stands still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from services.common.bus import subjects
+from services.common.errors import ContractError
+
+_DAY_S = 86_400
+_MIB = 1 << 20
+
+# One window for every stream: writers repeat for at most some minutes, and a window costs memory.
+DUPLICATE_WINDOW_S = 600
+
+
+class Discard(Enum):
+    """What a full stream does."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream. Limits of 0 mean none; ``max_bytes`` is on each replica."""
+
+    name: str
+    subjects: tuple[str, ...]
+    description: str
+    discard: Discard
+    max_age_s: int = 0
+    max_bytes: int = 0
+    max_msgs_per_subject: int = 0
+    duplicate_window_s: int = DUPLICATE_WINDOW_S
+
+    def holds(self, pattern: str) -> bool:
+        """Whether every subject under ``pattern`` is stored here."""
+        return any(subjects.covers(mine, pattern) for mine in self.subjects)
+
+
+EVENTS = StreamSpec(
+    name="CC_EVENTS",
+    subjects=("cc.*.evt.*.ivr.>", "cc.*.evt.*.queue.>", "cc.*.evt.*.recording.>"),
+    description="What ivr, queue and recording saw",
+    discard=Discard.OLD,
+    max_age_s=7 * _DAY_S,
+    max_bytes=4096 * _MIB,
+)
+ROUTING = StreamSpec(
+    name="CC_ROUTING",
+    subjects=("cc.*.evt.*.routing.>",),
+    description="Fenced logs: what routing decided, one subject a tenant",
+    discard=Discard.NEW,
+    # A month is far beyond any consumer's backlog and any snapshot's age; without a limit the log would fill the disk
+    # and then, refusing new entries, stop the center.
+    max_age_s=30 * _DAY_S,
+    max_bytes=4096 * _MIB,
+)
+SNAPSHOT = StreamSpec(
+    name="CC_SNAPSHOT",
+    subjects=("cc.*.snap.>",),
+    description="Snapshots of the logs' states, in chunks; the last of each subject",
+    discard=Discard.NEW,
+    max_bytes=512 * _MIB,
+    max_msgs_per_subject=1,
+)
+LEASE = StreamSpec(
+    name="CC_LEASE",
+    subjects=("cc.lease.>",),
+    description="Who should write for a shard; the last of each subject",
+    discard=Discard.NEW,
+    max_bytes=16 * _MIB,
+    max_msgs_per_subject=1,
+    # Every renewal has an id of its own that is never repeated for longer than the lease lasts.
+    duplicate_window_s=60,
+)
+DEAD_LETTERS = StreamSpec(
+    name="CC_DLQ",
+    subjects=("cc.dlq.>",),
+    description="Messages that a consumer could not handle, for people",
+    discard=Discard.OLD,
+    max_age_s=30 * _DAY_S,
+    max_bytes=256 * _MIB,
+)
+
+STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, SNAPSHOT, LEASE, DEAD_LETTERS)
+
+
+def stream_of(pattern: str) -> StreamSpec:
+    """The stream that stores ``pattern`` (a subject or wildcard). Raises ContractError when none or no single one does."""
+    for spec in STREAMS:
+        if spec.holds(pattern):
+            return spec
+    raise ContractError(
+        f"{pattern!r} is in no stream as a whole; the streams are declared in services/common/bus/streams.py"
+    )
+
+
+def by_stream(patterns: tuple[str, ...] | list[str]) -> dict[str, list[str]]:
+    """Group patterns by the name of their stream. Raises ContractError as ``stream_of`` does."""
+    groups: dict[str, list[str]] = {}
+    for pattern in patterns:
+        groups.setdefault(stream_of(pattern).name, []).append(pattern)
+    return groups
