@@ -1,0 +1,372 @@
+"""The event socket as bytes in and frames out: no sockets, no threads, no clock. Theory of operation.
+
+A frame is lines ``Name: value``, a blank line, and as many bytes of body as ``Content-Length`` says. Order of the lines,
+a newline at the end of the body, and even a Content-Type are not to be relied upon. What follows from experience
+(transcripts of a real switch are in ``tests/vectors/esl``):
+
+* Lines are split first and values decoded after, on LF only: a caller's display name may hold ``%0A``, U+2028 or U+0085,
+  and must stay a value. Percent signs are decoded in one place only: events in plain form and the reply to ``connect``.
+* Every frame may have a body, a ``text/disconnect-notice`` as well: not skipping it shifts everything that follows.
+* FreeSWITCH copies bytes into JSON without looking whether they are UTF-8. orjson refuses such text, so it is read a
+  second time with U+FFFD in their place: the strings go on to protobuf, JSON and ClickHouse, which refuse lone surrogates.
+  The bytes themselves stay in ``Event.raw``.
+* Arrays (``variable_x`` pushed twice) are lists in JSON and ``ARRAY::a|:b`` in plain form; a header may come twice (the
+  last one counts).
+
+An event of 5 KB has 150 headers, of which a service reads three, and decoding all of them costs five times as much as
+everything else here together. So `Event` takes its name from the place where FreeSWITCH always writes it, finds single
+headers by their bytes (``Event.get``), and decodes the whole only after several questions, or when the bytes are not
+plain: escapes, arrays, other writers' spacing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
+import orjson
+
+from services.common.errors import ProtocolError, UnsafeCommandError
+from services.common.esl.quoting import channel_vars, command, multiset, neutralise, separate, setvar_multi
+
+__all__ = [
+    "Decoder",
+    "Event",
+    "Frame",
+    "Item",
+    "channel_vars",
+    "command",
+    "event_from_connect",
+    "multiset",
+    "neutralise",
+    "sendmsg",
+    "separate",
+    "setvar_multi",
+]
+
+# `show channels as json` of 10 000 legs is about 10 MB; the reply to `connect` holds all variables of a call in its lines.
+MAX_BODY_BYTES = 64 << 20
+MAX_HEAD_BYTES = 1 << 20
+
+_LENGTH = b"Content-Length: "
+_JSON_TAIL = b"\nContent-Type: text/event-json"
+# switch_event_create() puts the name first, and cJSON writes no blanks.
+_JSON_START = b'{"Event-Name":"'
+
+
+class Frame(msgspec.Struct, gc=False):
+    """Anything that is not an event: a reply, a notice, a log line; or an event whose text makes no sense."""
+
+    content_type: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """What the command answered: the body of an api/response, else the Reply-Text."""
+        if self.content_type == "command/reply":
+            return self.headers.get("Reply-Text", "")
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def data(self) -> str:
+        """The name greenswitch has for `text`."""
+        return self.text
+
+
+class Event(msgspec.Struct, gc=False, eq=False):
+    """One event.
+
+    ``raw`` is the text of the event as it came (JSON or plain), without the frame around it. Reading a header of an
+    event whose text turns out to be broken raises ProtocolError.
+    """
+
+    name: str
+    raw: bytes = b""
+    _all: dict[str, str | list[str]] | None = None
+    _looks: int = 0
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str | list[str]], body: str = "") -> Event:
+        """Return an event with these headers; ``Event-Name`` is its name."""
+        everything = dict(headers)
+        if body:
+            everything[_BODY] = body
+        name = everything.get("Event-Name", "")
+        return cls(name if isinstance(name, str) else "".join(name[:1]), b"", everything)
+
+    @property
+    def headers(self) -> Mapping[str, str | list[str]]:
+        """All headers, decoded at the first use. An array is a list; the body is there as ``_body``."""
+        if self._all is None:
+            self._all = _json_headers(self.raw)
+        return self._all
+
+    def get(self, header: str, default: str = "") -> str:
+        """Value of ``header``; the first element if it is an array; ``default`` if it is not there."""
+        everything = self._all
+        if everything is None:
+            self._looks += 1
+            if self._looks <= _LOOKS and header.isascii():
+                # Inside a JSON string a quote has a backslash before it. So this pattern behind a comma or a brace is
+                # the header's own name, whatever the values hold. Of two the last counts, as for a JSON decoder.
+                raw = self.raw
+                key = b'"%b"' % header.encode()
+                at = raw.rfind(key + b':"')
+                if at > 0 and raw[at - 1] in b",{":
+                    start = at + len(key) + 2
+                    value = raw[start : raw.find(b'"', start)]
+                    if b"\\" not in value and value.isascii():
+                        return value.decode("ascii")
+                elif at < 0 and key not in raw:
+                    return default
+            everything = dict(self.headers)
+        found = everything.get(header)
+        if found is None:
+            return default
+        if isinstance(found, list):
+            return found[0] if found else default
+        return found
+
+    def variable(self, name: str, default: str = "") -> str:
+        """Value of the channel variable ``name``, if this kind of event carries variables."""
+        return self.get("variable_" + name, default)
+
+    @property
+    def subclass(self) -> str:
+        """Event-Subclass of a CUSTOM event, such as ``sofia::register``."""
+        return self.get("Event-Subclass")
+
+    @property
+    def unique_id(self) -> str:
+        """UUID of the channel the event is about, or empty."""
+        raw = self.raw
+        start = raw.find(_UNIQUE_ID) + len(_UNIQUE_ID)
+        if start > len(
+            _UNIQUE_ID
+        ):  # within the first KB of every channel's event: cheaper than `get`, which seeks the last
+            value = raw[start : raw.find(b'"', start)]
+            if b"\\" not in value and value.isascii():
+                return value.decode("ascii")
+        return self.get("Unique-ID")
+
+    @property
+    def application_id(self) -> str:
+        """The ``Event-UUID`` of the ``sendmsg`` that started the application (CHANNEL_EXECUTE, CHANNEL_EXECUTE_COMPLETE)."""
+        return self.get("Application-UUID")
+
+    @property
+    def body(self) -> str:
+        """Text after the headers: the answer of a background job, a message; else empty."""
+        return self.get(_BODY)
+
+
+# Where both forms keep the body; FreeSWITCH's own name for it in JSON.
+_BODY = "_body"
+_UNIQUE_ID = b',"Unique-ID":"'
+# So many single headers are looked for (1-2 us each in 5 KB) before all are decoded (10-20 us).
+_LOOKS = 6
+
+# Names of events that have been seen; FreeSWITCH has about 90. Bounded, since a peer chooses them.
+_NAMES: dict[bytes, str] = {}
+_NAMES_MAX = 256
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+
+Item: TypeAlias = Frame | Event
+
+
+class Decoder:
+    """Bytes of one connection to frames and events, however they were split.
+
+    What is kept between calls is bounded: a head of more than 1 MiB, a body of more than 64 MiB, a length that is no
+    number, or a first line without a colon raise ProtocolError, after which the connection has to be closed. An event
+    whose text cannot be read comes as a `Frame` with its content type, and the next one is fine.
+    """
+
+    __slots__ = ("_have", "_parts", "_wanted")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []  # what has come and is not decoded yet
+        self._have = 0
+        self._wanted = 0  # not worth looking before so many bytes are there
+
+    def feed(self, data: bytes) -> list[Item]:
+        """Take the next bytes; return what they complete, in order. Raises ProtocolError."""
+        if self._have:
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._wanted:
+                return []
+            data = b"".join(self._parts)
+            self._parts = []
+        out: list[Item] = []
+        used, self._wanted = _decode_all(data, out)
+        left = len(data) - used
+        self._have = left
+        if left:
+            self._parts = [data[used:] if used else data]
+        return out
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the rest of their frame. Not zero at the end of a connection: it was cut."""
+        return self._have
+
+
+def _decode_all(data: bytes, out: list[Item]) -> tuple[int, int]:
+    """Append the whole frames of ``data`` to ``out``; return bytes used, and how many the frame after them needs at least."""
+    at = 0
+    size = len(data)
+    find = data.find
+    starts = data.startswith
+    known = _NAMES.get
+    append = out.append
+    while True:
+        end = find(b"\n\n", at)
+        if end < 0:
+            if size - at > MAX_HEAD_BYTES:
+                raise ProtocolError(f"no end of the headers within {MAX_HEAD_BYTES} bytes")
+            return at, size - at + 1
+        if starts(_LENGTH, at):  # an event
+            line_end = find(b"\n", at)
+            digits = data[at + 16 : line_end]
+            length = int(digits) if len(digits) < 8 and digits.isdigit() else _length(digits)
+            body_at = end + 2
+            stop = body_at + length
+            if stop > size:
+                return at, stop - at
+            if end - line_end == 30 and starts(_JSON_TAIL, line_end):
+                body = data[body_at:stop]
+                name = known(body[15 : body.find(b'"', 15)])
+                if name and body.startswith(_JSON_START) and body.endswith(b"}"):
+                    append(Event(name, body))
+                else:
+                    append(_slow_json(data[at:end], body))
+                at = stop
+                continue
+        elif starts(b"\n", at):  # blank lines between frames mean nothing
+            at += 1
+            continue
+        head = data[at:end]
+        headers, length = _head(head)
+        stop = end + 2 + length
+        if stop > size:
+            return at, stop - at
+        append(_frame(head, headers, data[end + 2 : stop]))
+        at = stop
+
+
+def _length(digits: bytes) -> int:
+    if not digits.isdigit():
+        raise ProtocolError(f"Content-Length is not a number: {digits[:40]!r}")
+    # int() of thousands of digits is slow and means nothing
+    length = int(digits) if len(digits) < 12 else MAX_BODY_BYTES + 1
+    if length > MAX_BODY_BYTES:
+        raise ProtocolError(f"a body of {digits[:40]!r} bytes, more than {MAX_BODY_BYTES}")
+    return length
+
+
+def _head(head: bytes) -> tuple[dict[str, str], int]:
+    """Lines of a frame to headers as they are (nothing is decoded), and the length of the body."""
+    headers: dict[str, str] = {}
+    last = ""
+    for line in head.decode("utf-8", "replace").split("\n"):
+        name, colon, value = line.partition(": ")
+        if not colon and line.endswith(":"):
+            name, colon, value = line[:-1], ":", ""
+        if colon:
+            last = name
+            headers[name] = value
+        elif last:  # an answer such as that of `getvar` holds line breaks as they are
+            headers[last] += "\n" + line
+        else:
+            raise ProtocolError(f"not a header: {line[:80]!r}")
+    length = headers.get("Content-Length")
+    return headers, 0 if length is None else _length(length.encode())
+
+
+def _frame(head: bytes, headers: dict[str, str], body: bytes) -> Item:
+    content_type = headers.get("Content-Type", "")
+    if content_type == "text/event-json":
+        return _slow_json(head, body)
+    if content_type == "text/event-plain":
+        return Event.of(_plain_headers(body))
+    return Frame(content_type, headers, body)
+
+
+def _slow_json(head: bytes, body: bytes) -> Item:
+    """An event that does not begin with its name, such as a diverted one, which has none; or a name seen first."""
+    try:
+        event = Event.of(_json_headers(body))
+    except ProtocolError:
+        return Frame("text/event-json", _head(head)[0], body)
+    if len(_NAMES) < _NAMES_MAX and _NAME.fullmatch(event.name):
+        _NAMES[event.name.encode()] = event.name
+    return event
+
+
+def _json_headers(raw: bytes) -> dict[str, str | list[str]]:
+    try:
+        found: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        try:
+            found = json.loads(raw.decode("utf-8", "replace"), strict=False)
+        except (ValueError, RecursionError) as e:
+            raise ProtocolError(f"an event that is no JSON: {e}: {raw[:80]!r}") from None
+    if not isinstance(found, dict):
+        raise ProtocolError(f"an event that is no JSON object: {raw[:80]!r}")
+    for name, value in found.items():
+        if isinstance(value, list):
+            found[name] = [str(v) for v in value]
+        elif not isinstance(value, str):
+            found[name] = str(value)
+    return found
+
+
+def _plain_headers(block: bytes) -> dict[str, str | list[str]]:
+    """An event in plain form: every value is percent-encoded, except the body behind the blank line."""
+    lines, _, body = block.partition(b"\n\n")
+    headers: dict[str, str | list[str]] = {}
+    for line in lines.decode("utf-8", "replace").split("\n"):
+        name, colon, value = line.partition(": ")
+        if colon:
+            headers[name] = _decoded(value)
+    if body:
+        headers[_BODY] = body.decode("utf-8", "replace")
+    return headers
+
+
+def _decoded(value: str) -> str | list[str]:
+    if value == "_undef_":  # what FreeSWITCH writes for an empty value
+        return ""
+    # "+" stands for itself (a blank is %20), so never unquote_plus.
+    text = unquote(value, errors="replace") if "%" in value else value
+    return text[7:].split("|:") if text.startswith("ARRAY::") else text
+
+
+def event_from_connect(frame: Frame) -> Event:
+    """Return the call as the reply to ``connect`` describes it: the one reply whose values are percent-encoded."""
+    headers = {name: _decoded(value) for name, value in frame.headers.items()}
+    return Event.of(headers)
+
+
+def sendmsg(app: str, arg: str, app_id: str, *, unique_id: str = "", event_lock: bool) -> bytes:
+    """Return the command that runs an application, under an id of ours that its completion carries.
+
+    The argument goes as a body, which may hold any text and is not searched for the words that reload the module; line
+    breaks in it are refused all the same, since no application has a use for them. Raises UnsafeCommandError.
+    """
+    headers = {"call-command": "execute", "execute-app-name": app, "Event-UUID": app_id}
+    if event_lock:
+        headers["event-lock"] = "true"
+    body = None
+    if arg:
+        if any(c in arg for c in "\r\n\0"):
+            raise UnsafeCommandError(f"CR, LF or NUL in the argument of {app}")
+        headers["content-type"] = "text/plain"
+        body = arg.encode("utf-8", "surrogateescape")
+    return command(f"sendmsg {unique_id}".rstrip(), headers, body)

@@ -1,0 +1,230 @@
+"""Text on its way into FreeSWITCH: whole commands, channel variables, untrusted words. Theory of operation.
+
+FreeSWITCH has no one syntax for arguments. A command goes through several string splitters in turn, each of which
+removes its own share of quotes and backslashes, and a value must be written so that it comes out whole at the end:
+
+* ``bgapi originate {a=b,c=d}sofia/x &park()`` is split three times: at blanks (the API's arguments), at commas (the
+  variables), at the first ``=`` (``originate_function`` in mod_commands.c, ``switch_event_create_brackets`` in
+  switch_event.c). The often seen ``c='d,e'`` does not survive: the first split takes the quotes away and the second
+  one finds the comma bare. So `channel_vars` escapes once for each splitter, innermost first.
+* ``uuid_setvar_multi u a=b;c=d`` is split once, at semicolons (`setvar_multi`).
+* the application ``multiset ^^;a=b;c=d`` is split once, and then every value is expanded: twice (`multiset`).
+
+`separate` is the splitter itself (``switch_separate_string`` in switch_utils.c, read at git a88d069), for those who must
+read what others wrote: the simulated switch, and the tests that prove that every value comes out as it went in.
+
+`command` is the only way bytes get to a socket. It refuses what would make one command two (CR, LF), what C ends at
+(NUL), and the two word pairs that mod_event_socket looks for anywhere in the text of a command, headers included, in
+order to reload itself, which drops every connection of everybody (``parse_command``; a body is not searched).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from services.common.errors import UnsafeCommandError
+
+_NO_HEADERS: Mapping[str, str] = {}
+_LINE_BREAKERS = re.compile(r"[\r\n\0]")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MODULE = re.compile("mod_event_socket", re.IGNORECASE)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
+# The array that uuid_setvar_multi splits into; the 64th element would take all the rest, delimiters included.
+_SETVAR_MULTI_MAX = 64
+# switch_event_create_brackets splits into an array of this size.
+_BRACKETS_MAX = 1024
+
+
+def command(line: str, headers: Mapping[str, str] = _NO_HEADERS, body: bytes | None = None) -> bytes:
+    """Return the bytes of one command, to be written with one write.
+
+    ``headers`` follow the line (``sendmsg``, ``sendevent``, ``bgapi``); ``body`` gets its ``content-length``. Any bytes
+    may stand in a body. Raises UnsafeCommandError.
+    """
+    if not line or line[0] == " ":
+        raise UnsafeCommandError("an empty command, or one that starts with a blank, gets no answer")
+    parts = [line]
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise UnsafeCommandError(f"not a header name: {name!r}")
+        parts.append(f"{name}: {value}")
+    if body is not None:
+        parts.append(f"content-length: {len(body)}")
+    for part in parts:
+        if _LINE_BREAKERS.search(part):
+            raise UnsafeCommandError(f"CR, LF or NUL in {part[:80]!r}: it would end the line")
+    text = "\n".join(parts)
+    lowered = text.lower()
+    # "reload" would also be found in the name "reloadxml", and so does FreeSWITCH.
+    if "mod_event_socket" in lowered and ("reload" in lowered or "unload" in lowered):
+        raise UnsafeCommandError(
+            f"{parts[0][:80]!r}: names mod_event_socket and reload or unload, which drops all connections"
+        )
+    # surrogateescape gives back the very bytes of a value that came from the operating system, such as a file name
+    head = text.encode("utf-8", "surrogateescape") + b"\n\n"
+    return head if body is None else head + body
+
+
+def neutralise(text: str) -> str:
+    """Return untrusted ``text`` as harmless words of an application argument.
+
+    Arguments of applications are expanded (``${api(x)}`` runs ``api``), and ``set`` and ``multiset`` expand twice, so a
+    backslash in front protects only once: every ``$`` goes. So do backslashes (they eat the next character), control
+    characters (they end a command) and the name by which mod_event_socket is reloaded. Letters, digits, blanks and
+    punctuation of all languages stay. What separates the arguments of one application (``,`` ``;`` ``|`` or blanks)
+    is not touched: that is for whoever builds the argument.
+    """
+    text = _CONTROL.sub(" ", text).replace("$", "").replace("\\", "/")
+    return _MODULE.sub("mod event socket", text)
+
+
+def channel_vars(vars: Mapping[str, str]) -> str:
+    """Return ``{a=b,c=d}`` for the front of a dial string in ``originate``; nothing for no variables.
+
+    Raises UnsafeCommandError for what no escaping can carry: line breaks, braces that do not pair (they are counted
+    before anything is unescaped), ``:_:`` (starts another kind of originate) and names that are not plain words.
+    """
+    if len(vars) > _BRACKETS_MAX:
+        raise UnsafeCommandError(f"more than {_BRACKETS_MAX} channel variables")
+    pairs = []
+    for name, value in vars.items():
+        _check(name, value)
+        if not _braces_pair(value):
+            raise UnsafeCommandError(f"braces do not pair in {name}={value[:80]!r}")
+        if ":_:" in value:
+            raise UnsafeCommandError(f"':_:' separates dial strings, found in {name}={value[:80]!r}")
+        pairs.append(f"{name}={_escape(value, '=')}")
+    if not pairs:
+        return ""
+    # The braces have to be there while blanks are split, but they take no part in the escaping.
+    return "{" + _escape(",".join(_escape(pair, ",") for pair in pairs), " ") + "}"
+
+
+def setvar_multi(vars: Mapping[str, str]) -> str:
+    """Return ``a=b;c=d`` for ``uuid_setvar_multi``, whose values are not expanded. An empty value unsets its variable.
+
+    Raises UnsafeCommandError for a ``;``, line breaks, names that are not plain words, or more than 64 variables.
+    """
+    if len(vars) > _SETVAR_MULTI_MAX:
+        raise UnsafeCommandError(f"uuid_setvar_multi takes {_SETVAR_MULTI_MAX} variables, not {len(vars)}")
+    pairs = []
+    for name, value in vars.items():
+        _check(name, value)
+        if ";" in value:
+            raise UnsafeCommandError(f"';' separates variables, found in {name}={value[:80]!r}")
+        pairs.append(_escape(f"{name}={value}", ";"))
+    return ";".join(pairs)
+
+
+def multiset(vars: Mapping[str, str]) -> str:
+    """Return ``^^;a=b;c=d`` for the application ``multiset``. Values are expanded: `neutralise` the untrusted first.
+
+    Raises UnsafeCommandError for what that splitter and the expansion would not leave alone: ``;``, ``$``, backslashes,
+    line breaks, blanks at the ends, names that are not plain words.
+    """
+    for name, value in vars.items():
+        _check(name, value)
+        if found := re.search(r"[;$\\]", value):
+            raise UnsafeCommandError(
+                f"{found[0]!r} has a meaning to multiset, found in {name}={value[:80]!r}"
+            )
+        if value != value.strip(" "):
+            raise UnsafeCommandError(f"blanks at an end are lost, found in {name}={value[:80]!r}")
+    return "^^;" + ";".join(f"{name}={value}" for name, value in vars.items())
+
+
+def separate(text: str, delimiter: str, limit: int | None = None) -> list[str]:
+    """Split ``text`` as ``switch_separate_string`` does: outside single quotes and backslashes, then unescape each part.
+
+    A backslash speaks only in front of a quote, the delimiter (unless that is the blank), another backslash or one of
+    ``nrts``; a single quote without a partner is an ordinary character. The last of ``limit`` parts takes all the rest.
+    """
+    parts: list[str] = []
+    start = 0
+    while start < len(text) and (limit is None or len(parts) < limit):
+        if delimiter == " ":
+            while start < len(text) and text[start] == " ":
+                start += 1
+        last = limit is not None and len(parts) + 1 == limit
+        at = len(text) if last else _find_delimiter(text, start, delimiter)
+        parts.append(_unescape(text[start:at], "" if delimiter == " " else delimiter))
+        start = at + 1
+        if delimiter == " ":
+            while start < len(text) and text[start] == " ":
+                start += 1
+    return parts
+
+
+def _check(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UnsafeCommandError(f"not a variable name: {name!r}")
+    if _LINE_BREAKERS.search(value):
+        raise UnsafeCommandError(f"CR, LF or NUL in {name}={value[:80]!r}")
+
+
+def _escape(text: str, delimiter: str) -> str:
+    """Write ``text`` so that one pass of `separate` at ``delimiter`` gives it back."""
+    out = text.replace("\\", "\\\\").replace("'", "\\'")
+    if delimiter == " ":
+        return out.replace(" ", "\\s")
+    out = out.replace(delimiter, "\\" + delimiter)
+    inner = out.strip(" ")  # blanks at the ends would be trimmed
+    if len(inner) == len(out):
+        return out
+    left = len(out) - len(out.lstrip(" "))
+    right = 0 if left == len(out) else len(out) - len(out.rstrip(" "))
+    return "\\s" * left + inner + "\\s" * right
+
+
+def _unescape(part: str, delimiter: str) -> str:
+    out: list[str] = []
+    end = -1  # length of the result without blanks that are trimmed; -1: nothing but blanks so far
+    quoted = False
+    i = 0
+    part = part.lstrip(" ")
+    while i < len(part):
+        c = part[i]
+        after = part[i + 1 : i + 2]
+        if c == "\\" and after and (after in "'\"\\" or after == delimiter or after in _ESCAPED):
+            out.append(after if after in "'\"\\" or after == delimiter else _ESCAPED[after])
+            end = len(out)
+            i += 2
+            continue
+        if c == "'" and (quoted or part.find("'", i + 1) >= 0):
+            quoted = not quoted
+            if quoted:
+                end = len(out)
+        else:
+            out.append(c)
+            if c != " " or quoted:
+                end = len(out)
+        i += 1
+    return "".join(out if end < 0 else out[:end])
+
+
+def _find_delimiter(text: str, start: int, delimiter: str) -> int:
+    # At blanks a single quote opens even without a partner; at other delimiters it does not.
+    quoted = False
+    i = start
+    while i < len(text):
+        c = text[i]
+        if c == "\\":
+            i += 1
+        elif c == "'" and (quoted or delimiter == " " or text.find("'", i + 1) >= 0):
+            quoted = not quoted
+        elif c == delimiter and not quoted:
+            return i
+        i += 1
+    return len(text)
+
+
+def _braces_pair(text: str) -> bool:
+    depth = 0
+    for c in text:
+        depth += (c == "{") - (c == "}")
+        if depth < 0:
+            return False
+    return depth == 0

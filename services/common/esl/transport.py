@@ -1,0 +1,317 @@
+"""One socket to FreeSWITCH, in the hub's thread: greenswitch's session API over a reader and a writer of our own.
+
+greenswitch 0.0.19 gives the classes and their lifecycle (``connect``, ``authenticate``, sessions, the server). Everything
+that touches bytes is overridden, because each of these was reproduced with it: a caller's name becomes a header, one
+odd byte or a missing Content-Type ends the reader for good, a cut connection leaves ``send`` waiting for ever, a large
+command is sent in part, ``stop`` waits for background jobs, a silent peer blocks ``connect``.
+
+The socket is non-blocking. A command is written where it is submitted, at once and whole; what the kernel does not take is
+flushed by a greenlet, behind which later commands queue, so their bytes never mix. Waiters stand in a FIFO in the order of
+the bytes (replies carry no id). A caller that gives up leaves its waiter in the FIFO as a tombstone that swallows the late
+reply; otherwise every later reply would go to the wrong caller. When the socket is lost, for whatever reason, all
+waiters fail at once.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import gevent
+import gevent.event
+import gevent.socket
+from greenswitch import esl as greenswitch
+
+from services.common.errors import ProtocolError, SwitchTimeout, SwitchUnavailable
+from services.common.esl.protocol import Decoder, Event, Frame, command
+
+# What a waiter is told: the reply, or why none will come.
+Waiter = Callable[[Frame | Exception], None]
+Kind = Literal[
+    "no_listener",
+    "unreachable",
+    "silent",
+    "denied",
+    "rejected",
+    "closed",
+    "broken",
+    "backlog",
+    "stopped",
+    "resync",
+]
+
+_RECV_BYTES = 128 << 10
+# A peer that takes nothing for so long is dead or frozen; our callers have given up before.
+_WRITE_TIMEOUT_S = 10.0
+# With tombstones counted; beyond it the switch answers nothing and more commands make it only worse.
+_MAX_WAITERS = 10_000
+
+
+class LinkLost(Exception):
+    """The socket could not be opened, or is gone. ``kind`` tells cases apart, the text is for people."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind: Kind = kind
+
+
+class Protocol:
+    """Overrides for greenswitch's ESLProtocol; a mixin before one of its classes. Only for the hub's thread."""
+
+    sock: Any
+    connected: bool
+    _lingering: bool
+    _auth_request_event: Any
+
+    # -- for subclasses ----------------------------------------------------------------------------------------------
+
+    def on_events(self, events: list[Event]) -> None:
+        """Take events, in order of arrival. Must not block."""
+        raise NotImplementedError
+
+    def on_notice(self, frame: Frame) -> None:
+        """Take a ``text/disconnect-notice``; the end of the socket follows, unless it is about lingering."""
+
+    def on_malformed(self, frame: Frame) -> None:
+        """Take a frame whose event could not be read."""
+
+    def on_lost(self, lost: LinkLost) -> None:
+        """Learn that the socket is closed; called once, after all waiters have failed."""
+
+    def error_for(self, lost: LinkLost) -> Exception:
+        """What waiters get when the socket is lost."""
+        return SwitchUnavailable(str(lost))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def start_event_handlers(self) -> None:
+        """Begin to read ``self.sock``."""
+        self.sock.setblocking(False)
+        for level, option, value in (
+            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1),
+            (stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, 1),
+            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPIDLE, 5),
+            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPINTVL, 2),
+            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPCNT, 3),
+            # A host that vanished while we send is noticed in 10 s, not after 15 minutes of retransmissions.
+            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_USER_TIMEOUT, 10_000),
+        ):
+            self.sock.setsockopt(level, option, value)
+        self._waiters: deque[Waiter] = deque()
+        self._unsent: deque[bytes] = deque()
+        self._notice = ""
+        self.lost: LinkLost | None = None
+        self.closed = gevent.event.Event()
+        hub_loop = gevent.get_hub().loop
+        self._readable = hub_loop.io(self.sock.fileno(), 1)
+        self._writable = hub_loop.io(self.sock.fileno(), 2)
+        self._flusher: Any = None
+        self._receive_events_greenlet = gevent.spawn(self.receive_events)
+
+    def close(self, kind: Kind, text: str) -> None:
+        """Close the socket now. Never waits: FreeSWITCH would first wait for its background jobs to say good-bye."""
+        if self.lost is not None:
+            return
+        lost = self.lost = LinkLost(kind, text)
+        self.connected = False
+        current = gevent.getcurrent()
+        for greenlet in (self._receive_events_greenlet, self._flusher):
+            if greenlet is not None and greenlet is not current:
+                greenlet.kill(block=False)
+        for watcher in (self._readable, self._writable):
+            watcher.stop()
+            watcher.close()
+        self.sock.close()
+        self._unsent.clear()
+        waiters, self._waiters = self._waiters, deque()
+        error = self.error_for(lost)
+        for waiter in waiters:
+            waiter(error)
+        self._auth_request_event.set()
+        self.closed.set()
+        self.on_lost(lost)
+
+    def stop(self) -> None:
+        """Close the socket on our own wish."""
+        self.close("stopped", "we closed the connection")
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def receive_events(self) -> None:
+        """Read until the socket ends; never stop reading, for one stalled reader freezes the whole switch's sockets."""
+        decoder = Decoder()
+        sock = self.sock
+        hub = gevent.get_hub()
+        kind: Kind = "closed"
+        text = ""
+        try:
+            while self.lost is None:
+                try:
+                    data = sock.recv(_RECV_BYTES)
+                except BlockingIOError:
+                    hub.wait(self._readable)
+                    continue
+                if not data:
+                    text = self._notice or "FreeSWITCH closed the connection"
+                    if decoder.pending:
+                        text += " in the middle of a frame"
+                    break
+                self._take(decoder.feed(data))
+                if len(data) == _RECV_BYTES:
+                    gevent.sleep(0)  # more is there already: let timers and writers have a turn
+        except ProtocolError as e:
+            kind, text = "broken", str(e)
+        except OSError as e:
+            text = f"{self._notice} {e}".strip()
+        finally:
+            self.close(kind, text)
+
+    def _take(self, items: list[Frame | Event]) -> None:
+        events: list[Event] = []
+        for item in items:
+            if isinstance(item, Event):
+                events.append(item)
+                continue
+            if self.lost is not None:
+                return
+            if events:
+                self.on_events(events)
+                events = []
+            self.handle_event(item)
+        if events and self.lost is None:
+            self.on_events(events)
+
+    def handle_event(self, frame: Frame) -> None:
+        """Take a frame that is no event."""
+        kind = frame.content_type
+        if kind == "command/reply" or kind == "api/response":
+            if not self._waiters:
+                raise ProtocolError(f"a reply that nobody asked for: {frame.text[:80]!r}")
+            self._waiters.popleft()(frame)
+        elif kind == "auth/request":
+            self._auth_request_event.set()
+        elif kind == "text/rude-rejection":
+            self.close("rejected", frame.body.decode("utf-8", "replace").strip() or "access denied")
+        elif kind == "text/disconnect-notice":
+            if frame.headers.get("Content-Disposition") == "linger":
+                self._lingering = True
+            else:
+                self._notice = " ".join(frame.body.decode("utf-8", "replace").split())
+            self.on_notice(frame)
+        elif kind.startswith("text/event-"):
+            self.on_malformed(frame)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def submit(self, data: bytes, waiters: Iterable[Waiter]) -> None:
+        """Write whole commands in one piece, a waiter for each. Never blocks; failure is told to the waiters."""
+        if self.lost is not None or len(self._waiters) > _MAX_WAITERS:
+            error = self.error_for(
+                self.lost or LinkLost("silent", f"more than {_MAX_WAITERS} commands without an answer")
+            )
+            for waiter in waiters:
+                waiter(error)
+            return
+        self._waiters.extend(waiters)
+        if self._unsent:
+            self._unsent.append(data)
+            return
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as e:
+            self.close("closed", str(e))
+            return
+        if sent < len(data):
+            self._unsent.append(data[sent:])
+            self._flusher = gevent.spawn(self._flush)
+
+    def _flush(self) -> None:
+        hub = gevent.get_hub()
+        try:
+            while self._unsent:
+                with gevent.Timeout(
+                    _WRITE_TIMEOUT_S, LinkLost("silent", f"FreeSWITCH took nothing for {_WRITE_TIMEOUT_S} s")
+                ):
+                    hub.wait(self._writable)
+                sent = self.sock.send(self._unsent[0])
+                rest = self._unsent[0][sent:]
+                if rest:
+                    self._unsent[0] = rest
+                else:
+                    self._unsent.popleft()
+        except LinkLost as e:
+            self.close(e.kind, str(e))
+        except OSError as e:
+            self.close("closed", str(e))
+
+    def poke(self) -> None:
+        """Make FreeSWITCH look for events now instead of within 20 ms: a bare newline, which it skips without a reply.
+
+        Nothing is sent while a command is half written: the newline would end it.
+        """
+        if self.lost is None and not self._unsent:
+            try:
+                self.sock.send(b"\n")
+            except OSError:  # a full buffer needs no poke; a dead socket is the reader's to find
+                return
+
+    def send(self, data: str, timeout: float = 5.0) -> Frame:
+        """Send one command from a greenlet and wait for its reply. Raises SwitchTimeout, SwitchUnavailable."""
+        result = gevent.event.AsyncResult()
+
+        def waiter(reply: Frame | Exception) -> None:
+            if isinstance(reply, Frame):
+                result.set(reply)
+            else:
+                result.set_exception(reply)
+
+        self.submit(command(data), (waiter,))
+        try:
+            reply: Frame = result.get(timeout=timeout)
+        except gevent.Timeout:
+            raise SwitchTimeout(f"no answer to {data.split(' ', 1)[0]!r} within {timeout} s") from None
+        return reply
+
+
+class InboundLink(Protocol, greenswitch.InboundESL):  # type: ignore[misc]
+    """A socket that we open to FreeSWITCH's event socket and authenticate on."""
+
+    host: str
+    port: int
+    password: str
+    timeout: float
+
+    def connect(self) -> None:
+        """Open and authenticate within ``timeout`` seconds, name lookup included. Raises LinkLost."""
+        where = f"{self.host}:{self.port}"
+        try:
+            with gevent.Timeout(
+                self.timeout, LinkLost("silent", f"{where}: not ready within {self.timeout} s")
+            ):
+                self.sock = gevent.socket.create_connection((self.host, self.port), timeout=self.timeout)
+                self.connected = True
+                self._auth_request_event.clear()
+                self.start_event_handlers()
+                self._auth_request_event.wait()
+                if self.lost is not None:
+                    raise LinkLost(self.lost.kind, f"{where}: {self.lost}")
+                self.authenticate()
+        except ValueError:  # how greenswitch says that the password is wrong
+            raise self._given_up("denied", f"{where}: the password was refused") from None
+        except ConnectionRefusedError:
+            raise LinkLost("no_listener", f"{where}: nobody listens") from None
+        except SwitchUnavailable as e:
+            raise self._given_up("closed", f"{where}: {e}") from None
+        except OSError as e:
+            raise LinkLost("unreachable", f"{where}: {e}") from None
+        except LinkLost as e:
+            raise self._given_up(e.kind, str(e)) from None
+
+    def _given_up(self, kind: Kind, text: str) -> LinkLost:
+        if self.connected:
+            self.close(kind, text)
+        return LinkLost(kind, text)
