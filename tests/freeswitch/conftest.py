@@ -1,0 +1,72 @@
+"""A real FreeSWITCH, the whole stack beside it, and SIPp. Skipped, with the reason, where no FreeSWITCH is found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from deploy.dev.stack import Stack, find_shift, table
+from tests.freeswitch.sipp import Lab
+from tests.freeswitch.switch import FreeSwitch, find_binary
+
+CENTER = Path(__file__).with_name("center.yaml")
+
+
+@dataclass
+class Rig:
+    """Everything a test needs: the switch, the services, the phones."""
+
+    switch: FreeSwitch
+    stack: Stack
+    lab: Lab
+
+    async def get(self, service: str, path: str, **params: str) -> Any:
+        """GET as a supervisor; the decoded JSON."""
+        headers = {"Authorization": f"Bearer {self.stack.token('lab', 'supervisor')}"}
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            response = await client.get(self.stack.http(service) + path, params=params, headers=headers)
+            response.raise_for_status()
+            return response.json() if "json" in response.headers["content-type"] else response.content
+
+    async def agent(self, agent_id: str) -> dict[str, Any]:
+        agents = (await self.get("routing", "/v1/agents"))["agents"]
+        return next(a for a in agents if a["agent_id"] == agent_id)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    if find_binary() is None:
+        pytest.skip("no FreeSWITCH: put `freeswitch` on PATH or set FREESWITCH_BIN")
+    if shutil.which("sipp") is None:
+        pytest.skip("no SIPp: install Debian's sip-tester")
+    folder = tmp_path_factory.mktemp("freeswitch")
+    shift = find_shift(20_000)
+    ivr_port = next(r for r in table() if r.name == "ivr").esl_port + shift
+    switch = FreeSwitch(folder / "switch", ivr_port)
+    stack = Stack(
+        folder / "stack",
+        centers=CENTER,
+        switches=switch.address,
+        shift=shift,
+        sounds=switch.sounds,
+        recordings=switch.recordings,
+        cdr_spool=switch.cdr_spool,
+    )
+    lab = Lab(switch, folder / "sipp")
+    try:
+        await stack.prepare_prompts()
+        await switch.start()
+        await stack.start()
+        yield Rig(switch, stack, lab)
+    finally:
+        await lab.close()
+        await stack.stop()
+        stack.close()
+        await switch.stop()

@@ -1,0 +1,242 @@
+"""SIPp as callers and agents' phones: scenarios filled in, processes bounded in calls and time, counts read back."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import itertools
+import re
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.freeswitch.switch import AGENT_PASSWORD, DOMAIN, FreeSwitch, free_port
+
+SCENARIOS = Path(__file__).with_name("sipp")
+_number = itertools.count(1)
+
+
+def write_tone(path: Path, hz: float, seconds: float = 2.0) -> Path:
+    """A raw A-law file with a sine of ``hz`` (ITU-T G.711), which SIPp's rtp_stream plays in a loop."""
+    t = np.arange(int(8000 * seconds))
+    linear = (12000 * np.sin(2 * np.pi * hz * t / 8000)).astype(np.int32)
+    magnitude = np.minimum(np.abs(linear) >> 4, 2047)
+    exponent = np.where(magnitude < 32, 0, np.floor(np.log2(np.maximum(magnitude, 1))).astype(int) - 4)
+    mantissa = np.where(exponent <= 1, (magnitude >> 1) & 15, (magnitude >> np.maximum(exponent, 1)) & 15)
+    coded = (exponent << 4) | mantissa | np.where(linear >= 0, 0x80, 0)
+    path.write_bytes((coded ^ 0x55).astype(np.uint8).tobytes())
+    return path
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a SIPp process says of its calls."""
+
+    successful: int
+    failed: int
+    seconds: tuple[float, ...] = ()
+
+
+class Sipp:
+    """One SIPp process. ``await done()`` gives its counts; ``stop()`` ends it early."""
+
+    def __init__(self, name: str, folder: Path, child: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.folder = folder
+        self._child = child
+
+    async def done(self, timeout_s: float = 60) -> Counts:
+        """Wait for the end. Raises AssertionError with SIPp's error log when it does not come in time."""
+        try:
+            await asyncio.wait_for(self._child.wait(), timeout_s)
+        except TimeoutError:
+            await self.stop()
+            raise AssertionError(f"sipp {self.name} did not end in {timeout_s} s\n{self.errors()}") from None
+        return self.counts()
+
+    async def stop(self) -> Counts:
+        if self._child.returncode is None:
+            self._child.kill()
+            await self._child.wait()
+        return self.counts()
+
+    def counts(self) -> Counts:
+        try:
+            rows = list(csv.DictReader((self.folder / "stat.csv").open(), delimiter=";"))
+        except OSError:
+            return Counts(0, 0)
+        if not rows:
+            return Counts(0, 0)
+        return Counts(int(rows[-1]["SuccessfulCall(C)"]), int(rows[-1]["FailedCall(C)"]))
+
+    def messages(self, first_word: str) -> int:
+        """How many messages that begin with ``first_word`` SIPp sent or received."""
+        text = (self.folder / "messages.log").read_text(errors="replace")
+        return len(re.findall(rf"^{re.escape(first_word)} ", text, re.MULTILINE))
+
+    def errors(self) -> str:
+        path = self.folder / "errors.log"
+        return (path if path.exists() else self.folder / "screen.log").read_text(errors="replace")[-1200:]
+
+
+async def _bound(port: int) -> None:
+    """Until somebody listens on the UDP port, so that no INVITE comes too early."""
+    async with asyncio.timeout(10):
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return
+            await asyncio.sleep(0.02)
+
+
+class Lab:
+    """Starts SIPp processes against one switch and ends them all."""
+
+    def __init__(self, switch: FreeSwitch, folder: Path) -> None:
+        self.switch = switch
+        self.folder = folder
+        self.running: list[Sipp] = []
+        self.phones: dict[str, int] = {}
+
+    async def run(
+        self,
+        scenario: str,
+        values: dict[str, str],
+        *,
+        port: int | None = None,
+        to: int | None = None,
+        calls: int = 1,
+        rate: float = 5,
+        echo: bool = False,
+        limit: int | None = None,
+    ) -> Sipp:
+        """Fill in ``sipp/<scenario>.xml`` (``@name@``) and start it; ``to`` is the switch's port, None for a phone."""
+        name = f"{next(_number)}-{scenario}"
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        text = (SCENARIOS / f"{scenario}.xml").read_text()
+        for key, value in values.items():
+            text = text.replace(f"@{key}@", value)
+        left = re.findall(r"@[a-z_]+@", text)
+        assert not left, f"{scenario}: no value for {left}"
+        (folder / "scenario.xml").write_text(text)
+        port = port or free_port(socket.SOCK_DGRAM)
+        argv = [
+            shutil.which("sipp") or "sipp",
+            "-sf",
+            "scenario.xml",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-m",
+            str(calls),
+            "-r",
+            str(rate),
+            "-nostdin",
+            "-trace_err",
+            "-error_file",
+            "errors.log",
+            "-trace_msg",
+            "-message_file",
+            "messages.log",
+            "-trace_stat",
+            "-stf",
+            "stat.csv",
+            "-fd",
+            "1",
+            "-timeout",
+            "120s",
+            "-timeout_error",
+            "-mp",
+            str(20000 + (port * 14) % 20000),
+        ]
+        if limit:
+            argv += ["-l", str(limit)]
+        if echo:
+            argv.append("-rtp_echo")
+        if to:
+            argv.append(f"127.0.0.1:{to}")
+        with (folder / "screen.log").open("wb") as out:
+            child = await asyncio.create_subprocess_exec(
+                *argv, cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        process = Sipp(name, folder, child)
+        self.running.append(process)
+        await _bound(port)
+        return process
+
+    async def register(self, extension: str) -> int:
+        """Register the phone of ``extension``; returns the port that its calls will come to."""
+        contact = self.phones.setdefault(extension, free_port(socket.SOCK_DGRAM))
+        values = {
+            "domain": DOMAIN,
+            "from_user": extension,
+            "password": AGENT_PASSWORD,
+            "contact_port": str(contact),
+        }
+        counts = await (await self.run("register", values, to=self.switch.agents_port)).done(20)
+        assert counts.successful == 1, f"{extension} could not register"
+        return contact
+
+    async def dial_code(self, extension: str, code: str) -> Counts:
+        """Let the phone dial a feature code and hear the answer."""
+        values = {
+            "domain": DOMAIN,
+            "from_user": extension,
+            "password": AGENT_PASSWORD,
+            "number": code,
+            "caller_name": extension,
+        }
+        return await (await self.run("dial_code", values, to=self.switch.agents_port)).done(30)
+
+    async def agent(
+        self, extension: str, *, ring_ms: int = 200, talk_ms: int = 60_000, calls: int = 1
+    ) -> Sipp:
+        """Put an answering, echoing phone where ``extension`` is registered."""
+        values = {"ring_ms": str(ring_ms), "talk_ms": str(talk_ms)}
+        return await self.run("agent_answers", values, port=self.phones[extension], calls=calls, echo=True)
+
+    async def silent_agent(self, extension: str, calls: int = 1) -> Sipp:
+        """Put a phone that rings and is never answered where ``extension`` is registered."""
+        return await self.run("agent_rings", {}, port=self.phones[extension], calls=calls)
+
+    async def callers(
+        self,
+        number: str,
+        *,
+        digits: str = "1",
+        think_ms: int = 1500,
+        patience_ms: int = 60_000,
+        calls: int = 1,
+        rate: float = 5,
+        hz: float = 440,
+        name: str = "Caller",
+    ) -> Sipp:
+        """Customers call ``number``, press ``digits``, and send a tone of ``hz``."""
+        tone = write_tone(self.folder / f"{hz:.0f}.pcma", hz)
+        press = "".join(
+            f'  <nop><action><exec play_dtmf="{digit}"/></action></nop>\n  <pause milliseconds="600"/>\n'
+            for digit in digits
+        )
+        values = {
+            "number": number,
+            "press": press,
+            "think_ms": str(think_ms),
+            "patience_ms": str(patience_ms),
+            "tone": str(tone),
+            "from_user": "2188776655",
+            "caller_name": name,
+        }
+        return await self.run(
+            "caller", values, to=self.switch.trunk_port, calls=calls, rate=rate, limit=calls
+        )
+
+    async def close(self) -> None:
+        for process in self.running:
+            await process.stop()
