@@ -1,0 +1,1 @@
+"""Between the core and the bus, the switch and the center documents."""

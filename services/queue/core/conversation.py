@@ -1,0 +1,292 @@
+"""From the bridge to the end: talking, who left first, the disposition by key, the caller's leg over at any moment."""
+
+from __future__ import annotations
+
+from services.queue.core.facts import AgentBridged, ContactGone, ConversationEnded, DispositionKeyed
+from services.queue.core.messages import (
+    DigitPressed,
+    LegBridged,
+    LegHungUp,
+    LegUnbridged,
+    OfferEnded,
+    PlayTo,
+    Record,
+)
+from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.offers import agent_leg_hung_up, ended_by_routing
+from services.queue.core.treatment import announce_waiting, back_to_music, farewell
+
+PART_MS = (
+    150  # UNBRIDGE and PARK came 46 ms after the agent's BYE; the farewell waits until the leg is parked.
+)
+UNBRIDGED_MS = 500  # Both legs alive and apart for so long: somebody else took them apart.
+
+
+def recording_path(tenant: str, day: str, contact: str) -> str:
+    """Return where a contact is recorded, relative to the recordings folder. ``day`` is ``yyyy/mm/dd``, UTC."""
+    return f"{tenant}/{day}/{contact}.wav"
+
+
+def day_of(at_us: int) -> str:
+    """Return ``yyyy/mm/dd`` (UTC) of a time, by the civil calendar (Howard Hinnant's days-to-civil algorithm)."""
+    days = at_us // 86_400_000_000 + 719_468
+    era, doe = divmod(days, 146_097)
+    yoe = (doe - doe // 1460 + doe // 36_524 - doe // 146_096) // 365
+    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+    mp = (5 * doy + 2) // 153
+    day = doy - (153 * mp + 2) // 5 + 1
+    month = mp + 3 if mp < 10 else mp - 9
+    return f"{yoe + era * 400 + (month <= 2):04d}/{month:02d}/{day:02d}"
+
+
+def bridged(node: Node, event: LegBridged) -> None:
+    """CHANNEL_BRIDGE of an agent's leg and its caller."""
+    offer = node.offer_on(event.leg) or node.offer_on(event.partner)
+    if offer is None:
+        return
+    caller = node.callers.get(offer.contact)
+    if offer.phase is Phase.CLOSING:
+        # The bridge came after we gave it up: end the agent's leg again and take the caller back.
+        node.press_close(offer)
+        if (
+            caller is not None
+            and caller.stage is Stage.WAITING
+            and caller.contact in (event.leg, event.partner)
+        ):
+            back_to_music(node, caller)
+        return
+    if offer.phase is not Phase.ANSWERED or caller is None:
+        return
+    start_talking(node, caller, offer, node.at_us)
+
+
+def start_talking(node: Node, caller: Caller, offer: Offer, since_us: int) -> None:
+    """Record, mark both legs, report. Also for a pair found talking: every command and id is the same as the first time."""
+    node.cancel_timer(f"bridge:{offer.offer_id}", f"settle:{caller.contact}", f"outage:{caller.contact}")
+    offer.phase = Phase.TALKING
+    offer.bridged_at_us = caller.bridged_at_us = since_us
+    offer.reported = True
+    caller.stage = Stage.TALKING
+    caller.offer_id = offer.offer_id
+    caller.announcing = ""
+    path = ""
+    if caller.queue.recording:
+        path = recording_path(caller.tenant, day_of(since_us), caller.contact)
+        node.emit(Record(contact=caller.contact, leg=caller.contact, path=path))
+    mark = str(since_us // 1000)
+    node.set_vars(caller.contact, caller.contact, cc_bridged_ms=mark)
+    if offer.dispositions and offer.wrap_up_ms:
+        node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark, park_after_bridge="true")
+    else:
+        node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark)
+    node.report(
+        caller.tenant,
+        AgentBridged(
+            offer_id=offer.offer_id,
+            contact_id=caller.contact,
+            agent_id=offer.agent,
+            agent_leg_id=offer.leg,
+            queue=caller.queue.name,
+            node=node.name,
+            wait_ms=max(0, (since_us - caller.waiting_since_us) // 1000),
+            answer_latency_ms=max(0, (since_us - offer.answered_at_us) // 1000)
+            if offer.answered_at_us
+            else 0,
+            recording_path=path,
+            at_us=since_us,
+        ),
+        "bridged",
+        offer.offer_id,
+    )
+
+
+def unbridged(node: Node, event: LegUnbridged) -> None:
+    """CHANNEL_UNBRIDGE: whoever is left is parked now; when nobody hung up, wait who will."""
+    offer = node.offer_on(event.leg) or node.offer_on(event.partner)
+    if offer is None:
+        return
+    caller = node.callers.get(offer.contact)
+    if offer.phase is Phase.WRAP_UP:
+        ask_disposition(node, offer)
+    elif offer.phase is Phase.TALKING and caller is not None and caller.stage is Stage.TALKING:
+        node.timer(f"unbridged:{caller.contact}", UNBRIDGED_MS)
+
+
+def still_apart(node: Node, contact: str) -> None:
+    """Neither hung up after an unbridge: the conversation is over by somebody's command."""
+    caller = node.callers.get(contact)
+    offer = node.offer_of(caller) if caller else None
+    if caller is None or offer is None or offer.phase is not Phase.TALKING:
+        return
+    conversation_ended(node, caller, offer, "system", "UNBRIDGED")
+    node.close_offer(offer, "NORMAL_CLEARING")
+    farewell(node, caller, "goodbye")
+
+
+def conversation_ended(node: Node, caller: Caller, offer: Offer, ended_by: str, cause: str) -> None:
+    """Report the end of the bridge."""
+    node.cancel_timer(f"unbridged:{caller.contact}")
+    caller.parted = True
+    node.report(
+        caller.tenant,
+        ConversationEnded(
+            offer_id=offer.offer_id,
+            contact_id=caller.contact,
+            agent_id=offer.agent,
+            ended_by=ended_by,
+            talk_ms=max(0, (node.at_us - offer.bridged_at_us) // 1000),
+            cause=cause,
+            at_us=node.at_us,
+        ),
+        "conversation-ended",
+        offer.offer_id,
+    )
+
+
+def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
+    """CHANNEL_HANGUP of any leg; ``unseen`` when it was found out by asking."""
+    if (caller := node.callers.get(event.leg)) is not None:
+        _caller_gone(node, caller, event.cause, unseen=unseen)
+    elif (offer := node.offer_on(event.leg)) is not None:
+        _agent_gone(node, offer, event.cause)
+
+
+def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> None:
+    """The caller's leg is over, at whatever moment: the agent's leg must not outlive it by itself."""
+    offer = node.offer_of(caller)
+    state = "after" if caller.parted else "waiting"
+    if caller.stage is Stage.LEAVING and not caller.parted:
+        state = "after"
+    if offer is not None:
+        if offer.phase is Phase.TALKING:
+            state = "talking"
+            conversation_ended(
+                node, caller, offer, "system" if caller.ended_by_us or unseen else "caller", cause
+            )
+            _wrap_up(node, offer)
+        else:
+            # ContactGone tells routing everything: the offer's own end is routing's to decide.
+            state = "offered"
+            offer.reported = True
+            offer.cause = offer.cause or "caller_gone"
+            node.close_offer(offer, "ORIGINATOR_CANCEL")
+    node.cancel_timer(
+        *(
+            f"{kind}:{caller.contact}"
+            for kind in ("position", "outage", "part", "farewell", "settle", "unbridged")
+        )
+    )
+    del node.callers[caller.contact]
+    wait_end_us = caller.bridged_at_us or node.at_us
+    wait_ms = max(0, (wait_end_us - caller.waiting_since_us) // 1000)
+    if not caller.gone_reported:
+        node.report(
+            caller.tenant,
+            ContactGone(
+                contact_id=caller.contact,
+                state=state,
+                cause=cause,
+                wait_ms=wait_ms,
+                unseen=unseen,
+                at_us=node.at_us,
+            ),
+            "gone",
+            "0",
+        )
+    node.line(
+        "caller_leg_over",
+        contact=caller.contact,
+        tenant=caller.tenant,
+        queue=caller.queue.name,
+        entry_point=caller.leg.entry_point,
+        state=state,
+        wait_ms=wait_ms,
+        talk_ms=max(0, (node.at_us - caller.bridged_at_us) // 1000) if caller.bridged_at_us else 0,
+        offers=caller.offers,
+        cause=cause,
+        unseen=unseen,
+        recovered=caller.recovered,
+    )
+
+
+def _agent_gone(node: Node, offer: Offer, cause: str) -> None:
+    if offer.phase not in (Phase.TALKING, Phase.WRAP_UP):
+        agent_leg_hung_up(node, offer, cause)
+        return
+    offer.leg_gone = True
+    offer.cause = offer.cause or cause
+    caller = node.callers.get(offer.contact)
+    talking = offer.phase is Phase.TALKING and caller is not None
+    if talking and caller is not None:
+        conversation_ended(node, caller, offer, "agent", cause)
+        caller.stage = Stage.PARTED
+        node.timer(f"part:{caller.contact}", PART_MS)
+    node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def part(node: Node, contact: str) -> None:
+    """The agent has left and the caller is parked: thank and hang up."""
+    caller = node.callers.get(contact)
+    if caller is not None and caller.stage is Stage.PARTED:
+        farewell(node, caller, "goodbye")
+
+
+def _wrap_up(node: Node, offer: Offer) -> None:
+    """The caller has left: keep the agent's leg for one key, or let it go."""
+    if not offer.dispositions or not offer.wrap_up_ms or offer.leg_gone:
+        node.close_offer(offer, "NORMAL_CLEARING")
+        return
+    offer.phase = Phase.WRAP_UP
+    node.timer(f"wrap-up:{offer.offer_id}", offer.wrap_up_ms)
+    node.timer(f"prompt:{offer.offer_id}", PART_MS)
+
+
+def ask_disposition(node: Node, offer: Offer) -> None:
+    """Ask the agent for a key, once the leg is parked."""
+    if offer.phase is not Phase.WRAP_UP:
+        return
+    node.cancel_timer(f"prompt:{offer.offer_id}")
+    center = node.plans.of(offer.tenant, "")
+    if center is not None and (file := center.prompt("disposition", center.languages[0])):
+        node.emit(PlayTo(contact=offer.contact, leg=offer.leg, file=file))
+
+
+def digit(node: Node, event: DigitPressed) -> None:
+    """A key on an agent's leg after the caller has left; a key that is no disposition is not an answer."""
+    offer = node.offer_on(event.leg)
+    if offer is None or offer.phase is not Phase.WRAP_UP or event.digit not in offer.dispositions:
+        return
+    node.report(
+        offer.tenant,
+        DispositionKeyed(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            code=event.digit,
+            at_us=node.at_us,
+        ),
+        "disposition",
+        offer.offer_id,
+    )
+    node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def offer_ended(node: Node, event: OfferEnded) -> None:
+    """Routing's end of an offer. One that talks already loses too: routing has promised the contact to somebody else."""
+    offer = node.offers.get(event.offer_id)
+    if offer is None or offer.phase is not Phase.TALKING or event.outcome == "accepted":
+        ended_by_routing(node, event)
+        return
+    caller = node.callers.get(offer.contact)
+    offer.cause = offer.cause or event.outcome
+    node.line(
+        "conversation_refused",
+        warning=True,
+        contact=offer.contact,
+        offer=offer.offer_id,
+        outcome=event.outcome,
+    )
+    node.close_offer(offer, "NORMAL_CLEARING")
+    if caller is not None and caller.stage is Stage.TALKING:
+        back_to_music(node, caller)
+        announce_waiting(node, caller, event.offer_id)

@@ -1,0 +1,211 @@
+"""The queue engine of one FreeSWITCH node.
+
+Theory of operation
+-------------------
+``Engine.handle(input) -> [outputs]`` is the whole of it: no clock, no I/O, no chance. Inputs are what FreeSWITCH did (its events,
+the ends of jobs, answers to questions), what routing's log says, timers, and the state of the two connections. Outputs
+are commands to FreeSWITCH, facts to append, timers to arm. The shell executes the commands of one contact in their order and tells
+failures back.
+
+Two kinds of things live in here. A *caller* is a contact's leg: it waits, is bridged, talks, leaves. An *offer* is an agent's leg: it
+rings, was answered, talks, wraps up, closes. A caller has at most one running offer; an offer outlives its caller until
+FreeSWITCH has really ended its leg. Four rules keep people from being lost:
+
+1. A caller never leaves WAITING except into a bridge that is watched for 500 ms, or into a farewell or transfer that needs nobody.
+   A failed bridge, an agent who vanished and an order that came to nothing all lead back to music, with the place kept.
+2. An agent's leg is only forgotten when its originate's job has come *and* the leg is gone; a kill that may have missed is repeated.
+3. Routing decides, FreeSWITCH is right. An offer's end in routing's log is carried out whatever happens here; what FreeSWITCH
+   says about a leg is taken even when it contradicts memory.
+4. Every fact has an id made of the contact, what happened and which one of it, and every command may be repeated: a new owner of the
+   node, or a redelivered order, does nothing twice.
+
+The parts: ``treatment`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
+``overflow`` (ways out without an agent), ``takeover`` (reading the truth from FreeSWITCH), ``node`` (memory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from services.queue.core import conversation, offers, overflow, takeover, treatment
+from services.queue.core import messages as m
+from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+
+AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
+AUDIT = "audit"
+
+
+class CallState(Struct, frozen=True, kw_only=True):
+    """One contact, for people. Times in µs since the epoch."""
+
+    contact: str
+    tenant: str
+    queue: str
+    state: str  # waiting, offered, talking, leaving
+    waiting_since_us: int
+    agent: str = ""
+    bridged_at_us: int = 0
+
+
+class Engine:
+    """The decisions for one node."""
+
+    def __init__(self, node: str) -> None:
+        self._node = Node(name=node)
+        self._handlers: dict[type[m.Input], Callable[[Any], None]] = {
+            m.LegParked: self._parked,
+            m.LegCreated: lambda e: offers.created(self._node, e.leg),
+            m.LegRinging: lambda e: offers.ringing(self._node, e.leg),
+            m.LegAnswered: lambda e: offers.answered(self._node, e.leg),
+            m.LegBridged: lambda e: conversation.bridged(self._node, e),
+            m.LegUnbridged: lambda e: conversation.unbridged(self._node, e),
+            m.LegHungUp: lambda e: conversation.hung_up(self._node, e),
+            m.AnnouncementEnded: lambda e: treatment.announcement_ended(self._node, e),
+            m.DigitPressed: lambda e: conversation.digit(self._node, e),
+            m.JobEnded: lambda e: offers.job_ended(self._node, e),
+            m.LegProbed: lambda e: takeover.probed(self._node, e),
+            m.CommandFailed: self._command_failed,
+            m.ChannelsListed: self._listed,
+            m.LinkUp: lambda e: takeover.link_up(self._node),
+            m.LinkDown: lambda e: takeover.link_down(self._node),
+            m.OfferMade: lambda e: offers.order(self._node, e),
+            m.OfferEnded: lambda e: conversation.offer_ended(self._node, e),
+            m.ContactOverflowed: lambda e: overflow.overflowed(self._node, e),
+            m.ContactClosed: lambda e: overflow.closed(self._node, e),
+            m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
+            m.PositionKnown: lambda e: treatment.position_known(self._node, e),
+            m.CentersRevised: self._revised,
+            m.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
+            m.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
+            m.HangUpWished: lambda e: overflow.hang_up_wished(self._node, e),
+            m.TimerFired: self._timer,
+        }
+        self._timers: dict[str, Callable[[str], None]] = {
+            "position": lambda key: treatment.position_due(self._node, key),
+            "outage": lambda key: overflow.outage_limit(self._node, key),
+            "part": lambda key: conversation.part(self._node, key),
+            "farewell": lambda key: overflow.farewell_overdue(self._node, key),
+            "settle": lambda key: takeover.settle_due(self._node, key),
+            "unbridged": lambda key: conversation.still_apart(self._node, key),
+            "job": lambda key: offers.job_lost(self._node, key),
+            "bridge": self._bridge_overdue,
+            "close": lambda key: self._with_offer(key, self._node.press_close),
+            "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
+            "prompt": lambda key: self._with_offer(
+                key, lambda o: conversation.ask_disposition(self._node, o)
+            ),
+            "probe": lambda key: self._with_offer(key, self._probe),
+            AUDIT: lambda key: self._audit(),
+        }
+
+    def handle(self, event: m.Input) -> list[m.Output]:
+        """Take one input and return what follows from it, in order."""
+        node = self._node
+        node.at_us = event.at_us
+        node.out = []
+        self._handlers[type(event)](event)
+        return node.out
+
+    def knows(self, leg: str) -> bool:
+        """Whether a listing needs no details of this leg."""
+        return takeover.knows(self._node, leg)
+
+    def calls(self) -> list[CallState]:
+        """Every contact on the node."""
+        return [self._call(caller) for caller in self._node.callers.values()]
+
+    def tenant_of(self, contact: str) -> str:
+        """Return the tenant of a contact on this node, ``""`` when it is not here."""
+        caller = self._node.callers.get(contact)
+        return caller.tenant if caller is not None else ""
+
+    def open_agent_legs(self) -> int:
+        """How many agents' legs are not over yet."""
+        return len(self._node.offers)
+
+    def _call(self, caller: Caller) -> CallState:
+        offer = self._node.offer_of(caller)
+        state = {Stage.TALKING: "talking", Stage.PARTED: "leaving", Stage.LEAVING: "leaving"}.get(
+            caller.stage, "offered" if offer is not None else "waiting"
+        )
+        return CallState(
+            contact=caller.contact,
+            tenant=caller.tenant,
+            queue=caller.queue.name,
+            state=state,
+            waiting_since_us=caller.waiting_since_us,
+            agent=offer.agent if offer is not None else "",
+            bridged_at_us=caller.bridged_at_us,
+        )
+
+    def _parked(self, event: m.LegParked) -> None:
+        if event.caller.leg not in self._node.callers:
+            treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
+
+    def _listed(self, event: m.ChannelsListed) -> None:
+        takeover.channels_listed(self._node, event)
+        self._node.timer(AUDIT, AUDIT_MS)
+
+    def _audit(self) -> None:
+        if self._node.link_up:
+            self._node.list_channels()
+
+    def _revised(self, event: m.CentersRevised) -> None:
+        """New settings hold from the next decision on; no call is touched."""
+        node = self._node
+        node.plans = event.plans
+        for caller in node.callers.values():
+            center = event.plans.of(caller.tenant, caller.leg.entry_point)
+            if center is not None and center.tenant == caller.tenant:
+                caller.center = center
+                caller.queue = center.queues.get(caller.queue.name, caller.queue)
+        if node.unserved and event.plans.centers:
+            node.unserved = False
+            node.list_channels()
+
+    def _command_failed(self, event: m.CommandFailed) -> None:
+        node, command = self._node, event.command
+        match command:
+            case m.Bridge():
+                offers.bridge_refused(node, command.offer, event.text)
+            case m.Kill() | m.Probe():
+                # The next look at a closing offer repeats it; a caller's leg that cannot be killed is gone or will be listed.
+                return
+            case m.StartAnnouncement():
+                caller = node.callers.get(command.contact)
+                if caller is not None and caller.announcing == command.file:
+                    caller.announcing = ""
+            case m.Farewell() | m.TransferOut() | m.PlayMusic():
+                node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
+                node.emit(m.Probe(contact=command.contact, leg=command.leg))
+            case _:
+                node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
+
+    def _timer(self, event: m.TimerFired) -> None:
+        kind, _, key = event.key.partition(":")
+        self._timers[kind](key)
+
+    def _with_offer(self, offer_id: str, act: Callable[[Offer], None]) -> None:
+        if (offer := self._node.offers.get(offer_id)) is not None:
+            act(offer)
+
+    def _bridge_overdue(self, offer_id: str) -> None:
+        node = self._node
+        offer = node.offers.get(offer_id)
+        if offer is None or offer.phase is not Phase.ANSWERED:
+            return
+        caller = node.callers.get(offer.contact)
+        if not node.link_up and caller is not None:
+            takeover.unsettle(node, caller)  # The bridge may stand; nobody can see it now.
+            return
+        offers.bridge_failed(node, offer, "failed", "NO_BRIDGE")
+
+    def _wrap_up_over(self, offer: Offer) -> None:
+        if offer.phase is Phase.WRAP_UP:
+            self._node.close_offer(offer, "NORMAL_CLEARING")
+
+    def _probe(self, offer: Offer) -> None:
+        self._node.emit(m.Probe(contact=offer.contact, leg=offer.leg))

@@ -1,0 +1,127 @@
+"""What this service reports: mirrors of ``peyvand.queue.v1`` by field name. Times in µs since the epoch, spans in ms."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class ContactWaiting(Struct, frozen=True, kw_only=True):
+    """A parked leg was adopted and waits for an agent."""
+
+    contact_id: str
+    node: str
+    queue: str
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    customer: str = ""
+    revision: str = ""
+    waiting_since_us: int
+    started_at_us: int = 0
+    recovered: bool = False
+
+
+class TreatmentPlayed(Struct, frozen=True, kw_only=True):
+    """Something was played to a waiting caller: ``welcome`` or ``position``."""
+
+    contact_id: str
+    what: str
+    position: int = 0
+    at_us: int = 0
+
+
+class OfferRinging(Struct, frozen=True, kw_only=True):
+    """The agent's phone rings."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    agent_leg_id: str
+    at_us: int
+
+
+class OfferFailed(Struct, frozen=True, kw_only=True):
+    """The offer ended without a bridge: no_answer, busy, declined, unreachable, withdrawn or failed."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    outcome: str
+    cause: str = ""
+    ring_ms: int = 0
+    at_us: int
+
+
+class OfferAnswered(Struct, frozen=True, kw_only=True):
+    """The agent answered; the bridge is being made."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    ring_ms: int = 0
+    at_us: int
+
+
+class AgentBridged(Struct, frozen=True, kw_only=True):
+    """Caller and agent talk. ``recording_path`` is relative to the recordings folder, empty when not recorded."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    agent_leg_id: str
+    queue: str = ""
+    node: str = ""
+    wait_ms: int = 0
+    answer_latency_ms: int = 0
+    recording_path: str = ""
+    at_us: int
+
+
+class ConversationEnded(Struct, frozen=True, kw_only=True):
+    """The bridge is over; ``ended_by`` is caller, agent or system."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    ended_by: str
+    talk_ms: int = 0
+    hold_ms: int = 0
+    cause: str = ""
+    at_us: int
+
+
+class ContactGone(Struct, frozen=True, kw_only=True):
+    """The caller's leg is over; ``state`` says when: waiting, offered, talking or after."""
+
+    contact_id: str
+    state: str
+    cause: str = ""
+    wait_ms: int = 0
+    unseen: bool = False
+    at_us: int
+
+
+class DispositionKeyed(Struct, frozen=True, kw_only=True):
+    """The agent keyed a disposition after the call."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    code: str
+    at_us: int
+
+
+Observation = (
+    ContactWaiting
+    | TreatmentPlayed
+    | OfferRinging
+    | OfferFailed
+    | OfferAnswered
+    | AgentBridged
+    | ConversationEnded
+    | ContactGone
+    | DispositionKeyed
+)

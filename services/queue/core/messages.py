@@ -1,0 +1,396 @@
+"""What goes into the engine and what comes out of it.
+
+Every input carries ``at_us``, the time its shell saw it (µs since the epoch). A timer is an output (:class:`SetTimer`) that comes
+back as an input (:class:`TimerFired`). Legs are named by their FreeSWITCH UUID; the contact id is the caller's leg.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from services.queue.core.facts import Observation
+from services.queue.core.plan import Plans
+
+# --- what the shell knows of a leg -----------------------------------------------------------------------------------
+
+
+class CallerLeg(Struct, frozen=True, kw_only=True):
+    """A caller's leg, from the variables of ``peyvand::waiting`` or of ``uuid_dump``."""
+
+    leg: str
+    tenant: str = ""
+    queue: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    customer: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    revision: str = ""
+    started_ms: int = 0
+    waiting_ms: int = 0  # 0: nobody has adopted it yet.
+    bridged_ms: int = 0  # 0: it has not talked yet.
+    state: str = ""  # cc_state
+    offer: str = ""
+    agent: str = ""
+    bridged: bool = False  # FreeSWITCH says it exchanges media with ``partner`` now.
+    partner: str = ""
+
+
+class AgentLeg(Struct, frozen=True, kw_only=True):
+    """An agent's leg that carries one of our offers, from ``uuid_dump``."""
+
+    leg: str
+    tenant: str
+    contact: str
+    offer: str
+    agent: str
+    answered: bool
+    bridged_ms: int = 0
+    bridged: bool = False
+    partner: str = ""
+
+
+class OpenContact(Struct, frozen=True, kw_only=True):
+    """A contact of this node that routing's log has not closed; found at a takeover."""
+
+    contact: str
+    tenant: str
+    queue: str
+    waiting_since_us: int
+    entry_point: str = ""
+    offer: str = ""  # The open or accepted offer.
+    agent: str = ""
+    connected_at_us: int = 0  # 0: it waits.
+
+
+# --- inputs: the switch ----------------------------------------------------------------------------------------------
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """Base of all inputs."""
+
+    at_us: int
+
+
+class LegParked(Input, frozen=True, kw_only=True):
+    """The dialplan said ``peyvand::waiting``."""
+
+    caller: CallerLeg
+
+
+class LegCreated(Input, frozen=True, kw_only=True):
+    """CHANNEL_CREATE."""
+
+    leg: str
+
+
+class LegRinging(Input, frozen=True, kw_only=True):
+    """CHANNEL_PROGRESS."""
+
+    leg: str
+
+
+class LegAnswered(Input, frozen=True, kw_only=True):
+    """CHANNEL_ANSWER."""
+
+    leg: str
+
+
+class LegBridged(Input, frozen=True, kw_only=True):
+    """CHANNEL_BRIDGE; FreeSWITCH fires it once, on the leg named first."""
+
+    leg: str
+    partner: str
+
+
+class LegUnbridged(Input, frozen=True, kw_only=True):
+    """CHANNEL_UNBRIDGE."""
+
+    leg: str
+    partner: str
+
+
+class LegHungUp(Input, frozen=True, kw_only=True):
+    """CHANNEL_HANGUP."""
+
+    leg: str
+    cause: str
+
+
+class AnnouncementEnded(Input, frozen=True, kw_only=True):
+    """MEDIA_BUG_STOP of a displacement."""
+
+    leg: str
+    file: str
+
+
+class DigitPressed(Input, frozen=True, kw_only=True):
+    """DTMF."""
+
+    leg: str
+    digit: str
+
+
+class JobEnded(Input, frozen=True, kw_only=True):
+    """The originate's BACKGROUND_JOB. ``known`` is False when the connection broke first: the outcome is not known."""
+
+    offer: str
+    ok: bool
+    text: str
+    known: bool = True
+
+
+class LegProbed(Input, frozen=True, kw_only=True):
+    """The answer to :class:`Probe`. ``caller`` holds the details of a caller's leg that lives."""
+
+    leg: str
+    alive: bool
+    answered: bool = False
+    caller: CallerLeg | None = None
+
+
+class CommandFailed(Input, frozen=True, kw_only=True):
+    """FreeSWITCH said -ERR to a command, or could not be asked."""
+
+    command: Command
+    text: str
+
+
+class ChannelsListed(Input, frozen=True, kw_only=True):
+    """The answer to :class:`ListChannels`: every UUID there is, with details of those that the engine does not know."""
+
+    present: frozenset[str]
+    callers: tuple[CallerLeg, ...] = ()
+    agents: tuple[AgentLeg, ...] = ()
+    open_contacts: tuple[OpenContact, ...] = ()  # Only at a takeover.
+
+
+class LinkUp(Input, frozen=True, kw_only=True):
+    """The event connection is up and subscribed; nothing has been read yet."""
+
+
+class LinkDown(Input, frozen=True, kw_only=True):
+    """The event connection broke: what the legs do is unknown, not ended."""
+
+
+# --- inputs: routing's log, people, the rest -------------------------------------------------------------------------
+
+
+class OfferMade(Input, frozen=True, kw_only=True):
+    """Routing's order to ring an agent. ``age_ms``: how old the entry was when it was read."""
+
+    tenant: str
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    extension: str
+    queue: str
+    leg: str  # The agent leg's UUID, derived from the offer.
+    ring_ms: int
+    age_ms: int = 0
+
+
+class OfferEnded(Input, frozen=True, kw_only=True):
+    """Routing's one end of an offer."""
+
+    offer_id: str
+    contact_id: str
+    outcome: str
+
+
+class ContactOverflowed(Input, frozen=True, kw_only=True):
+    """The queue's limit was reached: ``action`` is queue, transfer or hangup."""
+
+    contact_id: str
+    action: str
+    target: str
+
+
+class ContactClosed(Input, frozen=True, kw_only=True):
+    """Routing is done with the contact."""
+
+    contact_id: str
+    outcome: str
+
+
+class WrapUpEnded(Input, frozen=True, kw_only=True):
+    """The agent is free again, whoever said so."""
+
+    agent_id: str
+    contact_id: str
+
+
+class PositionKnown(Input, frozen=True, kw_only=True):
+    """The answer to :class:`AskPosition`; ``file`` speaks it."""
+
+    contact: str
+    position: int
+    file: str
+
+
+class CentersRevised(Input, frozen=True, kw_only=True):
+    """The center documents in force."""
+
+    plans: Plans
+
+
+class BusDown(Input, frozen=True, kw_only=True):
+    """Facts can be neither written nor read."""
+
+
+class BusUp(Input, frozen=True, kw_only=True):
+    """Facts flow again."""
+
+
+class HangUpWished(Input, frozen=True, kw_only=True):
+    """A supervisor ends the call."""
+
+    contact: str
+
+
+class TimerFired(Input, frozen=True, kw_only=True):
+    """A timer set by :class:`SetTimer`."""
+
+    key: str
+
+
+# --- outputs: commands to the switch ---------------------------------------------------------------------------------
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """Base of what FreeSWITCH is told. Commands of one contact are sent in the order of the outputs.
+
+    ``in_outage``: may be sent although the own lease cannot be confirmed, because the bus is down for everybody.
+    """
+
+    contact: str
+    leg: str
+    in_outage: bool = False
+
+
+class SetVars(Command, frozen=True, kw_only=True):
+    """uuid_setvar_multi."""
+
+    values: tuple[tuple[str, str], ...]
+
+
+class PlayMusic(Command, frozen=True, kw_only=True):
+    """uuid_transfer to music, then park: the caller's music, and the rescue from whatever state a failed bridge left."""
+
+    music: str
+
+
+class StartAnnouncement(Command, frozen=True, kw_only=True):
+    """uuid_displace start."""
+
+    file: str
+
+
+class StopAnnouncement(Command, frozen=True, kw_only=True):
+    """uuid_displace stop."""
+
+    file: str
+
+
+class PlayTo(Command, frozen=True, kw_only=True):
+    """uuid_broadcast on a parked leg."""
+
+    file: str
+
+
+class Originate(Command, frozen=True, kw_only=True):
+    """bgapi originate of the agent's leg, parked when answered. ``leg`` becomes its UUID."""
+
+    offer: str
+    agent: str
+    extension: str
+    tenant: str
+    ring_ms: int
+    ani: str
+    caller_name: str
+
+
+class Kill(Command, frozen=True, kw_only=True):
+    """uuid_kill."""
+
+    cause: str
+
+
+class Bridge(Command, frozen=True, kw_only=True):
+    """uuid_bridge; ``leg`` is the agent's, which must be named first."""
+
+    caller_leg: str
+    offer: str
+
+
+class Record(Command, frozen=True, kw_only=True):
+    """uuid_record start; ``path`` is relative to the recordings folder."""
+
+    path: str
+
+
+class Farewell(Command, frozen=True, kw_only=True):
+    """uuid_transfer to a prompt (none when empty), then hang up."""
+
+    file: str
+
+
+class TransferOut(Command, frozen=True, kw_only=True):
+    """uuid_transfer to a bridge with an outside number, a prompt when that fails, then hang up."""
+
+    number: str
+    sorry_file: str
+
+
+class Probe(Command, frozen=True, kw_only=True):
+    """Ask whether the leg lives (the channel table is written late; a missing row proves nothing)."""
+
+
+# --- outputs: everything else ----------------------------------------------------------------------------------------
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """Append a fact. ``fact_id`` is the same whoever reports it again."""
+
+    tenant: str
+    fact_id: str
+    fact: Observation
+
+
+class SetTimer(Struct, frozen=True, kw_only=True):
+    """Come back with :class:`TimerFired`; replaces a timer of the same key."""
+
+    key: str
+    after_ms: int
+
+
+class CancelTimer(Struct, frozen=True, kw_only=True):
+    """Forget a timer."""
+
+    key: str
+
+
+class AskPosition(Struct, frozen=True, kw_only=True):
+    """Ask routing for the place of a contact; no answer is needed."""
+
+    tenant: str
+    contact: str
+    language: str
+    queue: str
+
+
+class ListChannels(Struct, frozen=True, kw_only=True):
+    """Read the switch: show channels, uuid_dump of what the engine does not know."""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line for the log."""
+
+    event: str
+    fields: tuple[tuple[str, str | int | bool], ...]
+    warning: bool = False
+
+
+Output = Command | Report | SetTimer | CancelTimer | AskPosition | ListChannels | Line

@@ -1,0 +1,235 @@
+"""The engine's memory of one node: callers, offers, and what is put out while one input is handled."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+
+from services.queue.core.facts import Observation
+from services.queue.core.messages import (
+    CallerLeg,
+    CancelTimer,
+    Kill,
+    Line,
+    ListChannels,
+    OfferMade,
+    Output,
+    Probe,
+    Report,
+    SetTimer,
+    SetVars,
+)
+from services.queue.core.plan import CenterPlan, Plans, QueuePlan
+
+REMEMBERED_OFFERS = 4096  # Ended offers whose order may still be redelivered.
+CLOSE_RETRY_MS = 200  # First repetition of a kill that may have missed.
+CLOSE_RETRY_MAX_MS = 5_000
+
+
+class Stage(Enum):
+    """Where a caller is. OFFERED is not a stage: a waiting caller has an offer or not."""
+
+    WAITING = "waiting"
+    BRIDGING = "bridging"
+    TALKING = "talking"
+    UNSETTLED = (
+        "unsettled"  # Found after a takeover in the middle of a bridge; looked at again a second later.
+    )
+    PARTED = "parted"  # The agent has left; the farewell comes next.
+    LEAVING = "leaving"  # Under a farewell or a transfer: FreeSWITCH ends it without us.
+
+
+class Phase(Enum):
+    """Where an offer is."""
+
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"  # The caller has left, the agent's leg is parked for a disposition.
+    CLOSING = "closing"  # To be ended; over once the job has come and the leg is gone.
+
+
+@dataclass(slots=True)
+class Caller:
+    """A contact's leg on this node."""
+
+    leg: CallerLeg
+    center: CenterPlan
+    queue: QueuePlan
+    stage: Stage
+    waiting_since_us: int
+    recovered: bool = False
+    announcing: str = ""
+    offer_id: str = ""  # The offer that rings, was answered or talks; at most one.
+    bridged_at_us: int = 0
+    reannounced: int = 0
+    ended_by_us: bool = False
+    parted: bool = False  # The conversation was reported as over.
+    gone_reported: bool = False
+    unsettled_at_us: int = 0
+    held: OfferMade | None = None  # An order that came while nobody knew how the leg is.
+    offers: int = 0
+
+    @property
+    def contact(self) -> str:
+        return self.leg.leg
+
+    @property
+    def tenant(self) -> str:
+        return self.center.tenant
+
+    def prompt(self, name: str) -> str:
+        return self.center.prompt(name, self.leg.language)
+
+
+@dataclass(slots=True)
+class Offer:
+    """An agent's leg under one offer."""
+
+    offer_id: str
+    contact: str
+    tenant: str
+    agent: str
+    leg: str
+    queue: str
+    phase: Phase
+    made_at_us: int
+    ring_limit_ms: int
+    ringing_at_us: int = 0
+    answered_at_us: int = 0
+    bridged_at_us: int = 0
+    job_pending: bool = False
+    leg_seen: bool = False
+    leg_gone: bool = False
+    reported: bool = False  # Its end is known to routing, or was decided there.
+    kill_cause: str = "NORMAL_CLEARING"
+    retries: int = 0
+    recovered: bool = False
+    cause: str = ""
+    dispositions: frozenset[str] = frozenset()
+    wrap_up_ms: int = 0
+
+    def ring_ms(self, at_us: int) -> int:
+        """How long it rang, until the answer or until now."""
+        end = self.answered_at_us or at_us
+        return max(0, (end - (self.ringing_at_us or self.made_at_us)) // 1000)
+
+
+@dataclass(slots=True)
+class Node:
+    """Everything the engine remembers of its FreeSWITCH node."""
+
+    name: str
+    plans: Plans = field(default_factory=Plans)
+    callers: dict[str, Caller] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    offer_by_leg: dict[str, str] = field(default_factory=dict)
+    ended_offers: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    link_up: bool = False
+    bus_up: bool = True
+    unserved: bool = False  # A leg waits that no center document covers.
+    at_us: int = 0
+    out: list[Output] = field(default_factory=list)
+
+    # --- output ---
+
+    def emit(self, *outputs: Output) -> None:
+        self.out.extend(outputs)
+
+    def report(self, tenant: str, fact: Observation, what: str, n: str) -> None:
+        """Report under the id ``<contact>:<what>:<n>``: whoever sees the same thing again gives it the same id."""
+        self.emit(Report(tenant=tenant, fact_id=f"{fact.contact_id}:{what}:{n}", fact=fact))
+
+    def timer(self, key: str, after_ms: int) -> None:
+        self.emit(SetTimer(key=key, after_ms=after_ms))
+
+    def cancel_timer(self, *keys: str) -> None:
+        self.emit(*(CancelTimer(key=key) for key in keys))
+
+    def line(self, event: str, *, warning: bool = False, **fields: str | int | bool) -> None:
+        self.emit(Line(event=event, fields=tuple(fields.items()), warning=warning))
+
+    def set_vars(self, contact: str, leg: str, *, in_outage: bool = False, **values: str) -> None:
+        self.emit(SetVars(contact=contact, leg=leg, values=tuple(values.items()), in_outage=in_outage))
+
+    def list_channels(self) -> None:
+        self.emit(ListChannels())
+
+    # --- offers ---
+
+    def offer_of(self, caller: Caller) -> Offer | None:
+        """The caller's running offer."""
+        return self.offers.get(caller.offer_id) if caller.offer_id else None
+
+    def offer_on(self, leg: str) -> Offer | None:
+        """The offer whose agent leg this is."""
+        return self.offers.get(self.offer_by_leg.get(leg, ""))
+
+    def add_offer(self, offer: Offer) -> None:
+        self.offers[offer.offer_id] = offer
+        self.offer_by_leg[offer.leg] = offer.offer_id
+
+    def remember_ended(self, offer_id: str) -> None:
+        self.ended_offers[offer_id] = None
+        self.ended_offers.move_to_end(offer_id)
+        while len(self.ended_offers) > REMEMBERED_OFFERS:
+            self.ended_offers.popitem(last=False)
+
+    def close_offer(self, offer: Offer, cause: str) -> None:
+        """End the agent's leg and see to it that it is really over.
+
+        A kill can miss: FreeSWITCH may have no channel for the leg yet although the originate runs (2 of 30 when sent on another
+        connection). So it is repeated until the job has come and the leg is gone.
+        """
+        if offer.phase is Phase.CLOSING:
+            return
+        offer.phase = Phase.CLOSING
+        offer.kill_cause = cause
+        offer.retries = 0
+        self.cancel_timer(f"bridge:{offer.offer_id}", f"wrap-up:{offer.offer_id}", f"prompt:{offer.offer_id}")
+        caller = self.callers.get(offer.contact)
+        if caller is not None and caller.offer_id == offer.offer_id:
+            caller.offer_id = ""
+        if not offer.leg_gone:
+            self.emit(Kill(contact=offer.contact, leg=offer.leg, cause=cause))
+        self.settle_offer(offer)
+
+    def settle_offer(self, offer: Offer) -> None:
+        """Forget a closing offer once its job has come and its leg is gone; otherwise look again later."""
+        if offer.phase is not Phase.CLOSING:
+            return
+        if offer.job_pending or not offer.leg_gone:
+            self.timer(
+                f"close:{offer.offer_id}", min(CLOSE_RETRY_MS << min(offer.retries, 5), CLOSE_RETRY_MAX_MS)
+            )
+            return
+        self.cancel_timer(f"close:{offer.offer_id}", f"job:{offer.offer_id}")
+        del self.offers[offer.offer_id]
+        self.offer_by_leg.pop(offer.leg, None)
+        self.remember_ended(offer.offer_id)
+        self.line(
+            "agent_leg_over",
+            contact=offer.contact,
+            tenant=offer.tenant,
+            offer=offer.offer_id,
+            agent=offer.agent,
+            leg=offer.leg,
+            queue=offer.queue,
+            ring_ms=offer.ring_ms(self.at_us),
+            talk_ms=(self.at_us - offer.bridged_at_us) // 1000 if offer.bridged_at_us else 0,
+            answered=bool(offer.answered_at_us),
+            bridged=bool(offer.bridged_at_us),
+            cause=offer.cause,
+            recovered=offer.recovered,
+        )
+
+    def press_close(self, offer: Offer) -> None:
+        """Send the kill of a closing offer again and ask whether the leg lives."""
+        offer.retries += 1
+        if self.link_up and not offer.leg_gone:
+            self.emit(
+                Kill(contact=offer.contact, leg=offer.leg, cause=offer.kill_cause),
+                Probe(contact=offer.contact, leg=offer.leg),
+            )
+        self.settle_offer(offer)

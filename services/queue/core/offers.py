@@ -1,0 +1,320 @@
+"""From routing's order to the bridge: originate, answer, bridge, and every way in which that fails.
+
+The agent's leg is named first in ``uuid_bridge``. The other order loses people: a caller who hangs up in that moment leaves the
+agent's leg connected and silent for ever, and an agent who hangs up takes the waiting caller along (5 of 24). With the agent first the
+caller was never lost, only silent, and is rescued by a transfer to music when no CHANNEL_BRIDGE follows.
+"""
+
+from __future__ import annotations
+
+from services.queue.core.causes import cause_of, outcome_of
+from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
+from services.queue.core.messages import (
+    Bridge,
+    CallerLeg,
+    JobEnded,
+    LegProbed,
+    OfferEnded,
+    OfferMade,
+    Originate,
+    Probe,
+)
+from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.treatment import back_to_music, remember, stop_announcement, unsettle
+
+BRIDGE_LIMIT_MS = 500  # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst.
+JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
+STALE_GRACE_MS = 30_000  # An order so much older than its ring time has long been ended by routing.
+
+
+def order(node: Node, event: OfferMade) -> None:
+    """Ring the agent, once: an order may be redelivered, and may come to a caller who is not there any more."""
+    if event.offer_id in node.offers or event.offer_id in node.ended_offers:
+        return
+    if event.age_ms > event.ring_ms + STALE_GRACE_MS:
+        node.line("stale_order_ignored", contact=event.contact_id, offer=event.offer_id, age_ms=event.age_ms)
+        return
+    caller = node.callers.get(event.contact_id)
+    if caller is None and (caller := _ghost(node, event)) is None:
+        return
+    if caller.stage is Stage.UNSETTLED:
+        caller.held = event
+        return
+    caller.held = None
+    refusal = _refusal(node, caller)
+    offer = Offer(
+        offer_id=event.offer_id,
+        contact=event.contact_id,
+        tenant=event.tenant,
+        agent=event.agent_id,
+        leg=event.leg,
+        queue=event.queue,
+        phase=Phase.RINGING,
+        made_at_us=node.at_us,
+        ring_limit_ms=event.ring_ms,
+    )
+    if refusal:
+        node.remember_ended(event.offer_id)
+        report_failed(node, offer, "withdrawn", refusal)
+        return
+    free_agent(node, event.tenant, event.agent_id)
+    offer.job_pending = True
+    offer.wrap_up_ms = caller.queue.wrap_up_ms
+    offer.dispositions = caller.center.dispositions
+    node.add_offer(offer)
+    caller.offer_id = offer.offer_id
+    caller.offers += 1
+    node.emit(
+        Originate(
+            contact=caller.contact,
+            leg=offer.leg,
+            offer=offer.offer_id,
+            agent=offer.agent,
+            extension=event.extension,
+            tenant=caller.tenant,
+            ring_ms=event.ring_ms,
+            ani=caller.leg.ani,
+            caller_name=caller.leg.caller_name,
+        )
+    )
+    node.timer(f"job:{offer.offer_id}", event.ring_ms + JOB_GRACE_MS)
+
+
+def _ghost(node: Node, event: OfferMade) -> Caller | None:
+    """Remember a contact that only the log knows until FreeSWITCH has said whether its leg lives.
+
+    A plain refusal would be answered by the next order at once, again and again; a leg that is gone is reported as gone.
+    """
+    leg = CallerLeg(leg=event.contact_id, tenant=event.tenant, queue=event.queue)
+    caller = remember(node, leg, Stage.UNSETTLED, recovered=True)
+    if caller is not None:
+        unsettle(node, caller)
+        node.emit(Probe(contact=caller.contact, leg=caller.contact))
+    return caller
+
+
+def _refusal(node: Node, caller: Caller) -> str:
+    """Why an order for the caller cannot be carried out; empty when it can."""
+    if caller.stage is not Stage.WAITING:
+        return f"contact_{caller.stage.value}"
+    return "contact_offered" if node.offer_of(caller) is not None else ""
+
+
+def free_agent(node: Node, tenant: str, agent: str) -> None:
+    """End what is left of the agent's previous conversation: routing says the agent is free."""
+    for offer in [
+        o
+        for o in node.offers.values()
+        if o.phase is Phase.WRAP_UP and o.agent == agent and o.tenant == tenant
+    ]:
+        node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def created(node: Node, leg: str) -> None:
+    """A kill that came before the channel missed: repeat it now."""
+    if (offer := node.offer_on(leg)) is not None:
+        offer.leg_seen = True
+        if offer.phase is Phase.CLOSING:
+            node.press_close(offer)
+
+
+def ringing(node: Node, leg: str) -> None:
+    offer = node.offer_on(leg)
+    if offer is None or offer.phase is not Phase.RINGING or offer.ringing_at_us:
+        return
+    offer.leg_seen = True
+    offer.ringing_at_us = node.at_us
+    node.report(
+        offer.tenant,
+        OfferRinging(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            agent_leg_id=offer.leg,
+            at_us=node.at_us,
+        ),
+        "ringing",
+        offer.offer_id,
+    )
+
+
+def answered(node: Node, leg: str) -> None:
+    """Bridge at once; the park that follows gains nothing and avoids no race."""
+    offer = node.offer_on(leg)
+    if offer is None:
+        return
+    offer.leg_seen = True
+    if offer.phase is Phase.CLOSING:
+        node.press_close(offer)
+        return
+    if offer.phase is not Phase.RINGING:
+        return
+    caller = node.callers.get(offer.contact)
+    if caller is None or caller.stage is not Stage.WAITING or caller.offer_id != offer.offer_id:
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+        return
+    offer.phase = Phase.ANSWERED
+    offer.answered_at_us = node.at_us
+    caller.stage = Stage.BRIDGING
+    node.report(
+        offer.tenant,
+        OfferAnswered(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            ring_ms=offer.ring_ms(node.at_us),
+            at_us=node.at_us,
+        ),
+        "answered",
+        offer.offer_id,
+    )
+    stop_announcement(node, caller)
+    # RECORD_STEREO must be there before the recording starts; setting it here saves a command after the bridge.
+    node.set_vars(
+        caller.contact,
+        caller.contact,
+        park_after_bridge="true",
+        uuid_bridge_park_on_cancel="true",
+        RECORD_STEREO="true",
+        cc_state="talking",
+        cc_offer=offer.offer_id,
+        cc_agent=offer.agent,
+    )
+    node.emit(Bridge(contact=caller.contact, leg=offer.leg, caller_leg=caller.contact, offer=offer.offer_id))
+    node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
+
+
+def bridge_failed(node: Node, offer: Offer, outcome: str, cause: str) -> None:
+    """No CHANNEL_BRIDGE followed: the caller back to music, the agent's leg ended."""
+    if offer.phase is not Phase.ANSWERED:
+        return
+    caller = node.callers.get(offer.contact)
+    offer.cause = offer.cause or cause
+    report_failed(node, offer, outcome, cause)
+    node.close_offer(offer, "NORMAL_CLEARING")
+    if caller is not None and caller.stage is Stage.BRIDGING:
+        back_to_music(node, caller)
+
+
+def bridge_refused(node: Node, offer_id: str, text: str) -> None:
+    """``-ERR`` to uuid_bridge: one of the two is gone."""
+    if (offer := node.offers.get(offer_id)) is not None:
+        bridge_failed(node, offer, "failed", text[:80])
+
+
+def ring_failed(node: Node, offer: Offer, cause: str) -> None:
+    """The agent's leg ended before an answer; the caller keeps the music and the place."""
+    offer.cause = cause
+    report_failed(node, offer, outcome_of(cause), cause)
+    node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def agent_leg_hung_up(node: Node, offer: Offer, cause: str) -> None:
+    """The agent's leg is over before any bridge."""
+    offer.leg_seen = True
+    offer.leg_gone = True
+    offer.cause = offer.cause or cause
+    node.cancel_timer(f"close:{offer.offer_id}")
+    match offer.phase:
+        case Phase.RINGING:
+            ring_failed(node, offer, cause)
+        case Phase.ANSWERED:
+            bridge_failed(node, offer, "declined" if cause == "NORMAL_CLEARING" else outcome_of(cause), cause)
+        case _:
+            node.settle_offer(offer)
+
+
+def job_ended(node: Node, event: JobEnded) -> None:
+    """The originate is over: with an answered leg, or with a cause.
+
+    ``-ERR`` alone does not prove that there is no leg: a second originate of the same offer (after a takeover) is refused because the
+    first one's leg lives, and a broken connection says nothing. So the leg is asked for.
+    """
+    offer = node.offers.get(event.offer)
+    if offer is None or not offer.job_pending:
+        return
+    offer.job_pending = False
+    node.cancel_timer(f"job:{offer.offer_id}")
+    if event.ok:
+        if offer.phase is Phase.CLOSING:
+            node.press_close(offer)
+        elif offer.phase is Phase.RINGING and not offer.leg_gone:
+            # +OK means answered; when CHANNEL_ANSWER was lost with a connection this is the news.
+            answered(node, offer.leg)
+        return
+    offer.cause = offer.cause or cause_of(event.text)
+    if offer.leg_gone:
+        node.settle_offer(offer)
+        return
+    node.emit(Probe(contact=offer.contact, leg=offer.leg))
+    node.settle_offer(offer)
+
+
+def job_lost(node: Node, offer_id: str) -> None:
+    """The ring time is long over and the job has not come."""
+    offer = node.offers.get(offer_id)
+    if offer is None or not offer.job_pending:
+        return
+    node.line("originate_job_lost", warning=True, contact=offer.contact, offer=offer_id, leg=offer.leg)
+    job_ended(node, JobEnded(at_us=node.at_us, offer=offer_id, ok=False, text="", known=False))
+
+
+def leg_probed(node: Node, offer: Offer, event: LegProbed) -> None:
+    """What FreeSWITCH says about the agent's leg itself."""
+    if event.alive:
+        offer.leg_seen = True
+        if offer.phase is Phase.CLOSING:
+            node.settle_offer(offer)
+        elif offer.phase is Phase.RINGING:
+            if event.answered:
+                answered(node, offer.leg)
+            elif not offer.job_pending:
+                # Rings under somebody else's job. FreeSWITCH ends it by its originate timeout; then it is asked again.
+                node.timer(f"probe:{offer.offer_id}", offer.ring_limit_ms + JOB_GRACE_MS)
+        return
+    if offer.job_pending and not offer.leg_seen:
+        return  # The originate runs and the channel may come yet; the job decides.
+    agent_leg_hung_up(node, offer, offer.cause or "UNKNOWN")
+
+
+def ended_by_routing(node: Node, event: OfferEnded) -> None:
+    """Withdrawn, expired or failed in routing's log: the first that it appends wins, whatever happens here."""
+    offer = node.offers.get(event.offer_id)
+    if event.outcome == "accepted":
+        return
+    if offer is None:
+        # The end may be read before the order when both were written while nobody owned the node.
+        node.remember_ended(event.offer_id)
+        caller = node.callers.get(event.contact_id)
+        if caller is not None and caller.held is not None and caller.held.offer_id == event.offer_id:
+            caller.held = None
+        return
+    offer.reported = True
+    if offer.phase in (Phase.RINGING, Phase.ANSWERED):
+        caller = node.callers.get(offer.contact)
+        offer.cause = offer.cause or event.outcome
+        was_bridging = offer.phase is Phase.ANSWERED
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+        if was_bridging and caller is not None and caller.stage is Stage.BRIDGING:
+            back_to_music(node, caller)
+
+
+def report_failed(node: Node, offer: Offer, outcome: str, cause: str) -> None:
+    """Report the end of the offer, once."""
+    if offer.reported:
+        return
+    offer.reported = True
+    node.report(
+        offer.tenant,
+        OfferFailed(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            outcome=outcome,
+            cause=cause,
+            ring_ms=offer.ring_ms(node.at_us),
+            at_us=node.at_us,
+        ),
+        "offer-failed",
+        offer.offer_id,
+    )

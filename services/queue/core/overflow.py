@@ -1,0 +1,165 @@
+"""How a waiting contact leaves the queue without an agent: routing's overflow, the outage of everything, a closed book."""
+
+from __future__ import annotations
+
+from services.queue.core.facts import ContactGone
+from services.queue.core.messages import (
+    ContactClosed,
+    ContactOverflowed,
+    HangUpWished,
+    Kill,
+    PlayMusic,
+    TransferOut,
+    WrapUpEnded,
+)
+from services.queue.core.node import Caller, Node, Phase, Stage
+from services.queue.core.treatment import (
+    announce_waiting,
+    back_to_music,
+    farewell,
+    leave,
+    schedule_position,
+    stop_announcement,
+    watch_outage,
+    welcome,
+)
+
+REANNOUNCE_LIMIT = 3  # A contact that routing closes again and again is not fought over.
+
+
+def overflowed(node: Node, event: ContactOverflowed) -> None:
+    """Carry out what routing decided when the queue's limit was reached."""
+    caller = node.callers.get(event.contact_id)
+    if caller is None or caller.stage in (Stage.LEAVING, Stage.TALKING, Stage.PARTED):
+        return
+    _end_offer(node, caller)
+    match event.action:
+        case "queue":
+            _change_queue(node, caller, event.target)
+        case "transfer":
+            transfer_out(node, caller, event.target)
+        case _:
+            farewell(node, caller, event.target or "sorry")
+
+
+def _end_offer(node: Node, caller: Caller) -> None:
+    """Routing has ended the offer too; whichever of the two entries is read first."""
+    offer = node.offer_of(caller)
+    if offer is not None:
+        offer.reported = True
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+    if caller.stage in (Stage.BRIDGING, Stage.UNSETTLED):
+        back_to_music(node, caller)
+
+
+def _change_queue(node: Node, caller: Caller, name: str) -> None:
+    """The same wait in another queue: its music, its welcome, its announcements; the place is routing's."""
+    plan = caller.center.queue_for(name, caller.leg.entry_point)
+    if plan.name == caller.queue.name:
+        return
+    old, caller.queue = caller.queue, plan
+    node.set_vars(caller.contact, caller.contact, cc_queue=plan.name)
+    if plan.music != old.music:
+        stop_announcement(node, caller)
+        node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=plan.music))
+    welcome(node, caller)
+    schedule_position(node, caller)
+
+
+def transfer_out(node: Node, caller: Caller, number: str, *, in_outage: bool = False) -> None:
+    """Send the caller to an outside number; a prompt and the end when nobody answers there."""
+    if caller.stage is Stage.LEAVING:
+        return
+    stop_announcement(node, caller, in_outage=in_outage)
+    leave(node, caller, "transferred", in_outage=in_outage)
+    # The leg has had park_after_bridge if an agent answered before; here the end of the bridge is the end of the call.
+    node.set_vars(
+        caller.contact,
+        caller.contact,
+        in_outage=in_outage,
+        park_after_bridge="false",
+        hangup_after_bridge="true",
+    )
+    node.emit(
+        TransferOut(
+            contact=caller.contact,
+            leg=caller.contact,
+            number=number,
+            sorry_file=caller.prompt("sorry"),
+            in_outage=in_outage,
+        )
+    )
+
+
+def outage_limit(node: Node, contact: str) -> None:
+    """The bus has been down for longer than this caller may wait: the center's fallback, without asking anybody."""
+    caller = node.callers.get(contact)
+    if caller is None or node.bus_up or caller.stage is not Stage.WAITING:
+        return
+    node.line("outage_fallback", warning=True, contact=contact, tenant=caller.tenant, queue=caller.queue.name)
+    # Routing will hear of it when the bus is back; until the leg is really over it must not be offered to anybody.
+    caller.gone_reported = True
+    node.report(
+        caller.tenant,
+        ContactGone(
+            contact_id=contact,
+            state="waiting",
+            cause="OUTAGE",
+            wait_ms=max(0, (node.at_us - caller.waiting_since_us) // 1000),
+            at_us=node.at_us,
+        ),
+        "gone",
+        "0",
+    )
+    if caller.center.outage_transfer:
+        transfer_out(node, caller, caller.center.outage_transfer, in_outage=True)
+    else:
+        farewell(node, caller, "sorry", in_outage=True)
+
+
+def bus_changed(node: Node, *, up: bool) -> None:
+    """Arm or disarm the outage limit of everybody who waits."""
+    if node.bus_up == up:
+        return
+    node.bus_up = up
+    for caller in node.callers.values():
+        watch_outage(node, caller)
+
+
+def closed(node: Node, event: ContactClosed) -> None:
+    """Routing is done with a contact. If its caller still waits here, routing is mistaken and hears of it again."""
+    caller = node.callers.get(event.contact_id)
+    if caller is None or caller.stage not in (Stage.WAITING, Stage.BRIDGING):
+        return
+    _end_offer(node, caller)
+    caller.reannounced += 1
+    if caller.reannounced > REANNOUNCE_LIMIT:
+        node.line("contact_closed_while_waiting", warning=True, contact=caller.contact, outcome=event.outcome)
+        farewell(node, caller, "sorry")
+    else:
+        announce_waiting(node, caller, f"again-{caller.reannounced}")
+
+
+def wrap_up_ended(node: Node, event: WrapUpEnded) -> None:
+    """The agent is free: the leg that still waits for a key goes."""
+    for offer in [
+        o
+        for o in node.offers.values()
+        if o.phase is Phase.WRAP_UP and o.agent == event.agent_id and o.contact == event.contact_id
+    ]:
+        node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def hang_up_wished(node: Node, event: HangUpWished) -> None:
+    """A supervisor ends the call; the hangup that follows is handled like any other."""
+    caller = node.callers.get(event.contact)
+    if caller is not None:
+        caller.ended_by_us = True
+        node.emit(Kill(contact=caller.contact, leg=caller.contact, cause="NORMAL_CLEARING"))
+
+
+def farewell_overdue(node: Node, contact: str) -> None:
+    """The farewell should long be over."""
+    caller = node.callers.get(contact)
+    if caller is not None and caller.stage is Stage.LEAVING:
+        node.emit(Kill(contact=contact, leg=contact, cause="NORMAL_CLEARING"))

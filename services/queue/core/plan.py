@@ -1,0 +1,67 @@
+"""What the core needs of the center documents; ``adapters/centers.py`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+DEFAULT_MUSIC = "local_stream://moh"  # What the dialplan plays before anybody adopts the leg.
+
+
+class QueuePlan(Struct, frozen=True, kw_only=True):
+    """One queue: how long its agents write up, what is heard in it, whether its calls are recorded."""
+
+    name: str
+    music: str = DEFAULT_MUSIC
+    welcome: str = ""  # Prompt name.
+    position_every_ms: int = 0  # 0: positions are not announced.
+    wrap_up_ms: int = 0
+    recording: bool = False
+
+
+class CenterPlan(Struct, frozen=True, kw_only=True):
+    """One tenant. ``prompts`` maps (prompt, language) to the file as FreeSWITCH sees it."""
+
+    tenant: str
+    revision: str
+    languages: tuple[str, ...]
+    queues: Mapping[str, QueuePlan]
+    fallback_queue: Mapping[str, str]  # By entry point; "" for calls of no known entry point.
+    prompts: Mapping[tuple[str, str], str]
+    dispositions: frozenset[str] = frozenset()  # Codes of one digit, those that can be keyed.
+    outage_wait_ms: int = 60_000
+    outage_transfer: str = ""  # Number outside; empty: message and hangup.
+
+    def prompt(self, name: str, language: str) -> str:
+        """Return the file of a prompt in the language, else in the center's first language that has it, else ``""``."""
+        for candidate in (language, *self.languages):
+            if path := self.prompts.get((name, candidate)):
+                return path
+        return ""
+
+    def queue_for(self, name: str, entry_point: str) -> QueuePlan:
+        """Return the named queue, else the entry point's fallback, else the center's: a caller is never without a queue."""
+        if plan := self.queues.get(name):
+            return plan
+        for key in (entry_point, ""):
+            if plan := self.queues.get(self.fallback_queue.get(key, "")):
+                return plan
+        return next(iter(self.queues.values()))
+
+
+class Plans(Struct, frozen=True, kw_only=True):
+    """All centers of the installation, in the order of their documents."""
+
+    centers: tuple[CenterPlan, ...] = ()
+
+    def of(self, tenant: str, entry_point: str) -> CenterPlan | None:
+        """Return the tenant's center; without a tenant the entry point's; else the first. None only when there is no center."""
+        for center in self.centers:
+            if center.tenant == tenant:
+                return center
+        if not tenant:
+            for center in self.centers:
+                if entry_point in center.fallback_queue:
+                    return center
+        return self.centers[0] if self.centers else None

@@ -1,0 +1,301 @@
+"""Reading the truth from FreeSWITCH: after a takeover, a lost connection, and now and then.
+
+What a listing can show, and what follows:
+
+=========================  ============================================================================================
+caller ``waiting``         adopted; ``cc_waiting_ms`` on the leg keeps its place
+caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
+                           looked at again a second later (a bridge takes up to 112 ms), then either the bridge never was (bridged when the
+                           agent's leg still stands, else back to music), or it is over (farewell)
+agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
+agent's leg, caller waits  goes on ringing, or is bridged when it was answered
+known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
+open in routing's log      but no such leg: *ended unseen*
+=========================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+from services.queue.core.conversation import hung_up, start_talking
+from services.queue.core.facts import ConversationEnded
+from services.queue.core.messages import (
+    AgentLeg,
+    CallerLeg,
+    ChannelsListed,
+    Farewell,
+    LegHungUp,
+    LegProbed,
+    OpenContact,
+    Probe,
+)
+from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.offers import JOB_GRACE_MS, answered, leg_probed, order
+from services.queue.core.treatment import (
+    FAREWELL_LIMIT_MS,
+    adopt,
+    announce_waiting,
+    back_to_music,
+    farewell,
+    remember,
+)
+
+UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
+
+
+def knows(node: Node, leg: str) -> bool:
+    """Whether a listing needs no details of this leg."""
+    caller = node.callers.get(leg)
+    if caller is not None:
+        return caller.stage is not Stage.UNSETTLED
+    offer = node.offer_on(leg)
+    if offer is None:
+        return False
+    caller = node.callers.get(offer.contact)
+    return caller is None or caller.stage is not Stage.UNSETTLED
+
+
+def link_up(node: Node) -> None:
+    """Events may have been missed: whatever was in the middle of something is looked at anew."""
+    node.link_up = True
+    for caller in node.callers.values():
+        if caller.stage is Stage.BRIDGING:
+            unsettle(node, caller)
+    for offer in [o for o in node.offers.values() if o.phase is Phase.CLOSING]:
+        node.press_close(offer)
+    node.list_channels()
+
+
+def link_down(node: Node) -> None:
+    """Nothing is known of the legs until the connection is back; nothing has ended."""
+    node.link_up = False
+
+
+def settle_due(node: Node, contact: str) -> None:
+    caller = node.callers.get(contact)
+    if caller is not None and caller.stage is Stage.UNSETTLED and node.link_up:
+        node.timer(f"settle:{contact}", SETTLE_MS)
+        node.list_channels()
+
+
+def channels_listed(node: Node, event: ChannelsListed) -> None:
+    """Compare what FreeSWITCH has with what is remembered."""
+    for caller in node.callers.values():
+        if caller.contact not in event.present:
+            node.emit(Probe(contact=caller.contact, leg=caller.contact))
+    for offer in node.offers.values():
+        if (
+            offer.leg not in event.present
+            and not offer.leg_gone
+            and (offer.leg_seen or not offer.job_pending)
+        ):
+            node.emit(Probe(contact=offer.contact, leg=offer.leg))
+    agents = {agent.contact: agent for agent in event.agents if agent.offer not in node.ended_offers}
+    for leg in event.callers:
+        caller_found(node, leg, agents.get(leg.leg))
+    for contact in event.open_contacts:
+        if contact.contact not in node.callers and contact.contact not in event.present:
+            _missing(node, contact)
+    for agent in event.agents:
+        _agent_found(node, agent)
+
+
+def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
+    """A caller's leg whose details were read."""
+    caller = node.callers.get(leg.leg)
+    if caller is not None:
+        if caller.stage is not Stage.UNSETTLED:
+            return
+        caller.leg = leg
+        caller.waiting_since_us = leg.waiting_ms * 1000 or caller.waiting_since_us
+        joined = agent is not None and leg.bridged and agent.bridged
+        if not joined and node.at_us - caller.unsettled_at_us < SETTLE_MS * 1000:
+            return  # It may be in the middle of a bridge.
+    match leg.state:
+        case "waiting":
+            if caller is None:
+                adopt(node, leg, recovered=True)
+            else:
+                _take_up(node, caller, agent, rescue=False)
+        case "talking":
+            if agent is not None and leg.bridged and agent.bridged and agent.leg == leg.partner:
+                _join(node, caller or remember(node, leg, Stage.TALKING, recovered=True), leg, agent)
+            elif caller is None:
+                if (fresh := remember(node, leg, Stage.UNSETTLED, recovered=True)) is not None:
+                    unsettle(node, fresh)
+            elif leg.bridged_ms:
+                _over(node, caller, leg, agent)
+            else:
+                _take_up(node, caller, agent, rescue=True)
+        case "leaving" | "transferred":
+            fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
+            if fresh is not None:
+                fresh.stage = Stage.LEAVING
+                if leg.state == "leaving":
+                    node.timer(f"farewell:{fresh.contact}", FAREWELL_LIMIT_MS)
+        case _:
+            # Still with ivr; it will say peyvand::waiting.
+            return
+
+
+def _offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
+    """The offer of a found agent leg, remembered or new."""
+    offer = node.offers.get(agent.offer)
+    if offer is None:
+        center = node.plans.of(agent.tenant, "")
+        offer = Offer(
+            offer_id=agent.offer,
+            contact=agent.contact,
+            tenant=agent.tenant,
+            agent=agent.agent,
+            leg=agent.leg,
+            queue="",
+            phase=phase,
+            made_at_us=node.at_us,
+            ring_limit_ms=UNKNOWN_RING_MS,
+            recovered=True,
+            dispositions=center.dispositions if center else frozenset(),
+            wrap_up_ms=max((q.wrap_up_ms for q in center.queues.values()), default=0) if center else 0,
+        )
+        node.add_offer(offer)
+    offer.phase = phase
+    offer.leg_seen = True
+    caller = node.callers.get(agent.contact)
+    if caller is not None:
+        offer.queue = caller.queue.name
+        offer.wrap_up_ms = caller.queue.wrap_up_ms
+    return offer
+
+
+def _join(node: Node, caller: Caller | None, leg: CallerLeg, agent: AgentLeg) -> None:
+    """The pair talks."""
+    if caller is not None:
+        offer = _offer_from(node, agent, Phase.TALKING)
+        start_talking(node, caller, offer, leg.bridged_ms * 1000 or node.at_us)
+
+
+def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool) -> None:
+    """No bridge came about: the agent's answered leg gets one now, otherwise the caller goes on waiting."""
+    node.cancel_timer(f"settle:{caller.contact}")
+    caller.stage = Stage.WAITING
+    if agent is not None and agent.answered:
+        offer = _offer_from(node, agent, Phase.RINGING)
+        if not offer.reported:
+            caller.offer_id = offer.offer_id
+            answered(node, offer.leg)
+            return
+    offer_left = node.offer_of(caller)
+    if offer_left is not None and offer_left.phase is Phase.ANSWERED:
+        node.close_offer(offer_left, "NORMAL_CLEARING")
+    if rescue:
+        back_to_music(node, caller)
+    announce_waiting(node, caller, "0")
+    if caller.held is not None:
+        order(node, caller.held)
+
+
+def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) -> None:
+    """They talked and talk no more: the end was missed."""
+    node.cancel_timer(f"settle:{caller.contact}")
+    _missed_end(node, caller, leg, "agent" if agent is None else "system")
+    if agent is not None:
+        node.close_offer(_offer_from(node, agent, Phase.TALKING), "NORMAL_CLEARING")
+    farewell(node, caller, "goodbye")
+
+
+def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str) -> None:
+    """Report a conversation whose end nobody saw."""
+    if not (leg.offer and leg.agent and leg.bridged_ms) or caller.parted:
+        return
+    caller.parted = True
+    node.report(
+        caller.tenant,
+        ConversationEnded(
+            offer_id=leg.offer,
+            contact_id=caller.contact,
+            agent_id=leg.agent,
+            ended_by=ended_by,
+            talk_ms=max(0, node.at_us // 1000 - leg.bridged_ms),
+            cause="UNSEEN",
+            at_us=node.at_us,
+        ),
+        "conversation-ended",
+        leg.offer,
+    )
+
+
+def _missing(node: Node, found: OpenContact) -> None:
+    """Routing's log has it, the listing has not."""
+    leg = CallerLeg(
+        leg=found.contact,
+        tenant=found.tenant,
+        queue=found.queue,
+        entry_point=found.entry_point,
+        waiting_ms=found.waiting_since_us // 1000,
+        bridged_ms=found.connected_at_us // 1000,
+        offer=found.offer,
+        agent=found.agent,
+    )
+    caller = remember(node, leg, Stage.UNSETTLED, recovered=True)
+    if caller is not None:
+        unsettle(node, caller)
+        node.emit(Probe(contact=caller.contact, leg=caller.contact))
+
+
+def _agent_found(node: Node, agent: AgentLeg) -> None:
+    """An agent's leg that no caller has claimed yet."""
+    if node.offer_on(agent.leg) is not None:
+        return
+    caller = node.callers.get(agent.contact)
+    if caller is not None and caller.stage is Stage.UNSETTLED:
+        return
+    wanted = caller is not None and caller.stage is Stage.WAITING and not caller.offer_id
+    if wanted and caller is not None and agent.offer not in node.ended_offers:
+        offer = _offer_from(node, agent, Phase.RINGING)
+        caller.offer_id = offer.offer_id
+        if agent.answered:
+            answered(node, offer.leg)
+        else:
+            node.timer(f"probe:{offer.offer_id}", offer.ring_limit_ms + JOB_GRACE_MS)
+        return
+    if agent.bridged_ms and caller is None:
+        offer = _offer_from(node, agent, Phase.WRAP_UP)
+        offer.bridged_at_us = agent.bridged_ms * 1000
+        offer.reported = True
+        if offer.dispositions and offer.wrap_up_ms:
+            node.timer(f"wrap-up:{offer.offer_id}", offer.wrap_up_ms)
+            node.timer(f"prompt:{offer.offer_id}", 1)
+        else:
+            node.close_offer(offer, "NORMAL_CLEARING")
+        return
+    offer = _offer_from(node, agent, Phase.RINGING)
+    offer.reported = True
+    offer.cause = "caller_gone"
+    if agent.answered:
+        _say_sorry(node, offer)
+    else:
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+
+
+def _say_sorry(node: Node, offer: Offer) -> None:
+    """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
+    center = node.plans.of(offer.tenant, "")
+    file = center.prompt("sorry", center.languages[0]) if center else ""
+    offer.phase = Phase.CLOSING
+    offer.retries = 5
+    node.emit(Farewell(contact=offer.contact, leg=offer.leg, file=file))
+    node.settle_offer(offer)
+
+
+def probed(node: Node, event: LegProbed) -> None:
+    """What FreeSWITCH said about one leg."""
+    caller = node.callers.get(event.leg)
+    if caller is None:
+        if (offer := node.offer_on(event.leg)) is not None:
+            leg_probed(node, offer, event)
+        return
+    if event.alive:
+        return  # An unsettled one comes with details in the next listing.
+    if caller.stage is Stage.UNSETTLED:
+        _missed_end(node, caller, caller.leg, "system")
+        node.list_channels()
+    hung_up(node, LegHungUp(at_us=node.at_us, leg=event.leg, cause="UNSEEN"), unseen=True)

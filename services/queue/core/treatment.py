@@ -1,0 +1,230 @@
+"""What a waiting caller hears: music, the queue's welcome, the place in the queue; and how a caller gets back to it.
+
+Announcements displace the music (``uuid_displace``): the live stream goes on underneath, and a displacement works over every kind
+of music. It survives a bridge, so it is stopped before one.
+"""
+
+from __future__ import annotations
+
+from services.queue.core.facts import ContactWaiting, TreatmentPlayed
+from services.queue.core.messages import (
+    AnnouncementEnded,
+    AskPosition,
+    CallerLeg,
+    Farewell,
+    PlayMusic,
+    PositionKnown,
+    StartAnnouncement,
+    StopAnnouncement,
+)
+from services.queue.core.node import Caller, Node, Stage
+from services.queue.core.plan import DEFAULT_MUSIC
+
+OUTAGE_MIN_MS = 15_000  # An election takes 4 to 11 s; nobody is sent away for one.
+SETTLE_MS = 1_000  # A bridge takes 112 ms at worst; a leg in between for longer is stuck.
+FAREWELL_LIMIT_MS = 30_000  # A farewell is a prompt of seconds; a leg that outlives this is killed.
+
+
+def adopt(node: Node, leg: CallerLeg, *, recovered: bool) -> Caller | None:
+    """Take a waiting leg: fix its place, tell routing, start the treatment. None when there is no center to serve it."""
+    caller = remember(node, leg, Stage.WAITING, recovered=recovered)
+    if caller is None:
+        return None
+    since_ms = caller.waiting_since_us // 1000
+    node.set_vars(
+        caller.contact,
+        caller.contact,
+        cc_waiting_ms=str(since_ms),
+        cc_tenant=caller.tenant,
+        cc_queue=caller.queue.name,
+        presence_data=f"c/{caller.tenant}/{caller.contact}",
+    )
+    announce_waiting(node, caller, "0")
+    if caller.queue.music != DEFAULT_MUSIC:
+        node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=caller.queue.music))
+    if not recovered:
+        welcome(node, caller)
+    schedule_position(node, caller)
+    watch_outage(node, caller)
+    return caller
+
+
+def remember(node: Node, leg: CallerLeg, stage: Stage, *, recovered: bool) -> Caller | None:
+    """Put a caller's leg into memory without doing anything to it."""
+    center = node.plans.of(leg.tenant, leg.entry_point)
+    if center is None:
+        node.unserved = True
+        node.line("no_center_for_call", warning=True, contact=leg.leg, entry_point=leg.entry_point)
+        return None
+    caller = Caller(
+        leg=leg,
+        center=center,
+        queue=center.queue_for(leg.queue, leg.entry_point),
+        stage=stage,
+        waiting_since_us=leg.waiting_ms * 1000 or node.at_us,
+        recovered=recovered,
+        bridged_at_us=leg.bridged_ms * 1000,
+    )
+    node.callers[caller.contact] = caller
+    return caller
+
+
+def announce_waiting(node: Node, caller: Caller, n: str) -> None:
+    """Tell routing that the contact waits. ``n`` differs when it is told again on purpose."""
+    leg = caller.leg
+    node.report(
+        caller.tenant,
+        ContactWaiting(
+            contact_id=caller.contact,
+            node=node.name,
+            queue=caller.queue.name,
+            priority=leg.priority,
+            skills=leg.skills,
+            language=leg.language,
+            ani=leg.ani,
+            caller_name=leg.caller_name,
+            entry_point=leg.entry_point,
+            customer=leg.customer,
+            revision=leg.revision or caller.center.revision,
+            waiting_since_us=caller.waiting_since_us,
+            started_at_us=leg.started_ms * 1000,
+            recovered=caller.recovered or n != "0",
+        ),
+        "waiting",
+        n,
+    )
+
+
+def welcome(node: Node, caller: Caller) -> None:
+    """Play the queue's welcome over the music."""
+    if (name := caller.queue.welcome) and (file := caller.prompt(name)):
+        announce(node, caller, file)
+        node.report(
+            caller.tenant,
+            TreatmentPlayed(contact_id=caller.contact, what="welcome", at_us=node.at_us),
+            "welcome",
+            caller.queue.name,
+        )
+
+
+def announce(node: Node, caller: Caller, file: str) -> None:
+    """Play a file over the music, in place of one that is still running."""
+    stop_announcement(node, caller)
+    caller.announcing = file
+    node.emit(StartAnnouncement(contact=caller.contact, leg=caller.contact, file=file))
+
+
+def stop_announcement(node: Node, caller: Caller, *, in_outage: bool = False) -> None:
+    """Stop what displaces the music: a displacement that runs survives a bridge."""
+    if caller.announcing:
+        node.emit(
+            StopAnnouncement(
+                contact=caller.contact, leg=caller.contact, file=caller.announcing, in_outage=in_outage
+            )
+        )
+        caller.announcing = ""
+
+
+def announcement_ended(node: Node, event: AnnouncementEnded) -> None:
+    caller = node.callers.get(event.leg)
+    if caller is not None and caller.announcing == event.file:
+        caller.announcing = ""
+
+
+def schedule_position(node: Node, caller: Caller) -> None:
+    """Arm the next position announcement."""
+    if caller.queue.position_every_ms:
+        node.timer(f"position:{caller.contact}", caller.queue.position_every_ms)
+    else:
+        node.cancel_timer(f"position:{caller.contact}")
+
+
+def position_due(node: Node, contact: str) -> None:
+    """Ask for the place; it is spoken only when it is known."""
+    caller = node.callers.get(contact)
+    if caller is None or caller.stage is Stage.LEAVING:
+        return
+    schedule_position(node, caller)
+    if caller.stage is Stage.WAITING and not caller.announcing and node.bus_up:
+        node.emit(
+            AskPosition(
+                tenant=caller.tenant, contact=contact, language=caller.leg.language, queue=caller.queue.name
+            )
+        )
+
+
+def position_known(node: Node, event: PositionKnown) -> None:
+    caller = node.callers.get(event.contact)
+    if caller is None or caller.stage is not Stage.WAITING or caller.announcing:
+        return
+    if event.position < 1 or not event.file:
+        return
+    announce(node, caller, event.file)
+    node.report(
+        caller.tenant,
+        TreatmentPlayed(
+            contact_id=caller.contact, what="position", position=event.position, at_us=node.at_us
+        ),
+        "position",
+        str(node.at_us),
+    )
+
+
+def back_to_music(node: Node, caller: Caller) -> None:
+    """Rescue a caller from whatever a failed bridge left: music again, then park.
+
+    A leg stuck in CS_RESET or CS_SOFT_EXECUTE after a failed uuid_bridge comes back by a transfer (8 of 8 measured).
+    """
+    caller.stage = Stage.WAITING
+    caller.offer_id = ""
+    caller.bridged_at_us = 0
+    caller.announcing = ""
+    node.set_vars(caller.contact, caller.contact, cc_state="waiting", cc_offer="", cc_bridged_ms="0")
+    node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=caller.queue.music))
+    watch_outage(node, caller)
+
+
+def farewell(node: Node, caller: Caller, prompt: str, *, in_outage: bool = False) -> None:
+    """Say something and hang up, without needing us any more."""
+    if caller.stage is Stage.LEAVING:
+        return
+    stop_announcement(node, caller, in_outage=in_outage)
+    leave(node, caller, "leaving", in_outage=in_outage)
+    caller.ended_by_us = True
+    node.emit(
+        Farewell(
+            contact=caller.contact,
+            leg=caller.contact,
+            file=caller.prompt(prompt) if prompt else "",
+            in_outage=in_outage,
+        )
+    )
+    node.timer(f"farewell:{caller.contact}", FAREWELL_LIMIT_MS)
+
+
+def unsettle(node: Node, caller: Caller) -> None:
+    """Nobody knows how the leg is: look at it again in a second."""
+    caller.stage = Stage.UNSETTLED
+    caller.unsettled_at_us = node.at_us
+    node.timer(f"settle:{caller.contact}", SETTLE_MS)
+
+
+def leave(node: Node, caller: Caller, state: str, *, in_outage: bool = False) -> None:
+    """Mark the leg (``cc_state`` leaving or transferred) so that no later owner adopts it as waiting."""
+    caller.stage = Stage.LEAVING
+    node.set_vars(caller.contact, caller.contact, in_outage=in_outage, cc_state=state)
+    node.cancel_timer(
+        f"position:{caller.contact}",
+        f"outage:{caller.contact}",
+        f"part:{caller.contact}",
+        f"settle:{caller.contact}",
+    )
+
+
+def watch_outage(node: Node, caller: Caller) -> None:
+    """While the bus is down, arm the time at which the caller must not wait any longer for its return."""
+    if node.bus_up or caller.stage is not Stage.WAITING:
+        node.cancel_timer(f"outage:{caller.contact}")
+        return
+    waited_ms = (node.at_us - caller.waiting_since_us) // 1000
+    node.timer(f"outage:{caller.contact}", max(caller.center.outage_wait_ms - waited_ms, OUTAGE_MIN_MS))
