@@ -199,7 +199,7 @@ class Engine:
             return
         caller = node.callers.get(offer.contact)
         if not node.link_up and caller is not None:
-            takeover.unsettle(node, caller)  # The bridge may stand; nobody can see it now.
+            treatment.unsettle(node, caller)  # The bridge may stand; nobody can see it now.
             return
         offers.bridge_failed(node, offer, "failed", "NO_BRIDGE")
 

@@ -32,11 +32,13 @@ from services.queue.core.node import Caller, Node, Offer, Phase, Stage
 from services.queue.core.offers import JOB_GRACE_MS, answered, leg_probed, order
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
+    SETTLE_MS,
     adopt,
     announce_waiting,
     back_to_music,
     farewell,
     remember,
+    unsettle,
 )
 
 UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
