@@ -1,0 +1,1 @@
+"""Reporting: counts what happened. The only service that touches ClickHouse; decides nothing."""

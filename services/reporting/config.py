@@ -1,0 +1,32 @@
+"""Settings of reporting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.common.config import CenterSettings
+
+
+class ReportingSettings(CenterSettings):
+    """Where facts come from and where they are kept."""
+
+    clickhouse_url: str = Field(
+        "clickhouse://peyvand@127.0.0.1:9000/peyvand",
+        description="clickhouse://user:password@host:port/database (clickhouses:// for TLS).",
+        repr=False,
+    )
+    clickhouse_cluster: str = Field(
+        "",
+        description="Name of the ClickHouse cluster the tables are made on; empty for a single server.",
+        pattern="^[A-Za-z0-9_-]*$",
+    )
+    switches: str = Field(
+        "",
+        description="FreeSWITCH nodes whose legs are recorded: fs1=esl://:PASSWORD@HOST:PORT, separated by commas.",
+        repr=False,
+    )
+    reporting_cdr_spool: Path | None = Field(
+        None, description="Folder into which mod_json_cdr writes <uuid>.cdr.json; read, stored, emptied."
+    )

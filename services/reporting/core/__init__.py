@@ -1,0 +1,1 @@
+"""Pure parts of reporting: facts in, rows and boards out."""

@@ -1,0 +1,171 @@
+"""A leg's record, from the event socket or from mod_json_cdr's file, to its row.
+
+Both carry the same channel variables; they are told apart only to say which came and to let the richer one, the file, win
+where both speak. Times are microseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from services.reporting.core.tables import CONTACTS, LEGS, Row, card_row, version
+
+Source = Literal["socket", "spool"]
+
+NO_TENANT: Final = "-"
+"""Tenant of legs that nobody claimed: hung up before ivr or queue wrote one on the channel."""
+
+_INT_MAX: Final = 2**62
+
+_RANK: Final[dict[Source, int]] = {"socket": 1, "spool": 2}
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a channel after its end. Empty and 0 mean unknown."""
+
+    leg_id: str
+    source: Source
+    tenant: str = NO_TENANT
+    contact_id: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    role: str = ""
+    queue: str = ""
+    entry_point: str = ""
+    state: str = ""
+    node: str = ""
+    direction: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    destination: str = ""
+    started_at_us: int = 0
+    answered_at_us: int = 0
+    bridged_at_us: int = 0
+    ended_at_us: int = 0
+    duration_ms: int = 0
+    billed_ms: int = 0
+    hold_ms: int = 0
+    hangup_cause: str = ""
+    cause_q850: int = 0
+    sip_status: int = 0
+    sip_disposition: str = ""
+    codec: str = ""
+    remote_ip: str = ""
+    user_agent: str = ""
+    mos_milli: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_skipped: int = 0
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a record that is no channel variable: each source has it in a form of its own."""
+
+    leg_id: str
+    direction: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    destination: str = ""
+    switch: str = ""
+    created_at_us: int = 0
+    answered_at_us: int = 0
+    bridged_at_us: int = 0
+    hung_up_at_us: int = 0
+    hangup_cause: str = ""
+
+
+def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Leg:
+    """Join the profile and the channel variables. What is no number where one is expected counts as unknown."""
+
+    def text(*names: str) -> str:
+        return next((_clean(variables[n]) for n in names if variables.get(n)), "")
+
+    def number(*names: str) -> int:
+        return next((n for n in (_number(variables.get(name, "")) for name in names) if n), 0)
+
+    presence = text("presence_data").split("/")  # c/<tenant>/<contact> or a/<tenant>/<contact>/<offer>
+    tagged = presence if len(presence) >= 3 and presence[0] in ("c", "a") else ["", "", ""]
+    contact = text("cc_contact", "accountcode") or tagged[2]
+    tenant = text("cc_tenant") or tagged[1] or NO_TENANT
+    agent_leg = text("cc_role") == "agent" or tagged[0] == "a"
+    started = number("start_uepoch") or profile.created_at_us
+    ended = number("end_uepoch") or profile.hung_up_at_us
+    answered = number("answer_uepoch") or profile.answered_at_us
+    return Leg(
+        leg_id=profile.leg_id,
+        source=source,
+        tenant=tenant,
+        contact_id=contact,
+        offer_id=text("cc_offer") if agent_leg else "",
+        agent_id=text("cc_agent"),
+        role="agent" if agent_leg else "caller" if contact == profile.leg_id else "other",
+        queue=text("cc_queue"),
+        entry_point=text("cc_entry"),
+        state=text("cc_state"),
+        node=text("cc_node") or profile.switch,
+        direction=profile.direction or text("direction"),
+        ani=_clean(profile.ani),
+        caller_name=_clean(profile.caller_name),
+        destination=_clean(profile.destination),
+        started_at_us=started,
+        answered_at_us=answered,
+        bridged_at_us=number("bridge_uepoch") or profile.bridged_at_us,
+        ended_at_us=ended,
+        duration_ms=number("mduration") or max(ended - started, 0) // 1000,
+        billed_ms=number("billmsec") or (max(ended - answered, 0) // 1000 if answered else 0),
+        hold_ms=number("hold_accum_ms"),
+        hangup_cause=text("hangup_cause") or profile.hangup_cause,
+        cause_q850=number("hangup_cause_q850"),
+        sip_status=number("sip_term_status", "sip_invite_failure_status"),
+        sip_disposition=text("sip_hangup_disposition"),
+        codec=text("read_codec"),
+        remote_ip=text("sip_network_ip", "remote_media_ip"),
+        user_agent=text("sip_user_agent"),
+        mos_milli=_milli(variables.get("rtp_audio_in_mos", "")),
+        packets_in=number("rtp_audio_in_media_packet_count", "rtp_audio_in_packet_count"),
+        packets_out=number("rtp_audio_out_media_packet_count", "rtp_audio_out_packet_count"),
+        packets_skipped=number("rtp_audio_in_skip_packet_count"),
+    )
+
+
+def rows_of_leg(leg: Leg) -> list[Row]:
+    """The leg's row, and for a caller's leg what it says about the contact."""
+    at = version(_RANK[leg.source])
+    cells: dict[str, tuple[int, Any]] = {f"from_{leg.source}": (version(1), 1)}
+    for name in LEGS.cells:
+        value = getattr(leg, name, None)
+        if value:
+            cells[name] = (at, value)
+    day_at_us = leg.started_at_us or leg.ended_at_us
+    rows = [card_row(LEGS, leg.tenant, day_at_us, leg.leg_id, cells)]
+    # Feature codes that agents dial are calls too, but no contacts.
+    if leg.role == "caller" and leg.tenant != NO_TENANT and not leg.entry_point.startswith("*"):
+        end: dict[str, tuple[int, Any]] = {
+            "leg_ended_at_us": (at, leg.ended_at_us or day_at_us),
+            "leg_cause": (at, leg.hangup_cause),
+            "leg_state": (at, leg.state),
+        }
+        rows.append(card_row(CONTACTS, leg.tenant, day_at_us, leg.contact_id, end))
+    return rows
+
+
+def _clean(text: str) -> str:
+    """Bytes of a phone that were no UTF-8 arrive as lone surrogates, which ClickHouse's protocol cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _number(text: str) -> int:
+    try:
+        return min(max(int(text), 0), _INT_MAX)
+    except ValueError:
+        return 0
+
+
+def _milli(text: str) -> int:
+    try:
+        return min(max(round(float(text) * 1000), 0), _INT_MAX)
+    except (ValueError, OverflowError):
+        return 0
