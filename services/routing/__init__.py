@@ -1,0 +1,1 @@
+"""routing decides who takes what: agents, their states and skills, waiting contacts and their order, offers."""

@@ -1,0 +1,82 @@
+"""The invariants of a tenant's state, for tests, simulations and staging. Slow on purpose: it recounts everything."""
+
+from __future__ import annotations
+
+from services.routing.core.index import Index, contact_class, covers
+from services.routing.core.state import State
+
+
+def problems(state: State, index: Index, now_us: int) -> list[str]:
+    """Every broken invariant, in words."""
+    return [
+        *_offers(state),
+        *_contacts(state),
+        *_agents(state),
+        *index.problems(now_us),
+        *_idle_pairs(state, index),
+    ]
+
+
+def _offers(state: State) -> list[str]:
+    found = []
+    for offer in state.offers.values():
+        contact, agent = state.contacts.get(offer.contact_id), state.agent(offer.agent_id)
+        if contact is None or (contact.status, contact.offer_id) != ("offered", offer.offer_id):
+            found.append(f"offer {offer.offer_id} is open, its contact is {contact}")
+        if (agent.activity, agent.offer_id, agent.contact_id) != (
+            "offered",
+            offer.offer_id,
+            offer.contact_id,
+        ):
+            found.append(f"offer {offer.offer_id} is open, its agent is {agent}")
+    return found
+
+
+def _contacts(state: State) -> list[str]:
+    found = []
+    talking: dict[str, str] = {}
+    for contact in state.contacts.values():
+        if contact.contact_id in state.closed:
+            found.append(f"contact {contact.contact_id} is open and closed")
+        if contact.status == "offered" and contact.offer_id not in state.offers:
+            found.append(f"contact {contact.contact_id} is offered without an offer")
+        if contact.status == "waiting" and (contact.offer_id or contact.agent_id):
+            found.append(f"contact {contact.contact_id} waits and has {contact.offer_id} {contact.agent_id}")
+        if contact.status == "talking":
+            if other := talking.get(contact.agent_id):
+                found.append(f"agent {contact.agent_id} talks with {other} and {contact.contact_id}")
+            talking[contact.agent_id] = contact.contact_id
+            agent = state.agent(contact.agent_id)
+            if (agent.activity, agent.contact_id) != ("talking", contact.contact_id):
+                found.append(f"contact {contact.contact_id} talks, its agent is {agent}")
+    return found
+
+
+def _agents(state: State) -> list[str]:
+    found = []
+    for agent in state.agents.values():
+        if (agent.activity == "offered") != bool(agent.offer_id):
+            found.append(f"agent {agent.agent_id} is {agent.activity} with offer {agent.offer_id!r}")
+        if agent.offer_id and agent.offer_id not in state.offers:
+            found.append(f"agent {agent.agent_id} has the closed offer {agent.offer_id}")
+        if agent.activity == "talking" and agent.contact_id not in state.contacts:
+            found.append(f"agent {agent.agent_id} talks with nobody")
+        if agent.activity == "idle" and not (agent.registered and state.node_up(agent.node)):
+            found.append(f"agent {agent.agent_id} is idle without a phone")
+        if agent.activity in ("idle", "unreachable") and agent.contact_id:
+            found.append(f"agent {agent.agent_id} is {agent.activity} with contact {agent.contact_id}")
+    return found
+
+
+def _idle_pairs(state: State, index: Index) -> list[str]:
+    """No free agent while a contact waits that the agent could take."""
+    center = index.center
+    free = [a for a in center.agents if index.is_free(a)]
+    waiting = [c for c in state.contacts.values() if index.can_be_offered(c.contact_id)]
+    return [
+        f"agent {agent_id} is free while {contact.contact_id} waits"
+        for agent_id in free
+        for contact in waiting
+        if contact.queue in center.agents[agent_id].queues
+        and covers(center.agents[agent_id].skills, contact_class(contact, center).skills)
+    ]

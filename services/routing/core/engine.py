@@ -1,0 +1,214 @@
+"""The engine: one tenant's routing as a pure function of its inputs.
+
+Theory of operation
+-------------------
+``handle(input)`` goes through four steps, always in this order:
+
+1. *Recognise.* An input whose id the log already has is dropped: bus deliveries repeat, decisions must not.
+2. *Decide.* One handler looks at the state and emits facts. ``_emit`` applies a fact to the state at once, so the next
+   decision of the same input sees it. The state is a fold of the facts (``state.State``); nothing else changes it.
+3. *Match.* Only what the facts touched is placed anew in the index and, if it waits or is free now, matched. Before
+   the input no free agent could take any waiting contact (``check`` says so), therefore a new pair has to contain a
+   contact or an agent that was touched: no scan is needed.
+4. *Derive timers.* The wanted time of every timer follows from the state, the configuration and the input's time
+   (``_wanted``). What differs from what is armed becomes ``ArmTimer`` or ``CancelTimer``. A timer that fires late, twice
+   or for something that is over finds that it is not wanted (now) and does nothing.
+
+All facts of one input become one entry of the log. The caller appends it before anything else that ``handle`` returned
+is done; when the append is refused the engine is thrown away, because its state is ahead of the log, and built again.
+
+Rules worth knowing:
+
+* An offer has exactly one end, and whoever's report is appended first decides which. Later reports about it are
+  ignored, with one exception: ``AgentBridged`` says that two people talk, and no bookkeeping may cut a conversation.
+  The contact is then joined to that agent; another offer that it may have got meanwhile is withdrawn.
+* The axes of an agent are independent. Someone who goes on a break or logs out while the phone rings or during a talk
+  finishes that; there is just no next offer.
+* While the connection to a node is down its contacts keep their places, are offered to nobody and run into no limit;
+  its open offers stay reserved and get the grace anew when it is back.
+* A waiting time starts when the leg was parked and is never started again: not by a failed offer, an overflow to
+  another queue, or a new owner. Only the limit of the longest wait counts from the entry into the present queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from services.routing.core import inputs as i
+from services.routing.core.audit import problems
+from services.routing.core.center import Center, Policy
+from services.routing.core.index import contact_key
+from services.routing.core.rules import Rules
+from services.routing.core.state import Contact, Offer, State
+
+Timer = tuple[str, str]
+"""Kind (offer, limit, hold, wrap_up, delay) and the id of the offer, contact or agent."""
+
+
+class Engine(Rules):
+    """Routing of one tenant. Not thread-safe; ``handle`` is the only method that changes anything."""
+
+    def __init__(self, center: Center, policy: Policy, state: State | None = None) -> None:
+        self.timers: dict[Timer, int] = {}
+        """Armed timers and their times."""
+        super().__init__(center, policy, state or State(policy))
+
+    def handle(self, inp: i.AnyInput) -> list[i.Output]:
+        """Take one input in and return what is to be done, in order; see the top of this file."""
+        if inp.input_id and self.state.has_seen(inp.input_id):
+            return self._repeated(inp)
+        self._now_us = max(inp.at_us, self.state.at_us)
+        self._facts, self._notes, self._answer = [], [], None
+        _HANDLERS[type(inp)](self, inp)
+        timers = self._match()
+        outputs: list[i.Output] = []
+        if self._facts:
+            self.state.end(inp.input_id)
+            outputs.append(i.Decide(tuple(self._facts)))
+        outputs += timers
+        if self._answer:
+            outputs.append(self._answered(*self._answer))
+        return outputs + self._notes
+
+    def check(self) -> list[str]:
+        """Every broken invariant, in words; an empty list is what should be. For tests, simulations and staging."""
+        return problems(self.state, self.index, self._now_us) + self._timer_problems()
+
+    # -- timers
+
+    def _wanted(self, timer: Timer) -> int | None:
+        """When the timer has to fire, None when it has not."""
+        kind, entity_id = timer
+        if kind == "offer":
+            return self._offer_expires_us(self.state.offers.get(entity_id))
+        if kind in ("limit", "hold"):
+            contact = self.state.contacts.get(entity_id)
+            if contact is None or contact.status != "waiting":
+                return None
+            if kind == "hold":
+                return contact.hold_until_us if contact.hold_until_us > self._now_us else None
+            return self._limit_us(contact)
+        agent = self.state.agent(entity_id)
+        if kind == "delay":
+            free = agent.activity == "idle" and agent.delay_until_us > self._now_us
+            return agent.delay_until_us if free and entity_id in self.center.agents else None
+        if agent.activity != "wrap_up":
+            return None
+        rules = self.center.queues.get(agent.queue)
+        return agent.activity_since_us + (rules.wrap_up_ms if rules else 0) * 1000
+
+    def _offer_expires_us(self, offer: Offer | None) -> int | None:
+        if offer is None or not self.state.node_up(offer.node):
+            return None
+        grace_us = self.policy.offer_grace_ms * 1000
+        node = self.state.nodes.get(offer.node)
+        again_us = node.since_us + grace_us if node else 0
+        return max(offer.made_at_us + offer.ring_ms * 1000 + grace_us, again_us)
+
+    def _limit_us(self, contact: Contact) -> int | None:
+        rules = self.center.queues.get(contact.queue)
+        if rules is None or not rules.max_wait_ms or not self.state.node_up(contact.node):
+            return None
+        return contact.queued_at_us + rules.max_wait_ms * 1000 if self._way_out(contact) else None
+
+    def _timer_fired(self, inp: i.TimerFired) -> None:
+        kind, entity_id = inp.timer
+        self.timers.pop(inp.timer, None)
+        due_us = self._wanted(inp.timer)
+        if kind == "offer":
+            self.state.touched_offers[entity_id] = None
+        elif kind in ("limit", "hold"):
+            self.state.touched_contacts[entity_id] = None
+        else:
+            self.state.touched_agents[entity_id] = None
+        if due_us is None or due_us > self._now_us:
+            return  # over, or not yet: placing the entity anew arms what is still wanted
+        if kind == "offer":
+            offer = self.state.offers[entity_id]
+            self._end_offer(offer, "expired", "nobody_reported", self._ms_since(offer.made_at_us))
+        elif kind == "limit":
+            self._overflow(entity_id, "max_wait")
+        elif kind == "wrap_up":
+            self._end_wrap_up(entity_id, "timeout", "timeout")
+
+    def _sync(self, kinds: tuple[str, ...], entity_id: str, outputs: list[i.Output]) -> None:
+        for kind in kinds:
+            timer = (kind, entity_id)
+            wanted, armed = self._wanted(timer), self.timers.get(timer)
+            if wanted == armed:
+                continue
+            if wanted is None:
+                del self.timers[timer]
+                outputs.append(i.CancelTimer(timer))
+            else:
+                self.timers[timer] = wanted
+                outputs.append(i.ArmTimer(timer, wanted))
+
+    def _timer_problems(self) -> list[str]:
+        everything = (
+            [("offer", o) for o in self.state.offers]
+            + [(kind, c) for c in self.state.contacts for kind in ("limit", "hold")]
+            + [(kind, a) for a in self.state.agents for kind in ("wrap_up", "delay")]
+        )
+        found = []
+        for timer in {*everything, *self.timers}:
+            wanted, armed = self._wanted(timer), self.timers.get(timer)
+            overdue = armed is not None and armed <= self._now_us and timer[0] in ("hold", "delay")
+            if wanted != armed and not overdue:
+                found.append(f"timer {timer} is armed for {armed}, should be for {wanted}")
+        return found
+
+    # -- matching
+
+    def _match(self) -> list[i.Output]:
+        """Place what was touched, offer what can be offered, and return the changes of the timers."""
+        state, index, now_us = self.state, self.index, self._now_us
+        timers: list[i.Output] = []
+        while state.touched_contacts or state.touched_agents or state.touched_offers:
+            contact_ids, agent_ids = list(state.touched_contacts), list(state.touched_agents)
+            offer_ids = list(state.touched_offers)
+            state.touched_contacts.clear()
+            state.touched_agents.clear()
+            state.touched_offers.clear()
+            agents = [a for a in agent_ids if index.place_agent(a, now_us)]
+            contacts = [state.contacts[c] for c in contact_ids if index.place_contact(c, now_us)]
+            for contact in sorted(contacts, key=contact_key):
+                if index.can_be_offered(contact.contact_id) and (agent_id := index.best_agent(contact)):
+                    self._offer_now(contact, agent_id)
+            for agent in sorted(
+                (state.agent(a) for a in agents), key=lambda a: (a.idle_since_us, a.agent_id)
+            ):
+                if index.is_free(agent.agent_id) and (contact_id := index.best_contact(agent.agent_id)):
+                    self._offer_now(state.contacts[contact_id], agent.agent_id)
+            for offer_id in offer_ids:
+                self._sync(("offer",), offer_id, timers)
+            for contact_id in contact_ids:
+                self._sync(("limit", "hold"), contact_id, timers)
+            for agent_id in agent_ids:
+                self._sync(("wrap_up", "delay"), agent_id, timers)
+        return timers
+
+    def _offer_now(self, contact: Contact, agent_id: str) -> None:
+        self._make_offer(contact, agent_id)
+        self.index.place_contact(contact.contact_id, self._now_us)
+        self.index.place_agent(agent_id, self._now_us)
+
+
+_HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
+    i.TakenOver: Engine._taken_over,
+    i.ContactWaiting: Engine._contact_waiting,
+    i.OfferRinging: Engine._offer_reported,
+    i.OfferFailed: Engine._offer_failed,
+    i.OfferAnswered: Engine._offer_reported,
+    i.AgentBridged: Engine._agent_bridged,
+    i.ConversationEnded: Engine._conversation_ended,
+    i.ContactGone: Engine._contact_gone,
+    i.DispositionKeyed: Engine._disposition_keyed,
+    i.SetAgentPresence: Engine._presence_wished,
+    i.SetDisposition: Engine._disposition_wished,
+    i.PhoneChanged: Engine._phone_changed,
+    i.NodeSeen: Engine._node_seen,
+    i.CenterRevised: Engine._center_revised,
+    i.TimerFired: Engine._timer_fired,
+}

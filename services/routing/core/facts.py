@@ -1,0 +1,198 @@
+"""The facts of a tenant's log, with the fields of ``proto/peyvand/routing/v1/log.proto`` (see there for their meaning).
+
+Times end in ``_us`` (microseconds since the epoch, UTC, of the owner), durations in ``_ms``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class OwnerChanged(msgspec.Struct, frozen=True):
+    """A process took the shard."""
+
+    owner: str
+    epoch: int
+
+
+class ContactQueued(msgspec.Struct, frozen=True):
+    """A contact waits in a queue; ``requeued`` when it did so before."""
+
+    contact_id: str
+    queue: str
+    waiting_since_us: int
+    node: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    customer: str = ""
+    started_at_us: int = 0
+    requeued: bool = False
+
+
+class Excluded(msgspec.Struct, frozen=True):
+    """How many agents of the queue could not be offered the contact, for one reason."""
+
+    reason: str
+    count: int
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why this agent and this contact."""
+
+    rule: str
+    idle_ms: int = 0
+    candidates: int = 0
+    next_best: tuple[str, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    waiting_ahead: int = 0
+
+
+class OfferMade(msgspec.Struct, frozen=True):
+    """The order to ring an agent."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    extension: str
+    queue: str
+    node: str
+    ring_ms: int
+    waited_ms: int
+    attempt: int
+    why: Explanation
+
+
+class OfferEnded(msgspec.Struct, frozen=True):
+    """The one end of an offer; ``outcome`` is one of ``OUTCOMES``."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    outcome: str
+    cause: str = ""
+    ring_ms: int = 0
+
+
+class ContactConnected(msgspec.Struct, frozen=True):
+    """Caller and agent talk."""
+
+    contact_id: str
+    offer_id: str
+    agent_id: str
+    queue: str
+    wait_ms: int = 0
+    connected_at_us: int = 0
+    recording_path: str = ""
+
+
+class ContactOverflowed(msgspec.Struct, frozen=True):
+    """A queue gave the contact away: ``action`` queue, transfer or hangup."""
+
+    contact_id: str
+    queue: str
+    reason: str
+    action: str
+    target: str = ""
+    wait_ms: int = 0
+
+
+class ContactClosed(msgspec.Struct, frozen=True):
+    """The end of a contact in routing's care: completed, abandoned, overflowed or ended_unseen."""
+
+    contact_id: str
+    queue: str
+    outcome: str
+    agent_id: str = ""
+    offer_id: str = ""
+    wait_ms: int = 0
+    talk_ms: int = 0
+    hold_ms: int = 0
+    ended_by: str = ""
+    cause: str = ""
+    entry_point: str = ""
+    ani: str = ""
+    waiting_since_us: int = 0
+    offers: int = 0
+
+
+class AgentPresenceChanged(msgspec.Struct, frozen=True):
+    """What the person says: available, break or offline."""
+
+    agent_id: str
+    presence: str
+    reason: str = ""
+    actor: str = ""
+    previous: str = ""
+    previous_ms: int = 0
+
+
+class AgentActivityChanged(msgspec.Struct, frozen=True):
+    """What the system sees: idle, offered, talking, wrap_up or unreachable."""
+
+    agent_id: str
+    activity: str
+    contact_id: str = ""
+    queue: str = ""
+    previous: str = ""
+    previous_ms: int = 0
+
+
+class WrapUpEnded(msgspec.Struct, frozen=True):
+    """The agent has finished the after-call work, ``by`` key, http, code or timeout."""
+
+    agent_id: str
+    contact_id: str
+    disposition: str
+    by: str
+    wrap_up_ms: int = 0
+    queue: str = ""
+
+
+class AgentPhoneChanged(msgspec.Struct, frozen=True):
+    """FreeSWITCH's registrar gained or lost the agent's phone."""
+
+    agent_id: str
+    registered: bool
+    node: str = ""
+
+
+class NodeChanged(msgspec.Struct, frozen=True):
+    """The connection to a FreeSWITCH node went or came."""
+
+    node: str
+    up: bool
+
+
+Fact = (
+    OwnerChanged
+    | ContactQueued
+    | OfferMade
+    | OfferEnded
+    | ContactConnected
+    | ContactOverflowed
+    | ContactClosed
+    | AgentPresenceChanged
+    | AgentActivityChanged
+    | WrapUpEnded
+    | AgentPhoneChanged
+    | NodeChanged
+)
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """One entry of the log: everything that one input led to."""
+
+    epoch: int
+    owner: str
+    at_us: int
+    facts: tuple[Fact, ...]
+    input_id: str = ""
+    revision: str = ""
+
+
+OUTCOMES = ("accepted", "declined", "no_answer", "busy", "unreachable", "withdrawn", "expired", "failed")
+"""Every way in which an offer can end."""

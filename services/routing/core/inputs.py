@@ -1,0 +1,228 @@
+"""What goes into the engine and what comes out of it.
+
+Every input carries ``at_us``, the owner's wall clock in microseconds when it took the input up, and ``input_id``, the
+id of the bus message behind it (empty when there is none: then it cannot be redelivered either). Observations repeat
+the fields of ``proto/peyvand/queue/v1/events.proto``, without those that decide nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.routing.core.center import Center
+from services.routing.core.facts import Fact
+from services.routing.core.views import AgentState
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all inputs."""
+
+    at_us: int
+    input_id: str = ""
+
+
+class TakenOver(Input, frozen=True, kw_only=True):
+    """This process is the owner now: the first input of an engine that will write."""
+
+    owner: str
+    epoch: int
+
+
+class ContactWaiting(Input, frozen=True, kw_only=True):
+    """queue adopted a parked leg; ``recovered`` when it found it by reading FreeSWITCH."""
+
+    contact_id: str
+    node: str
+    queue: str
+    waiting_since_us: int
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    customer: str = ""
+    started_at_us: int = 0
+    recovered: bool = False
+
+
+class OfferRinging(Input, frozen=True, kw_only=True):
+    """The agent's phone rings."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+
+
+class OfferFailed(Input, frozen=True, kw_only=True):
+    """The offer ended without a bridge."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    outcome: str
+    cause: str = ""
+    ring_ms: int = 0
+
+
+class OfferAnswered(Input, frozen=True, kw_only=True):
+    """The agent answered; the bridge is being made."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    ring_ms: int = 0
+
+
+class AgentBridged(Input, frozen=True, kw_only=True):
+    """Caller and agent talk."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    queue: str = ""
+    node: str = ""
+    wait_ms: int = 0
+    recording_path: str = ""
+
+
+class ConversationEnded(Input, frozen=True, kw_only=True):
+    """The bridge is over."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    ended_by: str
+    talk_ms: int = 0
+    hold_ms: int = 0
+    cause: str = ""
+
+
+class ContactGone(Input, frozen=True, kw_only=True):
+    """The caller's leg is over; ``unseen`` when nobody listened as it ended."""
+
+    contact_id: str
+    cause: str = ""
+    unseen: bool = False
+
+
+class DispositionKeyed(Input, frozen=True, kw_only=True):
+    """The agent keyed a disposition after the call."""
+
+    contact_id: str
+    agent_id: str
+    code: str
+
+
+class SetAgentPresence(Input, frozen=True, kw_only=True):
+    """A wish: ``presence`` available, break, offline or toggle. The agent is named by id or by extension."""
+
+    request_id: str
+    presence: str
+    agent_id: str = ""
+    extension: str = ""
+    reason: str = ""
+    actor: str = "agent"
+
+
+class SetDisposition(Input, frozen=True, kw_only=True):
+    """A wish: the disposition of the contact in wrap-up, which ends the wrap-up."""
+
+    request_id: str
+    code: str
+    agent_id: str = ""
+    extension: str = ""
+    by: str = "http"
+
+
+class PhoneChanged(Input, frozen=True, kw_only=True):
+    """A phone registered with a node or was lost there."""
+
+    extension: str
+    registered: bool
+    node: str = ""
+
+
+class NodeSeen(Input, frozen=True, kw_only=True):
+    """The connection to a FreeSWITCH node is up, or has been down for longer than a hiccup."""
+
+    node: str
+    up: bool
+
+
+class CenterRevised(Input, frozen=True, kw_only=True):
+    """A new revision of the configuration holds from now on."""
+
+    center: Center
+
+
+class TimerFired(Input, frozen=True, kw_only=True):
+    """The time of an armed timer has come."""
+
+    timer: tuple[str, str]
+
+
+AnyInput = (
+    TakenOver
+    | ContactWaiting
+    | OfferRinging
+    | OfferFailed
+    | OfferAnswered
+    | AgentBridged
+    | ConversationEnded
+    | ContactGone
+    | DispositionKeyed
+    | SetAgentPresence
+    | SetDisposition
+    | PhoneChanged
+    | NodeSeen
+    | CenterRevised
+    | TimerFired
+)
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """Append these facts as one entry. Nothing after it in the list may be done before it is confirmed."""
+
+    facts: tuple[Fact, ...]
+
+
+class ArmTimer(msgspec.Struct, frozen=True):
+    """Bring ``TimerFired(timer)`` at ``at_us``; replaces a timer of the same name."""
+
+    timer: tuple[str, str]
+    at_us: int
+
+
+class CancelTimer(msgspec.Struct, frozen=True):
+    """Forget the timer."""
+
+    timer: tuple[str, str]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The wish was granted: the agent's state after it."""
+
+    request_id: str
+    agent: AgentState
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """The wish cannot be granted; ``slug`` is part of the API, ``status`` is HTTP's."""
+
+    request_id: str
+    slug: str
+    reason: str
+    status: int = 409
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """The input led to nothing, for a reason that belongs into the log of the process."""
+
+    reason: str
+    contact_id: str = ""
+    agent_id: str = ""
+    offer_id: str = ""
+
+
+Output = Decide | ArmTimer | CancelTimer | Answer | Refuse | Ignored

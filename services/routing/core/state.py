@@ -1,0 +1,351 @@
+"""The state of one tenant: a fold of the facts in its log.
+
+``State.apply`` is the only thing that changes it, in the running engine as in a replay, so both arrive at the same
+state. Nothing in here depends on the configuration in force: a replay under a newer center document must not rewrite
+what happened under an older one. What the entities mean for matching (indexes, timers) is derived elsewhere.
+
+Three axes describe an agent, each with its own facts: presence (what the person says), activity (what the system
+sees), and the contact at hand. The phone's registration is kept beside them, because it may be lost during a talk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from services.routing.core import facts as f
+from services.routing.core.center import Policy
+
+# Inputs are remembered by count and not by age: an owner that returns after an hour still has to recognise what its
+# predecessor decided on and did not acknowledge. A pull consumer has far fewer deliveries outstanding than this.
+INPUTS_REMEMBERED = 2048
+# Late reports about closed contacts follow within seconds; a busy tenant closes a few contacts a second.
+CLOSED_REMEMBERED = 2048
+
+
+class Contact(msgspec.Struct):
+    """An open contact. ``status`` is waiting, offered or talking."""
+
+    contact_id: str
+    queue: str
+    node: str
+    priority: int
+    skills: tuple[str, ...]
+    language: str
+    ani: str
+    caller_name: str
+    entry_point: str
+    customer: str
+    waiting_since_us: int
+    started_at_us: int
+    queued_at_us: int
+    """When it came into this queue: the parking for the first queue, the overflow for a later one."""
+    status: str = "waiting"
+    offer_id: str = ""
+    agent_id: str = ""
+    offers: int = 0
+    tried: tuple[str, ...] = ()
+    """Agents to whom it was offered in vain."""
+    hold_until_us: int = 0
+    """It is offered to nobody before this time."""
+    wait_ms: int = 0
+    connected_at_us: int = 0
+
+
+class Agent(msgspec.Struct):
+    """An agent that the log has spoken of; others are offline and idle."""
+
+    agent_id: str
+    presence: str = "offline"
+    reason: str = ""
+    presence_since_us: int = 0
+    activity: str = "idle"
+    activity_since_us: int = 0
+    contact_id: str = ""
+    queue: str = ""
+    offer_id: str = ""
+    idle_since_us: int = 0
+    """Since when the agent could work: not reset by an offer that came to nothing."""
+    delay_until_us: int = 0
+    """The agent is offered nothing before this time."""
+    missed: int = 0
+    """Unanswered offers in a row."""
+    registered: bool = True
+    """Whether the phone is registered, as far as is known; never seen counts as registered."""
+    node: str = ""
+    """Node of the last registration; empty when never seen."""
+
+
+class Offer(msgspec.Struct):
+    """An open offer."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    queue: str
+    node: str
+    ring_ms: int
+    made_at_us: int
+
+
+class Node(msgspec.Struct):
+    """A FreeSWITCH node whose connection changed at least once."""
+
+    up: bool
+    since_us: int
+
+
+class Snapshot(msgspec.Struct):
+    """The form in which a state is stored."""
+
+    version: int
+    at_us: int
+    epoch: int
+    owner: str
+    offer_count: int
+    contacts: list[Contact]
+    agents: list[Agent]
+    offers: list[Offer]
+    nodes: dict[str, Node]
+    inputs: list[str]
+    closed: dict[str, str]
+
+
+SNAPSHOT_VERSION = 1
+
+
+class State:
+    """All open contacts, agents and offers of a tenant. ``touched_*`` name what changed since they were cleared."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.at_us = 0
+        self.epoch = 0
+        self.owner = ""
+        self.offer_count = 0
+        self.contacts: dict[str, Contact] = {}
+        self.agents: dict[str, Agent] = {}
+        self.offers: dict[str, Offer] = {}
+        self.nodes: dict[str, Node] = {}
+        self.closed: dict[str, str] = {}
+        """Outcome by contact id of those that closed last, oldest first."""
+        self._inputs: set[str] = set()
+        self._inputs_in_order: deque[str] = deque()
+        self.touched_contacts: dict[str, None] = {}
+        self.touched_agents: dict[str, None] = {}
+        self.touched_offers: dict[str, None] = {}
+
+    # -- reading
+
+    def agent(self, agent_id: str) -> Agent:
+        """The agent's state; a fresh, unstored one when the log has not spoken of it."""
+        return self.agents.get(agent_id) or Agent(agent_id)
+
+    def has_seen(self, input_id: str) -> bool:
+        """Whether the log has an entry for this input."""
+        return input_id in self._inputs
+
+    def node_up(self, node: str) -> bool:
+        """Whether the node can be worked with; one that nobody has spoken of can."""
+        known = self.nodes.get(node)
+        return known is None or known.up
+
+    def dump(self) -> bytes:
+        """The whole state, as ``load`` reads it."""
+        return msgspec.msgpack.encode(
+            Snapshot(
+                SNAPSHOT_VERSION,
+                self.at_us,
+                self.epoch,
+                self.owner,
+                self.offer_count,
+                list(self.contacts.values()),
+                list(self.agents.values()),
+                list(self.offers.values()),
+                self.nodes,
+                list(self._inputs_in_order),
+                self.closed,
+            )
+        )
+
+    @classmethod
+    def load(cls, data: bytes, policy: Policy) -> State | None:
+        """Read what ``dump`` wrote; None when it is of another version or broken (then the log is read as a whole)."""
+        try:
+            stored = msgspec.msgpack.decode(data, type=Snapshot)
+        except msgspec.MsgspecError:
+            return None
+        if stored.version != SNAPSHOT_VERSION:
+            return None
+        state = cls(policy)
+        state.at_us, state.epoch, state.owner = stored.at_us, stored.epoch, stored.owner
+        state.offer_count = stored.offer_count
+        state.contacts = {c.contact_id: c for c in stored.contacts}
+        state.agents = {a.agent_id: a for a in stored.agents}
+        state.offers = {o.offer_id: o for o in stored.offers}
+        state.nodes, state.closed = stored.nodes, stored.closed
+        state._inputs_in_order = deque(stored.inputs)
+        state._inputs = set(stored.inputs)
+        return state
+
+    # -- changing
+
+    def replay(self, entry: f.Decided) -> None:
+        """Take in one entry of the log."""
+        self.begin(entry.at_us)
+        for fact in entry.facts:
+            self.apply(fact)
+        self.end(entry.input_id)
+        self.touched_contacts.clear()
+        self.touched_agents.clear()
+        self.touched_offers.clear()
+
+    def begin(self, at_us: int) -> int:
+        """Set the time of the facts that follow and return it: never earlier than that of the facts before.
+
+        Owners run on different machines, and a wall clock may be set back; no duration may become negative by that.
+        """
+        self.at_us = max(self.at_us, at_us)
+        return self.at_us
+
+    def end(self, input_id: str) -> None:
+        """Remember the input that the facts since ``begin`` came from."""
+        if input_id and input_id not in self._inputs:
+            self._inputs.add(input_id)
+            self._inputs_in_order.append(input_id)
+            if len(self._inputs_in_order) > INPUTS_REMEMBERED:
+                self._inputs.discard(self._inputs_in_order.popleft())
+
+    def apply(self, fact: f.Fact) -> None:
+        """Take in one fact at the time given to ``begin``."""
+        _APPLY[type(fact)](self, fact)
+
+    def _agent(self, agent_id: str) -> Agent:
+        self.touched_agents[agent_id] = None
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            agent = self.agents[agent_id] = Agent(
+                agent_id, presence_since_us=self.at_us, activity_since_us=self.at_us
+            )
+        return agent
+
+    def _owner_changed(self, fact: f.OwnerChanged) -> None:
+        self.owner, self.epoch = fact.owner, fact.epoch
+
+    def _contact_queued(self, fact: f.ContactQueued) -> None:
+        old = self.contacts.get(fact.contact_id)
+        self.closed.pop(fact.contact_id, None)
+        self.touched_contacts[fact.contact_id] = None
+        self.contacts[fact.contact_id] = Contact(
+            contact_id=fact.contact_id,
+            queue=fact.queue,
+            node=fact.node,
+            priority=fact.priority,
+            skills=fact.skills,
+            language=fact.language,
+            ani=fact.ani,
+            caller_name=fact.caller_name,
+            entry_point=fact.entry_point,
+            customer=fact.customer,
+            waiting_since_us=fact.waiting_since_us,
+            started_at_us=fact.started_at_us,
+            queued_at_us=self.at_us if fact.requeued else fact.waiting_since_us,
+            offers=old.offers if old else 0,
+            tried=old.tried if old and old.queue == fact.queue else (),
+        )
+
+    def _offer_made(self, fact: f.OfferMade) -> None:
+        self.offer_count += 1
+        self.touched_offers[fact.offer_id] = None
+        self.touched_contacts[fact.contact_id] = None
+        self.offers[fact.offer_id] = Offer(
+            fact.offer_id, fact.contact_id, fact.agent_id, fact.queue, fact.node, fact.ring_ms, self.at_us
+        )
+        contact = self.contacts[fact.contact_id]
+        contact.status, contact.offer_id, contact.agent_id = "offered", fact.offer_id, fact.agent_id
+        contact.offers = fact.attempt
+        self._agent(fact.agent_id).offer_id = fact.offer_id
+
+    def _offer_ended(self, fact: f.OfferEnded) -> None:
+        self.touched_offers[fact.offer_id] = None
+        self.offers.pop(fact.offer_id, None)
+        agent = self._agent(fact.agent_id)
+        agent.offer_id = ""
+        if fact.outcome == "accepted":
+            agent.missed = 0
+        elif fact.outcome == "no_answer":
+            agent.missed += 1
+        if fact.outcome not in ("accepted", "withdrawn"):
+            agent.delay_until_us = self.at_us + self.policy.agent_delay_ms * 1000
+        contact = self.contacts.get(fact.contact_id)
+        if contact is None or contact.offer_id != fact.offer_id:
+            return
+        self.touched_contacts[fact.contact_id] = None
+        contact.status, contact.offer_id, contact.agent_id = "waiting", "", ""
+        if fact.outcome == "withdrawn":
+            # queue gave it up because the caller seems to leave: ContactGone follows, or else the caller is still there.
+            contact.hold_until_us = self.at_us + self.policy.contact_delay_ms * 1000
+        elif fact.outcome != "accepted" and fact.agent_id not in contact.tried:
+            contact.tried = (*contact.tried, fact.agent_id)
+
+    def _contact_connected(self, fact: f.ContactConnected) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        contact = self.contacts[fact.contact_id]
+        contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
+        contact.wait_ms, contact.connected_at_us = fact.wait_ms, self.at_us
+
+    def _contact_closed(self, fact: f.ContactClosed) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        self.contacts.pop(fact.contact_id, None)
+        self.closed[fact.contact_id] = fact.outcome
+        if len(self.closed) > CLOSED_REMEMBERED:
+            del self.closed[next(iter(self.closed))]
+
+    def _presence_changed(self, fact: f.AgentPresenceChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        agent.presence, agent.reason, agent.presence_since_us = fact.presence, fact.reason, self.at_us
+        if fact.presence == "available":
+            agent.missed = 0
+            agent.idle_since_us = self.at_us
+
+    def _activity_changed(self, fact: f.AgentActivityChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        if fact.activity == "idle" and agent.activity != "offered":
+            agent.idle_since_us = self.at_us
+        agent.activity, agent.activity_since_us = fact.activity, self.at_us
+        agent.contact_id, agent.queue = fact.contact_id, fact.queue
+
+    def _phone_changed(self, fact: f.AgentPhoneChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        agent.registered, agent.node = fact.registered, fact.node
+
+    def _node_changed(self, fact: f.NodeChanged) -> None:
+        self.nodes[fact.node] = Node(fact.up, self.at_us)
+        # Rare, and everything on the node is affected: a scan is right here.
+        self.touched_contacts.update(
+            (c.contact_id, None) for c in self.contacts.values() if c.node == fact.node
+        )
+        self.touched_offers.update((o.offer_id, None) for o in self.offers.values() if o.node == fact.node)
+        self.touched_agents.update((a.agent_id, None) for a in self.agents.values() if a.node == fact.node)
+
+    def _nothing(self, fact: f.Fact) -> None:
+        """The fact's consequences are facts of their own in the same entry."""
+
+
+_APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
+    f.OwnerChanged: State._owner_changed,
+    f.ContactQueued: State._contact_queued,
+    f.OfferMade: State._offer_made,
+    f.OfferEnded: State._offer_ended,
+    f.ContactConnected: State._contact_connected,
+    f.ContactOverflowed: State._nothing,
+    f.ContactClosed: State._contact_closed,
+    f.AgentPresenceChanged: State._presence_changed,
+    f.AgentActivityChanged: State._activity_changed,
+    f.WrapUpEnded: State._nothing,
+    f.AgentPhoneChanged: State._phone_changed,
+    f.NodeChanged: State._node_changed,
+}

@@ -1,0 +1,140 @@
+"""What can be asked of a tenant's routing: agents, queues, contacts, positions. Fields as in ``rpc.proto``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.routing.core.center import Center
+from services.routing.core.index import Index
+from services.routing.core.state import State
+
+
+class AgentState(msgspec.Struct, frozen=True):
+    """One agent now."""
+
+    agent_id: str
+    presence: str
+    activity: str
+    extension: str = ""
+    reason: str = ""
+    contact_id: str = ""
+    queue: str = ""
+    presence_ms: int = 0
+    activity_ms: int = 0
+    queues: tuple[str, ...] = ()
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """One queue now."""
+
+    queue: str
+    waiting: int = 0
+    longest_wait_ms: int = 0
+    talking: int = 0
+    idle_agents: int = 0
+    agents: int = 0
+
+
+class ContactState(msgspec.Struct, frozen=True):
+    """One open contact now."""
+
+    contact_id: str
+    queue: str
+    state: str
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    node: str = ""
+    entry_point: str = ""
+    ani: str = ""
+    waited_ms: int = 0
+    agent_id: str = ""
+    offers: int = 0
+    position: int = 0
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The place of one contact: from 1 on, 0 when it does not wait."""
+
+    contact_id: str
+    position: int = 0
+    waiting: int = 0
+    agents_available: int = 0
+
+
+def _since_ms(now_us: int, since_us: int) -> int:
+    return max(0, now_us - since_us) // 1000 if since_us else 0
+
+
+def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> AgentState:
+    """The state of one agent of the document, or of one that was in it."""
+    agent = state.agent(agent_id)
+    rules = center.agents.get(agent_id)
+    return AgentState(
+        agent_id,
+        agent.presence,
+        agent.activity,
+        rules.extension if rules else "",
+        agent.reason,
+        agent.contact_id,
+        agent.queue,
+        _since_ms(now_us, agent.presence_since_us),
+        _since_ms(now_us, agent.activity_since_us),
+        rules.queues if rules else (),
+    )
+
+
+def agents(state: State, center: Center, now_us: int) -> list[AgentState]:
+    """All agents of the document, by id."""
+    return [agent_state(state, center, agent_id, now_us) for agent_id in sorted(center.agents)]
+
+
+def queues(state: State, center: Center, index: Index, now_us: int) -> list[QueueState]:
+    """All queues of the document, by id. Contacts being offered still wait."""
+    waiting: dict[str, list[int]] = {}
+    talking: dict[str, int] = {}
+    for contact in state.contacts.values():
+        if contact.status == "talking":
+            talking[contact.queue] = talking.get(contact.queue, 0) + 1
+        else:
+            waiting.setdefault(contact.queue, []).append(contact.waiting_since_us)
+    return [
+        QueueState(
+            queue,
+            len(waiting.get(queue, ())),
+            _since_ms(now_us, min(waiting.get(queue, [now_us]))),
+            talking.get(queue, 0),
+            index.count(queue, "idle"),
+            index.logged_in(queue),
+        )
+        for queue in sorted(center.queues)
+    ]
+
+
+def contacts(state: State, index: Index, now_us: int) -> list[ContactState]:
+    """All open contacts, who waits longest first."""
+    return [
+        ContactState(
+            c.contact_id,
+            c.queue,
+            c.status,
+            c.priority,
+            c.skills,
+            c.node,
+            c.entry_point,
+            c.ani,
+            c.wait_ms if c.status == "talking" else _since_ms(now_us, c.waiting_since_us),
+            c.agent_id,
+            c.offers,
+            0 if c.status == "talking" else index.ahead(c) + 1,
+        )
+        for c in sorted(state.contacts.values(), key=lambda c: (c.waiting_since_us, c.contact_id))
+    ]
+
+
+def position(state: State, index: Index, contact_id: str) -> Position:
+    """The place of a contact; a contact that rings at an agent keeps the place it came from."""
+    contact = state.contacts.get(contact_id)
+    if contact is None or contact.status == "talking":
+        return Position(contact_id)
+    waiting = index.waiting(contact.queue) + (0 if index.waits(contact_id) else 1)
+    return Position(contact_id, index.ahead(contact) + 1, waiting, index.logged_in(contact.queue))
