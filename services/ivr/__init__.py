@@ -1,0 +1,1 @@
+"""ivr: what a caller hears and chooses until the call is handed on."""

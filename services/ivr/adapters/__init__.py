@@ -1,0 +1,1 @@
+"""Between the outside (center documents, FreeSWITCH, the bus) and the core's structs."""

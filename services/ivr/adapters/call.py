@@ -1,0 +1,302 @@
+"""One call: the channel's events into the interpreter, its outputs onto the channel and into facts.
+
+Everything that happens to a call goes through one inbox and is handled one by one. Playbacks, the transfer and the
+hand-over run as tasks whose ends come back as events; so the interpreter hears of a key or a hang-up at once, whatever
+runs. Nothing here waits for the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, overload
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from services.center.model import Center, EntryPoint
+from services.common.bus import Outgoing
+from services.common.clock import Clock
+from services.common.errors import CallGone, PeyvandError
+from services.common.esl import Event
+from services.ivr.adapters import channel
+from services.ivr.adapters.facts import Facts
+from services.ivr.core import model as core
+from services.ivr.core.interpreter import Interpreter, State
+
+log = structlog.get_logger()
+
+# Calls by how they left ivr. `failed` above a trickle: the connection to FreeSWITCH breaks.
+CALLS = Counter("peyvand_ivr_calls_total", "Calls that left ivr, by outcome", ["outcome"])
+# Seconds that callers spend in the flow.
+CALL_S = Histogram(
+    "peyvand_ivr_call_seconds", "Time in the flow", buckets=(1, 2, 5, 10, 20, 40, 80, 160, 320, 900)
+)
+# Prompts without audio. Anything above zero: run `python -m services.center prompts` or add the recording.
+PROMPTS_MISSING = Counter("peyvand_ivr_prompts_missing_total", "Playbacks without a file", ["language"])
+# Calls that went to the fallback queue because ivr failed. Anything above zero is a bug: see flow_broken in the log.
+BROKEN = Counter("peyvand_ivr_flows_broken_total", "Flows broken off by an internal error")
+
+# FreeSWITCH looks at the break flag every 20 ms, but only in a playback that has begun: one that was only queued when the
+# break arrived would play to its end. So the break is repeated for as long as this very playback has not ended.
+_BREAK_AGAIN_S = 0.25
+_BREAKS = 8
+_END_S = 5.0
+_MOST_FAILURES = 3
+
+
+class Session(Protocol):
+    """What a call needs of ``services.common.esl.OutboundSession``."""
+
+    unique_id: str
+    channel: Event
+    hung_up: bool
+
+    @property
+    def events(self) -> AsyncIterator[Event]: ...
+    @overload
+    async def execute(self, app: str, arg: str = "", *, wait: Literal[True] = True) -> Event: ...
+    @overload
+    async def execute(self, app: str, arg: str = "", *, wait: bool) -> Event | None: ...
+    async def api(self, command_line: str) -> str: ...
+    async def exit(self, *applications: tuple[str, str]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all calls of this process share."""
+
+    clock: Clock
+    put: Callable[[Outgoing], None]
+    sounds_dir: str
+    transfer_dial: str
+    transfer_ring_s: int
+
+
+class Call:
+    """A caller in a flow."""
+
+    def __init__(
+        self,
+        session: Session,
+        leg: channel.Leg,
+        center: Center,
+        number: str,
+        entry: EntryPoint,
+        interpreter: Interpreter,
+        around: Surroundings,
+    ) -> None:
+        self._session = session
+        self._leg = leg
+        self._center = center
+        self._number = number
+        self._entry = entry
+        self._interpreter = interpreter
+        self._around = around
+        self._state = State()
+        self._inbox: asyncio.Queue[core.Event] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._playback: asyncio.Task[None] | None = None
+        self._handed: core.HandOver | None = None
+        self._ended: core.Ended | None = None
+        self._started_us = around.clock.now_us()
+        self._facts = Facts(center.tenant, leg.contact_id, self._started_us, entry.flow)
+
+    async def run(self) -> None:
+        """Serve the call until it ended or was handed over. When cancelled, hand over to the fallback queue."""
+        self._around.put(self._facts.started(self._leg, self._center, self._number, self._entry))
+        pump = asyncio.get_running_loop().create_task(self._pump())
+        try:
+            await self._serve()
+            if self._ended is not None and self._ended.hang_up:
+                # Our letting go would start the next action of the dialplan: so only after the leg is gone.
+                await asyncio.wait([pump], timeout=_END_S)
+        except asyncio.CancelledError:
+            await self._let_go()
+            raise
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+            for task in (*self._tasks, pump):
+                task.cancel()
+            await asyncio.gather(*self._tasks, pump, return_exceptions=True)
+            self._log()
+
+    async def _serve(self) -> None:
+        failures = 0
+        with contextlib.suppress(CallGone):
+            await self._session.execute(
+                "multiset", channel.claim(self._leg, self._center, self._started_us // 1000), wait=False
+            )
+        self._inbox.put_nowait(
+            core.Begun(
+                self._started_us,
+                self._center.language_order(self._entry.language),
+                self._leg.caller,
+                self._leg.entry,
+            )
+        )
+        while self._ended is None:
+            event = await self._inbox.get()
+            try:
+                self._state, outputs = self._interpreter.step(self._state, event)
+                for output in outputs:
+                    await self._perform(output)
+            except CallGone:
+                continue  # the pump brings the reason
+            except Exception as e:
+                failures += 1
+                BROKEN.inc()
+                log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
+                if failures >= _MOST_FAILURES:
+                    break
+                self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
+
+    async def _pump(self) -> None:
+        """Channel events into the inbox. The last word is HungUp or Lost, always."""
+        async for event in self._session.events:
+            meaning = channel.event_of(event, self._now())
+            if meaning is not None:
+                self._inbox.put_nowait(meaning)
+        now = self._now()
+        self._inbox.put_nowait(core.HungUp(now, "") if self._session.hung_up else core.Lost(now))
+
+    async def _perform(self, output: core.Output) -> None:
+        match output:
+            case core.PlayPrompt() | core.SayText():
+                self._playback = self._start(self._play(output))
+            case core.StopPlaying():
+                self._start(self._break_off(self._playback))
+            case core.ArmTimer():
+                self._arm(output)
+            case core.StepTaken():
+                self._around.put(self._facts.stepped(output))
+            case core.PromptMissing():
+                PROMPTS_MISSING.labels(output.language).inc()
+                log.error(
+                    "prompt_missing",
+                    tenant=self._center.tenant,
+                    prompt=output.prompt,
+                    language=output.language,
+                    given_up=output.given_up,
+                )
+            case core.Transfer():
+                self._start(self._transfer(output.number))
+            case core.HandOver():
+                self._handed = output
+                self._start(self._hand_over(output))
+            case core.Ended():
+                await self._end(output)
+
+    async def _end(self, output: core.Ended) -> None:
+        self._ended = output
+        if output.outcome == "handed_over":
+            if self._handed is not None and output.cause != "unconfirmed":
+                self._around.put(self._facts.handed_over(self._handed, output.at_us))
+        else:
+            self._around.put(self._facts.ended(output))
+        if output.hang_up:
+            await self._session.execute("hangup", output.cause or "NORMAL_CLEARING", wait=False)
+
+    async def _let_go(self) -> None:
+        """The process stops: write the hand-over and exit in one write; nobody is left to wait for a confirmation."""
+        if self._ended is not None:
+            return
+        self._state, outputs = self._interpreter.step(self._state, core.Broken(self._now(), "stopping"))
+        for output in outputs:
+            if isinstance(output, core.StepTaken):
+                self._around.put(self._facts.stepped(output))
+            elif isinstance(output, core.HandOver):
+                self._handed = output
+        if self._handed is not None:
+            if self._playback is not None and not self._playback.done():
+                # Without a playback the break would end the music that the dialplan plays next.
+                with contextlib.suppress(CallGone):
+                    await self._session.api(f"uuid_break {self._session.unique_id}")
+            await self._session.exit(("multiset", self._hand_over_argument(self._handed)))
+            self._around.put(self._facts.handed_over(self._handed, self._now()))
+            self._ended = core.Ended("handed_over", self._state.node, "stopping", False, self._now())
+
+    # -- tasks whose end is an event -------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except CallGone:
+            return  # the pump brings the reason
+        except Exception as e:
+            if not isinstance(e, PeyvandError):
+                BROKEN.inc()
+            log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
+            self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
+
+    async def _play(self, output: core.PlayPrompt | core.SayText) -> None:
+        argument = channel.playback(self._around.sounds_dir, self._center, output)
+        complete = await self._session.execute("playback", argument)
+        self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
+
+    async def _break_off(self, playback: asyncio.Task[None] | None) -> None:
+        for _ in range(_BREAKS):
+            if playback is None or playback.done():
+                return
+            await self._session.api(f"uuid_break {self._session.unique_id}")
+            await asyncio.wait([playback], timeout=_BREAK_AGAIN_S)
+
+    async def _transfer(self, number: str) -> None:
+        around = self._around
+        argument = channel.bridge_argument(around.transfer_dial, number, around.transfer_ring_s)
+        complete = await self._session.execute("bridge", argument)
+        result = complete.variable("originate_disposition")
+        if result == "SUCCESS":
+            # The event of the bridge may stand behind this completion when the conversation was very short.
+            self._inbox.put_nowait(core.TransferConnected(self._now()))
+        self._inbox.put_nowait(core.TransferEnded(self._now(), result))
+
+    async def _hand_over(self, output: core.HandOver) -> None:
+        await self._session.execute("multiset", self._hand_over_argument(output))
+        self._inbox.put_nowait(core.HandedOver(self._now()))
+
+    def _hand_over_argument(self, output: core.HandOver) -> str:
+        return channel.hand_over(self._leg, self._center, output, self._started_us // 1000)
+
+    def _arm(self, output: core.ArmTimer) -> None:
+        def fire() -> None:
+            self._inbox.put_nowait(core.TimerFired(self._now(), output.timer))
+
+        self._timers.append(asyncio.get_running_loop().call_later(output.after_ms / 1000, fire))
+
+    def _now(self) -> int:
+        return self._around.clock.now_us()
+
+    def _log(self) -> None:
+        """The one line of a call that tells all of it."""
+        ended = self._ended
+        duration_ms = max(0, (self._now() - self._started_us) // 1000)
+        outcome = ended.outcome if ended else "failed"
+        CALLS.labels(outcome).inc()
+        CALL_S.observe(duration_ms / 1000)
+        log.info(
+            "call_served",
+            contact=self._leg.contact_id,
+            tenant=self._center.tenant,
+            node=self._leg.node,
+            entry=self._leg.entry,
+            flow=self._entry.flow,
+            revision=self._center.revision,
+            language=self._entry.language,
+            outcome=outcome,
+            last_node=self._state.node,
+            cause=ended.cause if ended else "broken",
+            queue=self._handed.queue if self._handed else "",
+            steps=self._state.step_no,
+            duration_ms=duration_ms,
+        )

@@ -1,0 +1,106 @@
+"""FreeSWITCH's channel to and from the core: what a call is, what its events mean, how outputs are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.center import prompt_file
+from services.center.model import Center
+from services.center.numbers import cardinal, digits, file_string
+from services.common.esl import Event, multiset
+from services.ivr.core import model as core
+
+# What the application playback answers when there was nothing to hear (mod_dptools.c, playback_function).
+_NOT_HEARD = ("FILE NOT FOUND", "PLAYBACK ERROR")
+
+
+@dataclass(frozen=True)
+class Leg:
+    """The call as FreeSWITCH described it when it handed it to us."""
+
+    contact_id: str
+    node: str
+    entry: str
+    caller: str
+    caller_name: str
+    agent_extension: str
+    """The phone that dialled, for calls from agents; empty for calls from outside."""
+
+    @property
+    def is_feature_code(self) -> bool:
+        return self.entry.startswith("*")
+
+
+def leg_of(channel: Event) -> Leg:
+    """Read the reply to ``connect``. A dialplan that set no variables of ours still makes a usable call."""
+    caller = channel.get("Caller-Caller-ID-Number")
+    return Leg(
+        contact_id=channel.variable("cc_contact") or channel.unique_id,
+        node=channel.variable("cc_node") or channel.get("FreeSWITCH-Switchname"),
+        entry=channel.variable("cc_entry") or channel.get("Caller-Destination-Number"),
+        # Withheld numbers arrive as words such as "anonymous": no number, so none is stored or read out.
+        caller=caller if caller.removeprefix("+").isdigit() else "",
+        caller_name=channel.get("Caller-Caller-ID-Name"),
+        agent_extension=channel.variable("cc_agent_ext"),
+    )
+
+
+def claim(leg: Leg, center: Center, started_ms: int) -> str:
+    """Return the multiset argument that says who serves the call, for CDRs and for whoever takes over."""
+    return multiset(
+        {
+            "cc_tenant": center.tenant,
+            "cc_revision": center.revision,
+            "cc_started_ms": str(started_ms),
+            "presence_data": f"c/{center.tenant}/{leg.contact_id}",
+        }
+    )
+
+
+def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) -> str:
+    """Return the one multiset argument by which ``queue`` learns everything. Empty values are left out."""
+    values = {
+        "cc_state": "handover",
+        "cc_tenant": center.tenant,
+        "cc_revision": center.revision,
+        "cc_started_ms": str(started_ms),
+        "cc_queue": output.queue,
+        "cc_priority": str(output.priority),
+        "cc_skills": " ".join(output.skills),
+        "cc_language": output.language,
+        "cc_customer": output.customer,
+    }
+    return multiset({name: value for name, value in values.items() if value})
+
+
+def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.SayText) -> str:
+    """Return the argument of the application playback."""
+    if isinstance(output, core.PlayPrompt):
+        return prompt_file(sounds_dir, center, output.language, output.prompt)
+    say = (
+        cardinal(int(output.text), output.language)
+        if output.as_number
+        else digits(output.text, output.language)
+    )
+    return file_string(prompt_file(sounds_dir, center, output.language, prompt) for prompt in say)
+
+
+def heard(complete: Event) -> bool:
+    """Whether the playback that this CHANNEL_EXECUTE_COMPLETE ends had anything to play."""
+    return complete.get("Application-Response") not in _NOT_HEARD
+
+
+def bridge_argument(dial: str, number: str, ring_s: int) -> str:
+    """Return the argument of the application bridge for a transfer out."""
+    return f"{{originate_timeout={ring_s}}}{dial.replace('{number}', number)}"
+
+
+def event_of(event: Event, at_us: int) -> core.Event | None:
+    """Return what a channel event means to the interpreter, None for those that mean nothing."""
+    if event.name == "DTMF":
+        return core.KeyPressed(at_us, event.get("DTMF-Digit"))
+    if event.name == "CHANNEL_BRIDGE":
+        return core.TransferConnected(at_us)
+    if event.name == "CHANNEL_HANGUP":
+        return core.HungUp(at_us, event.get("Hangup-Cause"))
+    return None

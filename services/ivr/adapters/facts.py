@@ -1,0 +1,97 @@
+"""The core's outputs as facts for the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.center.model import Center, EntryPoint
+from services.common.bus import Outgoing, Sendable, subjects
+from services.contracts.peyvand.ivr.v1.events_pb2 import (
+    ContactHandedOver,
+    ContactStarted,
+    IvrEnded,
+    IvrStepTaken,
+)
+from services.ivr.adapters.channel import Leg
+from services.ivr.core import model as core
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one call in one flow.
+
+    Their ids name the contact, what happened, and when this flow began: a retry stores nothing twice, and a second ivr
+    that starts the menu again after the first one died reports its own steps.
+    """
+
+    tenant: str
+    contact_id: str
+    started_us: int
+    flow: str
+
+    def started(self, leg: Leg, center: Center, number: str, entry: EntryPoint) -> Outgoing:
+        """The call reached an entry point. One a contact, whichever ivr says it first."""
+        message = ContactStarted(
+            contact_id=leg.contact_id,
+            node=leg.node,
+            entry_point=number,
+            ani=leg.caller,
+            caller_name=leg.caller_name,
+            language=entry.language,
+            flow=self.flow,
+            revision=center.revision,
+            started_at_us=self.started_us,
+        )
+        return self._fact("started", f"{self.contact_id}:started", message, self.started_us)
+
+    def stepped(self, step: core.StepTaken) -> Outgoing:
+        """The caller went through a node."""
+        message = IvrStepTaken(
+            contact_id=self.contact_id,
+            step_no=step.step_no,
+            flow=self.flow,
+            flow_node=step.node,
+            kind=step.kind,
+            result=step.result,
+            spent_ms=step.spent_ms,
+            at_us=step.at_us,
+        )
+        return self._fact("stepped", self._id("stepped", step.step_no), message, step.at_us)
+
+    def handed_over(self, output: core.HandOver, at_us: int) -> Outgoing:
+        """The queue is written on the channel."""
+        message = ContactHandedOver(
+            contact_id=self.contact_id,
+            queue=output.queue,
+            priority=output.priority,
+            skills=output.skills,
+            language=output.language,
+            customer=output.customer,
+            at_us=at_us,
+        )
+        return self._fact("handed-over", self._id("handed-over", 0), message, at_us)
+
+    def ended(self, output: core.Ended) -> Outgoing:
+        """The call ended inside ivr."""
+        message = IvrEnded(
+            contact_id=self.contact_id,
+            outcome=output.outcome,
+            flow_node=output.node,
+            cause=output.cause,
+            duration_ms=max(0, (output.at_us - self.started_us) // 1000),
+            at_us=output.at_us,
+        )
+        return self._fact("ended", self._id("ended", 0), message, output.at_us)
+
+    def _id(self, what: str, number: int) -> str:
+        return f"{self.contact_id}:{what}:{self.started_us // 1000}.{number}"
+
+    def _fact(self, what: str, fact_id: str, message: Sendable, at_us: int) -> Outgoing:
+        return Outgoing(
+            subject=subjects.fact(self.tenant, "ivr", "contact", what),
+            message=message,
+            id=fact_id,
+            tenant=self.tenant,
+            correlation_id=self.contact_id,
+            time_us=at_us,
+        )

@@ -1,0 +1,122 @@
+"""The shell of ivr: takes calls from FreeSWITCH, finds their center, and serves each in a task of its own."""
+
+from __future__ import annotations
+
+import structlog
+
+from services.center import Center, CenterSet, CenterWatch, EntryPoint
+from services.common.bus import Bus
+from services.common.bus.nats import NatsBus
+from services.common.clock import Clock
+from services.common.errors import ConfigError
+from services.common.esl import GeventHub, OutboundServer
+from services.common.runtime import Runtime
+from services.ivr import api
+from services.ivr.adapters import channel, code_call
+from services.ivr.adapters.call import Call, Session, Surroundings
+from services.ivr.adapters.flows import flow_of
+from services.ivr.adapters.outbox import Outbox
+from services.ivr.config import IvrSettings
+from services.ivr.core.interpreter import Interpreter
+from services.ivr.core.model import Limits
+
+log = structlog.get_logger()
+
+
+class Ivr:
+    """Everything between the outbound socket and the bus; knows neither gevent nor NATS."""
+
+    def __init__(
+        self, settings: IvrSettings, clock: Clock, bus: Bus, outbox: Outbox, centers: CenterSet
+    ) -> None:
+        self._bus = bus
+        self._sounds_dir = settings.ivr_sounds_dir
+        self._limits = Limits(max_steps=settings.ivr_max_steps, max_time_ms=settings.ivr_max_time_s * 1000)
+        self._around = Surroundings(
+            clock=clock,
+            put=outbox.put,
+            sounds_dir=settings.ivr_sounds_dir,
+            transfer_dial=settings.ivr_transfer_dial,
+            transfer_ring_s=settings.ivr_transfer_ring_s,
+        )
+        self.use(centers)
+
+    def use(self, centers: CenterSet) -> None:
+        """Serve new calls from these centers; calls in progress keep what they started with."""
+        self._centers = centers
+        self._interpreters: dict[tuple[str, str], Interpreter] = {}
+
+    async def on_session(self, session: Session) -> None:
+        """Serve one call. Whoever calls this lets the call go afterwards; the dialplan has the next action."""
+        leg = channel.leg_of(session.channel)
+        if leg.is_feature_code:
+            found = self._centers.agent_at(leg.agent_extension) if leg.agent_extension else None
+            await code_call.serve(session, leg, found[0] if found else None, self._bus, self._sounds_dir)
+            return
+        center, number, entry = self._centers.entry(leg.entry)
+        if number != leg.entry:
+            log.warning("entry_point_unknown", called=leg.entry, served_as=number, tenant=center.tenant)
+        interpreter = self._interpreter(center, number, entry)
+        await Call(session, leg, center, number, entry, interpreter, self._around).run()
+
+    def _interpreter(self, center: Center, number: str, entry: EntryPoint) -> Interpreter:
+        key = (center.tenant, number)
+        if key not in self._interpreters:
+            self._interpreters[key] = Interpreter(flow_of(center, entry), self._limits)
+        return self._interpreters[key]
+
+
+class _Calls:
+    """The listening socket as a part of the runtime."""
+
+    def __init__(self, hub: GeventHub, server: OutboundServer, grace_s: float) -> None:
+        self._hub = hub
+        self._server = server
+        self._grace_s = grace_s
+
+    async def stop(self) -> None:
+        await self._server.stop(self._grace_s)
+        self._hub.stop()
+
+
+async def start(settings: IvrSettings, rt: Runtime) -> None:
+    """Wire ivr. Calls are taken whether or not NATS is there: a caller does not wait for the books."""
+    bus = NatsBus(
+        settings.nats_url,
+        source=f"/ivr/{settings.instance}",
+        clock=rt.clock,
+        on_ready=rt.ready,
+        on_closed=rt.fail,
+    )
+    rt.add(bus, "bus")
+    bus.start()
+    outbox = Outbox(bus, settings.ivr_outbox_size)
+    rt.add(outbox, "outbox")
+    rt.spawn(outbox.run(), "outbox")
+
+    watch = CenterWatch(settings.centers, lambda centers: ivr.use(centers))
+    ivr = Ivr(settings, rt.clock, bus, outbox, watch.current)
+    watch.start()
+    rt.add(watch, "centers")
+    rt.ready("centers", True, f"revision {watch.current.revision}")
+    rt.app.include_router(api.router(lambda: watch))
+
+    hub = GeventHub()
+    hub.start()
+    server = OutboundServer(
+        hub,
+        settings.ivr_esl_host,
+        settings.ivr_esl_port,
+        ivr.on_session,
+        max_sessions=settings.ivr_max_sessions,
+        events=("DTMF",),
+    )
+    rt.add(_Calls(hub, server, settings.ivr_stop_grace_s), "calls")
+    try:
+        port = await server.start()
+    except OSError as e:
+        raise ConfigError(
+            f"cannot listen on {settings.ivr_esl_host}:{settings.ivr_esl_port} "
+            f"(PEYVAND_IVR_ESL_HOST, PEYVAND_IVR_ESL_PORT): {e}"
+        ) from None
+    rt.ready("esl", True, f"{settings.ivr_esl_host}:{port}")

@@ -1,0 +1,45 @@
+"""Settings of ivr: environment variables with the prefix ``PEYVAND_``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.common.config import CenterSettings
+
+
+class IvrSettings(CenterSettings):
+    """Where FreeSWITCH connects to, how it finds prompts, and what bounds a call."""
+
+    ivr_esl_host: str = Field(
+        "127.0.0.1", description="Address on which the dialplan's socket application finds ivr."
+    )
+    ivr_esl_port: int = Field(8084, description="Port of the same; 0 takes a free one.", ge=0, le=65535)
+    ivr_sounds_dir: str = Field(
+        "${sounds_dir}",
+        description="Sounds folder as FreeSWITCH sees it. The default is FreeSWITCH's own variable for it.",
+        min_length=1,
+    )
+    ivr_transfer_dial: str = Field(
+        "sofia/gateway/trunk/{number}",
+        description="Dial string for transfers out of a flow; {number} is replaced.",
+        pattern=r"^[^\s\r\n]*\{number\}[^\s\r\n]*$",
+    )
+    ivr_transfer_ring_s: int = Field(45, description="How long a transfer rings.", ge=5, le=300)
+    ivr_max_sessions: int = Field(
+        2000, description="Calls at a time; one more goes straight to waiting.", ge=1
+    )
+    ivr_max_steps: int = Field(
+        200, description="Nodes a call may go through before the fallback queue.", ge=1
+    )
+    ivr_max_time_s: int = Field(
+        900, description="Seconds in a flow before the fallback queue.", ge=10, le=86_400
+    )
+    ivr_outbox_size: int = Field(
+        20_000, description="Facts kept in memory while the bus is down; more are lost and counted.", ge=100
+    )
+    ivr_stop_grace_s: float = Field(
+        5.0,
+        description="Seconds that calls may go on in their flow after the process was told to stop.",
+        ge=0,
+        le=8,
+    )

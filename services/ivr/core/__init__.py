@@ -1,0 +1,1 @@
+"""Pure decisions: the flow interpreter, business hours, and what agents' feature codes mean."""

@@ -1,0 +1,48 @@
+"""Feature codes that agents dial: pure mapping from what was dialled to a wish, and from the answer to a prompt."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+
+class SetPresence(msgspec.Struct, frozen=True):
+    """The agent wants another presence: available, break, or toggle (log in when out, out when in)."""
+
+    presence: str
+
+
+class Dispose(msgspec.Struct, frozen=True):
+    """The agent names the result of the last contact, which also ends wrap-up."""
+
+    code: str
+
+
+Wish = SetPresence | Dispose
+
+_DISPOSITION = re.compile(r"\*26([0-9]{1,4})", re.ASCII)
+_PRESENCES = {"*22": "toggle", "*24": "break", "*25": "available"}
+
+NOT_POSSIBLE = "not-possible"
+SAVED = "saved"
+
+
+def wish(dialled: str) -> Wish | None:
+    """Return what a feature code asks for, None for an unknown one."""
+    if dialled in _PRESENCES:
+        return SetPresence(_PRESENCES[dialled])
+    if m := _DISPOSITION.fullmatch(dialled):
+        return Dispose(m[1])
+    return None
+
+
+def presence_prompt(asked: SetPresence, now: str) -> str:
+    """Return the prompt for the presence that the agent has now, after having asked for it."""
+    if now == "offline":
+        return "logged-out"
+    if now == "break":
+        return "on-break"
+    if now == "available":
+        return "logged-in" if asked.presence == "toggle" else "available"
+    return NOT_POSSIBLE
