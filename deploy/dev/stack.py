@@ -40,14 +40,13 @@ class Row:
     name: str
     port: int
     replicas: int
-    needs: tuple[str, ...]
     esl_port: int = 0
 
 
 def table() -> list[Row]:
     """The rows of deploy/services.yaml, in the order of starting."""
     rows = yaml.safe_load(TABLE.read_text())["services"]
-    return [Row(**{**row, "needs": tuple(row["needs"])}) for row in rows]
+    return [Row(**row) for row in rows]
 
 
 def _free(port: int) -> bool:
