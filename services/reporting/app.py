@@ -1,0 +1,226 @@
+"""The shell of reporting: facts and legs in, rows out, reports over HTTP.
+
+Nothing of a fact is kept here. A message is acknowledged after ClickHouse confirmed its rows; until then the streams and
+the spool hold it, so the process may end at any moment. While ClickHouse is away the consumers hold their batch and the
+streams keep what follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import structlog
+
+from services.center.loader import CenterSet
+from services.center.watch import CenterWatch
+from services.common.bus import Bus, Envelope
+from services.common.bus.nats import NatsBus
+from services.common.clickhouse import Store, StoreUrl
+from services.common.clickhouse.server import ServerStore
+from services.common.errors import StoreUnavailable
+from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.runtime import Runtime
+from services.reporting import live_api, migrate
+from services.reporting.adapters.bus import EVENT_SUBJECTS, ROUTING_SUBJECTS, placed_facts
+from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
+from services.reporting.adapters.spool import Spool
+from services.reporting.adapters.writer import Writer
+from services.reporting.api import Reports, build_router
+from services.reporting.config import ReportingSettings
+from services.reporting.core.legs import Leg, rows_of_leg
+from services.reporting.core.rows import rows_of
+from services.reporting.core.sql import Targets
+
+log = structlog.get_logger()
+
+EVENTS_CONSUMER: Final = "reporting-events"
+ROUTING_CONSUMER: Final = "reporting-routing"
+BATCH: Final = 1000
+LINGER_S: Final = 0.5
+# A message is put aside when its handler ended so often without a verdict. Rows are a function of the message, so a
+# crash is hardly the message's fault; putting a fact aside would make a hole in the books.
+MAX_DELIVER: Final = 1000
+_CHECK_S: Final = 5.0
+_RETRY_S: Final = 1.0
+
+
+class Ingest:
+    """Whatever comes, to rows. Each method returns after ClickHouse confirmed and raises StoreUnavailable before."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def facts(self, batch: Sequence[Envelope]) -> None:
+        """Messages of the bus."""
+        await self._writer.write(
+            row for envelope in batch for placed in placed_facts(envelope) for row in rows_of(placed)
+        )
+
+    async def legs(self, batch: Sequence[Leg]) -> None:
+        """Ended channels."""
+        await self._writer.write(row for leg in batch for row in rows_of_leg(leg))
+
+    async def consume(self, bus: Bus, *, batch: int = BATCH, linger_s: float = LINGER_S) -> None:
+        """Begin to read both streams; goes on in the background until the bus is stopped."""
+        for durable, subjects in ((EVENTS_CONSUMER, EVENT_SUBJECTS), (ROUTING_CONSUMER, ROUTING_SUBJECTS)):
+            await bus.consume(
+                durable, subjects, self.facts, batch=batch, linger_s=linger_s, max_deliver=MAX_DELIVER
+            )
+
+
+class _Background:
+    """A task that is cancelled when its turn comes in the order of closing, not at the very end."""
+
+    def __init__(self, rt: Runtime, coro: Coroutine[Any, Any, None], name: str) -> None:
+        self._task = rt.spawn(coro, name)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+class _Hub:
+    """The gevent thread as a component."""
+
+    def __init__(self) -> None:
+        self.hub = GeventHub()
+        self.hub.start()
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.hub.stop)
+
+
+class _LegIntake:
+    """The buffer of the event socket's legs; what is there at the end is written once more."""
+
+    def __init__(self, rt: Runtime, ingest: Ingest) -> None:
+        self.buffer = LegBuffer(ingest.legs)
+        self._task = rt.spawn(self.buffer.run(), "legs")
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if len(self.buffer):
+            await self.buffer.flush()
+
+
+async def prepare(url: StoreUrl, cluster: str, ready: Callable[[bool, str], None]) -> None:
+    """Bring the schema up to date, however long ClickHouse is away. Raises ConfigError and StoreRefused."""
+    store = ServerStore(url, threads=1, database="default")
+    said = ""
+    try:
+        while True:
+            try:
+                await migrate.apply(store, database=url.database, cluster=cluster)
+                return
+            except StoreUnavailable as e:
+                if str(e) != said:
+                    said = str(e)
+                    log.warning("waiting_for_clickhouse", reason=said)
+                ready(False, said)
+                await asyncio.sleep(_RETRY_S)
+    finally:
+        await store.stop()
+
+
+async def watch_store(store: Store, ready: Callable[[bool, str], None]) -> None:
+    """Say every few seconds whether ClickHouse is there; forever."""
+    while True:
+        try:
+            ready(True, f"version {await store.ping()}")
+        except StoreUnavailable as e:
+            ready(False, str(e))
+        await asyncio.sleep(_CHECK_S)
+
+
+def targets_of(centers: CenterSet, tenant: str) -> Targets:
+    """What the tenant's queues promise, from the running center document."""
+    center = centers.tenant(tenant)
+    queues = center.queues if center is not None else {}
+    return Targets(
+        service_level_s={name: queue.service_level_s for name, queue in queues.items()},
+        short_abandon_s={name: queue.short_abandon_s for name, queue in queues.items()},
+    )
+
+
+async def start(settings: ReportingSettings, rt: Runtime) -> None:
+    """Wire the service. Raises ConfigError for addresses and documents that cannot be."""
+    url = StoreUrl.parse(settings.clickhouse_url)
+    addresses = [SwitchAddress.parse(text) for text in settings.switches.split(",") if text.strip()]
+    feed = live_api.LiveFeed(rt.clock, source_ok=lambda: bus_ok[0])
+    watch = CenterWatch(settings.centers, lambda centers: feed.reconfigure(centers.centers))
+    bus_ok = [False]
+
+    def bus_ready(part: str, ok: bool, detail: str) -> None:
+        if part == "bus":
+            bus_ok[0] = ok
+        rt.ready(part, ok, detail)
+
+    def store_ready(ok: bool, detail: str) -> None:
+        rt.ready("clickhouse", ok, detail)
+
+    store = ServerStore(url)
+    rt.add(store, "clickhouse")
+    store_ready(False, "not reached yet")
+    ingest = Ingest(Writer(store, url.database))
+    reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
+    rt.app.include_router(build_router(reports))
+
+    bus = NatsBus(
+        settings.nats_url,
+        source=f"/reporting/{settings.instance}",
+        clock=rt.clock,
+        on_ready=bus_ready,
+        on_closed=rt.fail,
+    )
+    bus.start()
+    rt.add(bus, "nats")
+
+    async def fill() -> None:
+        await prepare(url, settings.clickhouse_cluster, store_ready)
+        reports.open()
+        await ingest.consume(bus)
+        await watch_store(store, store_ready)
+
+    rt.add(_Background(rt, fill(), "clickhouse"), "clickhouse-watch")
+
+    intake = _LegIntake(rt, ingest)
+    rt.add(intake, "legs")
+    if settings.reporting_cdr_spool is not None:
+        spool = Spool(
+            settings.reporting_cdr_spool, ingest.legs, lambda ok, detail: rt.ready("cdr_spool", ok, detail)
+        )
+        rt.add(_Background(rt, spool.run(), "cdr-spool"), "cdr-spool")
+    if addresses:
+        hub = _Hub()
+        rt.add(hub, "esl-hub")
+        for address in addresses:
+            client = _listen(rt, hub.hub, address, intake.buffer)
+            await client.start()
+            rt.add(client, f"switch.{address.name}")
+
+    await feed.start(bus, watch.current.centers)
+    rt.add(feed, "wallboard")
+    rt.app.include_router(live_api.build_router(feed))
+    watch.start()
+    rt.add(watch, "centers")
+
+
+def _listen(rt: Runtime, hub: GeventHub, address: SwitchAddress, buffer: LegBuffer) -> SwitchClient:
+    part = f"switch.{address.name}"
+    rt.ready(part, False, "not reached yet")
+
+    def on_event(event: Event) -> None:
+        leg = leg_of_event(event, address.name)
+        if leg is not None:
+            buffer.add(leg)
+
+    async def on_up() -> None:
+        rt.ready(part, True, f"{address.host}:{address.port}")
+
+    def on_down(reason: str) -> None:
+        rt.ready(part, False, reason)
+
+    return SwitchClient(hub, address, events=[HANGUP], on_event=on_event, on_up=on_up, on_down=on_down)
