@@ -1,0 +1,226 @@
+"""Two legs joined by ``uuid_bridge`` or by the application ``bridge``, with the races of the real switch. Theory.
+
+``uuid_bridge A C`` answers ``+OK`` as soon as both exist. Then both legs leave what they do, each in its own task: A, the
+originator, goes CS_HIBERNATE, CS_RESET, CS_SOFT_EXECUTE and waits in 20 ms steps until C stands in CS_RESET, sends it to
+CS_SOFT_EXECUTE, and only then makes the bridge (about 45 ms in all). So
+
+* C hangs up meanwhile: A is hung up (ORIGINATOR_CANCEL), or parked with ``uuid_bridge_park_on_cancel``;
+* A hangs up meanwhile: C stays in CS_RESET or CS_SOFT_EXECUTE, silent, for ever: nothing but a kill or a transfer ends
+  that. This is why a client must watch for CHANNEL_BRIDGE and rescue the caller.
+
+CHANNEL_BRIDGE and CHANNEL_UNBRIDGE come once, with the originator as their leg, so with the agent first they carry the
+agent's Unique-ID. When the bridge ends, the leg that is left looks at ``park_after_bridge``, then
+``transfer_after_bridge``, then ``hangup_after_bridge``; with none of them a ``uuid_bridge`` leg is hung up.
+(switch_ivr_bridge.c: uuid_bridge_on_soft_execute, switch_ivr_multi_threaded_bridge, audio_bridge_on_exchange_media.)
+"""
+
+from __future__ import annotations
+
+import uuid as uuids
+from functools import partial
+
+from services.simswitch.bugs import hear_partner
+from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.core.leg import other_leg
+from services.simswitch.switch import Switch
+
+
+def uuid_bridge(switch: Switch, first: str, second: str) -> str:
+    """Carry out the API command and return its reply."""
+    a, b = switch.find(first), switch.find(second)
+    if a is None or b is None or a is b:
+        return "-ERR Invalid uuid\n"
+    a.variables["uuid_bridge"] = b.uuid
+    for leg, other, kind in ((a, b, "originatee"), (b, a, "originator")):
+        leg.variables["bridge_channel"] = other.name
+        leg.variables["bridge_uuid"] = other.uuid
+        leg.variables["signal_bond"] = other.uuid
+        leg.variables["original_destination_number"] = leg.profile.destination
+        if leg.profile.cid_name:
+            leg.variables["original_caller_id_name"] = leg.profile.cid_name
+        leg.variables["original_caller_id_number"] = leg.profile.cid_number
+        source = f"{switch.now_us() // 1_000_000}:{uuids.uuid4()}:uuid_br:{other.uuid}"
+        leg.variables["transfer_history"] = source
+        leg.variables["transfer_source"] = source
+        leg.hit_dialplan = leg.direction == "inbound"
+        leg.other = other_leg(kind, other.profile)
+        leg.new_profile()
+        leg.profile.transfer_source = source
+    b.joined_by = a
+    a.redirect_to(partial(_originator, a, b))
+    b.redirect_to(partial(_joined, b, a))
+    return f"+OK {second}\n"
+
+
+async def _originator(a: Channel, b: Channel) -> None:
+    a.variables.pop("uuid_bridge", None)
+    for state in ("CS_HIBERNATE", "CS_RESET", "CS_SOFT_EXECUTE"):
+        a.set_state(state)
+    if b.gone:
+        await _without_partner(a)
+        return
+    while not (a.leaving or b.down):
+        if b.joined_by is a and b.running == "CS_SOFT_EXECUTE":
+            break
+        if b.joined_by is a and b.running == "CS_RESET":
+            b.set_state("CS_SOFT_EXECUTE")
+        await a.pause(TICK_S)
+    if a.leaving:
+        return
+    if b.down:
+        if a.truth("uuid_bridge_park_on_cancel"):
+            a.redirect_to(a.park_state)
+        else:
+            a.end("ORIGINATOR_CANCEL", by="switch")
+        return
+    fire = a.switch.fire
+    for leg, other, place in ((a, b, "uuid_bridge a"), (b, a, "uuid_bridge b")):
+        fire(
+            "CHANNEL_EXECUTE",
+            leg,
+            tail={"Application": "uuid_bridge", "Application-Data": other.uuid},
+            location=place,
+        )
+        leg.update_row("uuid_bridge", other.uuid)
+    await talk(a, b)
+    if a.leaving:
+        return
+    if not _after_bridge(a, b):
+        a.set_state("CS_EXECUTE")
+        a.end("NORMAL_CLEARING", by="switch")
+
+
+async def _without_partner(a: Channel) -> None:
+    if a.truth("park_after_bridge"):
+        a.redirect_to(a.park_state)
+    elif target := a.var("transfer_after_bridge"):
+        _transfer_after(a, target)
+    else:
+        a.end("DESTINATION_OUT_OF_ORDER", by="switch")
+
+
+async def _joined(b: Channel, a: Channel) -> None:
+    b.set_state("CS_HIBERNATE")
+    b.set_state("CS_RESET")
+    # Nothing but a kill or another redirection ends this when the originator never comes.
+    await b.wait(None, digits="keep", messages=False, until=lambda: b.partner is a)
+    await exchange_media(b, a)
+
+
+async def exchange_media(b: Channel, a: Channel) -> None:
+    """The second leg's side of a bridge, until it is over for it."""
+    if b.leaving:
+        return
+    await b.wait(None, until=lambda: b.partner is not a)
+    if b.leaving:
+        b.running = "CS_RESET" if b.running == "CS_EXCHANGE_MEDIA" else b.running
+        a.wake()
+        return
+    if b.truth("park_after_bridge"):
+        b.redirect_to(b.park_state)
+    elif target := b.var("transfer_after_bridge"):
+        _transfer_after(b, target)
+    else:
+        b.end("NORMAL_CLEARING", by="switch")
+
+
+async def talk(a: Channel, b: Channel) -> None:
+    """From CHANNEL_BRIDGE to CHANNEL_UNBRIDGE, in the originator's task."""
+    switch = a.switch
+    now = switch.now_us()
+    ends = {"Bridge-A-Unique-ID": a.uuid, "Bridge-B-Unique-ID": b.uuid}
+    b.variables["call_uuid"] = a.uuid
+    for leg in (a, b):
+        leg.profile.times.bridged = now
+    switch.fire("CHANNEL_BRIDGE", a, head=ends)
+    for leg, other in ((a, b), (b, a)):
+        leg.variables["bridge_to"] = other.uuid
+        leg.variables["last_bridge_to"] = other.uuid
+        leg.variables["bridge_channel"] = other.name
+        leg.variables["bridge_uuid"] = other.uuid
+        leg.variables["signal_bond"] = other.uuid
+        if (row := switch.rows.get(leg.uuid)) is not None:
+            row["call_uuid"] = a.uuid
+    a.partner, b.partner = b, a
+    b.set_state("CS_EXCHANGE_MEDIA")
+    b.wake()
+    hear_partner(a)
+    hear_partner(b)
+    switch.observer.bridged(a, b)
+    for leg, other in ((a, b), (b, a)):
+        switch.fire(
+            "CALL_UPDATE",
+            leg,
+            head={
+                "Direction": "SEND",
+                "Sent-Callee-ID-Name": other.profile.cid_name or other.profile.cid_number,
+                "Sent-Callee-ID-Number": other.profile.cid_number,
+                "Bridged-To": other.uuid,
+            },
+        )
+        if leg.party is not None:
+            leg.party.on_bridged(leg, other)
+    await a.wait(None, until=lambda: b.leaving or a.partner is not b)
+    if a.redirect is None and b.redirect is None:
+        await a.pause(TICK_S)
+    switch.observer.unbridged(a, b)
+    a.partner = None
+    if b.partner is a:
+        b.partner = None
+    b.wake()
+    while b.running == "CS_EXCHANGE_MEDIA" and not b.gone:
+        await a.pause(0)
+    hear_partner(a)
+    if not b.gone:
+        hear_partner(b)
+    a.variables.pop("bridge_to", None)
+    b.variables.pop("bridge_to", None)
+    if b.hangup_cause:
+        a.variables["last_bridge_hangup_cause"] = b.hangup_cause
+        a.variables["bridge_hangup_cause"] = b.hangup_cause
+    b.variables["last_bridge_role"] = "originatee"
+    b.variables["call_uuid"] = b.uuid
+    switch.fire("CHANNEL_UNBRIDGE", a, head=ends)
+    for leg in (a, b):
+        if leg.party is not None:
+            leg.party.on_unbridged(leg)
+
+
+def _after_bridge(a: Channel, b: Channel) -> bool:
+    if a.truth("park_after_bridge"):
+        a.redirect_to(a.park_state)
+    elif target := a.var("transfer_after_bridge"):
+        _transfer_after(a, target)
+    elif a.truth("hangup_after_bridge"):
+        a.end(b.hangup_cause or "NORMAL_CLEARING", by="switch")
+    else:
+        return False
+    return True
+
+
+async def bridge_application(a: Channel, b: Channel) -> None:
+    """The application ``bridge`` after its outgoing leg was answered; afterwards the dialplan goes on, or not."""
+    a.other = other_leg("originatee", b.profile)
+    b.other = other_leg("originator", a.profile)
+    b.joined_by = a
+    b.redirect_to(partial(_bridged_by_application, b, a))
+    while b.running != "CS_SOFT_EXECUTE" and not (b.down or a.interrupted):
+        await a.pause(0)
+    if a.interrupted or b.down:
+        b.end("ORIGINATOR_CANCEL", by="switch")
+        return
+    await talk(a, b)
+    if not a.interrupted:
+        _after_bridge(a, b)
+
+
+async def _bridged_by_application(b: Channel, a: Channel) -> None:
+    b.set_state("CS_SOFT_EXECUTE")
+    await b.wait(None, digits="keep", messages=False, until=lambda: b.partner is a)
+    await exchange_media(b, a)
+
+
+def _transfer_after(leg: Channel, target: str) -> None:
+    destination, _, rest = target.partition(":")
+    dialplan, _, context = rest.partition(":")
+    transfer(leg, destination, dialplan, context)

@@ -1,0 +1,124 @@
+"""Media bugs of a leg: recordings and displaced audio, with the events of both."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.simswitch.channel import Channel
+from services.simswitch.core.media import ENDLESS, MISSING, duration_ms
+from services.simswitch.recorder import Recorder
+
+_MUSIC_HZ = 350
+
+
+def tone_hz(leg: Channel) -> int:
+    """A tone that tells this leg's voice from others: callers 440-639 Hz, phones 1000-1199 Hz."""
+    base = 440 if leg.direction == "inbound" else 1000
+    return base + leg.session_id % 200
+
+
+def start_recording(leg: Channel, path: str) -> str:
+    """``uuid_record <uuid> start <path>``; a second start on the same file changes nothing and succeeds."""
+    switch = leg.switch
+    if path in leg.recorders:
+        return "+OK Success\n"
+    if leg.down or not switch.may_record(path):
+        return "-ERR Cannot record session!\n"
+    try:
+        recorder = Recorder(path, switch.clock.now_us(), tone_hz(leg), _heard_hz(leg))
+    except OSError:
+        return "-ERR Cannot record session!\n"
+    leg.recorders[path] = recorder
+    switch.add_recorder(recorder)
+    switch.fire("RECORD_START", leg, tail={"Record-File-Path": path})
+    _bug(leg, "MEDIA_BUG_START", "session_record", path)
+    return "+OK Success\n"
+
+
+def stop_recording(leg: Channel, path: str) -> str:
+    """``uuid_record <uuid> stop <path>|all``."""
+    paths = list(leg.recorders) if path == "all" else [path]
+    if not paths or any(p not in leg.recorders for p in paths):
+        return "-ERR Cannot stop record session!\n"
+    for p in paths:
+        _stop_recording(leg, p)
+        _bug(leg, "MEDIA_BUG_STOP", "session_record", p)
+    return "+OK Success\n"
+
+
+def mask_recording(leg: Channel, path: str, on: bool) -> str:
+    """``uuid_record <uuid> mask|unmask <path>``: silence on both channels, the length goes on."""
+    recorder = leg.recorders.get(path)
+    if recorder is None:
+        return f"-ERR Cannot {'mask' if on else 'unmask'} recording session!\n"
+    recorder.mask(on, leg.switch.clock.now_us())
+    return "+OK Success\n"
+
+
+def hear_partner(leg: Channel) -> None:
+    """The leg hears somebody else from now on: its recordings do too."""
+    for recorder in leg.recorders.values():
+        recorder.hears(_heard_hz(leg), leg.switch.clock.now_us())
+
+
+def start_displace(leg: Channel, path: str) -> str:
+    """``uuid_displace <uuid> start <path>``: what the leg hears is replaced until the file ends or is stopped."""
+    ms = duration_ms(path, leg.switch.file_ms)
+    if ms == MISSING or path in leg.displaces or leg.down:
+        return "-ERR Cannot displace session!\n"
+    timer: asyncio.TimerHandle | None = None
+    if ms != ENDLESS:
+        timer = asyncio.get_running_loop().call_later(ms / 1000, stop_displace, leg, path)
+    leg.displaces[path] = timer
+    _bug(leg, "MEDIA_BUG_START", "displace", path)
+    return "+OK Success\n"
+
+
+def stop_displace(leg: Channel, path: str) -> str:
+    """``uuid_displace <uuid> stop <path>``."""
+    if path not in leg.displaces:
+        return "-ERR Cannot stop displace session!\n"
+    timer = leg.displaces.pop(path)
+    if timer is not None:
+        timer.cancel()
+    _bug(leg, "MEDIA_BUG_STOP", "displace", path)
+    return "+OK Success\n"
+
+
+def stop_all_bugs(leg: Channel) -> None:
+    """At the end of a leg: every recording is closed, then every bug is gone."""
+    recordings = list(leg.recorders)
+    for path in recordings:
+        _stop_recording(leg, path)
+    for path in recordings:
+        _bug(leg, "MEDIA_BUG_STOP", "session_record", path)
+    for path in list(leg.displaces):
+        stop_displace(leg, path)
+
+
+def _stop_recording(leg: Channel, path: str) -> None:
+    switch = leg.switch
+    recorder = leg.recorders.pop(path)
+    switch.drop_recorder(recorder)
+    size = recorder.close(switch.clock.now_us())
+    leg.variables.update(
+        {
+            "record_file_size": str(size),
+            "record_samples": str(recorder.samples),
+            "record_seconds": str(recorder.ms // 1000),
+            "record_ms": str(recorder.ms),
+            "record_completion_cause": "success-silence",
+        }
+    )
+    switch.observer.recorded(leg, path, recorder.ms, recorder.samples)
+    switch.fire(
+        "RECORD_STOP", leg, tail={"Record-File-Path": path, "Record-Completion-Cause": "success-silence"}
+    )
+
+
+def _heard_hz(leg: Channel) -> int:
+    return tone_hz(leg.partner) if leg.partner is not None else _MUSIC_HZ
+
+
+def _bug(leg: Channel, event: str, function: str, target: str) -> None:
+    leg.switch.fire(event, leg, head={"Media-Bug-Function": function, "Media-Bug-Target": target})

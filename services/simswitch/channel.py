@@ -1,0 +1,552 @@
+"""One leg as a task: what its FreeSWITCH session thread does. Theory of operation.
+
+A leg runs *steps* (route and execute the dialplan, park, be one side of a bridge); within a step it runs applications.
+Whoever wants something of it from outside
+
+* ends it (`end`): CHANNEL_HANGUP is fired at once, the task unwinds and fires the rest;
+* redirects it (`redirect_to`): transfer, park and bridge make the running application end and another step begin;
+* breaks it (`break_playback`): the innermost playback ends;
+* queues a message (`queue`): it runs inside the running application at the next 20 ms step of the media clock. A message
+  with event-lock makes those behind it wait until it is done, which is why endless music must not have it;
+* lets it go (`abandon`): the outbound controller closed its socket and ``socket_resume`` is set, so that whatever the
+  controller started ends and the dialplan goes on with its next action.
+
+All waiting goes through `wait`, which looks at these flags in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid as uuids
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from services.simswitch.core.dialplan import Action, expand, inline
+from services.simswitch.core.leg import CALL_STATES, Leg, Profile, hangup_variables, media_variables, stamp
+from services.simswitch.core.wire import Value
+
+if TYPE_CHECKING:
+    from services.simswitch.listener import Connection
+    from services.simswitch.recorder import Recorder
+    from services.simswitch.switch import Switch
+
+log = structlog.get_logger()
+
+TICK_S: Final = 0.020
+
+Step = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Message:
+    """A queued ``sendmsg`` or broadcast."""
+
+    app: str
+    data: str
+    event_uuid: str = ""
+    locked: bool = False
+    loops: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Party:
+    """The person or phone at the other end of a leg; told what a person would notice."""
+
+    def on_app(self, leg: Channel, app: str, data: str) -> None:
+        """The leg begins an application: a prompt, a menu, music."""
+
+    def on_bridged(self, leg: Channel, other: Channel) -> None:
+        """There is somebody on the line."""
+
+    def on_unbridged(self, leg: Channel) -> None:
+        """The other is gone."""
+
+    def on_ended(self, leg: Channel) -> None:
+        """The line is dead."""
+
+
+class Channel(Leg):
+    """One leg with its task."""
+
+    def __init__(self, switch: Switch, uuid: str, profile: Profile, session_id: int) -> None:
+        super().__init__(uuid, profile, session_id)
+        self.switch = switch
+        self.task: asyncio.Task[None] | None = None
+        self.party: Any = None
+        self.controller: Connection | None = None
+        self.partner: Channel | None = None
+        self.joined_by: Channel | None = None
+        self.redirect: Step | None = None
+        self.down = False
+        self.gone = False
+        self.abandon = False
+        self.parked = False
+        self.ended_by = ""
+        """Who ended the leg: ``caller``, ``agent`` (the person hung up), ``command`` (a client of the event socket),
+        ``dialplan``, ``switch``."""
+        self.messages: deque[Message] = deque()
+        self.recorders: dict[str, Recorder] = {}
+        self.displaces: dict[str, asyncio.TimerHandle | None] = {}
+        self._locked = False
+        self._breaks = 0
+        self._digits: deque[tuple[str, str]] = deque()
+        self._waker: asyncio.Future[None] | None = None
+        self._tick: asyncio.TimerHandle | None = None
+
+    # -- what others do to it
+
+    def wake(self) -> None:
+        """Let the task look at its flags now."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def wake_at_tick(self) -> None:
+        """Let the task look at its flags at the next step of the media clock."""
+        if self._tick is None:
+            self._tick = asyncio.get_running_loop().call_later(TICK_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._tick = None
+        self.wake()
+
+    def end(self, cause: str, *, by: str, disposition: str = "") -> None:
+        """Hang up; later calls do nothing."""
+        if self.down:
+            return
+        self.down = True
+        self.hangup_cause = cause
+        self.ended_by = by
+        if not disposition:
+            person = by in ("caller", "agent")
+            if self.answered:
+                disposition = "recv_bye" if person else "send_bye"
+            elif self.direction == "outbound":
+                disposition = "recv_refuse" if person else "send_cancel"
+            else:
+                disposition = "recv_cancel" if person else "send_refuse"
+        self.hangup_disposition = disposition
+        self.state = "CS_HANGUP"
+        self.answer_state = "hangup"
+        self.switch.fire("CHANNEL_HANGUP", self)
+        self.profile.times.hungup = self.switch.now_us()
+        self.wake_at_tick()
+
+    def redirect_to(self, step: Step) -> None:
+        """End what runs and do ``step`` instead."""
+        self.redirect = step
+        self.wake()
+
+    def break_playback(self, everything: bool) -> None:
+        """``uuid_break``: the innermost playback ends; with ``everything`` what is queued is dropped too."""
+        if everything:
+            self.messages.clear()
+        self._breaks = 1
+        self.wake_at_tick()
+
+    def queue(self, message: Message) -> None:
+        """Queue a message; nothing ever runs it when the leg is ending."""
+        self.messages.append(message)
+        self.wake_at_tick()
+
+    def press(self, digit: str, source: str = "RTP") -> None:
+        """A DTMF digit arrives."""
+        if not self.down:
+            self._digits.append((digit, source))
+            self.wake_at_tick()
+
+    def controller_closed(self) -> None:
+        """The outbound socket ended."""
+        if self.truth("socket_resume"):
+            self.abandon = True
+        self.wake_at_tick()
+
+    # -- waiting
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the running application must end."""
+        return self.down or self.redirect is not None or self.abandon
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the running step must end: the leg is down or redirected."""
+        return self.down or self.redirect is not None
+
+    async def _sleep_until(self, deadline: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._waker = loop.create_future()
+        timer = loop.call_at(deadline, self.wake) if deadline is not None else None
+        try:
+            await self._waker
+        finally:
+            self._waker = None
+            if timer is not None:
+                timer.cancel()
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass for this leg whatever happens to it."""
+        await asyncio.sleep(seconds)
+
+    async def wait(
+        self,
+        seconds: float | None,
+        *,
+        digits: str = "eat",
+        accept: str = "",
+        breakable: bool = False,
+        messages: bool = True,
+        until: Callable[[], bool] | None = None,
+    ) -> str:
+        """Wait; return ``stop``, ``break``, ``until``, ``time`` or the digit that was pressed.
+
+        ``digits``: ``eat`` reports and drops them, ``take`` reports them and returns the first that is in ``accept``
+        (in anything, when that is empty), ``keep`` leaves them.
+        Time that a message took inside does not count.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if seconds is None else loop.time() + seconds
+        while True:
+            if self.interrupted:
+                return "stop"
+            if breakable and self._breaks:
+                self._breaks = 0
+                return "break"
+            if messages and self.messages and not self._locked:
+                before = loop.time()
+                await self.run_message(self.messages.popleft())
+                if deadline is not None:
+                    deadline += loop.time() - before
+                continue
+            if until is not None and until():
+                return "until"
+            if self._digits and digits != "keep":
+                digit = self.take_digit()
+                if digits == "take" and (not accept or digit in accept):
+                    return digit
+                continue
+            if deadline is not None and loop.time() >= deadline:
+                return "time"
+            await self._sleep_until(deadline)
+
+    def take_digit(self) -> str:
+        """Take one digit that was pressed, and report it."""
+        digit, source = self._digits.popleft()
+        self.digits_dialed += digit
+        self.switch.fire(
+            "DTMF",
+            self,
+            variables=False,
+            tail={"DTMF-Digit": digit, "DTMF-Duration": "2000", "DTMF-Source": source},
+        )
+        return digit
+
+    def clear_breaks(self) -> None:
+        """A new playback is not ended by an old break."""
+        self._breaks = 0
+
+    def drop_digits(self) -> None:
+        self._digits.clear()
+
+    # -- states
+
+    def set_state(self, state: str) -> None:
+        """Change and run a state."""
+        self.state = self.running = state
+        if (row := self.switch.rows.get(self.uuid)) is not None:
+            row["state"] = state
+        self.switch.fire("CHANNEL_STATE", self, variables=False)
+
+    def set_call_state(self, state: str) -> None:
+        """Change the call state that people see (RINGING, ACTIVE, HANGUP ...)."""
+        before, self.call_state = self.call_state, state
+        if (row := self.switch.rows.get(self.uuid)) is not None:
+            row["callstate"] = state
+        self.switch.fire(
+            "CHANNEL_CALLSTATE",
+            self,
+            variables=False,
+            head={
+                "Original-Channel-Call-State": before,
+                "Channel-Call-State-Number": str(CALL_STATES[state]),
+            },
+        )
+
+    def mark_answered(self) -> None:
+        """200 OK: media flows."""
+        if self.answered or self.down:
+            return
+        now = self.switch.now_us()
+        self.codec = True
+        for name, value in media_variables(self, "127.0.0.1").items():
+            self.variables[name] = value
+        if self.direction == "inbound":
+            self.variables["endpoint_disposition"] = "EARLY MEDIA"
+            self.profile.times.progress_media = now
+            self.answer_state = "early"
+            self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
+            self.set_call_state("EARLY")
+        self.profile.times.answered = now
+        self.answer_state = "answered"
+        if (row := self.switch.rows.get(self.uuid)) is not None:
+            for way in ("read", "write"):
+                row.update({f"{way}_codec": "PCMU", f"{way}_rate": "8000", f"{way}_bit_rate": "64000"})
+        self.switch.fire("CHANNEL_ANSWER", self)
+        self.set_call_state("ACTIVE")
+        self.variables["endpoint_disposition"] = "ANSWER"
+        self.switch.observer.leg_answered(self)
+
+    def new_profile(self, *, destination: str = "", dialplan: str = "", context: str = "") -> None:
+        """A transfer or bridge starts another caller profile."""
+        profile = self.profile.step(self.switch.now_us())
+        if destination:
+            profile.destination = destination
+        if dialplan:
+            profile.dialplan = dialplan
+        if context:
+            profile.context = context
+        self.old_profiles.append(self.profile)
+        self.profile = profile
+
+    # -- the task
+
+    def start_inbound(self) -> None:
+        """An INVITE came in."""
+        self.task = asyncio.get_running_loop().create_task(
+            self._run(self._first_inbound), name=f"leg {self.uuid}"
+        )
+
+    def start_outbound(self) -> None:
+        """An INVITE went out; ``originate`` redirects the leg when it is answered."""
+        self.task = asyncio.get_running_loop().create_task(
+            self._run(self._wait_for_answer), name=f"leg {self.uuid}"
+        )
+
+    async def _run(self, first: Step) -> None:
+        step: Step | None = first
+        try:
+            while step is not None and not self.down:
+                await step()
+                step, self.redirect = self.redirect, None
+            if not self.down:
+                self.end("NORMAL_CLEARING", by="dialplan")
+        except Exception:
+            log.exception("simulated_leg_failed", leg=self.uuid)
+            self.end("DESTINATION_OUT_OF_ORDER", by="switch")
+        finally:
+            await self._finish()
+
+    async def _first_inbound(self) -> None:
+        fire = self.switch.fire
+        fire("CHANNEL_STATE", self, variables=False)
+        self.state = self.running = "CS_INIT"
+        fire("CHANNEL_STATE", self, variables=False)
+        self.insert_row()
+        self.state = "CS_ROUTING"
+        fire("CHANNEL_CREATE", self)
+        self.running = "CS_ROUTING"
+        self.set_call_state("RINGING")
+        await self.route()
+
+    async def _wait_for_answer(self) -> None:
+        await self.wait(None, digits="keep", messages=False)
+
+    async def route(self) -> None:
+        """CS_ROUTING and what the dialplan says."""
+        self.set_state("CS_ROUTING")
+        extension = self.switch.dialplan.route(self.profile.context, self.var)
+        if extension is None:
+            self.end("NO_ROUTE_DESTINATION", by="dialplan")
+            return
+        self.profile.extension = (extension.name, tuple((a.app, a.data) for a in extension.actions))
+        await self.run_actions(extension.actions)
+
+    async def run_inline(self, actions: Sequence[Action]) -> None:
+        """``uuid_transfer <uuid> 'app:data,...' inline``."""
+        self.profile.extension = ("inline", tuple((a.app, a.data) for a in actions))
+        self.set_state("CS_ROUTING")
+        await self.run_actions(actions)
+
+    async def run_actions(self, actions: Sequence[Action]) -> None:
+        """CS_EXECUTE: one application after the other."""
+        self.set_state("CS_EXECUTE")
+        for action in actions:
+            if self.down or self.redirect is not None:
+                return
+            await self.execute(action.app, action.data)
+        if not self.down and self.redirect is None:
+            self.end("NORMAL_CLEARING", by="dialplan")
+
+    async def run_message(self, message: Message) -> None:
+        """Run one queued message inside whatever runs."""
+        was = self._locked
+        self._locked = was or message.locked
+        self.variables["current_loop"] = "1"
+        self.variables["total_loops"] = str(message.loops)
+        try:
+            for _ in range(max(1, message.loops)):
+                await self.execute(message.app, message.data, message.event_uuid)
+                if self.interrupted:
+                    break
+        finally:
+            self._locked = was
+        self.switch.fire("PRIVATE_COMMAND", self, variables=False, head=dict(message.headers))
+        self.variables.pop("current_loop", None)
+        self.variables.pop("total_loops", None)
+
+    async def execute(self, app: str, data: str, event_uuid: str = "") -> None:
+        """Run one application with its two events. An unknown one hangs the leg up, as FreeSWITCH does."""
+        function = self.switch.apps.get(app)
+        if function is None:
+            self.end("DESTINATION_OUT_OF_ORDER", by="switch")
+            return
+        data = expand(data, self.var)
+        event_uuid = event_uuid or str(uuids.uuid4())
+        self.variables.pop("current_application_response", None)
+        self.variables.pop("current_application_data", None)
+        if data:
+            self.variables["current_application_data"] = data
+        self.variables["current_application"] = app
+        self.app_log.append((app, data, self.switch.now_us()))
+        tail: dict[str, Value] = {"Application": app}
+        if data:
+            tail["Application-Data"] = data
+        self.switch.fire("CHANNEL_EXECUTE", self, tail={**tail, "Application-UUID": event_uuid})
+        self.update_row(app, data)
+        self.switch.observer.app_started(self, app, data)
+        if self.party is not None:
+            self.party.on_app(self, app, data)
+        response = await function(self, data)
+        if response:
+            self.variables["current_application_response"] = response
+        tail["Application-Response"] = response or "_none_"
+        tail["Application-UUID"] = event_uuid
+        self.switch.fire("CHANNEL_EXECUTE_COMPLETE", self, tail=tail)
+
+    # -- parking
+
+    async def park(self, until: Callable[[], bool] | None = None) -> None:
+        """CHANNEL_PARK ... CHANNEL_UNPARK. A ``park_timeout`` counts on and unsets ``park_after_bridge``."""
+        timeout = self.var("park_timeout")
+        cause = "NORMAL_CLEARING"
+        expires: float | None = None
+        if timeout:
+            number, _, named = timeout.partition(":")
+            cause = named or cause
+            expires = float(number) if number.isdigit() else None
+            self.variables.pop("park_timeout", None)
+            self.variables.pop("park_after_bridge", None)
+        self.parked = True
+        self.switch.fire("CHANNEL_PARK", self)
+        if await self.wait(expires, until=until) == "time":
+            self.end(cause, by="switch")
+        self.parked = False
+        if not self.down:
+            await self.pause(TICK_S)
+        self.switch.fire("CHANNEL_UNPARK", self)
+
+    async def park_state(self) -> None:
+        """CS_PARK, which is where ``uuid_park`` and ``park_after_bridge`` lead."""
+        self.set_state("CS_PARK")
+        await self.park()
+
+    # -- the table behind "show channels"
+
+    def insert_row(self) -> None:
+        """The row of ``show channels`` is written when the leg is created ..."""
+        p = self.profile
+        self.switch.rows[self.uuid] = {
+            "uuid": self.uuid,
+            "direction": self.direction,
+            "created": stamp(p.times.created),
+            "created_epoch": str(p.times.created // 1_000_000),
+            "name": self.name,
+            "state": self.running,
+            "cid_name": p.cid_name,
+            "cid_num": p.cid_number,
+            "ip_addr": p.network_addr,
+            "dest": p.destination,
+            "application": "",
+            "application_data": "",
+            "dialplan": p.dialplan,
+            "context": p.context,
+            "read_codec": "",
+            "read_rate": "",
+            "read_bit_rate": "",
+            "write_codec": "",
+            "write_rate": "",
+            "write_bit_rate": "",
+            "secure": "",
+            "hostname": self.switch.name,
+            "presence_id": self.var("presence_id"),
+            "presence_data": self.var("presence_data"),
+            "accountcode": self.var("accountcode"),
+            "callstate": self.call_state,
+            "callee_name": p.callee_name,
+            "callee_num": p.callee_number,
+            "callee_direction": "",
+            "call_uuid": self.uuid,
+            "sent_callee_name": "",
+            "sent_callee_num": "",
+            "initial_cid_name": p.cid_name,
+            "initial_cid_num": p.cid_number,
+            "initial_ip_addr": p.network_addr,
+            "initial_dest": p.destination,
+            "initial_dialplan": p.dialplan,
+            "initial_context": p.context,
+        }
+
+    def update_row(self, app: str, data: str) -> None:
+        """... and shows changed variables only from the next CHANNEL_EXECUTE on (measured)."""
+        row = self.switch.rows.get(self.uuid)
+        if row is None:
+            return
+        row["application"] = app
+        row["application_data"] = data
+        for name in ("presence_id", "presence_data", "accountcode"):
+            row[name] = self.var(name)
+
+    # -- the end
+
+    async def _finish(self) -> None:
+        fire = self.switch.fire
+        self.messages.clear()
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+        self.partner = None
+        if self.controller is not None:
+            self.controller.session_hung_up()
+        self.set_state("CS_HANGUP")
+        self.switch.on_leg_ending(self)
+        self.set_call_state("HANGUP")
+        self.set_state("CS_REPORTING")
+        self.variables.update(hangup_variables(self))
+        fire("CHANNEL_HANGUP_COMPLETE", self, head={"Hangup-Cause": self.hangup_cause})
+        self.switch.write_cdr(self)
+        self.switch.observer.leg_ended(self)
+        if self.party is not None:
+            self.party.on_ended(self)
+        if self.controller is not None:
+            await self.controller.session_ended()
+        self.state = "CS_DESTROY"
+        fire("CHANNEL_DESTROY", self)
+        self.running = "CS_DESTROY"
+        fire("CHANNEL_STATE", self, variables=False)
+        self.gone = True
+        self.switch.drop_channel(self)
+
+
+def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> None:
+    """``uuid_transfer``: the leg leaves what it does and runs another extension."""
+    leg.profile.times.transferred = leg.switch.now_us()
+    if dialplan.lower() == "inline":
+        leg.new_profile(destination=destination, dialplan="inline")
+        leg.redirect_to(partial(leg.run_inline, inline(destination)))
+        return
+    leg.new_profile(destination=destination, dialplan=dialplan or "XML", context=context)
+    leg.redirect_to(leg.route)

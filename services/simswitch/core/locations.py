@@ -1,0 +1,47 @@
+"""Where in FreeSWITCH's source each event is fired: the Event-Calling headers, from recordings of 1.10.12."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOCATIONS: Final[dict[str, tuple[str, str, str]]] = {
+    "API": ("switch_loadable_module.c", "switch_api_execute", "2954"),
+    "BACKGROUND_JOB": ("mod_event_socket.c", "api_exec", "1572"),
+    "CALL_UPDATE": ("mod_sofia.c", "sofia_receive_message", "2100"),
+    "CHANNEL_ANSWER": ("switch_channel.c", "switch_channel_perform_mark_answered", "3846"),
+    "CHANNEL_BRIDGE": ("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", "1689"),
+    "CHANNEL_CALLSTATE": ("switch_channel.c", "switch_channel_perform_set_callstate", "301"),
+    "CHANNEL_CREATE": ("switch_core_state_machine.c", "switch_core_session_run", "626"),
+    "CHANNEL_DATA": ("mod_event_socket.c", "parse_command", "2021"),
+    "CHANNEL_DESTROY": ("switch_core_session.c", "switch_core_session_perform_destroy", "1584"),
+    "CHANNEL_EXECUTE": ("switch_core_session.c", "switch_core_session_exec", "2944"),
+    "CHANNEL_EXECUTE_COMPLETE": ("switch_core_session.c", "switch_core_session_exec", "2967"),
+    "CHANNEL_HANGUP": ("switch_channel.c", "switch_channel_perform_hangup", "3445"),
+    "CHANNEL_HANGUP_COMPLETE": ("switch_core_state_machine.c", "switch_core_session_reporting_state", "943"),
+    "CHANNEL_HOLD": ("switch_ivr.c", "switch_ivr_hold", "1558"),
+    "CHANNEL_ORIGINATE": ("switch_core_state_machine.c", "switch_core_session_run", "632"),
+    "CHANNEL_OUTGOING": ("switch_core_session.c", "switch_core_session_outgoing_channel", "768"),
+    "CHANNEL_PARK": ("switch_ivr.c", "switch_ivr_park", "1002"),
+    "CHANNEL_PROGRESS": ("switch_channel.c", "switch_channel_perform_mark_ring_ready_value", "3505"),
+    "CHANNEL_PROGRESS_MEDIA": ("switch_channel.c", "switch_channel_perform_mark_pre_answered", "3560"),
+    "CHANNEL_STATE": ("switch_channel.c", "switch_channel_perform_set_running_state", "2408"),
+    "CHANNEL_UNBRIDGE": ("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", "1879"),
+    "CHANNEL_UNHOLD": ("switch_ivr.c", "switch_ivr_unhold", "1638"),
+    "CHANNEL_UNPARK": ("switch_ivr.c", "switch_ivr_park", "1213"),
+    "DTMF": ("switch_channel.c", "switch_channel_dequeue_dtmf", "677"),
+    "HEARTBEAT": ("switch_core.c", "send_heartbeat", "95"),
+    "MEDIA_BUG_START": ("switch_core_media_bug.c", "switch_core_media_bug_add", "1014"),
+    "MEDIA_BUG_STOP": ("switch_core_media_bug.c", "switch_core_media_bug_destroy", "84"),
+    "PLAYBACK_START": ("switch_ivr_play_say.c", "switch_ivr_play_file", "1646"),
+    "PLAYBACK_STOP": ("switch_ivr_play_say.c", "switch_ivr_play_file", "2020"),
+    "PRIVATE_COMMAND": ("switch_ivr.c", "switch_ivr_parse_next_event", "804"),
+    "RECORD_START": ("switch_ivr_async.c", "record_callback", "1481"),
+    "RECORD_STOP": ("switch_ivr_async.c", "send_record_stop_event", "1240"),
+    "event": ("mod_dptools.c", "event_function", "1857"),
+    "sofia::expire": ("sofia_reg.c", "sofia_reg_del_callback", "726"),
+    "sofia::register": ("sofia_reg.c", "sofia_reg_handle_register_token", "2059"),
+    "sofia::unregister": ("sofia_reg.c", "sofia_reg_handle_register_token", "2213"),
+    "uuid_bridge a": ("switch_ivr_bridge.c", "uuid_bridge_on_soft_execute", "1236"),
+    "uuid_bridge b": ("switch_ivr_bridge.c", "uuid_bridge_on_soft_execute", "1243"),
+    "uuid_dump": ("mod_commands.c", "uuid_dump_function", "6466"),
+}

@@ -1,0 +1,482 @@
+"""The simulated switch: its legs, its events, its registrations. Theory of operation.
+
+Everything runs on one asyncio loop. Each leg (`Channel`) is one task that runs applications one after the other, as a
+FreeSWITCH session thread does; commands from outside (kill, transfer, bridge, break, queued messages) change the leg's
+flags and wake it. `Switch.fire` builds an event only when somebody subscribed to its name, and encodes it once a format.
+
+What is *true* here is what the simulated switch and its people do. The `Observer` (the ledger) is told by the switch
+itself; nothing that a service claims takes part.
+
+Times in events have steps of 20 ms, the media clock of the real switch: a client that orders by them must fail here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import uuid as uuids
+import wave
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from services.common.clock import Clock
+from services.simswitch.channel import Channel
+from services.simswitch.core import cdr as cdr_core
+from services.simswitch.core.dialplan import Dialplan
+from services.simswitch.core.leg import VERSION, Profile, Times, inbound_variables, stamp
+from services.simswitch.core.locations import LOCATIONS
+from services.simswitch.core.media import MISSING
+from services.simswitch.core.wire import Event, Value, to_json
+from services.simswitch.recorder import Recorder
+
+log = structlog.get_logger()
+
+TICK_US = 20_000
+HEARTBEAT_S = 20.0
+
+
+class Listener(Protocol):
+    """A connection that gets events."""
+
+    def offers(self, name: str, subclass: str) -> bool:
+        """Whether events of this name may be wanted."""
+        ...
+
+    def deliver(self, event: Event) -> None:
+        """Send the event if it is wanted."""
+        ...
+
+
+Application = Callable[[Channel, str], Awaitable[str]]
+"""Runs an application on a leg; returns its Application-Response, empty for ``_none_``."""
+
+
+Api = Callable[["Switch", str, str], Awaitable[str]]
+"""Carries out an API command (name, argument) and returns its output."""
+
+
+class Observer:
+    """What the ledger sees; every method may be overridden."""
+
+    def leg_created(self, leg: Channel) -> None:
+        """A leg exists."""
+
+    def leg_answered(self, leg: Channel) -> None:
+        """A leg was answered."""
+
+    def app_started(self, leg: Channel, app: str, data: str) -> None:
+        """A leg began an application."""
+
+    def controller_took(self, leg: Channel) -> None:
+        """An outbound controller said ``connect``."""
+
+    def digit(self, leg: Channel, digit: str) -> None:
+        """A person pressed a key."""
+
+    def bridged(self, a: Channel, b: Channel) -> None:
+        """Two legs hear each other."""
+
+    def unbridged(self, a: Channel, b: Channel) -> None:
+        """They no longer do."""
+
+    def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
+        """A recording was closed."""
+
+    def leg_ended(self, leg: Channel) -> None:
+        """A leg is over; its cause and who ended it are on it."""
+
+
+class Phone(Protocol):
+    """A registered telephone, asked by ``originate``."""
+
+    def invite(self, leg: Channel) -> None:
+        """Ring. Later: ``leg.switch.phone_answers(leg)`` or ``leg.end(cause, by="agent")``."""
+        ...
+
+
+class Switch:
+    """One simulated FreeSWITCH node."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        clock: Clock,
+        dialplan: Dialplan,
+        globals_: Mapping[str, str],
+        apps: Mapping[str, Application],
+        api: Api,
+        on_leg_ending: Callable[[Channel], None],
+        domain: str = "peyvand.local",
+        cdr_spool: Path | None = None,
+        recordings: Path | None = None,
+        missing_file_ms: int = MISSING,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.dialplan = dialplan
+        self.globals = dict(globals_)
+        self.apps = apps
+        self.api = api
+        self.on_leg_ending = on_leg_ending
+        self.domain = domain
+        self.core_uuid = str(uuids.uuid4())
+        self.cdr_spool = cdr_spool
+        self.recordings = recordings
+        self.observer = observer or Observer()
+        self.channels: dict[str, Channel] = {}
+        self.rows: dict[str, dict[str, str]] = {}
+        self.phones: dict[str, Phone] = {}
+        self.registered: dict[str, int] = {}
+        self.listeners: list[Listener] = []
+        self.refuse_originates: str = ""
+        """A fault: every originate fails at once with this cause."""
+        self.started_us = clock.now_us()
+        self.sessions_since_start = 0
+        self.peak = 0
+        self._missing_file_ms = missing_file_ms
+        self._file_ms: dict[str, int] = {}
+        self._sequence = 0
+        self._date = (0, "", "")
+        self._recorders: set[Recorder] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- time and tasks
+
+    def now_us(self) -> int:
+        """The media clock: the time of the last 20 ms step."""
+        now = self.clock.now_us()
+        return now - now % TICK_US
+
+    def spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+        """Run something beside the legs; an error in it is logged."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("simulated_work_failed", work=name)
+
+        task = asyncio.get_running_loop().create_task(guarded(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def run_housekeeping(self) -> None:
+        """HEARTBEAT every 20 s, recordings to disk every second. Never returns."""
+        ticks = 0
+        while True:
+            await asyncio.sleep(1.0)
+            ticks += 1
+            now = self.clock.now_us()
+            for recorder in list(self._recorders):
+                recorder.write_until(now)
+            if ticks % int(HEARTBEAT_S) == 0:
+                self.heartbeat()
+
+    async def stop(self) -> None:
+        """End every leg as a switch that shuts down does, and wait for their records."""
+        for channel in list(self.channels.values()):
+            channel.end("SYSTEM_SHUTDOWN", by="switch")
+        legs = [c.task for c in self.channels.values() if c.task]
+        if legs:
+            await asyncio.wait(legs, timeout=2.0)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- events
+
+    def add_listener(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        if listener in self.listeners:
+            self.listeners.remove(listener)
+
+    def base(self, name: str, sequence: int, location: str = "") -> dict[str, Value]:
+        """The headers that every event starts with."""
+        now = self.now_us()
+        second = now // 1_000_000
+        if self._date[0] != second:
+            self._date = (second, stamp(now), email.utils.formatdate(second, usegmt=True))
+        file, function, line = LOCATIONS.get(location or name, ("switch_event.c", "switch_event_fire", "1"))
+        return {
+            "Event-Name": name,
+            "Core-UUID": self.core_uuid,
+            "FreeSWITCH-Hostname": self.name,
+            "FreeSWITCH-Switchname": self.name,
+            "FreeSWITCH-IPv4": "127.0.0.1",
+            "FreeSWITCH-IPv6": "::1",
+            "Event-Date-Local": self._date[1],
+            "Event-Date-GMT": self._date[2],
+            "Event-Date-Timestamp": str(now),
+            "Event-Calling-File": file,
+            "Event-Calling-Function": function,
+            "Event-Calling-Line-Number": line,
+            "Event-Sequence": str(sequence),
+        }
+
+    def fire(
+        self,
+        name: str,
+        leg: Channel | None = None,
+        *,
+        head: Mapping[str, Value] | None = None,
+        tail: Mapping[str, Value] | None = None,
+        variables: bool = True,
+        subclass: str = "",
+        body: str | None = None,
+        location: str = "",
+    ) -> None:
+        """Fire an event: base headers, ``head``, the leg's headers and variables, ``tail``."""
+        self._sequence += 1
+        takers = [x for x in self.listeners if x.offers(name, subclass)]
+        if leg is not None and leg.controller is not None and leg.controller.offers(name, subclass):
+            takers.append(leg.controller)
+        if not takers:
+            return
+        headers: dict[str, Value] = {"Event-Subclass": subclass} if subclass else {}
+        headers.update(self.base(name, self._sequence, location))
+        if head:
+            headers.update(head)
+        if leg is not None:
+            headers.update(leg.basic(cause="Hangup-Cause" not in headers))
+            if variables:
+                headers.update(leg.variable_headers())
+        if tail:
+            headers.update(tail)
+        event = Event(name, headers, body, subclass)
+        for taker in takers:
+            taker.deliver(event)
+
+    def heartbeat(self) -> None:
+        """Fire HEARTBEAT."""
+        up_us = self.clock.now_us() - self.started_us
+        self.fire(
+            "HEARTBEAT",
+            tail={
+                "Event-Info": "System Ready",
+                "Up-Time": uptime(up_us),
+                "FreeSWITCH-Version": VERSION,
+                "Uptime-msec": str(up_us // 1000),
+                "Session-Count": str(len(self.channels)),
+                "Max-Sessions": "2000",
+                "Session-Per-Sec": "1000",
+                "Session-Per-Sec-Last": "0",
+                "Session-Per-Sec-Max": "0",
+                "Session-Per-Sec-FiveMin": "0",
+                "Session-Since-Startup": str(self.sessions_since_start),
+                "Session-Peak-Max": str(self.peak),
+                "Session-Peak-FiveMin": str(self.peak),
+                "Idle-CPU": "50.000000",
+            },
+        )
+
+    # -- legs
+
+    def add_channel(self, channel: Channel) -> None:
+        self.channels[channel.uuid] = channel
+        self.peak = max(self.peak, len(self.channels))
+
+    def next_session_id(self) -> int:
+        self.sessions_since_start += 1
+        return self.sessions_since_start
+
+    def drop_channel(self, channel: Channel) -> None:
+        self.channels.pop(channel.uuid, None)
+        self.rows.pop(channel.uuid, None)
+
+    def find(self, uuid: str) -> Channel | None:
+        """The leg, also while it is ending; None when it is gone."""
+        return self.channels.get(uuid)
+
+    def place_call(
+        self,
+        *,
+        context: str,
+        destination: str,
+        caller_number: str,
+        caller_name: str,
+        party: Any = None,
+        user_name: str = "",
+        uuid: str = "",
+    ) -> Channel:
+        """An INVITE arrives: create the inbound leg and let it run the dialplan."""
+        uuid = uuid or str(uuids.uuid4())
+        host = "127.0.0.1"
+        profile_name = "agents" if user_name else "trunk"
+        now = self.now_us()
+        name = f"sofia/{profile_name}/{caller_number}@{self.domain if user_name else host}"
+        profile = Profile(
+            direction="inbound",
+            uuid=uuid,
+            chan_name=name,
+            source="mod_sofia",
+            context=context,
+            destination=destination,
+            username=user_name or caller_number,
+            dialplan="XML",
+            cid_name=caller_name,
+            cid_number=caller_number,
+            orig_cid_name=caller_name,
+            orig_cid_number=caller_number,
+            network_addr=host,
+            ani=caller_number,
+            times=Times(profile_created=now, created=now),
+        )
+        channel = Channel(self, uuid, profile, self.next_session_id())
+        channel.party = party
+        channel.variables = inbound_variables(
+            channel, profile_name=profile_name, host=host, user_name=user_name, domain=self.domain
+        )
+        self.add_channel(channel)
+        self.observer.leg_created(channel)
+        channel.start_inbound()
+        return channel
+
+    # -- registrations
+
+    def register(self, extension: str, phone: Phone | None = None) -> None:
+        """A phone registers."""
+        if phone is not None:
+            self.phones[extension] = phone
+        self.registered[extension] = self.clock.now_us()
+        contact = f'"{extension}" <sip:{extension}@127.0.0.1:5070;transport=udp>'
+        self.fire(
+            "CUSTOM",
+            subclass="sofia::register",
+            location="sofia::register",
+            tail={
+                "profile-name": "agents",
+                "from-user": extension,
+                "from-host": self.domain,
+                "presence-hosts": "n/a",
+                "contact": contact,
+                "call-id": f"reg-{extension}",
+                "rpid": "unknown",
+                "status": "Registered(UDP)",
+                "expires": "3600",
+                "to-user": extension,
+                "to-host": self.domain,
+                "network-ip": "127.0.0.1",
+                "network-port": "5070",
+                "username": extension,
+                "realm": self.domain,
+                "user-agent": "Peyvand simulated phone",
+            },
+        )
+
+    def unregister(self, extension: str, *, expired: bool = False) -> None:
+        """A phone unregisters, or its registration expires (whose event names it ``user``, not ``from-user``)."""
+        if self.registered.pop(extension, None) is None:
+            return
+        contact = f"sip:{extension}@127.0.0.1:5070;transport=udp"
+        if expired:
+            self.fire(
+                "CUSTOM",
+                subclass="sofia::expire",
+                location="sofia::expire",
+                tail={
+                    "profile-name": "agents",
+                    "call-id": f"reg-{extension}",
+                    "user": extension,
+                    "username": extension,
+                    "host": self.domain,
+                    "contact": contact,
+                    "expires": str(self.clock.now_us() // 1_000_000),
+                    "user-agent": "Peyvand simulated phone",
+                    "realm": self.domain,
+                    "network-ip": "127.0.0.1",
+                    "network-port": "5070",
+                },
+            )
+            return
+        self.fire(
+            "CUSTOM",
+            subclass="sofia::unregister",
+            location="sofia::unregister",
+            tail={
+                "profile-name": "agents",
+                "username": extension,
+                "from-user": extension,
+                "from-host": self.domain,
+                "contact": contact,
+                "call-id": f"reg-{extension}",
+                "rpid": "unknown",
+                "realm": self.domain,
+                "network-ip": "127.0.0.1",
+                "network-port": "5070",
+                "user-agent": "Peyvand simulated phone",
+                "expires": "0",
+            },
+        )
+
+    # -- files
+
+    def file_ms(self, path: str) -> int:
+        """Length of a sound file in milliseconds; for a missing one what the settings say."""
+        known = self._file_ms.get(path)
+        if known is not None:
+            return known
+        full = Path(path) if path.startswith("/") else Path(self.globals.get("sounds_dir", ".")) / path
+        try:
+            with wave.open(str(full), "rb") as file:
+                ms = file.getnframes() * 1000 // (file.getframerate() or 8000)
+        except (OSError, EOFError, wave.Error):
+            return self._missing_file_ms
+        self._file_ms[path] = ms
+        return ms
+
+    def add_recorder(self, recorder: Recorder) -> None:
+        self._recorders.add(recorder)
+
+    def drop_recorder(self, recorder: Recorder) -> None:
+        self._recorders.discard(recorder)
+
+    def may_record(self, path: str) -> bool:
+        """Whether a recording may be written there: inside the recordings folder when one is set."""
+        if self.recordings is None:
+            return True
+        root = self.recordings.resolve()
+        return Path(os.path.normpath(path)).is_relative_to(root)
+
+    def write_cdr(self, channel: Channel) -> None:
+        """One file a leg, complete when it appears: written beside and renamed."""
+        if self.cdr_spool is None:
+            return
+        data = to_json(cdr_core.record(channel, core_uuid=self.core_uuid, switchname=self.name))
+        target = self.cdr_spool / f"{channel.uuid}.cdr.json"
+        part = self.cdr_spool / f".{channel.uuid}.part"
+        try:
+            part.write_bytes(data)
+            part.replace(target)
+        except OSError as e:
+            log.warning("cdr_not_written", path=str(target), error=str(e))
+
+
+def uptime(us: int) -> str:
+    """``0 years, 0 days, 0 hours, 7 minutes, ...`` as FreeSWITCH writes it."""
+    ms, micro = divmod(us, 1000)
+    s, ms = divmod(ms, 1000)
+    minutes, s = divmod(s, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    years, days = divmod(days, 365)
+    parts = (
+        (years, "year"),
+        (days, "day"),
+        (hours, "hour"),
+        (minutes, "minute"),
+        (s, "second"),
+        (ms, "millisecond"),
+        (micro, "microsecond"),
+    )
+    return ", ".join(f"{n} {unit}{'' if n == 1 else 's'}" for n, unit in parts)
