@@ -51,7 +51,8 @@ def texts(center: Center) -> Iterator[tuple[str, str, str]]:
 def make(centers: CenterSet, sounds_dir: Path, *, espeak: str | None = None) -> Made:
     """Make what is missing or was made from another text.
 
-    ``espeak`` is the speech program; None looks for espeak-ng and takes tones when it is not installed.
+    ``espeak`` is the speech program; None looks for espeak-ng, and tones are taken when there is none or it is "".
+
     Raises OSError when the folder cannot be written, subprocess.SubprocessError when the program fails.
     """
     program = espeak if espeak is not None else shutil.which("espeak-ng")
