@@ -222,7 +222,7 @@ class _Step:
             self.out.append(StepTaken(s.step_no, s.node, kind, result, spent_ms, self.at_us))
 
     def fall_back(self, result: str) -> None:
-        if self.state.mode == "playing" and not self.state.stopping:
+        if self.state.playback is not None and not self.state.stopping:
             self.out.append(StopPlaying())
         self.leave(result)
         self.hand_over(self.flow.fallback)
