@@ -137,6 +137,10 @@ class RoutingMachine(RuleBasedStateMachine):
     def phone(self, number: int, registered: bool, node: str) -> None:
         self.send(i.PhoneChanged, extension=f"10{number}", registered=registered, node=node)
 
+    @rule(numbers=st.sets(st.integers(1, 5)), node=st.sampled_from(NODES))
+    def phones(self, numbers: set[int], node: str) -> None:
+        self.send(i.PhonesListed, node=node, extensions=frozenset(f"10{n}" for n in numbers))
+
     @rule(node=st.sampled_from(NODES), up=st.booleans())
     def node(self, node: str, up: bool) -> None:
         self.send(i.NodeSeen, node=node, up=up)

@@ -64,7 +64,7 @@ class Engine(Rules):
         timers = self._match()
         outputs: list[i.Output] = []
         if self._facts:
-            self.state.end(inp.input_id)
+            self.state.end(inp.input_id, inp.input_seq)
             outputs.append(i.Decide(tuple(self._facts)))
         outputs += timers
         if self._answer:
@@ -208,6 +208,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.SetAgentPresence: Engine._presence_wished,
     i.SetDisposition: Engine._disposition_wished,
     i.PhoneChanged: Engine._phone_changed,
+    i.PhonesListed: Engine._phones_listed,
     i.NodeSeen: Engine._node_seen,
     i.CenterRevised: Engine._center_revised,
     i.TimerFired: Engine._timer_fired,

@@ -192,6 +192,7 @@ class Decided(msgspec.Struct, frozen=True):
     facts: tuple[Fact, ...]
     input_id: str = ""
     revision: str = ""
+    input_seq: int = 0
 
 
 OUTCOMES = ("accepted", "declined", "no_answer", "busy", "unreachable", "withdrawn", "expired", "failed")

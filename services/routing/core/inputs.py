@@ -1,7 +1,8 @@
 """What goes into the engine and what comes out of it.
 
 Every input carries ``at_us``, the owner's wall clock in microseconds when it took the input up, and ``input_id``, the
-id of the bus message behind it (empty when there is none: then it cannot be redelivered either). Observations repeat
+id of the bus message behind it (empty when there is none: then it cannot be redelivered either). ``input_seq`` is where
+an observation stands in its stream: a new owner reads on after the last one that the log names. Observations repeat
 the fields of ``proto/peyvand/queue/v1/events.proto``, without those that decide nothing.
 """
 
@@ -19,6 +20,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
     at_us: int
     input_id: str = ""
+    input_seq: int = 0
 
 
 class TakenOver(Input, frozen=True, kw_only=True):
@@ -143,6 +145,13 @@ class PhoneChanged(Input, frozen=True, kw_only=True):
     node: str = ""
 
 
+class PhonesListed(Input, frozen=True, kw_only=True):
+    """All phones that are registered with a node."""
+
+    node: str
+    extensions: frozenset[str]
+
+
 class NodeSeen(Input, frozen=True, kw_only=True):
     """The connection to a FreeSWITCH node is up, or has been down for longer than a hiccup."""
 
@@ -175,6 +184,7 @@ AnyInput = (
     | SetAgentPresence
     | SetDisposition
     | PhoneChanged
+    | PhonesListed
     | NodeSeen
     | CenterRevised
     | TimerFired

@@ -256,15 +256,25 @@ class Rules:
 
     def _phone_changed(self, inp: i.PhoneChanged) -> None:
         agent_id = self._by_extension.get(inp.extension)
-        if agent_id is None:
-            return None  # a phone of somebody who is no agent
+        if agent_id is not None:  # else a phone of somebody who is no agent
+            self._set_phone(agent_id, inp.registered, inp.node)
+
+    def _set_phone(self, agent_id: str, registered: bool, node: str) -> None:
         agent = self.state.agent(agent_id)
-        if not inp.registered and agent.node not in ("", inp.node):
+        if not registered and agent.node not in ("", node):
             return self._ignore("phone is registered with another node", agent_id=agent_id)
-        if (agent.registered, agent.node) != (inp.registered, inp.node):
-            self._emit(f.AgentPhoneChanged(agent_id, inp.registered, inp.node))
+        if (agent.registered, agent.node) != (registered, node):
+            self._emit(f.AgentPhoneChanged(agent_id, registered, node))
             self._settle_phone(self.state.agent(agent_id))
         return None
+
+    def _phones_listed(self, inp: i.PhonesListed) -> None:
+        """Agents who were never seen registering stay reachable: an offer will tell."""
+        for extension, agent_id in sorted(self._by_extension.items()):
+            agent = self.state.agent(agent_id)
+            listed = extension in inp.extensions
+            if listed or (agent.registered and agent.node == inp.node):
+                self._set_phone(agent_id, listed, inp.node)
 
     def _node_seen(self, inp: i.NodeSeen) -> None:
         if self.state.node_up(inp.node) == inp.up:

@@ -106,6 +106,7 @@ class Snapshot(msgspec.Struct):
     epoch: int
     owner: str
     offer_count: int
+    input_seq: int
     contacts: list[Contact]
     agents: list[Agent]
     offers: list[Offer]
@@ -126,6 +127,8 @@ class State:
         self.epoch = 0
         self.owner = ""
         self.offer_count = 0
+        self.input_seq = 0
+        """The last observation that was decided on."""
         self.contacts: dict[str, Contact] = {}
         self.agents: dict[str, Agent] = {}
         self.offers: dict[str, Offer] = {}
@@ -162,6 +165,7 @@ class State:
                 self.epoch,
                 self.owner,
                 self.offer_count,
+                self.input_seq,
                 list(self.contacts.values()),
                 list(self.agents.values()),
                 list(self.offers.values()),
@@ -182,7 +186,7 @@ class State:
             return None
         state = cls(policy)
         state.at_us, state.epoch, state.owner = stored.at_us, stored.epoch, stored.owner
-        state.offer_count = stored.offer_count
+        state.offer_count, state.input_seq = stored.offer_count, stored.input_seq
         state.contacts = {c.contact_id: c for c in stored.contacts}
         state.agents = {a.agent_id: a for a in stored.agents}
         state.offers = {o.offer_id: o for o in stored.offers}
@@ -198,7 +202,7 @@ class State:
         self.begin(entry.at_us)
         for fact in entry.facts:
             self.apply(fact)
-        self.end(entry.input_id)
+        self.end(entry.input_id, entry.input_seq)
         self.touched_contacts.clear()
         self.touched_agents.clear()
         self.touched_offers.clear()
@@ -211,8 +215,9 @@ class State:
         self.at_us = max(self.at_us, at_us)
         return self.at_us
 
-    def end(self, input_id: str) -> None:
+    def end(self, input_id: str, input_seq: int) -> None:
         """Remember the input that the facts since ``begin`` came from."""
+        self.input_seq = max(self.input_seq, input_seq)
         if input_id and input_id not in self._inputs:
             self._inputs.add(input_id)
             self._inputs_in_order.append(input_id)

@@ -66,7 +66,7 @@ class Floor:
             if isinstance(output, i.Decide):
                 self.log.append(
                     f.Decided(
-                        self.epoch, "one", self.engine.state.at_us, output.facts, inp.input_id, self.engine.center.revision
+                        self.epoch, "one", self.engine.state.at_us, output.facts, inp.input_id, self.engine.center.revision, inp.input_seq
                     )
                 )
             elif isinstance(output, i.ArmTimer):

@@ -192,6 +192,19 @@ def test_contact_is_not_offered_again_to_the_same_agent_while_others_are_free() 
     assert (offer.agent_id, offer.why.candidates, offer.why.next_best) == ("sara", 2, ("omid",))
 
 
+def test_offer_that_came_to_nothing_does_not_cost_the_agent_the_turn() -> None:
+    floor = Floor()
+    floor.available("omid")
+    floor.pass_ms(1_000)
+    floor.available("sara")
+    floor.waits("c1")
+    floor.pass_ms(3_000)
+    floor.send(i.ContactGone, contact_id="c1")
+    floor.waits("c2")
+    offer = floor.offer("c2")
+    assert (offer.agent_id, offer.why.idle_ms) == ("omid", 4_000)
+
+
 def test_failed_offer_keeps_the_place_and_the_waiting_time() -> None:
     floor = Floor()
     floor.available("omid")
@@ -505,6 +518,17 @@ def test_lost_phone_makes_the_agent_unreachable_until_it_registers() -> None:
     assert floor.offer("c1").agent_id == "omid"
 
 
+def test_list_of_phones_corrects_what_was_missed() -> None:
+    floor = Floor()
+    floor.available("omid", "sara", "mina")
+    floor.send(i.PhoneChanged, extension="1001", registered=True, node="fs2")
+    floor.send(i.PhonesListed, node="fs1", extensions=frozenset({"1002", "7777"}))
+    assert floor.facts(f.AgentPhoneChanged)[1:] == [f.AgentPhoneChanged("omid", True, "fs1")]
+    floor.send(i.PhonesListed, node="fs1", extensions=frozenset())
+    activity = {name: floor.engine.state.agent(name).activity for name in ("sara", "omid", "mina")}
+    assert activity == {"sara": "idle", "omid": "unreachable", "mina": "idle"}
+
+
 def test_phone_lost_during_a_talk_shows_after_it() -> None:
     floor = Floor()
     floor.available("mina")
@@ -598,6 +622,7 @@ def test_clock_that_goes_back_makes_no_negative_times() -> None:
     floor.report(i.ConversationEnded, "c1", ended_by="caller")
     floor.now_us += 120_000_000
     assert all(entry.at_us >= START_US for entry in floor.log)
+    assert floor.facts(f.ContactConnected)[0].connected_at_us == START_US
     assert all(fact.previous_ms >= 0 for fact in floor.facts(f.AgentActivityChanged))
 
 

@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Decided(_message.Message):
-    __slots__ = ("epoch", "owner", "input_id", "at_us", "facts", "revision")
+    __slots__ = ("epoch", "owner", "input_id", "at_us", "facts", "revision", "input_seq")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     INPUT_ID_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SEQ_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     owner: str
     input_id: str
     at_us: int
     facts: _containers.RepeatedCompositeFieldContainer[Fact]
     revision: str
-    def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ...) -> None: ...
+    input_seq: int
+    def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
     __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed")

@@ -1,0 +1,84 @@
+"""Bus messages to the engine's inputs, and what the engine says to messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.common.bus import Envelope, codec, subjects
+from services.routing.core import inputs as i
+from services.routing.core import views
+
+_OBSERVATIONS: dict[str, type[i.Input]] = {
+    f"peyvand.queue.v1.{kind.__name__}": kind
+    for kind in (
+        i.ContactWaiting,
+        i.OfferRinging,
+        i.OfferFailed,
+        i.OfferAnswered,
+        i.AgentBridged,
+        i.ConversationEnded,
+        i.ContactGone,
+        i.DispositionKeyed,
+    )
+}
+_OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
+_FIELDS = {
+    kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN)
+    for kind in (*_OBSERVATIONS.values(), i.SetAgentPresence, i.SetDisposition)
+}
+
+
+class AgentList(msgspec.Struct, frozen=True):
+    """Answer to ListAgents."""
+
+    agents: tuple[views.AgentState, ...]
+
+
+class QueueList(msgspec.Struct, frozen=True):
+    """Answer to ListQueues."""
+
+    queues: tuple[views.QueueState, ...]
+
+
+class ContactList(msgspec.Struct, frozen=True):
+    """Answer to ListContacts."""
+
+    contacts: tuple[views.ContactState, ...]
+
+
+def observation(envelope: Envelope, now_us: int) -> i.AnyInput | None:
+    """What queue saw; None for what decides nothing (treatments). Raises DecodeError.
+
+    ``at_us`` becomes the time at which the owner takes it up: the observer's own time is not comparable with ours.
+    """
+    kind = _OBSERVATIONS.get(envelope.type)
+    if kind is None:
+        return None
+    return _input(kind, envelope, now_us, input_seq=envelope.stream_seq)
+
+
+def presence_wish(envelope: Envelope, now_us: int) -> i.SetAgentPresence:
+    """Raises DecodeError."""
+    wish: i.SetAgentPresence = _input(i.SetAgentPresence, envelope, now_us, request_id=envelope.id)
+    return wish
+
+
+def disposition_wish(envelope: Envelope, now_us: int) -> i.SetDisposition:
+    """Raises DecodeError."""
+    wish: i.SetDisposition = _input(i.SetDisposition, envelope, now_us, request_id=envelope.id)
+    return wish
+
+
+def _input(kind: type[Any], envelope: Envelope, now_us: int, **own: Any) -> Any:
+    message = codec.decode(envelope)
+    fields = {name: getattr(message, name) for name in _FIELDS[kind]}
+    if "skills" in fields:
+        fields["skills"] = tuple(fields["skills"])
+    return kind(at_us=now_us, input_id=envelope.id, **fields, **own)
+
+
+def observations_of(tenant: str) -> str:
+    """The subjects of everything that queue sees for a tenant."""
+    return subjects.any_fact(tenant=tenant, service="queue")

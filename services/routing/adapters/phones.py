@@ -1,0 +1,166 @@
+"""What FreeSWITCH says about phones and nodes: registrations and the connection itself. Listening only.
+
+A registration counts at once. A lost one does not: the phone may have registered anew from another address, and each of
+its registrations expires with an event of its own. So after a loss the node is asked for its list, which is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from services.common.errors import NotReady
+from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.routing.core import inputs as i
+
+log = structlog.get_logger()
+
+MakeInput = Callable[[int], i.AnyInput]
+"""Makes the input when the owner takes it up, at that time."""
+
+REGISTERED = "sofia::register"
+LOST = ("sofia::unregister", "sofia::expire")
+_LIST_DELAY_S = 0.2
+
+
+class _Registration(msgspec.Struct):
+    reg_user: str = ""
+
+
+class _Registrations(msgspec.Struct):
+    row_count: int = 0
+    rows: list[_Registration] = []
+
+
+def listed(text: str) -> frozenset[str]:
+    """The extensions in the answer to ``show registrations as json``. Raises NotReady when it is something else."""
+    try:
+        found = msgspec.json.decode(text, type=_Registrations)
+    except msgspec.MsgspecError:
+        raise NotReady(f"expected a list of registrations, found {text[:80]!r}") from None
+    return frozenset(row.reg_user for row in found.rows)
+
+
+class PhoneWatch:
+    """Watches all nodes for whoever owns a tenant; ``tell`` gets inputs, ``known`` repeats the present to a new owner."""
+
+    def __init__(
+        self,
+        hub: GeventHub,
+        addresses: Sequence[SwitchAddress],
+        tell: Callable[[MakeInput], None],
+        on_ready: Callable[[str, bool, str], None],
+        node_grace_s: float,
+    ) -> None:
+        self._tell = tell
+        self._on_ready = on_ready
+        self._node_grace_s = node_grace_s
+        self._up: dict[str, bool] = {}
+        self._phones: dict[str, set[str]] = {}
+        self._graces: dict[str, asyncio.TimerHandle] = {}
+        self._lists: dict[str, asyncio.Task[None]] = {}
+        self._started = False
+        self._clients = [self._client(hub, address) for address in addresses]
+
+    def _client(self, hub: GeventHub, address: SwitchAddress) -> SwitchClient:
+        async def on_up() -> None:
+            await self._came_up(client)
+
+        client = SwitchClient(
+            hub,
+            address,
+            events=(),
+            subclasses=(REGISTERED, *LOST),
+            on_event=lambda event: self._on_event(client, event),
+            on_up=on_up,
+            on_down=lambda reason: self._went_down(address.name, reason),
+        )
+        return client
+
+    async def start(self) -> None:
+        """Connect; called when the first shard is owned, because standbys do not subscribe. Repeated calls do nothing."""
+        if self._started:
+            return
+        self._started = True
+        for client in self._clients:
+            self._on_ready(f"switch:{client.address.name}", False, "connecting")
+            self._expect(client.address.name)
+            await client.start()
+
+    async def stop(self) -> None:
+        for client in self._clients:
+            await client.stop()
+        for grace in self._graces.values():
+            grace.cancel()
+        for task in self._lists.values():
+            task.cancel()
+        await asyncio.gather(*self._lists.values(), return_exceptions=True)
+
+    def known(self) -> list[MakeInput]:
+        """The present state of all nodes and phones, for an owner that starts now."""
+        nodes = [_node(name, up) for name, up in self._up.items()]
+        return nodes + [_phones(name, frozenset(phones)) for name, phones in self._phones.items() if self._up[name]]
+
+    # -- the node
+
+    async def _came_up(self, client: SwitchClient) -> None:
+        name = client.address.name
+        if (grace := self._graces.pop(name, None)) is not None:
+            grace.cancel()
+        self._up[name] = True
+        self._on_ready(f"switch:{name}", True, "")
+        self._tell(_node(name, True))
+        await self._list(client)
+
+    def _went_down(self, name: str, reason: str) -> None:
+        self._on_ready(f"switch:{name}", False, reason)
+        if self._up.get(name, True):
+            self._expect(name)
+
+    def _expect(self, name: str) -> None:
+        """Give the connection some time to come (back) before the node counts as unknown."""
+        if name not in self._graces:
+            self._graces[name] = asyncio.get_running_loop().call_later(self._node_grace_s, self._is_down, name)
+
+    def _is_down(self, name: str) -> None:
+        del self._graces[name]
+        self._up[name] = False
+        log.warning("node_unknown", node=name, consequence="its contacts keep their places and are offered to nobody")
+        self._tell(_node(name, False))
+
+    # -- the phones
+
+    def _on_event(self, client: SwitchClient, event: Event) -> None:
+        name = client.address.name
+        if event.subclass == REGISTERED:
+            extension = event.get("from-user")
+            if extension and extension not in self._phones.setdefault(name, set()):
+                self._phones[name].add(extension)
+                self._tell(lambda at_us: i.PhoneChanged(at_us=at_us, extension=extension, registered=True, node=name))
+        elif name not in self._lists:
+            task = asyncio.get_running_loop().create_task(self._list_soon(client), name=f"registrations-{name}")
+            self._lists[name] = task
+
+    async def _list_soon(self, client: SwitchClient) -> None:
+        await asyncio.sleep(_LIST_DELAY_S)  # one list for a burst of losses
+        del self._lists[client.address.name]  # a loss from here on asks again
+        try:
+            await self._list(client)
+        except NotReady as e:
+            log.warning("registrations_unread", node=client.address.name, reason=str(e))
+
+    async def _list(self, client: SwitchClient) -> None:
+        phones = listed(await client.api("show registrations as json"))
+        self._phones[client.address.name] = set(phones)
+        self._tell(_phones(client.address.name, phones))
+
+
+def _node(name: str, up: bool) -> MakeInput:
+    return lambda at_us: i.NodeSeen(at_us=at_us, node=name, up=up)
+
+
+def _phones(name: str, phones: frozenset[str]) -> MakeInput:
+    return lambda at_us: i.PhonesListed(at_us=at_us, node=name, extensions=phones)
