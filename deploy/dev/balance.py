@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 ANSWERED = "answered"
 ABANDONED = "abandoned"
+OTHER = "other"
 SOUND_RMS = 0.001
 """A channel below this share of full scale holds no sound (a G.711 line at rest is under 0.0005)."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A caller's call as the switch saw it. ``outcome``: answered, abandoned, or the cause it ended by otherwise."""
+    """A caller's call as the switch saw it. ``outcome``: answered, abandoned, or other (the services ended it)."""
 
     contact_id: str
     outcome: str
@@ -28,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Contact:
-    """The same call as ClickHouse has it."""
+    """The same call as ClickHouse has it. ``outcome``: answered, abandoned, or the name of another end."""
 
     contact_id: str
     outcome: str
@@ -136,7 +137,8 @@ def balance(account: Account, books: Books, stream_facts: Sequence[str]) -> Bala
         row = by_contact.get(call.contact_id)
         if row is None:
             continue
-        if row.outcome != call.outcome:
+        kind = row.outcome if row.outcome in (ANSWERED, ABANDONED) else OTHER
+        if kind != call.outcome:
             wrong.append(
                 f"mismatched: call {call.contact_id} was {call.outcome}, the books say {row.outcome}"
             )

@@ -200,10 +200,7 @@ class Stack:
                     "--http-port",
                     str(self.port("clickhouse_http")),
                 ),
-                {
-                    "PEYVAND_CLICKHOUSE_PASSWORD": self.secrets["clickhouse"],
-                    "PEYVAND_CLICKHOUSE_ANALYST_PASSWORD": self.secrets["analyst"],
-                },
+                {"PEYVAND_CLICKHOUSE_ANALYST_PASSWORD": self.secrets["analyst"]},
             ),
         ]
         if not self.switches:

@@ -36,6 +36,7 @@ def test_books_that_agree() -> None:
         ({"contacts": (BOOKS.contacts[0], Contact("c2", "answered", "ali"))}, 0, 0, 1),
         ({"contacts": (Contact("c1", "answered", "ali"), BOOKS.contacts[1])}, 0, 0, 1),
         ({"contacts": (*BOOKS.contacts, Contact("c9", "abandoned"))}, 0, 0, 1),
+        ({"contacts": (BOOKS.contacts[0], Contact("c2", "failed"))}, 0, 0, 1),
         ({"legs": ("c1", "c2")}, 1, 0, 0),
         ({"legs": ("c1", "c2", "a1", "a1")}, 0, 1, 0),
         ({"recordings": ()}, 1, 0, 0),
@@ -57,7 +58,7 @@ def test_every_kind_of_disagreement_is_counted(
 
 
 def test_more_than_one_percent_of_other_ends_is_no_balance() -> None:
-    account = Account(calls=(Call("c1", "outage"),), legs=("c1",))
+    account = Account(calls=(Call("c1", "other"),), legs=("c1",))
     books = Books(contacts=(Contact("c1", "outage"),), legs=("c1",))
     result = balance(account, books, ())
     assert result.other == {"outage": 1}
