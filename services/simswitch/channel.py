@@ -89,6 +89,7 @@ class Channel(Leg):
         self.ended_by = ""
         """Who ended the leg: ``caller``, ``agent`` (the person hung up), ``command`` (a client of the event socket),
         ``dialplan``, ``switch``."""
+        self.phase_at_end = ""
         self.messages: deque[Message] = deque()
         self.recorders: dict[str, Recorder] = {}
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
@@ -118,6 +119,7 @@ class Channel(Leg):
         """Hang up; later calls do nothing."""
         if self.down:
             return
+        self.switch.observer.leg_hung_up(self)
         self.down = True
         self.hangup_cause = cause
         self.ended_by = by

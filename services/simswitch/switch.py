@@ -86,6 +86,9 @@ class Observer:
     def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
         """A recording was closed."""
 
+    def leg_hung_up(self, leg: Channel) -> None:
+        """A leg begins to end; the others have not noticed yet."""
+
     def leg_ended(self, leg: Channel) -> None:
         """A leg is over; its cause and who ended it are on it."""
 

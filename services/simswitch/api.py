@@ -1,0 +1,154 @@
+"""HTTP routes: the scenario, the ledger, the state, single calls and faults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.errors import Refused
+from services.common.http import require
+from services.simswitch.core.scenario import CallerPlan, MenuAct, RingAct
+from services.simswitch.ledger import Ledger
+from services.simswitch.node import EventSocket
+from services.simswitch.people import Agent, People, press
+from services.simswitch.switch import Switch
+
+_ADMIN = Depends(require("service", "supervisor"))
+_NEVER_S = 1e9
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CallRequest(_Body):
+    """One call with a caller who does exactly this."""
+
+    entry: str = Field(description="The called number.")
+    number: str = "09120000000"
+    name: str = "Test caller"
+    digits: list[str] = Field(
+        default=[], description="What is pressed at the first, second ... menu; empty is silence."
+    )
+    digit_after_s: float = Field(0.5, ge=0, description="From the start of a menu to its key.")
+    hangup_in_menu_after_s: float | None = Field(
+        None, ge=0, description="Hang up so long into the menu after the last one that digits names."
+    )
+    patience_s: float | None = Field(None, ge=0, description="Longest wait in the queue; none is for ever.")
+    talk_s: float = Field(2.0, ge=0)
+    ends_call: bool = Field(True, description="Whether the caller, not the agent, ends the conversation.")
+
+
+class FaultRequest(_Body):
+    """Something goes wrong, or is set right again."""
+
+    kind: Literal[
+        "drop_listeners",
+        "refuse_originates",
+        "unregister",
+        "expire",
+        "register",
+        "ring",
+        "hangup",
+        "press",
+        "dial",
+    ]
+    extension: str = Field("", description="unregister, expire, register, ring, dial: the agent's phone.")
+    cause: str = Field(
+        "",
+        description="refuse_originates: every originate fails with it, empty ends that. hangup: the cause.",
+    )
+    outcome: Literal["answer", "no_answer", "decline", "busy"] = Field(
+        "answer", description="ring: what the agent does."
+    )
+    after_s: float = Field(0.5, ge=0, description="ring: how long it rings before that.")
+    count: int = Field(1, ge=1, le=1000, description="ring: for so many offers.")
+    leg: str = Field("", description="hangup, press: the leg whose person does it.")
+    digits: str = Field("", description="press: the keys; dial: the number.")
+
+
+def routes(switch: Switch, socket: EventSocket, people: People, ledger: Ledger) -> APIRouter:
+    """The router of one simulated switch. Times in requests are seconds of the simulated people."""
+    router = APIRouter(prefix="/v1", dependencies=[_ADMIN], tags=["simswitch"])
+
+    @router.post("/scenario/stop", summary="No new calls; those that go on end by themselves")
+    async def stop() -> dict[str, Any]:
+        people.stop()
+        return {"live_calls": len(ledger.live_calls())}
+
+    @router.get("/ledger", summary="The last lines of the books")
+    async def get_ledger(
+        kind: Annotated[str, Query(pattern="^(|call|leg)$")] = "",
+        call_id: str = "",
+        limit: Annotated[int, Query(ge=1, le=20_000)] = 1000,
+    ) -> dict[str, Any]:
+        return {"counts": ledger.counts, "lines": ledger.lines(kind, call_id)[-limit:]}
+
+    @router.get("/state", summary="What goes on now")
+    async def state() -> dict[str, Any]:
+        return {
+            "node": switch.name,
+            "core_uuid": switch.core_uuid,
+            "esl_port": socket.port,
+            "draining": people.draining,
+            "legs": len(switch.channels),
+            "calls": ledger.live_calls(),
+            "agents": people.state(),
+            "counts": ledger.counts,
+        }
+
+    @router.post("/calls", status_code=201, summary="Place one call")
+    async def call(request: CallRequest) -> dict[str, str]:
+        plan = CallerPlan(
+            entry=request.entry,
+            number=request.number,
+            name=request.name,
+            patience_s=_NEVER_S if request.patience_s is None else request.patience_s,
+            talk_s=request.talk_s,
+            ends_call=request.ends_call,
+        )
+        acts = [MenuAct(request.digit_after_s, digit=d) for d in request.digits]
+        if request.hangup_in_menu_after_s is not None:
+            acts.append(MenuAct(request.hangup_in_menu_after_s, hangup=True))
+        return {"call_id": people.call(plan, acts).uuid}
+
+    @router.post("/faults", summary="Let something go wrong")
+    async def fault(request: FaultRequest) -> dict[str, Any]:
+        if request.kind == "drop_listeners":
+            return {"dropped": socket.drop_clients()}
+        if request.kind == "refuse_originates":
+            switch.refuse_originates = request.cause
+            return {"cause": request.cause}
+        if request.kind in ("hangup", "press"):
+            leg = switch.find(request.leg)
+            if leg is None or leg.down:
+                raise Refused("unknown-leg", f"there is no leg {request.leg!r}", status=404)
+            if request.kind == "press":
+                for digit in request.digits:
+                    press(leg, digit)
+            else:
+                person = "caller" if leg.direction == "inbound" else "agent"
+                leg.end(request.cause or "NORMAL_CLEARING", by=person)
+            return {"leg": leg.uuid}
+        agent = _agent(people, request.extension)
+        if request.kind == "register":
+            switch.register(agent.extension, agent)
+        elif request.kind == "dial":
+            agent.dial(request.digits)
+        elif request.kind == "ring":
+            agent.forced.extend([RingAct(request.after_s, request.outcome)] * request.count)
+        else:
+            switch.unregister(agent.extension, expired=request.kind == "expire")
+        return {"extension": agent.extension}
+
+    return router
+
+
+def _agent(people: People, extension: str) -> Agent:
+    agent = people.agents.get(extension)
+    if agent is None:
+        known = ", ".join(people.agents)
+        raise Refused("unknown-agent", f"no phone {extension!r}; there are {known}", status=404)
+    return agent

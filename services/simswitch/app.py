@@ -1,0 +1,86 @@
+"""Wires the simulated switch: centers and scenario in, event socket, people, ledger and HTTP out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import structlog
+
+from services import center
+from services.common.errors import ConfigError
+from services.common.runtime import Runtime
+from services.simswitch import api
+from services.simswitch.config import SimswitchSettings, overrides
+from services.simswitch.core import scenario as sc
+from services.simswitch.core.media import MISSING
+from services.simswitch.ledger import Ledger
+from services.simswitch.node import EventSocket, build
+from services.simswitch.people import People
+from services.simswitch.scenario_file import parse
+
+log = structlog.get_logger()
+
+
+async def start(settings: SimswitchSettings, rt: Runtime) -> None:
+    """Start everything. Raises ConfigError for a center, scenario or dialplan that cannot be used."""
+    scenario = _scenario(settings)
+    entries, agents = _centers(settings)
+    if scenario.entries:
+        entries = dict(scenario.entries)
+    ledger = Ledger(rt.clock, settings.simswitch_node, settings.simswitch_ledger)
+    rt.add(ledger)
+    switch = build(
+        name=settings.simswitch_node,
+        clock=rt.clock,
+        dialplan_file=settings.simswitch_dialplan,
+        overrides=overrides(settings),
+        cdr_spool=settings.simswitch_cdr_spool,
+        recordings=settings.simswitch_recordings,
+        missing_file_ms=settings.simswitch_missing_file_ms or MISSING,
+        observer=ledger,
+    )
+    socket = EventSocket(switch, settings.simswitch_esl_password)
+    await socket.start(settings.simswitch_esl_host, settings.simswitch_esl_port)
+    rt.add(socket)
+    rt.add(switch)
+    people = People(switch, scenario, Random(settings.simswitch_seed), entries, agents)  # noqa: S311 - behaviour, not secrets
+    rt.app.include_router(api.routes(switch, socket, people, ledger))
+    rt.spawn(switch.run_housekeeping(), "housekeeping")
+    people.begin_day()
+    rt.spawn(people.arrivals(settings.simswitch_duration_s), "arrivals")
+    rt.ready("event_socket", True, f"{settings.simswitch_esl_host}:{socket.port}")
+    log.info(
+        "simswitch_started",
+        node=switch.name,
+        core_uuid=switch.core_uuid,
+        esl_port=socket.port,
+        ivr=switch.globals.get("cc_ivr", ""),
+        rate=scenario.rate,
+        agents=len(agents),
+        entries=sorted(entries),
+        seed=settings.simswitch_seed,
+    )
+
+
+def _scenario(settings: SimswitchSettings) -> sc.Scenario:
+    scenario = sc.Scenario()
+    if (path := settings.simswitch_scenario) is not None:
+        try:
+            scenario = parse(path.read_text(encoding="utf-8"), str(path))
+        except OSError as e:
+            raise ConfigError(f"{path}: {e.strerror} (PEYVAND_SIMSWITCH_SCENARIO)") from None
+    if settings.simswitch_rate is not None:
+        scenario = replace(scenario, rate=settings.simswitch_rate)
+    if settings.simswitch_time_scale is not None:
+        scenario = replace(scenario, time_scale=settings.simswitch_time_scale)
+    return scenario
+
+
+def _centers(settings: SimswitchSettings) -> tuple[dict[str, float], dict[str, str]]:
+    entries: dict[str, float] = {}
+    agents: dict[str, str] = {}
+    for document in center.load(settings.centers).centers:
+        entries |= dict.fromkeys(document.entry_points, 1.0)
+        agents |= {a.extension: document.text(a.name, "en") for a in document.agents.values()}
+    return entries, agents

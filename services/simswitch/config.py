@@ -1,0 +1,79 @@
+"""Settings of the simulated switch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+
+from services.common.config import CenterSettings
+from services.common.errors import ConfigError
+
+
+class SimswitchSettings(CenterSettings):
+    """Environment variables ``PEYVAND_SIMSWITCH_...``."""
+
+    http_port: int = Field(
+        0,
+        validation_alias=AliasChoices("PEYVAND_SIMSWITCH_HTTP_PORT", "PEYVAND_HTTP_PORT"),
+        description="Port of the HTTP API; 0 takes a free one and logs it.",
+        ge=0,
+        le=65535,
+    )
+    simswitch_node: str = Field("fs1", description="Name of the node, the same as in PEYVAND_SWITCHES.")
+    simswitch_esl_host: str = Field("127.0.0.1", description="Address of the event socket.")
+    simswitch_esl_port: int = Field(
+        8021, description="Port of the event socket; 0 takes a free one.", ge=0, le=65535
+    )
+    simswitch_esl_password: str = Field("ClueCon", description="Password of the event socket.", repr=False)
+    simswitch_dialplan: Path = Field(
+        Path("freeswitch/conf/dialplan/peyvand.xml"), description="The dialplan file of the real switch."
+    )
+    simswitch_ivr: str = Field(
+        "", description="Addresses of ivr (cc_ivr of the dialplan): host:port, several separated by '|'."
+    )
+    simswitch_sounds: Path | None = Field(
+        None, description="Folder of sound files (sounds_dir of the dialplan)."
+    )
+    simswitch_outbound: str = Field(
+        "",
+        description="Globals ($${name}) of the dialplan that differ here: name=value;name=value.",
+    )
+    simswitch_ledger: Path | None = Field(
+        None, description="File that gets a JSON line for every leg and call."
+    )
+    simswitch_cdr_spool: Path | None = Field(
+        None, description="Folder that gets <uuid>.cdr.json for every leg."
+    )
+    simswitch_recordings: Path | None = Field(
+        None, description="Folder that recordings must be in; without it they may be anywhere."
+    )
+    simswitch_scenario: Path | None = Field(
+        None, description="YAML file with the behaviour of callers and agents."
+    )
+    simswitch_rate: float | None = Field(None, description="Calls a second; overrides the scenario.", ge=0)
+    simswitch_time_scale: float | None = Field(
+        None, description="How much faster than life people act; overrides the scenario.", gt=0
+    )
+    simswitch_seed: int = Field(1, description="Seed of all chance.")
+    simswitch_duration_s: float = Field(0.0, description="New calls end after so long; 0 is never.", ge=0)
+    simswitch_missing_file_ms: int = Field(
+        2000,
+        description="How long a missing sound file plays; 0 makes it FILE NOT FOUND, as in the real switch.",
+        ge=0,
+    )
+
+
+def overrides(settings: SimswitchSettings) -> dict[str, str]:
+    """Globals of the dialplan that the settings give. Raises ConfigError."""
+    values: dict[str, str] = {}
+    if settings.simswitch_ivr:
+        values["cc_ivr"] = settings.simswitch_ivr
+    if settings.simswitch_sounds is not None:
+        values["sounds_dir"] = values["cc_sounds"] = str(settings.simswitch_sounds.resolve())
+    for pair in filter(None, settings.simswitch_outbound.split(";")):
+        name, equals, value = pair.strip().partition("=")
+        if not name or not equals:
+            raise ConfigError(f"PEYVAND_SIMSWITCH_OUTBOUND: expected name=value, found {pair!r}")
+        values[name] = value
+    return values

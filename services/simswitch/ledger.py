@@ -1,0 +1,225 @@
+"""The books of what really happened: one JSON line for every leg and every call, written by the simulated switch alone.
+
+A *call* is an inbound leg in the context of the carrier; its line comes when its leg has ended. What a service says takes
+no part, with one exception that is marked: ``claimed_contact`` is the variable that a client put on an agent's leg, and
+it only names the call that a leg rang for which never was bridged. Times are microseconds of the machine's clock, not of
+the media clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+
+from services.common.clock import Clock
+from services.simswitch.channel import Channel
+from services.simswitch.switch import Observer
+
+PUBLIC = "public"
+_KEEP = 20_000
+
+
+@dataclass(slots=True)
+class _Bridge:
+    agent_leg: str
+    agent_extension: str
+    at_us: int
+    until_us: int = 0
+
+
+@dataclass(slots=True)
+class _Book:
+    created_us: int
+    answered_us: int = 0
+    controller_us: int = 0
+    menus: int = 0
+    digits: list[dict[str, Any]] = field(default_factory=list)
+    waiting_us: int = 0
+    bridges: list[_Bridge] = field(default_factory=list)
+    first_bridge_us: int = 0
+    recordings: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Ledger(Observer):
+    """Writes the lines and answers questions about them. ``path`` None keeps them in memory only."""
+
+    def __init__(self, clock: Clock, node: str, path: Path | None) -> None:
+        self._clock = clock
+        self._node = node
+        self._books: dict[str, _Book] = {}
+        self._live: dict[str, Channel] = {}
+        self._lines: deque[dict[str, Any]] = deque(maxlen=_KEEP)
+        self._file: TextIO | None = None
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("calls", "ended", "bridged_calls", "menu", "waiting", "ringing", "talking", "legs"), 0
+        )
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    async def stop(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def lines(self, kind: str = "", call_id: str = "") -> list[dict[str, Any]]:
+        """The last lines, oldest first, of one kind (``call``, ``leg``) or of one call."""
+        return [
+            line
+            for line in self._lines
+            if (not kind or line["kind"] == kind) and (not call_id or line.get("call_id") == call_id)
+        ]
+
+    def live_calls(self) -> list[dict[str, Any]]:
+        """Calls that go on, with where their callers are."""
+        return [
+            {"call_id": leg.uuid, "entry": leg.profile.destination, "phase": self.phase(leg)}
+            for leg in self._live.values()
+            if self._is_call(leg)
+        ]
+
+    def phase(self, leg: Channel) -> str:
+        """Where a caller is: ``menu``, ``waiting``, ``ringing`` (an agent's phone rings for the call), ``talking`` or
+        ``after`` (talked before, alone now)."""
+        book = self._books[leg.uuid]
+        if book.bridges and not book.bridges[-1].until_us:
+            return "talking"
+        for other in self._live.values():
+            if other.direction == "outbound" and not other.down and other.var("cc_contact") == leg.uuid:
+                return "ringing"
+        if book.bridges:
+            return "after"
+        return "waiting" if book.waiting_us else "menu"
+
+    # -- what the switch reports
+
+    def leg_created(self, leg: Channel) -> None:
+        self._books[leg.uuid] = _Book(self._clock.now_us())
+        self._live[leg.uuid] = leg
+        self.counts["legs"] += 1
+        if self._is_call(leg):
+            self.counts["calls"] += 1
+
+    def leg_answered(self, leg: Channel) -> None:
+        self._books[leg.uuid].answered_us = self._clock.now_us()
+
+    def controller_took(self, leg: Channel) -> None:
+        book = self._books[leg.uuid]
+        book.controller_us = book.controller_us or self._clock.now_us()
+
+    def app_started(self, leg: Channel, app: str, data: str) -> None:
+        book = self._books[leg.uuid]
+        if app == "play_and_get_digits":
+            book.menus += 1
+        elif app == "event" and "Event-Subclass=peyvand::waiting" in data and not book.waiting_us:
+            book.waiting_us = self._clock.now_us()
+
+    def digit(self, leg: Channel, digit: str) -> None:
+        self._books[leg.uuid].digits.append({"digit": digit, "at_us": self._clock.now_us()})
+
+    def bridged(self, a: Channel, b: Channel) -> None:
+        now = self._clock.now_us()
+        for leg, other in ((a, b), (b, a)):
+            book = self._books[leg.uuid]
+            book.first_bridge_us = book.first_bridge_us or now
+            book.bridges.append(_Bridge(other.uuid, other.profile.destination, now))
+
+    def unbridged(self, a: Channel, b: Channel) -> None:
+        now = self._clock.now_us()
+        for leg in (a, b):
+            book = self._books.get(leg.uuid)
+            if book is not None and book.bridges and not book.bridges[-1].until_us:
+                book.bridges[-1].until_us = now
+
+    def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
+        self._books[leg.uuid].recordings.append({"path": path, "ms": ms, "samples": samples})
+
+    def leg_hung_up(self, leg: Channel) -> None:
+        """Note where the caller was at the moment of hanging up, before the other legs react."""
+        if self._is_call(leg):
+            leg.phase_at_end = self.phase(leg)
+
+    def leg_ended(self, leg: Channel) -> None:
+        book = self._books.pop(leg.uuid, None)
+        if book is None:
+            return
+        self._live.pop(leg.uuid, None)
+        now = self._clock.now_us()
+        for bridge in book.bridges:
+            bridge.until_us = bridge.until_us or now
+        is_call = self._is_call(leg)
+        self._write(
+            {
+                "kind": "leg",
+                "leg": leg.uuid,
+                "node": self._node,
+                "direction": leg.direction,
+                "context": leg.profile.context,
+                "destination": leg.profile.destination,
+                "number": leg.profile.cid_number,
+                "call_id": leg.uuid if is_call else self._joined(book),
+                "claimed_contact": leg.var("cc_contact") if leg.direction == "outbound" else "",
+                "created_us": book.created_us,
+                "answered_us": book.answered_us,
+                "first_bridge_us": book.first_bridge_us,
+                "digits": book.digits,
+                "recordings": book.recordings,
+                "ended_us": now,
+                "ended_by": leg.ended_by,
+                "cause": leg.hangup_cause,
+            }
+        )
+        if not is_call:
+            return
+        phase = leg.phase_at_end or "menu"
+        self.counts["ended"] += 1
+        self.counts["bridged_calls"] += bool(book.bridges)
+        if phase in self.counts and leg.ended_by == "caller":
+            self.counts[phase] += 1
+        self._write(
+            {
+                "kind": "call",
+                "call_id": leg.uuid,
+                "node": self._node,
+                "entry": (leg.old_profiles[0] if leg.old_profiles else leg.profile).destination,
+                "caller_number": leg.profile.cid_number,
+                "caller_name": leg.profile.orig_cid_name,
+                "started_us": book.created_us,
+                "answered_us": book.answered_us,
+                "controller_us": book.controller_us,
+                "menus": book.menus,
+                "digits": book.digits,
+                "waiting_us": book.waiting_us,
+                "bridges": [
+                    {
+                        "agent_leg": b.agent_leg,
+                        "agent_extension": b.agent_extension,
+                        "bridged_us": b.at_us,
+                        "unbridged_us": b.until_us,
+                    }
+                    for b in book.bridges
+                ],
+                "recordings": book.recordings,
+                "ended_us": now,
+                "ended_by": leg.ended_by,
+                "ended_in": phase,
+                "cause": leg.hangup_cause,
+            }
+        )
+
+    def _joined(self, book: _Book) -> str:
+        return book.bridges[0].agent_leg if book.bridges else ""
+
+    def _is_call(self, leg: Channel) -> bool:
+        first = leg.old_profiles[0] if leg.old_profiles else leg.profile
+        return leg.direction == "inbound" and first.context == PUBLIC
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._lines.append(line)
+        if self._file is not None:
+            self._file.write(orjson.dumps(line).decode() + "\n")

@@ -1,0 +1,325 @@
+"""Callers and agents: they carry out what the scenario decides, and see only what a person with a telephone would.
+
+An agent's phone has two lines: when an offer rings while the agent still listens to the answer to a feature code, that
+call is put down. A phone in a conversation answers a further offer with 486.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Final
+
+import structlog
+
+from services.simswitch.channel import Channel, Party
+from services.simswitch.core import scenario as sc
+from services.simswitch.originate import ringing
+from services.simswitch.switch import Switch
+
+log = structlog.get_logger()
+
+_CODE_CALL_S: Final = 8.0
+_PUT_DOWN_S: Final = 2.0
+_CODES_CONTEXT: Final = "agents"
+_CALLS_CONTEXT: Final = "public"
+
+
+class _Timers:
+    """Timers of one person; all end together."""
+
+    def __init__(self, time_scale: float) -> None:
+        self._scale = time_scale
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def after(self, seconds: float, act: Callable[[], None]) -> asyncio.TimerHandle | None:
+        """Do ``act`` after so many seconds of this person's time; never, when they are infinite."""
+        if math.isinf(seconds):
+            return None
+
+        def run() -> None:
+            self._timers.discard(timer)
+            act()
+
+        timer = asyncio.get_running_loop().call_later(seconds / self._scale, run)
+        self._timers.add(timer)
+        return timer
+
+    def cancel(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+class Caller(Party):
+    """Somebody who calls an entry point."""
+
+    def __init__(self, people: People, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> None:
+        self.plan = plan
+        self._people = people
+        self._acts = None if acts is None else deque(acts)
+        self._menu = _Timers(people.time_scale)
+        self._patience = _Timers(people.time_scale)
+        self._talk = _Timers(people.time_scale)
+
+    def on_app(self, leg: Channel, app: str, data: str) -> None:
+        if app == "play_and_get_digits":
+            self._menu.cancel()
+            act = self._act()
+            if act is not None:
+                self._menu.after(act.after_s, lambda: self._do(leg, act))
+        elif app == "event" and "peyvand::waiting" in data:
+            self._menu.cancel()
+            self._patience.after(self.plan.patience_s, lambda: self._put_down(leg))
+
+    def on_bridged(self, leg: Channel, other: Channel) -> None:
+        self._patience.cancel()
+        self._menu.cancel()
+        if self.plan.ends_call:
+            self._talk.after(self.plan.talk_s, lambda: self._put_down(leg))
+
+    def on_unbridged(self, leg: Channel) -> None:
+        self._talk.cancel()
+        if not leg.down:
+            self._talk.after(_PUT_DOWN_S * self._people.time_scale, lambda: self._put_down(leg))
+
+    def on_ended(self, leg: Channel) -> None:
+        for timers in (self._menu, self._patience, self._talk):
+            timers.cancel()
+
+    def _act(self) -> sc.MenuAct | None:
+        if self._acts is None:
+            return sc.at_menu(self._people.scenario, self._people.chance)
+        return self._acts.popleft() if self._acts else None
+
+    def _do(self, leg: Channel, act: sc.MenuAct) -> None:
+        if act.hangup:
+            self._put_down(leg)
+        for digit in act.digit:
+            press(leg, digit)
+
+    @staticmethod
+    def _put_down(leg: Channel) -> None:
+        leg.end("NORMAL_CLEARING", by="caller")
+
+
+class Agent(Party):
+    """Somebody with a registered phone. ``forced`` acts are used before the scenario is asked."""
+
+    def __init__(self, people: People, extension: str, name: str) -> None:
+        self.extension = extension
+        self.forced: deque[sc.RingAct] = deque()
+        self.on_break = False
+        self._people = people
+        self._name = name
+        self._leg: Channel | None = None
+        self._code_leg: Channel | None = None
+        self._talked = False
+        self._ring = _Timers(people.time_scale)
+        self._talk = _Timers(people.time_scale)
+        self._day = _Timers(people.time_scale)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the phone rings or is in a conversation."""
+        return self._leg is not None and not self._leg.down
+
+    def begin_day(self, after_s: float) -> None:
+        """Register, log in, and take breaks from now on."""
+        self._people.switch.register(self.extension, self)
+        if self._people.scenario.login:
+            self._day.after(
+                after_s * self._people.time_scale, lambda: self.dial(self._people.scenario.login_code)
+            )
+            self._plan_break()
+
+    def dial(self, code: str) -> None:
+        """Dial a feature code, listen to the answer, put down."""
+        if self.extension not in self._people.switch.registered:
+            return
+        self._code_leg = leg = self._people.switch.place_call(
+            context=_CODES_CONTEXT,
+            destination=code,
+            caller_number=self.extension,
+            caller_name=self._name,
+            user_name=self.extension,
+        )
+        asyncio.get_running_loop().call_later(_CODE_CALL_S, lambda: leg.end("NORMAL_CLEARING", by="agent"))
+
+    # -- the phone
+
+    def invite(self, leg: Channel) -> None:
+        """The phone rings."""
+        if self.busy:
+            leg.end("USER_BUSY", by="agent")
+            return
+        if self._code_leg is not None:
+            self._code_leg.end("NORMAL_CLEARING", by="agent")
+        self._leg = leg
+        self._talked = False
+        leg.party = self
+        ringing(leg)
+        act = self.forced.popleft() if self.forced else sc.at_ring(self._people.scenario, self._people.chance)
+        if act.outcome == "busy":
+            leg.end("USER_BUSY", by="agent")
+        elif act.outcome == "decline":
+            self._ring.after(act.after_s, lambda: leg.end("CALL_REJECTED", by="agent"))
+        elif act.outcome == "answer":
+            self._ring.after(act.after_s, leg.mark_answered)
+
+    def on_bridged(self, leg: Channel, other: Channel) -> None:
+        self._talked = True
+        plan = other.party.plan if isinstance(other.party, Caller) else None
+        if plan is None or not plan.ends_call:
+            talk_s = plan.talk_s if plan else self._people.scenario.agent.talk.draw(self._people.chance)
+            self._talk.after(talk_s, lambda: leg.end("NORMAL_CLEARING", by="agent"))
+
+    def on_unbridged(self, leg: Channel) -> None:
+        self._talk.cancel()
+        act = sc.after_call(self._people.scenario, self._people.chance)
+        if act.how == "press" and not leg.down:
+            self._talk.after(act.after_s, lambda: self._press(leg, act.digit))
+            return
+        if not leg.down:
+            leg.end("NORMAL_CLEARING", by="agent")
+        if act.how != "nothing":
+            code = self._people.scenario.disposition_code + act.digit
+            self._day.after(act.after_s, lambda: self.dial(code))
+
+    def on_ended(self, leg: Channel) -> None:
+        self._ring.cancel()
+        if self._leg is leg:
+            self._leg = None
+
+    def _press(self, leg: Channel, digit: str) -> None:
+        if leg.down:
+            self.dial(self._people.scenario.disposition_code + digit)
+            return
+        press(leg, digit)
+        self._talk.after(
+            _PUT_DOWN_S * self._people.time_scale, lambda: leg.end("NORMAL_CLEARING", by="agent")
+        )
+
+    # -- breaks
+
+    def _plan_break(self) -> None:
+        self._day.after(sc.next_break_s(self._people.scenario, self._people.chance), self._break)
+
+    def _break(self) -> None:
+        if self._people.draining:
+            return
+        if self.busy:
+            self._plan_break()
+            return
+        self.on_break = True
+        self.dial(self._people.scenario.break_code)
+        self._day.after(self._people.scenario.agent.break_for.draw(self._people.chance), self._back)
+
+    def _back(self) -> None:
+        self.on_break = False
+        self.dial(self._people.scenario.back_code)
+        self._plan_break()
+
+
+class Outside(Party):
+    """Anybody outside whom the switch calls through the carrier: answers after a while, talks, puts down."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+
+    def invite(self, leg: Channel) -> None:
+        """The phone rings."""
+        leg.party = self
+        ringing(leg)
+        _Timers(self._people.time_scale).after(
+            self._people.scenario.agent.rings.draw(self._people.chance), leg.mark_answered
+        )
+
+    def on_bridged(self, leg: Channel, other: Channel) -> None:
+        talk_s = self._people.scenario.agent.talk.draw(self._people.chance)
+        _Timers(self._people.time_scale).after(talk_s, lambda: leg.end("NORMAL_CLEARING", by="caller"))
+
+
+class People:
+    """Everybody, and the stream of new callers."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        scenario: sc.Scenario,
+        chance: Random,
+        entries: dict[str, float],
+        agents: dict[str, str],
+    ) -> None:
+        """``entries`` are called numbers with weights, ``agents`` extensions with names."""
+        self.switch = switch
+        self.scenario = scenario
+        self.chance = chance
+        self.entries = entries
+        self.agents = {extension: Agent(self, extension, name) for extension, name in agents.items()}
+        self.draining = False
+        self.placed = 0
+        switch.phones["gateway"] = Outside(self)
+
+    @property
+    def time_scale(self) -> float:
+        return self.scenario.time_scale
+
+    def begin_day(self) -> None:
+        """Every agent registers and logs in, one after the other within a few seconds."""
+        for i, agent in enumerate(self.agents.values()):
+            agent.begin_day(1.0 + 0.15 * i)
+
+    async def arrivals(self, duration_s: float) -> None:
+        """Place calls until ``duration_s`` (0: for ever) have passed or `stop` was called, then let them drain."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + duration_s if duration_s > 0 else math.inf
+        while not self.draining:
+            pause = sc.next_arrival_s(self.scenario, self.chance)
+            if loop.time() + pause >= ends:
+                await asyncio.sleep(max(0.0, min(ends - loop.time(), 3600.0)))
+                if loop.time() < ends:
+                    continue
+                break
+            await asyncio.sleep(pause)
+            if not self.draining:
+                self.call(sc.new_caller(self.scenario, self.entries, self.chance))
+        self.stop()
+        log.info("arrivals_ended", calls=self.placed)
+
+    def stop(self) -> None:
+        """No new calls, no new breaks; what goes on goes on to its end."""
+        self.draining = True
+
+    def call(self, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> Channel:
+        """Place one call now."""
+        self.placed += 1
+        return self.switch.place_call(
+            context=_CALLS_CONTEXT,
+            destination=plan.entry,
+            caller_number=plan.number,
+            caller_name=plan.name,
+            party=Caller(self, plan, acts),
+        )
+
+    def state(self) -> list[dict[str, Any]]:
+        """The agents' phones."""
+        return [
+            {
+                "extension": a.extension,
+                "registered": a.extension in self.switch.registered,
+                "busy": a.busy,
+                "on_break": a.on_break,
+            }
+            for a in self.agents.values()
+        ]
+
+
+def press(leg: Channel, digit: str) -> None:
+    """A person presses a key."""
+    if not leg.down:
+        leg.switch.observer.digit(leg, digit)
+        leg.press(digit)
