@@ -61,6 +61,10 @@ class Books:
         """Facts by type."""
         return {row["type"]: row["facts"] for row in await self._ask(sql.facts_count(self._span))}
 
+    async def fact_ids(self) -> list[str]:
+        """The id of every fact: the message's own, and ``<message>.<index>`` for those of a routing log entry."""
+        return [row["id"] for row in await self._ask(sql.fact_ids(self._span))]
+
     async def facts_of(self, contact_id: str) -> list[dict[str, Any]]:
         """Everything that was said about a contact, in the order of time."""
         return await self._ask(sql.facts_of(self._span.tenant, contact_id))

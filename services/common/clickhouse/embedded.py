@@ -234,9 +234,10 @@ class EmbeddedClickHouse:
             self._process.stdout.close()
 
 
-def _read_line(stream: IO[str], timeout_s: float) -> str:
+def _read_line(stream: IO[str], timeout_s: float) -> str | None:
+    """The next line; empty at the end of the stream, None when nothing came in time."""
     readable, _, _ = select.select([stream], [], [], timeout_s)
-    return stream.readline() if readable else ""
+    return stream.readline() if readable else None
 
 
 def _hash(password: str) -> str:

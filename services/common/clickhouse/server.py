@@ -140,10 +140,18 @@ class ServerStore:
                 self._drop(client)
                 raise StoreUnavailable(f"{self._url!r} cannot do it now (code {e.code}): {text}") from None
             raise StoreRefused(e.code, text) from None
+        except (
+            errors.TypeMismatchError,
+            errors.UnknownTypeError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as e:
+            # Values that do not fit their columns; the block was cut off, so nothing of it is stored.
+            self._drop(client)
+            raise StoreRefused(getattr(e, "code", 0), f"values do not fit: {e}") from None
         except (errors.Error, OSError, EOFError) as e:
             self._drop(client)
-            if isinstance(e, (errors.TypeMismatchError, errors.StructPackException, errors.UnknownTypeError)):
-                raise StoreRefused(e.code, str(e)) from None
             raise StoreUnavailable(f"no confirmed answer from {self._url!r}: {e}") from None
         except BaseException:
             self._drop(client)

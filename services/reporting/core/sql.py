@@ -253,3 +253,9 @@ def facts_count(span: Span) -> Statement:
         f" WHERE tenant = {{tenant:String}} AND {_within('at')} GROUP BY type ORDER BY type"
     )
     return _statement(span, sql, {})
+
+
+def fact_ids(span: Span) -> Statement:
+    """Ids of the facts of the span."""
+    sql = f"SELECT id FROM v_facts WHERE tenant = {{tenant:String}} AND {_within('at')} ORDER BY at, id"
+    return _statement(span, sql, {})

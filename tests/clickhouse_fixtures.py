@@ -1,0 +1,54 @@
+"""Fixtures with a real ClickHouse out of the wheel."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+
+from services.common import ids
+from services.common.clickhouse import StoreUrl
+from services.common.clickhouse.embedded import EmbeddedClickHouse
+from services.common.clickhouse.server import ServerStore
+from services.reporting import migrate
+
+PASSWORD = "for-tests-'only' & <quoted>"
+ANALYST_PASSWORD = "for-tests-and-reading"
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClickHouse]:
+    """One server for the whole run: tests keep apart by their databases."""
+    folder = tmp_path_factory.mktemp("clickhouse")
+    server = EmbeddedClickHouse(folder, password=PASSWORD, analyst_password=ANALYST_PASSWORD)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def admin_store(clickhouse_server: EmbeddedClickHouse) -> AsyncIterator[ServerStore]:
+    """A store that is bound to no database of ours."""
+    store = ServerStore(clickhouse_server.url, threads=2, database="default")
+    yield store
+    await store.stop()
+
+
+@pytest.fixture
+async def store_url(
+    clickhouse_server: EmbeddedClickHouse, admin_store: ServerStore
+) -> AsyncIterator[StoreUrl]:
+    """A database of the test's own with all tables."""
+    database = f"t_{ids.new_id().replace('-', '')}"
+    await migrate.apply(admin_store, database=database)
+    yield replace(clickhouse_server.url, database=database)
+    await admin_store.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+
+
+@pytest.fixture
+async def store(store_url: StoreUrl) -> AsyncIterator[ServerStore]:
+    """A store bound to ``store_url``."""
+    store = ServerStore(store_url)
+    yield store
+    await store.stop()
