@@ -36,7 +36,7 @@ def leg_of(channel: Event) -> Leg:
     caller = channel.get("Caller-Caller-ID-Number")
     return Leg(
         contact_id=channel.variable("cc_contact") or channel.unique_id,
-        node=channel.variable("cc_node") or channel.get("FreeSWITCH-Switchname"),
+        node=channel.variable("cc_node") or channel.get("FreeSWITCH-Switchname") or "unknown",
         entry=channel.variable("cc_entry") or channel.get("Caller-Destination-Number"),
         # Withheld numbers arrive as words such as "anonymous": no number, so none is stored or read out.
         caller=caller if caller.removeprefix("+").isdigit() else "",

@@ -1,0 +1,328 @@
+"""ivr on the real outbound server, against a scripted FreeSWITCH socket and the bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.center import load
+from services.common.bus import Envelope, codec, subjects
+from services.common.bus.memory import Fault, MemoryBroker, MemoryBus
+from services.common.clock import SystemClock
+from services.common.errors import Refused
+from services.common.esl import GeventHub, OutboundServer
+from services.contracts.peyvand.routing.v1.rpc_pb2 import AgentState, SetAgentPresence, SetDisposition
+from services.ivr.adapters.outbox import Outbox
+from services.ivr.app import Ivr
+from services.ivr.config import IvrSettings
+from tests.integration.ivr_switch import UUID, FakeCall
+
+CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
+ENTRY = {"cc_entry": "1000", "cc_contact": UUID, "cc_node": "fs1", "cc_state": "ivr"}
+FACTS = subjects.any_fact(service="ivr")
+
+
+class Stage:
+    """A running ivr; ``call`` places a call."""
+
+    def __init__(
+        self, port: int, broker: MemoryBroker, bus: MemoryBus, server: OutboundServer, ivr: Ivr
+    ) -> None:
+        self.port, self.broker, self.bus, self.server, self.ivr = port, broker, bus, server, ivr
+        self.calls: list[FakeCall] = []
+
+    async def call(self, variables: dict[str, str] = ENTRY, **more: Any) -> FakeCall:
+        call = FakeCall(variables, **more)
+        await call.connect(self.port)
+        self.calls.append(call)
+        return call
+
+    async def facts(self, last: str) -> list[tuple[str, Any]]:
+        """Wait for the fact ``last``; return all as (what, message)."""
+        for _ in range(1000):
+            found = [(e.subject.split(".")[-1], codec.decode(e)) for e in self.broker.entries(FACTS)]
+            if found and found[-1][0] == last:
+                return found
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"no fact {last}: {self.broker.entries(FACTS)}")
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    settings = IvrSettings(auth_secret="x" * 32, ivr_sounds_dir="/sounds", ivr_esl_port=0)
+    broker = MemoryBroker()
+    bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
+    outbox = Outbox(bus, settings.ivr_outbox_size)
+    appending = asyncio.create_task(outbox.run())
+    ivr = Ivr(settings, SystemClock(), bus, outbox, load(CENTERS))
+    hub = GeventHub()
+    hub.start()
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=50, events=("DTMF",))
+    port = await server.start()
+    stage = Stage(port, broker, bus, server, ivr)
+    try:
+        yield stage
+    finally:
+        for call in stage.calls:
+            await call.close()
+        await server.stop(0)
+        hub.stop()
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+        await bus.stop()
+
+
+async def test_a_choice_in_the_menu_is_handed_over_on_the_channel(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("/sounds/prompts/fa/welcome.wav")
+    await call.end_playback()
+    await call.playing("/sounds/prompts/fa/main-menu.wav")
+    await call.press("1")
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_state"] == "handover"
+    assert call.variables["cc_queue"] == "sales"
+    assert call.variables["cc_priority"] == "10", "the queue's own, because the flow names none"
+    assert call.variables["cc_language"] == "fa"
+    assert call.variables["cc_tenant"] == "demo"
+    assert call.variables["presence_data"] == f"c/demo/{UUID}"
+    assert int(call.variables["cc_started_ms"]) > 1_700_000_000_000
+    assert "cc_skills" not in call.variables
+    assert not call.hung_up
+
+    facts = await stage.facts("handed-over")
+    assert [what for what, _ in facts] == [
+        "started",
+        "stepped",
+        "stepped",
+        "stepped",
+        "stepped",
+        "handed-over",
+    ]
+    started = facts[0][1]
+    assert (started.contact_id, started.node, started.entry_point) == (UUID, "fs1", "1000")
+    assert (started.ani, started.caller_name) == ("09121234567", 'Zoë "Z" %41')
+    assert started.revision == load(CENTERS).centers[0].revision
+    assert [(s.flow_node, s.result) for what, s in facts if what == "stepped"] == [
+        ("hello", "played"), ("hours", "open"), ("menu", "digit:1"), ("to-sales", "queue:sales"),
+    ]  # fmt: skip
+    assert (facts[-1][1].queue, facts[-1][1].priority) == ("sales", 10)
+    ids = [e.id for e in stage.broker.entries(FACTS)]
+    assert len(set(ids)) == len(ids)
+    assert all(e.correlation_id == UUID for e in stage.broker.entries(FACTS))
+
+
+async def test_the_bus_may_be_down_for_the_whole_call(stage: Stage) -> None:
+    stage.broker.set_up(False)
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.press("2")
+    await call.end_playback()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_queue"] == "support"
+    assert stage.broker.entries(FACTS) == []
+    stage.broker.set_up(True)
+    facts = await stage.facts("handed-over")
+    assert facts[0][0] == "started"
+
+
+async def test_facts_are_stored_once_when_confirmations_get_lost(stage: Stage) -> None:
+    seen: set[str] = set()
+
+    def first_time_unconfirmed(envelope: Envelope) -> Fault:
+        if envelope.id in seen:
+            return Fault.NONE
+        seen.add(envelope.id)
+        return Fault.UNCONFIRMED
+
+    stage.broker.fault = first_time_unconfirmed
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.hang_up()
+    facts = await stage.facts("ended")
+    assert [what for what, _ in facts] == ["started", "stepped", "ended"]
+
+
+async def test_hang_up_in_the_menu_ends_with_its_cause(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.end_playback()
+    await call.playing("main-menu")
+    await call.hang_up("ORIGINATOR_CANCEL")
+    facts = await stage.facts("ended")
+    ended = facts[-1][1]
+    assert (ended.outcome, ended.flow_node, ended.cause) == ("hung_up", "menu", "ORIGINATOR_CANCEL")
+    assert facts[-2][1].result == "hung_up"
+
+
+async def test_a_closed_center_says_so_and_hangs_up(stage: Stage) -> None:
+    # The office-hours line on a holiday is a matter of the calendar, tested elsewhere; here the center has no hours at all.
+    centers = load(CENTERS)
+    center = centers.centers[0]
+    shut = center.model_copy(
+        update={
+            "calendars": {
+                "office": center.calendars["office"].model_copy(update={"open": {}}),
+                "always": center.calendars["always"],
+            }
+        }
+    )
+    stage.ivr.use(type(centers)((shut,)))
+    call = await stage.call({**ENTRY, "cc_entry": "3000"})
+    await call.playing("welcome")
+    await call.end_playback()
+    await call.playing("closed")
+    await call.end_playback()
+    assert await call.executed("hangup") == "NORMAL_CLEARING"
+    facts = await stage.facts("ended")
+    assert (facts[-1][1].outcome, facts[-1][1].flow_node) == ("closed", "bye")
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.hung_up
+
+
+async def test_a_lost_connection_is_no_hang_up(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.close()
+    facts = await stage.facts("ended")
+    assert (facts[-1][1].outcome, facts[-1][1].cause) == ("failed", "connection_lost")
+
+
+async def test_missing_audio_falls_back_to_the_other_language(stage: Stage) -> None:
+    call = await stage.call(missing=("/fa/welcome",))
+    await call.playing("/en/welcome")
+    await call.press("1")
+    await call.end_playback()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_queue"] == "sales"
+
+
+async def test_a_break_that_came_too_early_is_repeated(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.end_playback()
+    await call.playing("main-menu")
+    call.deaf_to_breaks = 1
+    await call.press("2")
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_queue"] == "support"
+
+
+async def test_customer_number_is_collected_read_back_and_handed_over(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    for key in "34711#":
+        await call.press(key)
+    await call.end_playback()
+    await call.playing("you-entered")
+    await call.end_playback()
+    digits = "!".join(f"/sounds/prompts/fa/digits/{d}.wav" for d in "4711")
+    await call.playing(f"file_string://{digits}")
+    await call.end_playback()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert (call.variables["cc_queue"], call.variables["cc_customer"]) == ("billing", "4711")
+
+
+async def test_unknown_number_and_bare_dialplan_are_served_all_the_same(stage: Stage) -> None:
+    call = await stage.call({"cc_entry": "7777"}, caller="anonymous")
+    await call.playing("welcome")
+    await call.press("1")
+    await call.end_playback()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    facts = await stage.facts("handed-over")
+    started = facts[0][1]
+    assert (started.contact_id, started.node, started.entry_point, started.ani) == (UUID, "fs9", "1000", "")
+
+
+async def test_an_error_inside_ivr_hands_over_to_the_fallback_queue(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("a fault in ivr")
+
+    monkeypatch.setattr("services.ivr.adapters.channel.playback", broken)
+    call = await stage.call()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_queue"] == "support"
+    assert not call.hung_up
+
+
+async def test_stopping_hands_calls_over_instead_of_dropping_them(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    await stage.server.stop(0)
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert call.variables["cc_queue"] == "support"
+    assert call.variables["cc_state"] == "handover"
+    facts = await stage.facts("handed-over")
+    assert facts[-2][1].result == "error"
+
+
+Answer = Callable[[Envelope], Awaitable[AgentState]]
+
+
+def routing(presence: str, asked: list[Any]) -> Answer:
+    async def answer(envelope: Envelope) -> AgentState:
+        asked.append(codec.decode(envelope))
+        return AgentState(agent_id="sara", presence=presence, activity="idle")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("code", "presence", "asks", "prompt"),
+    [
+        ("*22", "available", "toggle", "logged-in"),
+        ("*22", "offline", "toggle", "logged-out"),
+        ("*24", "break", "break", "on-break"),
+        ("*25", "available", "available", "available"),
+    ],
+)
+async def test_feature_codes_set_the_presence(
+    stage: Stage, code: str, presence: str, asks: str, prompt: str
+) -> None:
+    asked: list[Any] = []
+    await stage.bus.serve(
+        subjects.rpc("demo", "routing", "agent", "set-presence"), routing(presence, asked), queue="routing"
+    )
+    call = await stage.call({"cc_entry": code, "cc_agent_ext": "1001"})
+    await call.playing(f"/sounds/prompts/fa/{prompt}.wav")
+    await call.end_playback()
+    await call.executed("hangup")
+    assert asked == [SetAgentPresence(extension="1001", presence=asks, actor="agent")]
+
+
+async def test_disposition_code_is_saved(stage: Stage) -> None:
+    asked: list[Any] = []
+    await stage.bus.serve(
+        subjects.rpc("demo", "routing", "agent", "dispose"), routing("available", asked), queue="routing"
+    )
+    call = await stage.call({"cc_entry": "*263", "cc_agent_ext": "1002"}, missing=("/fa/",))
+    await call.playing("/sounds/prompts/en/saved.wav")
+    await call.end_playback()
+    await call.executed("hangup")
+    assert asked == [SetDisposition(extension="1002", code="3", by="code")]
+
+
+async def test_a_refused_wish_is_not_possible(stage: Stage) -> None:
+    async def refuse(envelope: Envelope) -> AgentState:
+        raise Refused("nothing-to-dispose", "the agent had no contact")
+
+    await stage.bus.serve(subjects.rpc("demo", "routing", "agent", "dispose"), refuse, queue="routing")
+    call = await stage.call({"cc_entry": "*261", "cc_agent_ext": "1001"})
+    await call.playing("not-possible")
+    await call.end_playback()
+    await call.executed("hangup")
+
+
+async def test_unknown_code_and_unknown_phone(stage: Stage) -> None:
+    call = await stage.call({"cc_entry": "*99", "cc_agent_ext": "1001"})
+    await call.playing("not-possible")
+    await call.end_playback()
+    await call.executed("hangup")
+    stranger = await stage.call({"cc_entry": "*22", "cc_agent_ext": "9999"})
+    await stranger.executed("hangup")
+    assert [name for name, _ in stranger.applications] == ["hangup"]

@@ -1,0 +1,216 @@
+"""Center documents to flows, outputs to channel arguments, feature codes to wishes, facts to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.center import Center, CenterWatch, load
+from services.common import auth
+from services.common.bus import Appended, Outgoing, subjects
+from services.common.bus.memory import MemoryBroker, MemoryBus
+from services.common.errors import BusUnavailable, ContractError
+from services.common.esl import Event
+from services.common.http import Readiness, make_app
+from services.contracts.peyvand.ivr.v1.events_pb2 import IvrEnded
+from services.ivr import api
+from services.ivr.adapters import channel
+from services.ivr.adapters.flows import calendar_of, flow_of
+from services.ivr.adapters.outbox import FACTS_LOST, Outbox
+from services.ivr.core import codes
+from services.ivr.core import model as m
+from services.ivr.core.hours import is_open
+from tests.unit.center.test_center_faults import GOOD
+from tests.unit.ivr.caller import call
+
+CENTERS = Path(__file__).parents[3] / "deploy" / "centers"
+SECRET = "s" * 32
+
+
+@pytest.fixture(scope="module")
+def center() -> Center:
+    return load(CENTERS).centers[0]
+
+
+def test_demo_flow_keeps_its_settings(center: Center) -> None:
+    flow = flow_of(center, center.entry_points["1000"])
+    assert flow.fallback == m.ToQueue("support", 0)
+    menu = flow.nodes["menu"]
+    assert isinstance(menu, m.Menu)
+    assert (menu.timeout_ms, menu.tries, menu.invalid) == (5_000, 3, "invalid")
+    assert flow.nodes["to-english"] == m.ToQueue("support", 0, ("en:3",))
+    assert flow.nodes["to-sales"] == m.ToQueue("sales", 10), (
+        "a queue's own priority holds where the node names none"
+    )
+    assert call(flow, [(100, "9")]).handed[0].skills == ("en:3",)
+
+
+def test_demo_office_hours(center: Center) -> None:
+    office = calendar_of(center, "office")
+    open_at = {
+        "2026-11-21T10:00:00+03:30": True,  # Saturday
+        "2026-11-20T10:00:00+03:30": False,  # Friday
+        "2026-11-26T12:59:00+03:30": True,  # Thursday
+        "2026-11-26T13:00:00+03:30": False,
+        "2027-03-22T10:00:00+03:30": False,  # a holiday
+        "2027-03-20T11:00:00+03:30": True,  # the day before it, with short hours
+        "2027-03-20T12:30:00+03:30": False,
+    }
+    for moment, expected in open_at.items():
+        at_us = int(dt.datetime.fromisoformat(moment).timestamp() * 1e6)
+        assert is_open(office, at_us) is expected, moment
+
+
+@pytest.mark.parametrize(
+    ("dialled", "wish"),
+    [
+        ("*22", codes.SetPresence("toggle")),
+        ("*24", codes.SetPresence("break")),
+        ("*25", codes.SetPresence("available")),
+        ("*263", codes.Dispose("3")),
+        ("*2612", codes.Dispose("12")),
+        ("*26", None),
+        ("*26#", None),
+        ("*2", None),
+        ("*221", None),
+        ("*26٣", None),
+    ],
+)
+def test_feature_codes(dialled: str, wish: codes.Wish | None) -> None:
+    assert codes.wish(dialled) == wish
+
+
+def test_presence_prompts() -> None:
+    toggle, available = codes.SetPresence("toggle"), codes.SetPresence("available")
+    assert codes.presence_prompt(toggle, "available") == "logged-in"
+    assert codes.presence_prompt(available, "available") == "available"
+    assert codes.presence_prompt(toggle, "offline") == "logged-out"
+    assert codes.presence_prompt(available, "break") == "on-break"
+    assert codes.presence_prompt(available, "") == "not-possible"
+
+
+def test_numbers_are_said_as_numbers_or_digits(center: Center) -> None:
+    as_number = channel.playback("/s", center, m.SayText(1, "0042", True, "en"))
+    assert as_number == "file_string:///s/prompts/en/digits/40.wav!/s/prompts/en/digits/2.wav"
+    as_digits = channel.playback("/s", center, m.SayText(1, "0*", False, "fa"))
+    assert as_digits == "file_string:///s/prompts/fa/digits/0.wav!/s/prompts/fa/digits/star.wav"
+
+
+def test_transfer_argument_and_events() -> None:
+    argument = channel.bridge_argument("sofia/gateway/trunk/{number}", "+98212", 45)
+    assert argument == "{originate_timeout=45}sofia/gateway/trunk/+98212"
+    assert channel.event_of(Event.of({"Event-Name": "CHANNEL_BRIDGE"}), 7) == m.TransferConnected(7)
+    assert channel.event_of(Event.of({"Event-Name": "CHANNEL_PARK"}), 7) is None
+
+
+def test_a_leg_with_hostile_names_is_only_data() -> None:
+    leg = channel.leg_of(
+        Event.of(
+            {
+                "Event-Name": "CHANNEL_DATA",
+                "Unique-ID": "u-1",
+                "Caller-Caller-ID-Number": "${api(x)}",
+                "Caller-Caller-ID-Name": "a\nUnique-ID: other",
+                "variable_cc_entry": "1000",
+            }
+        )
+    )
+    assert (leg.contact_id, leg.caller, leg.node) == ("u-1", "", "unknown")
+
+
+class FailingBus(MemoryBus):
+    """Fails the first appends, as told."""
+
+    def __init__(self, broker: MemoryBroker, errors: list[Exception]) -> None:
+        super().__init__(broker)
+        self.errors = errors
+
+    async def append(self, fact: Outgoing, *, timeout_s: float = 30.0) -> Appended:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().append(fact, timeout_s=timeout_s)
+
+
+def fact(number: int, contact: str = "c-1") -> Outgoing:
+    message = IvrEnded(contact_id=contact, outcome="finished", at_us=1)
+    subject = subjects.fact("demo", "ivr", "contact", "ended")
+    return Outgoing(subject, message, f"{contact}:ended:{number}", "demo", contact)
+
+
+async def test_facts_keep_their_order_through_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.ivr.adapters.outbox._AGAIN_S", 0.001)
+    broker = MemoryBroker()
+    outbox = Outbox(FailingBus(broker, [BusUnavailable("down"), BusUnavailable("down")]), 100)
+    for number in range(5):
+        outbox.put(fact(number))
+    running = asyncio.create_task(outbox.run())
+    await outbox.stop()
+    running.cancel()
+    assert [e.id for e in broker.entries(subjects.any_fact(service="ivr"))] == [
+        f"c-1:ended:{n}" for n in range(5)
+    ]
+    assert len(outbox) == 0
+
+
+async def test_what_the_contract_refuses_does_not_block_the_rest() -> None:
+    broker = MemoryBroker()
+    outbox = Outbox(FailingBus(broker, [ContractError("bad")]), 100)
+    outbox.put(fact(0))
+    outbox.put(fact(1))
+    running = asyncio.create_task(outbox.run())
+    await outbox.stop()
+    running.cancel()
+    assert [e.id for e in broker.entries(subjects.any_fact(service="ivr"))] == ["c-1:ended:1"]
+
+
+async def test_a_full_outbox_counts_what_is_lost_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.ivr.adapters.outbox._FLUSH_S", 0.001)
+    lost = {reason: FACTS_LOST.labels(reason)._value.get() for reason in ("outbox_full", "stopped")}
+    outbox = Outbox(MemoryBus(MemoryBroker()), 3)
+    for number in range(5):
+        outbox.put(fact(number))
+    assert len(outbox) == 3
+    await outbox.stop()
+    assert FACTS_LOST.labels("outbox_full")._value.get() - lost["outbox_full"] == 2
+    assert FACTS_LOST.labels("stopped")._value.get() - lost["stopped"] == 3
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> httpx.AsyncClient:
+    (tmp_path / "acme.yaml").write_text(GOOD)
+    watch = CenterWatch(tmp_path)
+    (tmp_path / "acme.yaml").write_text(GOOD.replace("then: hours", "then: nowhere-at-all"))
+    await watch.refresh()
+    app = make_app("ivr", "0", Readiness(), auth_secret=SECRET)
+    app.include_router(api.router(lambda: watch))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://ivr")
+
+
+def bearer(tenant: str = "acme", role: auth.Role = "supervisor") -> dict[str, str]:
+    token = auth.issue(SECRET, tenant=tenant, role=role, subject="x", ttl_s=60)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_http_tells_flows_and_why_a_newer_document_does_not_run(http: httpx.AsyncClient) -> None:
+    async with http:
+        flows = (await http.get("/v1/flows", headers=bearer())).json()
+        assert flows["flows"] == [{"name": "main", "start": "greet", "nodes": 8, "entry_points": ["500"]}]
+        flow = (await http.get("/v1/flows/main", headers=bearer())).json()
+        assert flow["nodes"]["greet"] == {"play": "hello", "then": "hours"}
+        assert flow["nodes"]["read"] == {"say": "customer", "as": "digits", "then": "to-one"}
+        state = (await http.get("/v1/center", headers=bearer())).json()
+        assert state["revision"] == flows["revision"]
+        assert state["refused"][0]["file"] == "acme.yaml"
+        assert state["refused"][0]["line"] == 39
+
+
+async def test_http_is_cut_to_tenant_and_role(http: httpx.AsyncClient) -> None:
+    async with http:
+        assert (await http.get("/v1/flows")).status_code == 401
+        assert (await http.get("/v1/flows", headers=bearer(role="agent"))).status_code == 403
+        assert (await http.get("/v1/center", headers=bearer("other"))).json()["type"] == "unknown-tenant"
+        assert (await http.get("/v1/flows/none", headers=bearer())).json()["type"] == "unknown-flow"
