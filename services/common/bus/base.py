@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -75,8 +76,7 @@ class TaskSubscription:
         self._task = asyncio.get_running_loop().create_task(coro, name=name)
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end([self._task])
 
     async def wait(self) -> None:
         # Not awaited directly: a waiter that is cancelled must not take the subscription with it.
@@ -131,7 +131,7 @@ class BaseBus(abc.ABC):
     @abc.abstractmethod
     def _messages(
         self, stream: str, patterns: Sequence[str], *, after_seq: int, since_us: int | None
-    ) -> AsyncIterator[Envelope | None]:
+    ) -> AsyncGenerator[Envelope | None, None]:
         """Messages in order, without end and without a gap; None whenever it may have caught up."""
 
     @abc.abstractmethod
@@ -288,7 +288,8 @@ class BaseBus(abc.ABC):
         try:
             while True:
                 try:
-                    entry = await asyncio.wait_for(anext(messages), 30.0)
+                    async with asyncio.timeout(30.0):
+                        entry = await anext(messages)
                 except TimeoutError:
                     raise BusUnavailable(
                         f"{subject}: no entry for 30 s, wanted up to {newest.stream_seq}"
@@ -299,12 +300,12 @@ class BaseBus(abc.ABC):
                 if entry.stream_seq >= newest.stream_seq:
                     return
         finally:
-            await messages.aclose()  # type: ignore[attr-defined]
+            await messages.aclose()
 
     async def follow(
         self, subjects: Sequence[str], handler: Handler, *, after_seq: int | None, since_us: int | None = None
     ) -> Subscription:
-        groups = by_stream(list(subjects))
+        groups = by_stream(subjects)
         if after_seq and len(groups) > 1:
             raise ContractError(f"sequence {after_seq} means nothing in several streams: {', '.join(groups)}")
         starts = dict.fromkeys(groups, after_seq or 0)
@@ -314,12 +315,12 @@ class BaseBus(abc.ABC):
         one_at_a_time = asyncio.Lock()
 
         async def run(stream: str, patterns: list[str]) -> None:
-            async for message in self._messages(
-                stream, patterns, after_seq=starts[stream], since_us=since_us
-            ):
-                if message is not None:
-                    async with one_at_a_time:
-                        await handler(message)
+            messages = self._messages(stream, patterns, after_seq=starts[stream], since_us=since_us)
+            async with contextlib.aclosing(messages):
+                async for message in messages:
+                    if message is not None:
+                        async with one_at_a_time:
+                            await handler(message)
 
         part = f"follow:{subjects[0]}"
 
@@ -335,9 +336,7 @@ class BaseBus(abc.ABC):
                 self._on_ready(part, False, repr(e))
                 raise
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)
 
         return self._start(run_all(), part)
 
@@ -362,7 +361,7 @@ class BaseBus(abc.ABC):
             raise ContractError(
                 f"{durable!r} cannot name a consumer: expected a token such as 'reporting' or 'routing-3'"
             )
-        groups = by_stream(list(subjects))
+        groups = by_stream(subjects)
         if len(groups) != 1:
             raise ContractError(f"a consumer reads one stream; {list(subjects)} are in {', '.join(groups)}")
         ((stream, patterns),) = groups.items()
@@ -459,3 +458,11 @@ class BaseBus(abc.ABC):
 
 def _attempt_s(left_s: float) -> float:
     return max(0.05, min(ATTEMPT_S, left_s))
+
+
+async def end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: wait_for, which nats-py uses, loses a cancellation now and then (Python 3.11)."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1.0)

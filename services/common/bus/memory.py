@@ -9,7 +9,7 @@ import asyncio
 import enum
 import heapq
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -300,7 +300,7 @@ class MemoryBus(BaseBus):
 
     async def _messages(
         self, stream: str, patterns: Sequence[str], *, after_seq: int, since_us: int | None
-    ) -> AsyncIterator[Envelope | None]:
+    ) -> AsyncGenerator[Envelope | None, None]:
         source = self.broker.stream(stream)
         changed = asyncio.Event()
         source.listeners.add(changed)
@@ -347,7 +347,8 @@ class MemoryBus(BaseBus):
                 return taken
             pause = shared.due[0][0] - loop.time() if shared.due and self.broker.up else None
             try:
-                await asyncio.wait_for(shared.changed.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await shared.changed.wait()
             except TimeoutError:
                 continue
 
@@ -356,12 +357,11 @@ class MemoryBus(BaseBus):
         server = self.broker.pick(envelope.subject)
         if server is None:
             raise Nobody(envelope.subject)
-        try:
-            return await asyncio.wait_for(asyncio.shield(server(envelope)), timeout_s)
-        except (TimeoutError, asyncio.CancelledError) as e:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            raise Unconfirmed("no answer") from e
+        answering = server(envelope)
+        await asyncio.wait({answering}, timeout=timeout_s)
+        if not answering.done() or answering.cancelled():
+            raise Unconfirmed("no answer")
+        return answering.result()
 
     async def serve(self, subject: str, handler: RequestHandler, *, queue: str) -> Subscription:
         def start(asked: Envelope) -> asyncio.Future[Envelope]:

@@ -2,10 +2,14 @@
 
 One writer a subject (services/README.md has the table). State streams (CC_ROUTING, CC_SNAPSHOT, CC_LEASE) refuse new
 entries when they are full rather than drop old ones: a log with a hole is worse than a queue that stands still.
+
+A new version of the contracts is one more subject here: a wildcard for the version would take ``cc.lease.evt.x`` too, and the
+server refuses streams whose subjects overlap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -46,7 +50,7 @@ class StreamSpec:
 
 EVENTS = StreamSpec(
     name="CC_EVENTS",
-    subjects=("cc.*.evt.*.ivr.>", "cc.*.evt.*.queue.>", "cc.*.evt.*.recording.>"),
+    subjects=("cc.v1.evt.*.ivr.>", "cc.v1.evt.*.queue.>", "cc.v1.evt.*.recording.>"),
     description="What ivr, queue and recording saw",
     discard=Discard.OLD,
     max_age_s=7 * _DAY_S,
@@ -54,7 +58,7 @@ EVENTS = StreamSpec(
 )
 ROUTING = StreamSpec(
     name="CC_ROUTING",
-    subjects=("cc.*.evt.*.routing.>",),
+    subjects=("cc.v1.evt.*.routing.>",),
     description="Fenced logs: what routing decided, one subject a tenant",
     discard=Discard.NEW,
     # A month is far beyond any consumer's backlog and any snapshot's age; without a limit the log would fill the disk
@@ -64,7 +68,7 @@ ROUTING = StreamSpec(
 )
 SNAPSHOT = StreamSpec(
     name="CC_SNAPSHOT",
-    subjects=("cc.*.snap.>",),
+    subjects=("cc.v1.snap.>",),
     description="Snapshots of the logs' states, in chunks; the last of each subject",
     discard=Discard.NEW,
     max_bytes=512 * _MIB,
@@ -102,9 +106,22 @@ def stream_of(pattern: str) -> StreamSpec:
     )
 
 
-def by_stream(patterns: tuple[str, ...] | list[str]) -> dict[str, list[str]]:
-    """Group patterns by the name of their stream. Raises ContractError as ``stream_of`` does."""
+def by_stream(patterns: Sequence[str]) -> dict[str, list[str]]:
+    """The names of the streams that hold ``patterns``, each with the part of them that it stores.
+
+    Raises ContractError for a pattern that no stream stores anything of.
+    """
     groups: dict[str, list[str]] = {}
     for pattern in patterns:
-        groups.setdefault(stream_of(pattern).name, []).append(pattern)
+        found = False
+        for spec in STREAMS:
+            for mine in spec.subjects:
+                if common := subjects.intersection(mine, pattern):
+                    found = True
+                    if common not in groups.setdefault(spec.name, []):
+                        groups[spec.name].append(common)
+        if not found:
+            raise ContractError(
+                f"{pattern!r} is stored by no stream; they are declared in services/common/bus/streams.py"
+            )
     return groups

@@ -153,3 +153,19 @@ def covers(wide: str, narrow: str) -> bool:
         if i >= len(n) or n[i] == ">" or (part != "*" and part != n[i]):
             return False
     return len(w) == len(n)
+
+
+def intersection(one: str, other: str) -> str:
+    """The pattern of the subjects that match both patterns; empty when there are none."""
+    a, b = one.split("."), other.split(".")
+    both: list[str] = []
+    for i in range(max(len(a), len(b))):
+        x, y = a[i] if i < len(a) else "", b[i] if i < len(b) else ""
+        if x == ">" and y:
+            return ".".join(both + b[i:])
+        if y == ">" and x:
+            return ".".join(both + a[i:])
+        if not x or not y or (x != y and "*" not in (x, y)):
+            return ""
+        both.append(y if x == "*" else x)
+    return ".".join(both)

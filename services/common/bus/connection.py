@@ -1,0 +1,288 @@
+"""One connection to NATS that tells the truth about itself, with nats-py's traps worked around.
+
+trap (nats-py 2.16)                                            answer here
+connect() to a dead server never fails                         a deadline on each attempt, repeated with one log line
+publishes are kept while disconnected and sent much later      pending_size=0: refused at once, repeated by the caller
+a hung peer with unsent data blocks the reconnection           TCP_USER_TIMEOUT on every new socket
+an error in a callback of ours ends the read loop              the callbacks only log; short pings find a dead loop
+a client without attempts left is closed for good              attempts without end; if it closes all the same, say so
+request() copies, respond() echoes headers                     replies are published with headers of their own
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from services.common.bus import ReadyHook
+from services.common.bus.base import Nobody, Unconfirmed, Unstored
+from services.common.errors import ContractError
+
+logger = structlog.get_logger()
+
+_CONNECT_S = 5.0
+_TCP_USER_TIMEOUT_MS = 4000
+_TCP_USER_TIMEOUT = 18  # linux/tcp.h
+
+Verify = Callable[["Connection"], Awaitable[str]]
+Callback = Callable[[Msg], Awaitable[None]]
+
+
+class Connection:
+    """The client, connected in the background; core subscriptions outlive reconnections."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        on_ready: ReadyHook,
+        on_closed: Callable[[str], None] | None,
+        verify: Verify,
+    ) -> None:
+        self._servers = [part.strip() for part in url.split(",") if part.strip()]
+        self._name = name
+        self._on_ready = on_ready
+        self._on_closed = on_closed
+        self._verify = verify
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+        self._wanted: list[Wanted] = []
+        self._task: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._logged: set[str] = set()
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._on_ready("bus", False, "not connected yet")
+        self._task = asyncio.get_running_loop().create_task(self._connect(), name="nats-connect")
+
+    async def connected(self, timeout_s: float | None = None) -> Client:
+        """The client, as soon as it is connected. Raises Unstored after ``timeout_s``."""
+        if self._client is not None and self._client.is_connected:
+            return self._client
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connected.wait()
+        except TimeoutError:
+            raise Unstored("not connected to NATS") from None
+        assert self._client is not None
+        return self._client
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have, as the server said."""
+        return self._client.max_payload if self._client is not None else 1 << 20
+
+    # -------------------------------------------------------------------------------------------------------- connecting
+    async def _connect(self) -> None:
+        while True:
+            client = Client()
+            try:
+                await asyncio.wait_for(
+                    client.connect(
+                        self._servers,
+                        name=self._name,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=0.1,  # type: ignore[arg-type]  # declared int; it is slept
+                        connect_timeout=1,
+                        ping_interval=2,
+                        max_outstanding_pings=2,
+                        pending_size=0,
+                        drain_timeout=10,
+                        error_cb=self._error,
+                        disconnected_cb=self._disconnected,
+                        reconnected_cb=self._reconnected,
+                        closed_cb=self._closed,
+                    ),
+                    _CONNECT_S,
+                )
+            except (OSError, nats.errors.Error, TimeoutError) as e:
+                self._once("bus_unreachable", f"{self._shown()}: {e!r}")
+                self._on_ready("bus", False, f"NATS at {self._shown()} does not answer (PEYVAND_NATS_URL)")
+                with contextlib.suppress(Exception):
+                    await client.close()
+                await asyncio.sleep(0.2)
+                continue
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):
+                    await client.close()
+                raise
+            self._client = client
+            for wanted in self._wanted:
+                await wanted.subscribe(client)
+            await self._up("bus_connected")
+            return
+
+    async def _up(self, event: str) -> None:
+        assert self._client is not None
+        self._set_user_timeout()
+        self._logged.clear()
+        server = self._client.connected_url
+        logger.info(event, server=f"{server.hostname}:{server.port}" if server else "")
+        self._connected.set()
+        if self._checking is not None:
+            self._checking.cancel()
+        self._checking = asyncio.get_running_loop().create_task(self._check(), name="nats-verify")
+
+    async def _check(self) -> None:
+        """Ready when the streams are there; asked again until they are."""
+        while True:
+            try:
+                problem = await self._verify(self)
+            except (Unconfirmed, Unstored) as e:
+                problem = f"the streams could not be read: {e}"
+            self._on_ready("bus", not problem, problem)
+            if not problem:
+                return
+            self._once("bus_streams_missing", problem)
+            await asyncio.sleep(1.0)
+
+    def _set_user_timeout(self) -> None:
+        if sys.platform != "linux" or self._client is None:
+            return
+        # Without it the kernel goes on for minutes to send to a machine that is gone, and nats-py waits for that.
+        transport: Any = self._client._transport
+        writer = getattr(transport, "_io_writer", None)
+        sock = writer.get_extra_info("socket") if writer is not None else None
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
+
+    async def _error(self, error: Exception) -> None:
+        self._once("bus_error", repr(error))
+
+    async def _disconnected(self) -> None:
+        self._connected.clear()
+        if not self._stopping and self._client is not None:
+            self._on_ready("bus", False, f"disconnected from NATS at {self._shown()}")
+            logger.warning("bus_disconnected", servers=self._shown())
+
+    async def _reconnected(self) -> None:
+        await self._up("bus_reconnected")
+
+    async def _closed(self) -> None:
+        self._connected.clear()
+        if not self._stopping and self._client is not None and self._client.is_closed:
+            self._on_ready("bus", False, "the connection to NATS is closed for good")
+            logger.error("bus_closed", servers=self._shown())
+            if self._on_closed is not None:
+                self._on_closed("the connection to NATS is closed for good")
+
+    def _once(self, event: str, detail: str) -> None:
+        """Log a repeated trouble once until the next connection."""
+        if f"{event}{detail}" not in self._logged:
+            self._logged.add(f"{event}{detail}")
+            logger.warning(event, detail=detail)
+
+    def _shown(self) -> str:
+        """The servers without user and password."""
+        return ", ".join(s.rpartition("@")[2].removeprefix("nats://") for s in self._servers)
+
+    # ------------------------------------------------------------------------------------------------------------- using
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, timeout_s: float
+    ) -> Msg:
+        """One request. Raises Unstored (surely not sent), Nobody (no listener), Unconfirmed (no answer), ContractError."""
+        client = await self.connected(timeout_s)
+        try:
+            return await client.request(subject, data, timeout=timeout_s, headers=headers)
+        except nats.errors.NoRespondersError:
+            raise Nobody(subject) from None
+        except nats.errors.MaxPayloadError:
+            raise ContractError(
+                f"{subject}: {len(data)} bytes are more than NATS takes ({self.max_payload})"
+            ) from None
+        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError):
+            raise Unstored("the connection to NATS is down") from None
+        except (nats.errors.Error, OSError, TimeoutError) as e:
+            raise Unconfirmed(repr(e)) from e
+
+    async def publish(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> bool:
+        """Send without an answer; False when there is no connection."""
+        client = self._client
+        if client is None or not client.is_connected:
+            return False
+        try:
+            await client.publish(subject, data, reply=reply, headers=headers)
+        except (nats.errors.Error, OSError) as e:
+            if isinstance(e, nats.errors.MaxPayloadError):
+                raise ContractError(
+                    f"{subject}: {len(data)} bytes are more than NATS takes ({self.max_payload})"
+                ) from None
+            return False
+        return True
+
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Wanted:
+        """Listen from now on, over all reconnections; active when this returns, if there is a connection."""
+        wanted = Wanted(self, subject, queue, callback)
+        self._wanted.append(wanted)
+        client = self._client
+        if client is not None and client.is_connected:
+            await wanted.subscribe(client)
+            with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+                await client.flush(timeout=2)
+        return wanted
+
+    def forget(self, wanted: Wanted) -> None:
+        """Do not subscribe to it again."""
+        if wanted in self._wanted:
+            self._wanted.remove(wanted)
+
+    async def new_inbox(self) -> str:
+        """A subject of our own for answers."""
+        return (await self.connected()).new_inbox()
+
+    async def stop(self) -> None:
+        """Send what is on its way and close."""
+        self._stopping = True
+        for task in (self._task, self._checking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._client is not None and not self._client.is_closed:
+            with contextlib.suppress(Exception):
+                if self._client.is_connected:
+                    await self._client.flush(timeout=1)
+            with contextlib.suppress(Exception):
+                await self._client.close()
+        self._connected.clear()
+
+
+class Wanted:
+    """A core subscription that is made on the first connection; nats-py repeats it on later ones."""
+
+    def __init__(self, connection: Connection, subject: str, queue: str, callback: Callback) -> None:
+        self._connection = connection
+        self._subject = subject
+        self._queue = queue
+        self._callback = callback
+        self._active: NatsSubscription | None = None
+
+    async def subscribe(self, client: Client) -> None:
+        if self._active is None:
+            self._active = await client.subscribe(self._subject, queue=self._queue, cb=self._callback)
+
+    async def unsubscribe(self, *, drain: bool = False) -> None:
+        """End it; with ``drain`` what is on its way to us still reaches the callback."""
+        self._connection.forget(self)
+        active, self._active = self._active, None
+        if active is not None:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(2):
+                    if drain:
+                        await active.drain()  # type: ignore[no-untyped-call]
+                    else:
+                        await active.unsubscribe()

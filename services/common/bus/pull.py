@@ -1,0 +1,131 @@
+"""Messages of one consumer, pulled, with a watch of our own.
+
+Theory of operation
+  A pull asks for a number of messages (its credit) within twenty seconds, and for a heartbeat whenever half a second goes by
+  without one. Everything comes to inboxes ``<base>.<number of the pull>``: the messages under their own subject, the
+  statuses under the inbox's, so a late status of an earlier pull is told from one of this pull. One pull is out at a time.
+  Silence for three heartbeats means that the node with the consumer, or the way to it, is gone: ``take`` raises Silent and
+  the caller makes sure of the consumer. Without that, the death of a node goes unnoticed for 19 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from nats.aio.msg import Msg
+
+from services.common.bus.connection import Connection, Wanted
+from services.common.bus.jetstream import JetStream
+
+HEARTBEAT_S = 0.5
+EXPIRES_S = 20.0
+_SILENCE_S = 3 * HEARTBEAT_S
+
+
+class Silent(Exception):
+    """Nothing was heard of the consumer, or it is gone: make sure that it exists, then pull again."""
+
+
+class Pull:
+    """The inbox of one consumer."""
+
+    def __init__(self, connection: Connection, jetstream: JetStream, stream: str, consumer: str) -> None:
+        self._connection = connection
+        self._jetstream = jetstream
+        self._stream = stream
+        self._consumer = consumer
+        self._base = ""
+        self._number = 0
+        self._credit = 0
+        self._arrived: deque[Msg] = deque()
+        self._heard = asyncio.Event()
+        self._wanted: Wanted | None = None
+
+    async def open(self) -> None:
+        """Subscribe the inbox; waits for the connection."""
+        self._base = await self._connection.new_inbox()
+        self._wanted = await self._connection.subscribe(f"{self._base}.*", self._on_message)
+
+    async def _on_message(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._heard.set()
+
+    @property
+    def waiting(self) -> list[Msg]:
+        """Messages that arrived and were not taken yet."""
+        return [m for m in self._arrived if not _status(m)]
+
+    def again(self) -> None:
+        """Forget the pull that is out: it got no answer."""
+        self._credit = 0
+
+    async def take(self, most: int, *, timeout_s: float | None = None) -> list[Msg]:
+        """1 to ``most`` messages, as soon as there are any; none after ``timeout_s``. Raises Silent."""
+        loop = asyncio.get_running_loop()
+        until = None if timeout_s is None else loop.time() + timeout_s
+        heard_at = loop.time()
+        while True:
+            self._heard.clear()
+            if taken := self._sort_out(most):
+                return taken
+            if self._credit <= 0:
+                await self._ask(most)
+            now = loop.time()
+            if until is not None and now >= until:
+                return []
+            silence_at = heard_at + _SILENCE_S
+            if now >= silence_at:
+                self._credit = 0
+                raise Silent
+            try:
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout_at(min(silence_at, until or silence_at)):
+                    await self._heard.wait()
+                heard_at = loop.time()
+            except TimeoutError:
+                continue
+
+    def _sort_out(self, most: int) -> list[Msg]:
+        taken: list[Msg] = []
+        while self._arrived and len(taken) < most:
+            message = self._arrived.popleft()
+            status = _status(message)
+            if not status:
+                self._credit -= 1
+                taken.append(message)
+            elif status != "100" and message.subject == f"{self._base}.{self._number}":
+                self._credit = 0
+                description = (message.headers or {}).get("Description", "")
+                if status == "503" or (status == "409" and "Deleted" in description):
+                    if taken:
+                        self._arrived.appendleft(message)
+                        break
+                    raise Silent
+        return taken
+
+    async def _ask(self, most: int) -> None:
+        await self._connection.connected()
+        self._number += 1
+        sent = await self._jetstream.ask_next(
+            self._stream,
+            self._consumer,
+            f"{self._base}.{self._number}",
+            batch=most,
+            expires_s=EXPIRES_S,
+            heartbeat_s=HEARTBEAT_S,
+        )
+        if sent:
+            self._credit = most
+
+    async def close(self) -> list[Msg]:
+        """Unsubscribe; return what arrived and was never taken."""
+        if self._wanted is not None:
+            await self._wanted.unsubscribe(drain=True)
+        left = self.waiting
+        self._arrived.clear()
+        return left
+
+
+def _status(message: Msg) -> str:
+    return "" if message.headers is None else str(message.headers.get("Status", ""))
