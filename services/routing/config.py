@@ -17,10 +17,16 @@ class RoutingSettings(CenterSettings):
         repr=False,
     )
     routing_lease_s: float = Field(
-        3.0, description="Seconds without a confirmed renewal after which an owner may be replaced.", ge=0.5, le=60
+        3.0,
+        description="Seconds without a confirmed renewal after which an owner may be replaced.",
+        ge=0.5,
+        le=60,
     )
     routing_offer_grace_s: float = Field(
-        5.0, description="Seconds after the ring time in which an offer may still be reported on.", ge=1, le=60
+        5.0,
+        description="Seconds after the ring time in which an offer may still be reported on.",
+        ge=1,
+        le=60,
     )
     routing_max_no_answer: int = Field(
         1, description="Unanswered offers in a row that put an agent on a break.", ge=1, le=100
@@ -29,7 +35,9 @@ class RoutingSettings(CenterSettings):
         3.0, description="Seconds without a connection to a node before its contacts are frozen.", ge=0, le=60
     )
     routing_snapshot_every: int = Field(
-        2_000, description="Log entries after which the state is stored, so that a new owner reads fewer.", ge=10
+        2_000,
+        description="Log entries after which the state is stored, so that a new owner reads fewer.",
+        ge=10,
     )
 
     def addresses(self) -> list[SwitchAddress]:

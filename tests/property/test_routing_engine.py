@@ -21,7 +21,9 @@ AGENT_NAMES = ("g1", "g2", "g3", "g4")
 NODES = ("fs1", "fs2")
 SKILLS = st.dictionaries(st.sampled_from(("x", "y")), st.integers(1, 2), max_size=2)
 OVERFLOWS = st.one_of(
-    st.sampled_from(QUEUE_NAMES).map(lambda q: Overflow("queue", q)), st.just(Overflow("transfer", "+1")), st.just(Overflow("hangup"))
+    st.sampled_from(QUEUE_NAMES).map(lambda q: Overflow("queue", q)),
+    st.just(Overflow("transfer", "+1")),
+    st.just(Overflow("hangup")),
 )
 QUEUE_RULES = st.builds(
     QueueRules,
@@ -33,7 +35,9 @@ QUEUE_RULES = st.builds(
     overflow=OVERFLOWS,
 )
 AGENT_RULES = st.builds(
-    lambda queues, skills: AgentRules("", tuple(sorted(queues)), skills), st.sets(st.sampled_from(QUEUE_NAMES), min_size=1), SKILLS
+    lambda queues, skills: AgentRules("", tuple(sorted(queues)), skills),
+    st.sets(st.sampled_from(QUEUE_NAMES), min_size=1),
+    SKILLS,
 )
 
 
@@ -42,7 +46,9 @@ def centers(draw: st.DrawFn) -> Center:
     queues = draw(st.dictionaries(st.sampled_from(QUEUE_NAMES), QUEUE_RULES, min_size=1))
     agents = draw(st.dictionaries(st.sampled_from(AGENT_NAMES), AGENT_RULES))
     agents = {
-        name: msgspec.structs.replace(r, extension=name.replace("g", "10"), queues=tuple(q for q in r.queues if q in queues))
+        name: msgspec.structs.replace(
+            r, extension=name.replace("g", "10"), queues=tuple(q for q in r.queues if q in queues)
+        )
         for name, r in agents.items()
     }
     revision = str(draw(st.integers(0, 999)))
@@ -101,7 +107,11 @@ class RoutingMachine(RuleBasedStateMachine):
           newest=st.booleans())  # fmt: skip
     def offer_is_reported_on(self, data: st.DataObject, outcome: str, what: type[Any], newest: bool) -> None:
         offer = self.offers()[-1] if newest else data.draw(st.sampled_from(self.offers()))
-        fields: dict[str, Any] = {"offer_id": offer.offer_id, "contact_id": offer.contact_id, "agent_id": offer.agent_id}
+        fields: dict[str, Any] = {
+            "offer_id": offer.offer_id,
+            "contact_id": offer.contact_id,
+            "agent_id": offer.agent_id,
+        }
         if what is i.OfferFailed:
             fields["outcome"] = outcome
         if what is i.ConversationEnded:
@@ -121,7 +131,12 @@ class RoutingMachine(RuleBasedStateMachine):
         self.contact_count = max(self.contact_count, int(contact_id[1:]) + 1)
         self.send(i.AgentBridged, offer_id="surprise", contact_id=contact_id, agent_id=agent_id, node="fs1")
 
-    @rule(data=st.data(), agent_id=st.sampled_from(AGENT_NAMES), code=st.sampled_from(("1", "9")), keyed=st.booleans())
+    @rule(
+        data=st.data(),
+        agent_id=st.sampled_from(AGENT_NAMES),
+        code=st.sampled_from(("1", "9")),
+        keyed=st.booleans(),
+    )
     def disposition(self, data: st.DataObject, agent_id: str, code: str, keyed: bool) -> None:
         if keyed:
             contact_id = data.draw(st.sampled_from(self.contact_ids()))
@@ -129,7 +144,10 @@ class RoutingMachine(RuleBasedStateMachine):
         else:
             self.send(i.SetDisposition, request_id="r", agent_id=agent_id, code=code)
 
-    @rule(agent_id=st.sampled_from(AGENT_NAMES), presence=st.sampled_from(("available", "available", "break", "offline", "toggle", "odd")))
+    @rule(
+        agent_id=st.sampled_from(AGENT_NAMES),
+        presence=st.sampled_from(("available", "available", "break", "offline", "toggle", "odd")),
+    )
     def presence(self, agent_id: str, presence: str) -> None:
         self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
 
@@ -227,7 +245,9 @@ class RoutingMachine(RuleBasedStateMachine):
         for node in NODES:
             self.floor.send(i.NodeSeen, node=node, up=True)
         for agent_id in sorted(self.floor.engine.center.agents):
-            self.floor.send(i.PhoneChanged, extension=agent_id.replace("g", "10"), registered=True, node="fs1")
+            self.floor.send(
+                i.PhoneChanged, extension=agent_id.replace("g", "10"), registered=True, node="fs1"
+            )
             self.floor.available(agent_id)
         assert State.load(self.floor.engine.state.dump(), self.floor.policy) is not None
         assert self.floor.engine.check() == []

@@ -10,7 +10,7 @@ from services.common.bus import Envelope, codec, subjects
 from services.routing.core import inputs as i
 from services.routing.core import views
 
-_OBSERVATIONS: dict[str, type[i.Input]] = {
+_OBSERVATIONS: dict[str, type[Any]] = {
     f"peyvand.queue.v1.{kind.__name__}": kind
     for kind in (
         i.ContactWaiting,
@@ -24,9 +24,10 @@ _OBSERVATIONS: dict[str, type[i.Input]] = {
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
-_FIELDS = {
+_KINDS: tuple[type[Any], ...] = (*_OBSERVATIONS.values(), i.SetAgentPresence, i.SetDisposition)
+_FIELDS: dict[type[Any], tuple[str, ...]] = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN)
-    for kind in (*_OBSERVATIONS.values(), i.SetAgentPresence, i.SetDisposition)
+    for kind in _KINDS
 }
 
 
@@ -56,7 +57,8 @@ def observation(envelope: Envelope, now_us: int) -> i.AnyInput | None:
     kind = _OBSERVATIONS.get(envelope.type)
     if kind is None:
         return None
-    return _input(kind, envelope, now_us, input_seq=envelope.stream_seq)
+    seen: i.AnyInput = _input(kind, envelope, now_us, input_seq=envelope.stream_seq)
+    return seen
 
 
 def presence_wish(envelope: Envelope, now_us: int) -> i.SetAgentPresence:
@@ -69,6 +71,12 @@ def disposition_wish(envelope: Envelope, now_us: int) -> i.SetDisposition:
     """Raises DecodeError."""
     wish: i.SetDisposition = _input(i.SetDisposition, envelope, now_us, request_id=envelope.id)
     return wish
+
+
+def asked_position(envelope: Envelope) -> str:
+    """The contact that an AskPosition names. Raises DecodeError."""
+    contact_id: str = getattr(codec.decode(envelope), "contact_id", "")
+    return contact_id
 
 
 def _input(kind: type[Any], envelope: Envelope, now_us: int, **own: Any) -> Any:

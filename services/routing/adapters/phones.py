@@ -102,7 +102,9 @@ class PhoneWatch:
     def known(self) -> list[MakeInput]:
         """The present state of all nodes and phones, for an owner that starts now."""
         nodes = [_node(name, up) for name, up in self._up.items()]
-        return nodes + [_phones(name, frozenset(phones)) for name, phones in self._phones.items() if self._up[name]]
+        return nodes + [
+            _phones(name, frozenset(phones)) for name, phones in self._phones.items() if self._up[name]
+        ]
 
     # -- the node
 
@@ -123,12 +125,16 @@ class PhoneWatch:
     def _expect(self, name: str) -> None:
         """Give the connection some time to come (back) before the node counts as unknown."""
         if name not in self._graces:
-            self._graces[name] = asyncio.get_running_loop().call_later(self._node_grace_s, self._is_down, name)
+            self._graces[name] = asyncio.get_running_loop().call_later(
+                self._node_grace_s, self._is_down, name
+            )
 
     def _is_down(self, name: str) -> None:
         del self._graces[name]
         self._up[name] = False
-        log.warning("node_unknown", node=name, consequence="its contacts keep their places and are offered to nobody")
+        log.warning(
+            "node_unknown", node=name, consequence="its contacts keep their places and are offered to nobody"
+        )
         self._tell(_node(name, False))
 
     # -- the phones
@@ -139,9 +145,13 @@ class PhoneWatch:
             extension = event.get("from-user")
             if extension and extension not in self._phones.setdefault(name, set()):
                 self._phones[name].add(extension)
-                self._tell(lambda at_us: i.PhoneChanged(at_us=at_us, extension=extension, registered=True, node=name))
+                self._tell(
+                    lambda at_us: i.PhoneChanged(at_us=at_us, extension=extension, registered=True, node=name)
+                )
         elif name not in self._lists:
-            task = asyncio.get_running_loop().create_task(self._list_soon(client), name=f"registrations-{name}")
+            task = asyncio.get_running_loop().create_task(
+                self._list_soon(client), name=f"registrations-{name}"
+            )
             self._lists[name] = task
 
     async def _list_soon(self, client: SwitchClient) -> None:

@@ -17,9 +17,15 @@ START_US = 1_700_000_000_000_000
 
 QUEUES = {
     "sales": QueueRules(
-        {"sales": 1}, ring_ms=15_000, wrap_up_ms=20_000, max_wait_ms=300_000, overflow=Overflow("queue", "support")
+        {"sales": 1},
+        ring_ms=15_000,
+        wrap_up_ms=20_000,
+        max_wait_ms=300_000,
+        overflow=Overflow("queue", "support"),
     ),
-    "support": QueueRules(ring_ms=20_000, wrap_up_ms=10_000, max_wait_ms=60_000, overflow=Overflow("transfer", "+982112")),
+    "support": QueueRules(
+        ring_ms=20_000, wrap_up_ms=10_000, max_wait_ms=60_000, overflow=Overflow("transfer", "+982112")
+    ),
     "billing": QueueRules(max_length=1, overflow=Overflow("hangup", "sorry")),
 }
 AGENTS = {
@@ -47,7 +53,9 @@ def center(
 class Floor:
     """Feeds an engine, keeps its log and its timers, and lets time pass."""
 
-    def __init__(self, rules: Center | None = None, policy: Policy | None = None, *, checked: bool = True) -> None:
+    def __init__(
+        self, rules: Center | None = None, policy: Policy | None = None, *, checked: bool = True
+    ) -> None:
         self.policy = policy or Policy()
         self.now_us = START_US
         self.log: list[f.Decided] = []
@@ -66,7 +74,13 @@ class Floor:
             if isinstance(output, i.Decide):
                 self.log.append(
                     f.Decided(
-                        self.epoch, "one", self.engine.state.at_us, output.facts, inp.input_id, self.engine.center.revision, inp.input_seq
+                        self.epoch,
+                        "one",
+                        self.engine.state.at_us,
+                        output.facts,
+                        inp.input_id,
+                        self.engine.center.revision,
+                        inp.input_seq,
                     )
                 )
             elif isinstance(output, i.ArmTimer):
@@ -135,7 +149,8 @@ class Floor:
         """An observation about the last offer of a contact."""
         offer = self.offer(contact_id)
         return self.send(
-            kind, **{"offer_id": offer.offer_id, "contact_id": contact_id, "agent_id": offer.agent_id, **fields}
+            kind,
+            **{"offer_id": offer.offer_id, "contact_id": contact_id, "agent_id": offer.agent_id, **fields},
         )
 
     def talks(self, contact_id: str) -> str:

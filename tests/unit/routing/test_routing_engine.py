@@ -25,7 +25,13 @@ def test_waiting_contact_is_offered_to_the_free_agent_with_an_explanation() -> N
     floor.waits("c1")
     assert floor.names() == ["ContactQueued", "OfferMade", "AgentActivityChanged"]
     offer = floor.offer("c1")
-    assert (offer.agent_id, offer.extension, offer.ring_ms, offer.attempt, offer.node) == ("sara", "1001", 15_000, 1, "fs1")
+    assert (offer.agent_id, offer.extension, offer.ring_ms, offer.attempt, offer.node) == (
+        "sara",
+        "1001",
+        15_000,
+        1,
+        "fs1",
+    )
     assert offer.why == f.Explanation("longest_idle", 7_000, 1, (), (Excluded("offline", 1),), 0)
 
 
@@ -92,10 +98,22 @@ def test_call_from_offer_to_the_end_of_wrap_up() -> None:
     assert floor.names() == ["OfferEnded", "ContactConnected", "AgentActivityChanged"]
     assert floor.facts(f.ContactConnected)[0].recording_path == "a.wav"
     floor.pass_ms(60_000)
-    floor.report(i.ConversationEnded, "c1", ended_by="caller", talk_ms=60_000, hold_ms=10, cause="NORMAL_CLEARING")
+    floor.report(
+        i.ConversationEnded, "c1", ended_by="caller", talk_ms=60_000, hold_ms=10, cause="NORMAL_CLEARING"
+    )
     closed = floor.facts(f.ContactClosed)[0]
-    assert (closed.outcome, closed.wait_ms, closed.talk_ms, closed.hold_ms) == ("completed", 4_000, 60_000, 10)
-    assert (closed.agent_id, closed.ended_by, closed.ani, closed.entry_point) == ("omid", "caller", "0912", "1000")
+    assert (closed.outcome, closed.wait_ms, closed.talk_ms, closed.hold_ms) == (
+        "completed",
+        4_000,
+        60_000,
+        10,
+    )
+    assert (closed.agent_id, closed.ended_by, closed.ani, closed.entry_point) == (
+        "omid",
+        "caller",
+        "0912",
+        "1000",
+    )
     assert (closed.offers, closed.offer_id) == (1, floor.offer("c1").offer_id)
     assert floor.engine.state.agent("omid").activity == "wrap_up"
     floor.pass_ms(20_000)
@@ -149,7 +167,12 @@ def test_agent_who_does_not_answer_goes_on_a_break_and_the_contact_to_the_next(o
     ended = floor.facts(f.OfferEnded)[0]
     assert (ended.agent_id, ended.outcome, ended.cause, ended.ring_ms) == ("omid", outcome, "X", 15_000)
     changed = floor.facts(f.AgentPresenceChanged)[-1]
-    assert (changed.agent_id, changed.presence, changed.reason, changed.actor) == ("omid", "break", outcome, "system")
+    assert (changed.agent_id, changed.presence, changed.reason, changed.actor) == (
+        "omid",
+        "break",
+        outcome,
+        "system",
+    )
     offer = floor.offer("c1")
     assert (offer.agent_id, offer.attempt) == ("sara", 2)
 
@@ -233,7 +256,11 @@ def test_late_report_about_an_ended_offer_leads_to_nothing() -> None:
     floor.available("omid")
     floor.waits("c1")
     floor.send(i.ContactGone, contact_id="c1")
-    for kind, fields in ((i.OfferAnswered, {}), (i.OfferRinging, {}), (i.OfferFailed, {"outcome": "no_answer"})):
+    for kind, fields in (
+        (i.OfferAnswered, {}),
+        (i.OfferRinging, {}),
+        (i.OfferFailed, {"outcome": "no_answer"}),
+    ):
         floor.report(kind, "c1", **fields)
         assert floor.names() == []
         assert floor.ignored() == "offer is over"
@@ -292,7 +319,15 @@ def test_bridge_of_an_agent_with_another_offer_puts_that_contact_back() -> None:
 
 def test_bridge_of_an_unknown_contact_is_joined() -> None:
     floor = Floor()
-    floor.send(i.AgentBridged, offer_id="o", contact_id="c9", agent_id="omid", queue="sales", node="fs1", wait_ms=3_000)
+    floor.send(
+        i.AgentBridged,
+        offer_id="o",
+        contact_id="c9",
+        agent_id="omid",
+        queue="sales",
+        node="fs1",
+        wait_ms=3_000,
+    )
     assert floor.names() == ["ContactQueued", "ContactConnected", "AgentActivityChanged"]
     assert floor.facts(f.ContactConnected)[0].wait_ms == 3_000
     assert floor.engine.state.contacts["c9"].waiting_since_us == START_US - 3_000_000
@@ -324,9 +359,20 @@ def test_caller_who_hangs_up_while_offered_withdraws_the_offer_and_frees_the_age
     floor.waits("c2")
     floor.pass_ms(3_000)
     floor.send(i.ContactGone, contact_id="c1", cause="ORIGINATOR_CANCEL")
-    assert floor.names() == ["OfferEnded", "AgentActivityChanged", "ContactClosed", "OfferMade", "AgentActivityChanged"]
+    assert floor.names() == [
+        "OfferEnded",
+        "AgentActivityChanged",
+        "ContactClosed",
+        "OfferMade",
+        "AgentActivityChanged",
+    ]
     closed = floor.facts(f.ContactClosed)[0]
-    assert (closed.outcome, closed.wait_ms, closed.cause, closed.ended_by) == ("abandoned", 3_000, "ORIGINATOR_CANCEL", "caller")
+    assert (closed.outcome, closed.wait_ms, closed.cause, closed.ended_by) == (
+        "abandoned",
+        3_000,
+        "ORIGINATOR_CANCEL",
+        "caller",
+    )
     assert floor.offer("c2").agent_id == "omid"
 
 
@@ -381,7 +427,13 @@ def test_wait_over_the_limit_moves_to_the_next_queue_with_the_original_time() ->
     floor.waits("c1")
     floor.pass_ms(300_000)
     moved = floor.facts(f.ContactOverflowed)[0]
-    assert (moved.queue, moved.reason, moved.action, moved.target, moved.wait_ms) == ("sales", "max_wait", "queue", "support", 300_000)
+    assert (moved.queue, moved.reason, moved.action, moved.target, moved.wait_ms) == (
+        "sales",
+        "max_wait",
+        "queue",
+        "support",
+        300_000,
+    )
     queued = floor.facts(f.ContactQueued)[-1]
     assert (queued.queue, queued.requeued, queued.waiting_since_us) == ("support", True, START_US)
     floor.pass_ms(59_999)
@@ -646,7 +698,13 @@ def test_timer_that_is_not_wanted_any_more_does_nothing() -> None:
     floor.waits("c1")
     offer = floor.offer("c1")
     floor.send(i.ContactGone, contact_id="c1")
-    for timer in (("offer", offer.offer_id), ("limit", "c1"), ("hold", "c1"), ("wrap_up", "omid"), ("delay", "omid")):
+    for timer in (
+        ("offer", offer.offer_id),
+        ("limit", "c1"),
+        ("hold", "c1"),
+        ("wrap_up", "omid"),
+        ("delay", "omid"),
+    ):
         assert floor.send(i.TimerFired, timer=timer) == []
 
 

@@ -45,14 +45,20 @@ def test_presence_is_set_by_id_and_by_extension() -> None:
     floor = Floor()
     answer = wish(floor, extension="1001", presence="available", actor="agent")
     assert isinstance(answer, i.Answer)
-    assert (answer.agent.agent_id, answer.agent.presence, answer.agent.activity) == ("sara", "available", "idle")
+    assert (answer.agent.agent_id, answer.agent.presence, answer.agent.activity) == (
+        "sara",
+        "available",
+        "idle",
+    )
     floor.pass_ms(3_000)
     wish(floor, agent_id="sara", presence="break", reason="lunch", actor="supervisor")
     changed = floor.facts(f.AgentPresenceChanged)[-1]
     assert changed == f.AgentPresenceChanged("sara", "break", "lunch", "supervisor", "available", 3_000)
 
 
-@pytest.mark.parametrize(("before", "after"), [("offline", "available"), ("available", "offline"), ("break", "offline")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("offline", "available"), ("available", "offline"), ("break", "offline")]
+)
 def test_toggle_logs_in_and_out(before: str, after: str) -> None:
     floor = Floor()
     wish(floor, agent_id="sara", presence=before)
@@ -105,7 +111,10 @@ def test_disposition_ends_the_wrap_up_and_a_break_holds_afterwards() -> None:
 
 def test_extension_that_moved_to_another_agent_follows_the_document() -> None:
     floor = Floor()
-    agents = {"sara": AgentRules("1002", ("sales",), {}), "omid": AgentRules("1001", ("sales",), AGENTS["omid"].skills)}
+    agents = {
+        "sara": AgentRules("1002", ("sales",), {}),
+        "omid": AgentRules("1001", ("sales",), AGENTS["omid"].skills),
+    }
     floor.send(i.CenterRevised, center=center(agents=agents, revision="r2"))
     answer = wish(floor, extension="1001", presence="available")
     assert isinstance(answer, i.Answer)

@@ -1,0 +1,184 @@
+"""HTTP routes of routing. Wishes and questions go over the bus, so that every copy answers for whoever owns the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from services.center import Center, CenterSet
+from services.common.auth import Principal
+from services.common.bus import Bus, Sendable, codec, subjects
+from services.common.errors import Refused
+from services.common.http import require
+from services.contracts.peyvand.routing.v1 import rpc_pb2
+from services.routing.adapters import messages
+from services.routing.core import views
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_TIMEOUT_S = 5.0
+_Person = Annotated[Principal, Depends(require("agent", "supervisor", "service"))]
+_Reader = Annotated[Principal, Depends(require("agent", "supervisor", "analyst", "service"))]
+
+
+class Agent(BaseModel):
+    """One agent now: presence is what the person says, activity what the system sees."""
+
+    agent_id: str
+    name: dict[str, str]
+    extension: str
+    presence: str
+    reason: str
+    activity: str
+    contact_id: str
+    queue: str
+    presence_ms: int
+    activity_ms: int
+    queues: list[str]
+
+
+class Queue(BaseModel):
+    """One queue now."""
+
+    queue: str
+    name: dict[str, str]
+    waiting: int
+    longest_wait_ms: int
+    talking: int
+    idle_agents: int
+    agents: int
+
+
+class Contact(BaseModel):
+    """One open contact now."""
+
+    contact_id: str
+    queue: str
+    state: str
+    priority: int
+    skills: list[str]
+    node: str
+    entry_point: str
+    ani: str
+    waited_ms: int
+    agent_id: str
+    offers: int
+    position: int
+
+
+class Named(BaseModel):
+    """A code with its name by language."""
+
+    code: str
+    name: dict[str, str]
+
+
+class CenterSummary(BaseModel):
+    """What an agent's screen needs of the running center."""
+
+    tenant: str
+    revision: str
+    name: dict[str, str]
+    languages: list[str]
+    queues: dict[str, dict[str, str]]
+    dispositions: list[Named]
+    break_reasons: list[Named]
+
+
+class PresenceWish(BaseModel):
+    """What the agent wants to be."""
+
+    presence: Literal["available", "break", "offline", "toggle"]
+    reason: str = Field("", description="Code of a break reason.", max_length=63)
+
+
+class DispositionWish(BaseModel):
+    """The result of the contact in wrap-up; it ends the wrap-up."""
+
+    code: str = Field(min_length=1, max_length=63)
+
+
+def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
+    """Return the routes; ``centers`` gives the running documents."""
+    routes = APIRouter(prefix="/v1", tags=["routing"])
+
+    def center_of(principal: Principal) -> Center:
+        center = centers().tenant(principal.tenant)
+        if center is None:
+            raise Refused("unknown-tenant", f"no center document for tenant {principal.tenant}", status=404)
+        return center
+
+    async def ask(tenant: str, entity: str, what: str, question: Sendable, kind: type[T]) -> T:
+        subject = subjects.rpc(tenant, "routing", entity, what)
+        return codec.read(await bus.request(subject, question, timeout_s=_TIMEOUT_S), kind)
+
+    def own_agent(agent_id: str, principal: Principal) -> Center:
+        """An agent speaks for itself only; a supervisor for all."""
+        if principal.role == "agent" and principal.subject != agent_id:
+            raise Refused("not-your-agent", f"{principal.subject} may not change {agent_id}", status=403)
+        return center_of(principal)
+
+    def shown(center: Center, state: views.AgentState) -> Agent:
+        known = center.agents.get(state.agent_id)
+        return Agent(name=dict(known.name) if known else {}, **msgspec.to_builtins(state))
+
+    @routes.get("/agents", summary="All agents and what they do")
+    async def agents(principal: _Reader) -> list[Agent]:
+        center = center_of(principal)
+        found = await ask(center.tenant, "agent", "list", rpc_pb2.ListAgents(), messages.AgentList)
+        return [shown(center, state) for state in found.agents]
+
+    @routes.post("/agents/{agent_id}/presence", summary="Log an agent in or out, or send it on a break")
+    async def presence(agent_id: str, wish: PresenceWish, principal: _Person) -> Agent:
+        center = own_agent(agent_id, principal)
+        question = rpc_pb2.SetAgentPresence(
+            agent_id=agent_id,
+            presence=wish.presence,
+            reason=wish.reason,
+            actor="agent" if principal.subject == agent_id else "supervisor",
+        )
+        return shown(center, await ask(center.tenant, "agent", "set-presence", question, views.AgentState))
+
+    @routes.post(
+        "/agents/{agent_id}/disposition", summary="Name the result of the contact in wrap-up, and end it"
+    )
+    async def disposition(agent_id: str, wish: DispositionWish, principal: _Person) -> Agent:
+        center = own_agent(agent_id, principal)
+        question = rpc_pb2.SetDisposition(agent_id=agent_id, code=wish.code, by="http")
+        return shown(center, await ask(center.tenant, "agent", "dispose", question, views.AgentState))
+
+    @routes.get("/queues", summary="All queues and who waits in them")
+    async def queues(principal: _Reader) -> list[Queue]:
+        center = center_of(principal)
+        found = await ask(center.tenant, "queue", "list", rpc_pb2.ListQueues(), messages.QueueList)
+        names = {name: dict(queue.name) for name, queue in center.queues.items()}
+        return [
+            Queue(name=names.get(state.queue, {}), **msgspec.to_builtins(state)) for state in found.queues
+        ]
+
+    @routes.get("/contacts", summary="All open contacts, who waits longest first")
+    async def contacts(
+        principal: Annotated[Principal, Depends(require("supervisor", "service"))],
+    ) -> list[Contact]:
+        tenant = center_of(principal).tenant
+        found = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), messages.ContactList)
+        return [Contact(**msgspec.to_builtins(state)) for state in found.contacts]
+
+    @routes.get("/center", summary="Queues, dispositions and break reasons of the running center")
+    async def center(principal: _Reader) -> CenterSummary:
+        running = center_of(principal)
+        return CenterSummary(
+            tenant=running.tenant,
+            revision=running.revision,
+            name=dict(running.name),
+            languages=list(running.languages),
+            queues={name: dict(queue.name) for name, queue in running.queues.items()},
+            dispositions=[Named(code=d.code, name=dict(d.name)) for d in running.dispositions],
+            break_reasons=[Named(code=r.code, name=dict(r.name)) for r in running.break_reasons],
+        )
+
+    return routes

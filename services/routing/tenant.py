@@ -1,0 +1,374 @@
+"""One tenant in the hands of this process: the engine, its log, its inputs and its timers.
+
+Theory of operation. Everything that wants something of the engine puts an item into one mailbox; one loop takes them
+in order. For each: make the input with the time of now, let the engine decide, append the facts, and only then arm
+timers and answer. While the append waits (an election takes 4 to 11 s) nothing else is decided: what comes meanwhile
+stands in the mailbox in its order.
+
+The log is the truth. ``append`` is refused when anybody else has written since; then, or when its outcome stays unknown,
+the engine is ahead of the log and is thrown away. If the lease still holds, everything is built again from the log: the
+state by replay, the observations read on after the last one that the log names, the timers from the state. That is
+the same path as the first start and as the takeover from a dead owner, so it is always exercised.
+
+The lease only says who should write. It is looked at before every append, on this process's own monotonic clock, so
+that a process that was frozen does not even try; the server's refusal is what makes two writers impossible.
+
+An input on which the engine fails is a defect of this program. It is logged with its id and left out from then on:
+a tenant must not stand still because of one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from services.common.bus import Bus, Envelope, Sendable, Subscription, subjects
+from services.common.clock import Clock
+from services.common.errors import BusUnavailable, Conflict, DecodeError, Fenced, NotReady, Refused
+from services.routing.adapters import messages
+from services.routing.adapters.log import TenantLog
+from services.routing.core import inputs as i
+from services.routing.core import views
+from services.routing.core.center import Center, Policy
+from services.routing.core.engine import Engine, Timer
+from services.routing.core.facts import Decided
+from services.routing.core.state import State
+
+log = structlog.get_logger()
+
+# Decisions appended. Zero while contacts wait: look at the lease and at NATS.
+DECIDED = Counter("peyvand_routing_decisions_total", "Entries appended to tenants' logs", ["tenant"])
+# Inputs the engine failed on and that were left out. Anything above zero is a defect: report it with the log line.
+POISONED = Counter(
+    "peyvand_routing_poisoned_inputs_total", "Inputs left out because the engine failed on them", ["tenant"]
+)
+# Times the engine was built again. A steady rate: two processes believe that they own the tenant.
+REBUILDS = Counter("peyvand_routing_rebuilds_total", "Engines built from the log", ["tenant"])
+# Inputs that wait for the loop. Grows while NATS elects a leader; otherwise this process needs more CPU.
+MAILBOX = Gauge("peyvand_routing_mailbox", "Inputs that wait to be decided on", ["tenant"])
+
+MakeInput = Callable[[int], i.AnyInput | None]
+"""Makes the input when it is taken up, at that time."""
+Reply = i.Answer | i.Refuse | None
+_Item = tuple[MakeInput, "asyncio.Future[Reply] | None"]
+
+_REBUILD_PAUSE_S = 0.2
+_LEASE_LOOK_S = 0.1
+
+
+class HeldLease(Protocol):
+    """What is needed of a shard's lease."""
+
+    def valid(self) -> bool:
+        """Whether this process may write now, by its own monotonic clock."""
+        ...
+
+
+def _give_up(reply: asyncio.Future[Reply] | None) -> None:
+    if reply is not None and not reply.done():
+        reply.set_exception(BusUnavailable("routing changes hands; ask again"))
+        reply.exception()  # whoever waited may be gone; an unread exception would be logged as a defect
+
+
+def _name(inp: i.AnyInput) -> str:
+    """What tells an input from others over rebuilds."""
+    return f"{inp.timer}" if isinstance(inp, i.TimerFired) else inp.input_id
+
+
+class _Poisoned(Exception):
+    """The engine failed on an input, and its state may be half of a decision."""
+
+
+class TenantOwner:
+    """Decides for one tenant for as long as the lease of its shard holds."""
+
+    def __init__(
+        self,
+        tenant: str,
+        center: Center,
+        *,
+        bus: Bus,
+        clock: Clock,
+        owner: str,
+        policy: Policy,
+        known: Callable[[], Sequence[MakeInput]] = tuple,
+    ) -> None:
+        self.tenant = tenant
+        self._center = center
+        self._bus = bus
+        self._clock = clock
+        self._owner = owner
+        self._policy = policy
+        self._known = known
+        self._mailbox: asyncio.Queue[_Item] = asyncio.Queue()
+        self._poisoned: set[str] = set()
+        self._handles: dict[Timer, asyncio.TimerHandle] = {}
+        self._engine: Engine | None = None
+        self._lease: HeldLease | None = None
+
+    # -- from outside
+
+    def tell(self, make: MakeInput) -> None:
+        """Have the owner take something up that needs no answer. Lost when it does not own: it asks ``known`` then."""
+        if self._engine is not None:
+            self._mailbox.put_nowait((make, None))
+
+    def revise(self, center: Center) -> None:
+        """From the next decision on this configuration holds."""
+        self._center = center
+        self.tell(lambda at_us: i.CenterRevised(at_us=at_us, center=center))
+
+    async def run(self, lease: HeldLease) -> None:
+        """Own the tenant until the lease is over; cancel to end it sooner. Raises what is no matter of owning."""
+        self._lease = lease
+        while lease.valid():
+            try:
+                await self._own()
+            except Conflict as e:
+                log.warning(
+                    "log_written_by_other", tenant=self.tenant, reason=str(e), still_owner=lease.valid()
+                )
+            except NotReady as e:
+                log.warning("log_unavailable", tenant=self.tenant, reason=str(e))
+            except _Poisoned:
+                pass
+            await asyncio.sleep(_REBUILD_PAUSE_S)
+
+    # -- owning
+
+    async def _own(self) -> None:
+        REBUILDS.labels(self.tenant).inc()
+        self._log = TenantLog(self._bus, self.tenant)
+        state = await self._log.replay(self._policy)
+        engine = Engine(self._center, self._policy, state)
+        try:
+            self._engine = engine
+            await self._decide(engine, self._taken_over(state), None)
+            log.info(
+                "tenant_owned",
+                tenant=self.tenant,
+                epoch=state.epoch,
+                revision=self._center.revision,
+                log_seq=self._log.seq,
+                input_seq=state.input_seq,
+                contacts=len(state.contacts),
+            )
+            for make in self._known():
+                self._mailbox.put_nowait((make, None))
+            async with AsyncExitStack() as stack:
+                follow = await self._bus.follow(
+                    [messages.observations_of(self.tenant)], self._observe, after_seq=state.input_seq
+                )
+                stack.push_async_callback(follow.stop)
+                for subscription in await self._serve():
+                    stack.push_async_callback(subscription.stop)
+                try:
+                    await self._until_any_ends(self._take_all(engine), follow.wait(), self._lease_over())
+                finally:
+                    self._drop()  # before the subscriptions stop: their handlers wait for replies
+        finally:
+            self._drop()
+
+    async def _until_any_ends(self, *parts: Coroutine[Any, Any, None]) -> None:
+        """Run all parts until one ends; raise what it raised."""
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _lease_over(self) -> None:
+        while self._holds():  # noqa: ASYNC110
+            await asyncio.sleep(_LEASE_LOOK_S)  # time passes; nothing happens that could be awaited
+
+    def _taken_over(self, state: State) -> MakeInput:
+        epoch = state.epoch + 1
+        return lambda at_us: i.TakenOver(at_us=at_us, owner=self._owner, epoch=epoch)
+
+    async def _take_all(self, engine: Engine) -> None:
+        while True:
+            MAILBOX.labels(self.tenant).set(self._mailbox.qsize())
+            make, reply = await self._mailbox.get()
+            try:
+                await self._decide(engine, make, reply)
+            except BaseException:
+                _give_up(reply)
+                raise
+
+    def _holds(self) -> bool:
+        return self._lease is not None and self._lease.valid()
+
+    def _drop(self) -> None:
+        self._engine = None
+        for handle in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+        while not self._mailbox.empty():
+            _give_up(self._mailbox.get_nowait()[1])
+
+    # -- one input
+
+    async def _decide(self, engine: Engine, make: MakeInput, reply: asyncio.Future[Reply] | None) -> None:
+        inp = make(self._clock.now_us())
+        if inp is None or _name(inp) in self._poisoned:
+            if reply is not None and not reply.done():
+                reply.set_result(None)
+            return
+        try:
+            outputs = engine.handle(inp)
+        except Exception as e:
+            if name := _name(inp):
+                self._poisoned.add(name)
+            POISONED.labels(self.tenant).inc()
+            log.exception(
+                "input_poisoned", tenant=self.tenant, input=type(inp).__name__, input_id=inp.input_id
+            )
+            raise _Poisoned from e
+        answer: Reply = None
+        for output in outputs:
+            if isinstance(output, i.Decide):
+                await self._append(engine, inp, output)
+            elif isinstance(output, i.ArmTimer):
+                self._arm(output.timer, output.at_us)
+            elif isinstance(output, i.CancelTimer):
+                self._cancel(output.timer)
+            elif isinstance(output, i.Answer | i.Refuse):
+                answer = output
+            else:
+                self._note(inp, output)
+        if reply is not None and not reply.done():
+            reply.set_result(answer)
+
+    async def _append(self, engine: Engine, inp: i.AnyInput, decision: i.Decide) -> None:
+        if not self._holds():
+            raise Fenced(f"the lease for {self.tenant} is over")
+        state = engine.state
+        await self._log.append(
+            Decided(
+                epoch=state.epoch,
+                owner=self._owner,
+                at_us=state.at_us,
+                facts=decision.facts,
+                input_id=inp.input_id,
+                revision=engine.center.revision,
+                input_seq=inp.input_seq,
+            )
+        )
+        DECIDED.labels(self.tenant).inc()
+
+    def _note(self, inp: i.AnyInput, note: i.Ignored) -> None:
+        log.info(
+            "input_ignored",
+            tenant=self.tenant,
+            input=type(inp).__name__,
+            input_id=inp.input_id,
+            reason=note.reason,
+            contact=note.contact_id,
+            agent=note.agent_id,
+            offer=note.offer_id,
+        )
+
+    # -- timers
+
+    def _arm(self, timer: Timer, at_us: int) -> None:
+        self._cancel(timer)
+        delay_s = max(0, at_us - self._clock.now_us()) / 1e6
+        self._handles[timer] = asyncio.get_running_loop().call_later(delay_s, self._fire, timer)
+
+    def _cancel(self, timer: Timer) -> None:
+        if (handle := self._handles.pop(timer, None)) is not None:
+            handle.cancel()
+
+    def _fire(self, timer: Timer) -> None:
+        self._handles.pop(timer, None)
+        self._mailbox.put_nowait((lambda at_us: i.TimerFired(at_us=at_us, timer=timer), None))
+
+    # -- observations and wishes
+
+    async def _observe(self, envelope: Envelope) -> None:
+        """Hand one observation over and wait until it is decided on, so that a backlog stays on the server."""
+
+        def make(at_us: int) -> i.AnyInput | None:
+            try:
+                return messages.observation(envelope, at_us)
+            except DecodeError as e:
+                log.error(
+                    "observation_unreadable",
+                    tenant=self.tenant,
+                    id=envelope.id,
+                    type=envelope.type,
+                    reason=str(e),
+                )
+                return None
+
+        await self._ask(make)
+
+    async def _ask(self, make: MakeInput) -> Reply:
+        if self._engine is None:
+            raise BusUnavailable("routing changes hands; ask again")
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._mailbox.put_nowait((make, reply))
+        return await reply
+
+    async def _wish(self, make: MakeInput) -> Sendable:
+        answer = await self._ask(make)
+        if isinstance(answer, i.Refuse):
+            raise Refused(answer.slug, answer.reason, status=answer.status)
+        if answer is None:
+            raise BusUnavailable("the wish was not decided on")
+        return answer.agent
+
+    async def _serve(self) -> list[Subscription]:
+        """Answer on the tenant's rpc subjects: only the owner does."""
+
+        async def presence(envelope: Envelope) -> Sendable:
+            return await self._wish(lambda at_us: messages.presence_wish(envelope, at_us))
+
+        async def dispose(envelope: Envelope) -> Sendable:
+            return await self._wish(lambda at_us: messages.disposition_wish(envelope, at_us))
+
+        async def agents(_: Envelope) -> Sendable:
+            engine, now_us = self._present()
+            return messages.AgentList(tuple(views.agents(engine.state, engine.center, now_us)))
+
+        async def queues(_: Envelope) -> Sendable:
+            engine, now_us = self._present()
+            return messages.QueueList(tuple(views.queues(engine.state, engine.center, engine.index, now_us)))
+
+        async def contacts(_: Envelope) -> Sendable:
+            engine, now_us = self._present()
+            return messages.ContactList(tuple(views.contacts(engine.state, engine.index, now_us)))
+
+        async def position(envelope: Envelope) -> Sendable:
+            engine, _ = self._present()
+            asked = messages.asked_position(envelope)
+            return views.position(engine.state, engine.index, asked)
+
+        handlers = {
+            ("agent", "set-presence"): presence,
+            ("agent", "dispose"): dispose,
+            ("agent", "list"): agents,
+            ("queue", "list"): queues,
+            ("contact", "list"): contacts,
+            ("contact", "position"): position,
+        }
+        return [
+            await self._bus.serve(
+                subjects.rpc(self.tenant, "routing", entity, what), handler, queue="routing"
+            )
+            for (entity, what), handler in handlers.items()
+        ]
+
+    def _present(self) -> tuple[Engine, int]:
+        if self._engine is None:
+            raise BusUnavailable("routing changes hands; ask again")
+        return self._engine, self._clock.now_us()

@@ -1,0 +1,251 @@
+"""A tenant's owner on the bus: decisions, wishes, takeovers, two owners at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from services.common.bus import Bus, Outgoing, codec, subjects
+from services.common.clock import SystemClock
+from services.common.errors import BusUnavailable, Refused
+from services.contracts.peyvand.queue.v1 import events_pb2 as queue_pb2
+from services.contracts.peyvand.routing.v1 import rpc_pb2
+from services.routing.adapters import messages
+from services.routing.core import facts as f
+from services.routing.core import inputs as i
+from services.routing.core import views
+from services.routing.core.center import Policy
+from services.routing.core.state import State
+from services.routing.tenant import TenantOwner
+from tests.unit.routing.floor import center
+
+BusMaker = Callable[[str], Awaitable[Bus]]
+
+
+class SwitchableLease:
+    def __init__(self) -> None:
+        self.held = True
+
+    def valid(self) -> bool:
+        return self.held
+
+
+class Outside:
+    """The rest of the system as one tenant's owner sees it."""
+
+    def __init__(self, bus: Bus, tenant: str) -> None:
+        self.bus = bus
+        self.tenant = tenant
+
+    async def observe(self, message: Any, fact_id: str) -> None:
+        what = {"ContactWaiting": ("contact", "waiting"), "ContactGone": ("contact", "gone")}
+        entity, last = what.get(type(message).__name__, ("offer", "reported"))
+        await self.bus.append(
+            Outgoing(subjects.fact(self.tenant, "queue", entity, last), message, fact_id, self.tenant)
+        )
+
+    async def waits(self, contact_id: str, queue: str = "sales") -> None:
+        message = queue_pb2.ContactWaiting(
+            contact_id=contact_id, node="fs1", queue=queue, waiting_since_us=SystemClock().now_us()
+        )
+        await self.observe(message, f"{contact_id}:waiting:1")
+
+    async def wish(self, agent_id: str, presence: str) -> views.AgentState:
+        asked = rpc_pb2.SetAgentPresence(agent_id=agent_id, presence=presence)
+        subject = subjects.rpc(self.tenant, "routing", "agent", "set-presence")
+        return codec.read(await self.bus.request(subject, asked, timeout_s=10), views.AgentState)
+
+    async def log(self) -> list[f.Decided]:
+        entries = self.bus.read_log(subjects.log(self.tenant), after_seq=0)
+        return [codec.read(e, f.Decided) async for e in entries]
+
+    async def facts(self, kind: type[Any]) -> list[Any]:
+        return [fact for entry in await self.log() for fact in entry.facts if isinstance(fact, kind)]
+
+    async def until(self, kind: type[Any], count: int = 1) -> list[Any]:
+        """Follow the log until it has so many facts of a kind."""
+        found: list[Any] = []
+        enough = asyncio.Event()
+
+        async def take(envelope: Any) -> None:
+            found.extend(x for x in codec.read(envelope, f.Decided).facts if isinstance(x, kind))
+            if len(found) >= count:
+                enough.set()
+
+        following = await self.bus.follow([subjects.log(self.tenant)], take, after_seq=0)
+        try:
+            async with asyncio.timeout(15):
+                await enough.wait()
+        finally:
+            await following.stop()
+        return found
+
+
+@contextlib.asynccontextmanager
+async def owning(
+    bus: Bus,
+    tenant: str,
+    name: str = "one",
+    lease: SwitchableLease | None = None,
+    policy: Policy | None = None,
+) -> AsyncIterator[TenantOwner]:
+    owner = TenantOwner(tenant, center(), bus=bus, clock=SystemClock(), owner=name, policy=policy or Policy())
+    task = asyncio.create_task(owner.run(lease or SwitchableLease()))
+    try:
+        yield owner
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_routing_offers_over_the_bus(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+    async with owning(bus, tenant):
+        state = await outside.wish("omid", "available")
+        assert (state.presence, state.activity) == ("available", "idle")
+        await outside.waits("c1")
+        (offer,) = await outside.until(f.OfferMade)
+        assert (offer.agent_id, offer.contact_id) == ("omid", "c1")
+        bridged = queue_pb2.AgentBridged(
+            offer_id=offer.offer_id, contact_id="c1", agent_id="omid", agent_leg_id="leg", at_us=5, wait_ms=7
+        )
+        await outside.observe(bridged, "c1:bridged:1")
+        (connected,) = await outside.until(f.ContactConnected)
+        assert connected.wait_ms == 7
+    log = await outside.log()
+    assert log[0].facts == (f.OwnerChanged("one", 1),)
+    assert [e.input_id for e in log if e.input_seq] == ["c1:waiting:1", "c1:bridged:1"]
+
+
+async def test_routing_answers_questions_and_refuses_with_the_slug(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+
+    async def ask(entity: str, what: str, question: Any, kind: type[Any]) -> Any:
+        subject = subjects.rpc(tenant, "routing", entity, what)
+        return codec.read(await bus.request(subject, question, timeout_s=10), kind)
+
+    async with owning(bus, tenant):
+        await outside.waits("c1")
+        await outside.until(f.ContactQueued)
+        place = await ask("contact", "position", rpc_pb2.AskPosition(contact_id="c1"), views.Position)
+        assert place == views.Position("c1", 1, 1, 0)
+        agents = await ask("agent", "list", rpc_pb2.ListAgents(), messages.AgentList)
+        assert [a.agent_id for a in agents.agents] == ["mina", "omid", "sara"]
+        queues = await ask("queue", "list", rpc_pb2.ListQueues(), messages.QueueList)
+        assert {q.queue: q.waiting for q in queues.queues} == {"billing": 0, "sales": 1, "support": 0}
+        contacts = await ask("contact", "list", rpc_pb2.ListContacts(), messages.ContactList)
+        assert contacts.contacts[0].position == 1
+        with pytest.raises(Refused) as refused:
+            await outside.wish("nobody", "available")
+        assert refused.value.slug == "unknown-agent"
+        with pytest.raises(Refused) as refused:
+            await ask("agent", "dispose", rpc_pb2.SetDisposition(agent_id="omid", code="1"), views.AgentState)
+        assert refused.value.slug == "not-in-wrap-up"
+
+
+async def test_next_owner_goes_on_where_the_last_one_stopped(make_bus: BusMaker, tenant: str) -> None:
+    first, second = await make_bus("/routing/1"), await make_bus("/routing/2")
+    outside = Outside(second, tenant)
+    async with owning(first, tenant, "one"):
+        await outside.wish("omid", "available")
+        await outside.waits("c1")
+        await outside.until(f.OfferMade)
+    await outside.waits("c2")  # while nobody owns the tenant
+    await outside.observe(queue_pb2.ContactGone(contact_id="c1", state="offered", at_us=1), "c1:gone:1")
+    async with owning(second, tenant, "two"):
+        offers = await outside.until(f.OfferMade, 2)
+    assert [(o.contact_id, o.agent_id) for o in offers] == [("c1", "omid"), ("c2", "omid")]
+    log = await outside.log()
+    assert [x for e in log for x in e.facts if isinstance(x, f.OwnerChanged)] == [
+        f.OwnerChanged("one", 1),
+        f.OwnerChanged("two", 2),
+    ]
+    assert len([x for x in await outside.facts(f.ContactQueued) if x.contact_id == "c1"]) == 1
+
+
+async def test_old_owner_that_believes_in_its_lease_is_refused_and_nothing_is_decided_twice(
+    make_bus: BusMaker, tenant: str
+) -> None:
+    first, second = await make_bus("/routing/1"), await make_bus("/routing/2")
+    outside = Outside(second, tenant)
+    async with owning(first, tenant, "one"), owning(second, tenant, "two"):
+        await outside.wish("omid", "available")
+        for n in range(10):
+            await outside.waits(f"c{n}")
+        await outside.until(f.ContactQueued, 10)
+    log = await outside.log()
+    queued = [x.contact_id for e in log for x in e.facts if isinstance(x, f.ContactQueued)]
+    assert sorted(queued) == sorted(set(queued))
+    state = State(Policy())
+    for entry in log:
+        state.replay(entry)
+    epochs = [e.epoch for e in log]
+    assert epochs == sorted(epochs)
+    writer_of = {e.epoch: e.owner for e in log}
+    assert all(writer_of[e.epoch] == e.owner for e in log)
+    assert len(state.offers) == 1
+
+
+async def test_owner_without_a_lease_writes_nothing(bus: Bus, tenant: str) -> None:
+    outside, lease = Outside(bus, tenant), SwitchableLease()
+    async with owning(bus, tenant, lease=lease) as owner:
+        await outside.wish("omid", "available")
+        entries = len(await outside.log())
+        lease.held = False
+        with pytest.raises(BusUnavailable):
+            await owner._ask(
+                lambda at_us: i.SetAgentPresence(
+                    at_us=at_us, request_id="r", agent_id="omid", presence="offline"
+                )
+            )
+        assert len(await outside.log()) == entries
+
+
+async def test_timers_fire_into_the_log(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+    async with owning(bus, tenant, policy=Policy(contact_delay_ms=20)):
+        await outside.wish("omid", "available")
+        await outside.waits("c1")
+        (offer,) = await outside.until(f.OfferMade)
+        failed = queue_pb2.OfferFailed(
+            offer_id=offer.offer_id, contact_id="c1", agent_id="omid", outcome="withdrawn"
+        )
+        await outside.observe(failed, "c1:failed:1")
+        offers = await outside.until(f.OfferMade, 2)
+    assert [o.attempt for o in offers] == [1, 2]
+
+
+async def test_input_that_breaks_the_engine_is_left_out_and_the_rest_goes_on(
+    bus: Bus, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = Outside(bus, tenant)
+    handled = i.ContactWaiting.__name__
+
+    def explode(self: Any, inp: i.ContactWaiting) -> None:
+        if inp.contact_id == "bad":
+            raise KeyError(handled)
+        original(self, inp)
+
+    from services.routing.core import engine
+
+    original = engine._HANDLERS[i.ContactWaiting]
+    monkeypatch.setitem(engine._HANDLERS, i.ContactWaiting, explode)
+    async with owning(bus, tenant):
+        await outside.waits("good-1")
+        await outside.waits("bad")
+        await outside.waits("good-2")
+        queued = await outside.until(f.ContactQueued, 2)
+    assert [q.contact_id for q in queued] == ["good-1", "good-2"]
+
+
+async def test_message_that_nobody_can_read_is_passed_over(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+    async with owning(bus, tenant):
+        await outside.observe(queue_pb2.TreatmentPlayed(contact_id="c0", what="welcome"), "t:1")
+        await outside.waits("c1")
+        (queued,) = await outside.until(f.ContactQueued)
+    assert queued.contact_id == "c1"
