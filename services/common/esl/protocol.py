@@ -21,6 +21,7 @@ plain: escapes, arrays, other writers' spacing.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -51,6 +52,8 @@ __all__ = [
 # `show channels as json` of 10 000 legs is about 10 MB; the reply to `connect` holds all variables of a call in its lines.
 MAX_BODY_BYTES = 64 << 20
 MAX_HEAD_BYTES = 1 << 20
+# What one read may take; grows for a frame that is larger.
+BUFFER_BYTES = 256 << 10
 
 _LENGTH = b"Content-Length: "
 _JSON_TAIL = b"\nContent-Type: text/event-json"
@@ -111,19 +114,22 @@ class Event(msgspec.Struct, gc=False, eq=False):
         everything = self._all
         if everything is None:
             self._looks += 1
-            if self._looks <= _LOOKS and header.isascii():
+            pattern = _pattern(header)
+            if pattern and self._looks <= _LOOKS:
                 # Inside a JSON string a quote has a backslash before it. So this pattern behind a comma or a brace is
                 # the header's own name, whatever the values hold. Of two the last counts, as for a JSON decoder.
                 raw = self.raw
-                key = b'"%b"' % header.encode()
-                at = raw.rfind(key + b':"')
-                if at > 0 and raw[at - 1] in b",{":
-                    start = at + len(key) + 2
-                    value = raw[start : raw.find(b'"', start)]
-                    if b"\\" not in value and value.isascii():
-                        return value.decode("ascii")
-                elif at < 0 and key not in raw:
+                at = raw.rfind(pattern)
+                if at < 0:
                     return default
+                start = at + len(pattern) + 1
+                if raw[at - 1] in b",{" and raw[start - 1] == _QUOTE:
+                    value = raw[start : raw.find(b'"', start)]
+                    if b"\\" not in value:
+                        try:
+                            return value.decode()
+                        except UnicodeDecodeError:
+                            pass
             everything = dict(self.headers)
         found = everything.get(header)
         if found is None:
@@ -150,7 +156,7 @@ class Event(msgspec.Struct, gc=False, eq=False):
             _UNIQUE_ID
         ):  # within the first KB of every channel's event: cheaper than `get`, which seeks the last
             value = raw[start : raw.find(b'"', start)]
-            if b"\\" not in value and value.isascii():
+            if value.isascii() and b"\\" not in value:
                 return value.decode("ascii")
         return self.get("Unique-ID")
 
@@ -167,9 +173,19 @@ class Event(msgspec.Struct, gc=False, eq=False):
 
 # Where both forms keep the body; FreeSWITCH's own name for it in JSON.
 _BODY = "_body"
+_QUOTE = ord('"')
 _UNIQUE_ID = b',"Unique-ID":"'
 # So many single headers are looked for (1-2 us each in 5 KB) before all are decoded (10-20 us).
 _LOOKS = 6
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(header: str) -> bytes:
+    """How the name stands in JSON; empty if it could be written in more than one way."""
+    if header.isascii() and header.isprintable() and not set('"\\\\/') & set(header):
+        return b'"%b":' % header.encode()
+    return b""
+
 
 # Names of events that have been seen; FreeSWITCH has about 90. Bounded, since a peer chooses them.
 _NAMES: dict[bytes, str] = {}
@@ -182,51 +198,78 @@ Item: TypeAlias = Frame | Event
 class Decoder:
     """Bytes of one connection to frames and events, however they were split.
 
+    Either `feed` it, or let a socket write straight into `space` and say how much that was (`received`): asking the system
+    for a fresh block at each read costs more than decoding what is in it.
+
     What is kept between calls is bounded: a head of more than 1 MiB, a body of more than 64 MiB, a length that is no
     number, or a first line without a colon raise ProtocolError, after which the connection has to be closed. An event
     whose text cannot be read comes as a `Frame` with its content type, and the next one is fine.
     """
 
-    __slots__ = ("_have", "_parts", "_wanted")
+    __slots__ = ("_buffer", "_size", "_view", "_wanted")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # what has come and is not decoded yet
-        self._have = 0
-        self._wanted = 0  # not worth looking before so many bytes are there
+        self._size = 0  # bytes in the buffer that are not decoded yet; they begin at 0
+        self._wanted = 0  # not worth looking before so many are there
+        self._allocate(BUFFER_BYTES)
 
     def feed(self, data: bytes) -> list[Item]:
         """Take the next bytes; return what they complete, in order. Raises ProtocolError."""
-        if self._have:
-            self._parts.append(data)
-            self._have += len(data)
-            if self._have < self._wanted:
-                return []
-            data = b"".join(self._parts)
-            self._parts = []
+        size = len(data)
+        if len(self._buffer) - self._size < size:
+            self._grow(self._size + size)
+        self._view[self._size : self._size + size] = data
+        return self.received(size)
+
+    def space(self) -> memoryview:
+        """Where the next bytes go: never empty, and valid until the next call."""
+        if len(self._buffer) == self._size:
+            self._grow(2 * self._size)
+        return self._view[self._size :]
+
+    def received(self, count: int) -> list[Item]:
+        """Take ``count`` bytes that were written to `space`; return what they complete, in order. Raises ProtocolError."""
+        self._size += count
+        if self._size < self._wanted:
+            return []
         out: list[Item] = []
-        used, self._wanted = _decode_all(data, out)
-        left = len(data) - used
-        self._have = left
-        if left:
-            self._parts = [data[used:] if used else data]
+        used, wanted = _decode_all(self._buffer, self._view, self._size, out)
+        rest = self._size - used
+        if used:
+            kept = bytes(self._view[used : self._size])
+            if len(self._buffer) > BUFFER_BYTES >= 4 * rest:
+                self._allocate(BUFFER_BYTES)  # the large frame is over
+            self._view[:rest] = kept
+        self._size = rest
+        self._wanted = wanted
+        if wanted > len(self._buffer):
+            self._grow(wanted)
         return out
 
     @property
     def pending(self) -> int:
         """Bytes that wait for the rest of their frame. Not zero at the end of a connection: it was cut."""
-        return self._have
+        return self._size
+
+    def _allocate(self, size: int) -> None:
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+
+    def _grow(self, size: int) -> None:
+        kept = bytes(self._view[: self._size])
+        self._allocate(max(size, 2 * len(self._buffer)))
+        self._view[: self._size] = kept
 
 
-def _decode_all(data: bytes, out: list[Item]) -> tuple[int, int]:
-    """Append the whole frames of ``data`` to ``out``; return bytes used, and how many the frame after them needs at least."""
+def _decode_all(data: bytearray, view: memoryview, size: int, out: list[Item]) -> tuple[int, int]:
+    """Append the whole frames in ``data`` to ``out``; return bytes used, and how many the frame after them needs at least."""
     at = 0
-    size = len(data)
     find = data.find
     starts = data.startswith
     known = _NAMES.get
     append = out.append
     while True:
-        end = find(b"\n\n", at)
+        end = find(b"\n\n", at, size)
         if end < 0:
             if size - at > MAX_HEAD_BYTES:
                 raise ProtocolError(f"no end of the headers within {MAX_HEAD_BYTES} bytes")
@@ -240,33 +283,33 @@ def _decode_all(data: bytes, out: list[Item]) -> tuple[int, int]:
             if stop > size:
                 return at, stop - at
             if end - line_end == 30 and starts(_JSON_TAIL, line_end):
-                body = data[body_at:stop]
+                body = bytes(view[body_at:stop])
                 name = known(body[15 : body.find(b'"', 15)])
                 if name and body.startswith(_JSON_START) and body.endswith(b"}"):
                     append(Event(name, body))
                 else:
-                    append(_slow_json(data[at:end], body))
+                    append(_slow_json(bytes(view[at:end]), body))
                 at = stop
                 continue
         elif starts(b"\n", at):  # blank lines between frames mean nothing
             at += 1
             continue
-        head = data[at:end]
+        head = bytes(view[at:end])
         headers, length = _head(head)
         stop = end + 2 + length
         if stop > size:
             return at, stop - at
-        append(_frame(head, headers, data[end + 2 : stop]))
+        append(_frame(head, headers, bytes(view[end + 2 : stop])))
         at = stop
 
 
-def _length(digits: bytes) -> int:
+def _length(digits: bytes | bytearray) -> int:
     if not digits.isdigit():
-        raise ProtocolError(f"Content-Length is not a number: {digits[:40]!r}")
+        raise ProtocolError(f"Content-Length is not a number: {bytes(digits[:40])!r}")
     # int() of thousands of digits is slow and means nothing
     length = int(digits) if len(digits) < 12 else MAX_BODY_BYTES + 1
     if length > MAX_BODY_BYTES:
-        raise ProtocolError(f"a body of {digits[:40]!r} bytes, more than {MAX_BODY_BYTES}")
+        raise ProtocolError(f"a body of {bytes(digits[:40])!r} bytes, more than {MAX_BODY_BYTES}")
     return length
 
 

@@ -42,7 +42,8 @@ Kind = Literal[
     "resync",
 ]
 
-_RECV_BYTES = 128 << 10
+# A read of so much means that FreeSWITCH is ahead of us.
+_BUSY_BYTES = 64 << 10
 # A peer that takes nothing for so long is dead or frozen; our callers have given up before.
 _WRITE_TIMEOUT_S = 10.0
 # With tombstones counted; beyond it the switch answers nothing and more commands make it only worse.
@@ -149,18 +150,18 @@ class Protocol:
         try:
             while self.lost is None:
                 try:
-                    data = sock.recv(_RECV_BYTES)
+                    count = sock.recv_into(decoder.space())
                 except BlockingIOError:
                     hub.wait(self._readable)
                     continue
-                if not data:
+                if not count:
                     text = self._notice or "FreeSWITCH closed the connection"
                     if decoder.pending:
                         text += " in the middle of a frame"
                     break
-                self._take(decoder.feed(data))
-                if len(data) == _RECV_BYTES:
-                    gevent.sleep(0)  # more is there already: let timers and writers have a turn
+                self._take(decoder.received(count))
+                if count > _BUSY_BYTES:
+                    gevent.sleep(0)  # there is probably more: let timers and writers have a turn first
         except ProtocolError as e:
             kind, text = "broken", str(e)
         except OSError as e:
