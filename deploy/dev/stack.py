@@ -272,7 +272,7 @@ class Stack:
     async def prepare_prompts(self) -> None:
         """Make the center's prompts and music where the switch looks for them; what is there already is kept."""
         assert self.sounds is not None
-        await self._run("services.center", "prompts", "--out", str(self.sounds))
+        await self._run("services.center", "prompts", "--out", str(self.sounds), str(self.centers))
 
     async def _streams(self, deadline_s: float) -> None:
         """Create or update the bus's streams once NATS listens."""

@@ -94,12 +94,34 @@ async def _bound(port: int) -> None:
             await asyncio.sleep(0.02)
 
 
+def _key(digit: str, number: str, cseq: int) -> str:
+    """Scenario steps that press one key by SIP INFO (SIPp's own RFC 4733 sender needs raw sockets)."""
+    return f"""  <send retrans="500"><![CDATA[
+INFO [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From: "@caller_name@" <sip:@from_user@@[local_ip]:[local_port]>;tag=[pid]c[call_number]
+To: <sip:{number}@[remote_ip]:[remote_port]>[peer_tag_param]
+Call-ID: [call_id]
+CSeq: {cseq} INFO
+Max-Forwards: 70
+Content-Type: application/dtmf-relay
+Content-Length: [len]
+
+Signal={digit}
+Duration=160
+]]></send>
+  <recv response="200"/>
+  <pause milliseconds="400"/>
+"""
+
+
 class Lab:
     """Starts SIPp processes against one switch and ends them all."""
 
     def __init__(self, switch: FreeSwitch, folder: Path) -> None:
         self.switch = switch
         self.folder = folder
+        self.folder.mkdir(parents=True)
         self.running: list[Sipp] = []
         self.phones: dict[str, int] = {}
 
@@ -220,10 +242,7 @@ class Lab:
     ) -> Sipp:
         """Customers call ``number``, press ``digits``, and send a tone of ``hz``."""
         tone = write_tone(self.folder / f"{hz:.0f}.pcma", hz)
-        press = "".join(
-            f'  <nop><action><exec play_dtmf="{digit}"/></action></nop>\n  <pause milliseconds="600"/>\n'
-            for digit in digits
-        )
+        press = "".join(_key(digit, number, 2 + n) for n, digit in enumerate(digits))
         values = {
             "number": number,
             "press": press,
