@@ -145,6 +145,7 @@ def conversation_ended(node: Node, caller: Caller, offer: Offer, ended_by: str, 
 
 def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
     """CHANNEL_HANGUP of any leg; ``unseen`` when it was found out by asking."""
+    node.remember_gone(event.leg)
     if (caller := node.callers.get(event.leg)) is not None:
         _caller_gone(node, caller, event.cause, unseen=unseen)
     elif (offer := node.offer_on(event.leg)) is not None:

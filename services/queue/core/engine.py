@@ -142,8 +142,12 @@ class Engine:
         )
 
     def _parked(self, event: m.LegParked) -> None:
-        if event.caller.leg not in self._node.callers:
-            treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
+        known = self._node.callers.get(event.caller.leg)
+        if known is not None and known.stage is not Stage.UNSETTLED:
+            return
+        caller = treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
+        if caller is not None and known is not None and known.held is not None:
+            offers.order(self._node, known.held)
 
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)

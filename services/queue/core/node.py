@@ -22,7 +22,9 @@ from services.queue.core.messages import (
 )
 from services.queue.core.plan import CenterPlan, Plans, QueuePlan
 
-REMEMBERED_OFFERS = 4096  # Ended offers whose order may still be redelivered.
+REMEMBERED = (
+    4096  # Ended offers whose order may be redelivered; ended legs that a listing under way may name.
+)
 CLOSE_RETRY_MS = 200  # First repetition of a kill that may have missed.
 CLOSE_RETRY_MAX_MS = 5_000
 
@@ -48,6 +50,13 @@ class Phase(Enum):
     TALKING = "talking"
     WRAP_UP = "wrap_up"  # The caller has left, the agent's leg is parked for a disposition.
     CLOSING = "closing"  # To be ended; over once the job has come and the leg is gone.
+
+
+def _remember(memory: OrderedDict[str, None], key: str) -> None:
+    memory[key] = None
+    memory.move_to_end(key)
+    while len(memory) > REMEMBERED:
+        memory.popitem(last=False)
 
 
 @dataclass(slots=True)
@@ -126,6 +135,9 @@ class Node:
     offers: dict[str, Offer] = field(default_factory=dict)
     offer_by_leg: dict[str, str] = field(default_factory=dict)
     ended_offers: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    gone_legs: OrderedDict[str, None] = field(
+        default_factory=OrderedDict
+    )  # A listing read before may still have them.
     link_up: bool = False
     bus_up: bool = True
     unserved: bool = False  # A leg waits that no center document covers.
@@ -171,10 +183,10 @@ class Node:
         self.offer_by_leg[offer.leg] = offer.offer_id
 
     def remember_ended(self, offer_id: str) -> None:
-        self.ended_offers[offer_id] = None
-        self.ended_offers.move_to_end(offer_id)
-        while len(self.ended_offers) > REMEMBERED_OFFERS:
-            self.ended_offers.popitem(last=False)
+        _remember(self.ended_offers, offer_id)
+
+    def remember_gone(self, leg: str) -> None:
+        _remember(self.gone_legs, leg)
 
     def close_offer(self, offer: Offer, cause: str) -> None:
         """End the agent's leg and see to it that it is really over.

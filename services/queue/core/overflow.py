@@ -114,7 +114,7 @@ def outage_limit(node: Node, contact: str) -> None:
     if caller.center.outage_transfer:
         transfer_out(node, caller, caller.center.outage_transfer, in_outage=True)
     else:
-        farewell(node, caller, "sorry", in_outage=True)
+        farewell(node, caller, caller.center.outage_prompt, in_outage=True)
 
 
 def bus_changed(node: Node, *, up: bool) -> None:

@@ -32,6 +32,7 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     dispositions: frozenset[str] = frozenset()  # Codes of one digit, those that can be keyed.
     outage_wait_ms: int = 60_000
     outage_transfer: str = ""  # Number outside; empty: message and hangup.
+    outage_prompt: str = "sorry"
 
     def prompt(self, name: str, language: str) -> str:
         """Return the file of a prompt in the language, else in the center's first language that has it, else ``""``."""

@@ -91,13 +91,15 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
             and (offer.leg_seen or not offer.job_pending)
         ):
             node.emit(Probe(contact=offer.contact, leg=offer.leg))
-    agents = {agent.contact: agent for agent in event.agents if agent.offer not in node.ended_offers}
+    found = [agent for agent in event.agents if agent.leg not in node.gone_legs]
+    agents = {agent.contact: agent for agent in found if agent.offer not in node.ended_offers}
     for leg in event.callers:
-        caller_found(node, leg, agents.get(leg.leg))
+        if leg.leg not in node.gone_legs:
+            caller_found(node, leg, agents.get(leg.leg))
     for contact in event.open_contacts:
         if contact.contact not in node.callers and contact.contact not in event.present:
             _missing(node, contact)
-    for agent in event.agents:
+    for agent in found:
         _agent_found(node, agent)
 
 
@@ -281,7 +283,7 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
 def _say_sorry(node: Node, offer: Offer) -> None:
     """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
     center = node.plans.of(offer.tenant, "")
-    file = center.prompt("sorry", center.languages[0]) if center else ""
+    file = center.prompt("caller-left", center.languages[0]) if center else ""
     offer.phase = Phase.CLOSING
     offer.retries = 5
     node.emit(Farewell(contact=offer.contact, leg=offer.leg, file=file))

@@ -1,0 +1,135 @@
+"""Routing's log as inputs of one node, and which of the node's contacts it has left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.common.bus import Envelope, codec
+from services.common.errors import DecodeError
+from services.common.ids import derived_id
+from services.contracts.peyvand.routing.v1.log_pb2 import Decided, Fact
+from services.queue.core import messages as m
+
+
+def decided(envelope: Envelope) -> Decided:
+    """The entry in an envelope. Raises DecodeError."""
+    message = codec.decode(envelope)
+    if not isinstance(message, Decided):
+        raise DecodeError(f"{envelope.subject}: expected peyvand.routing.v1.Decided, found {envelope.type}")
+    return message
+
+
+def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[m.Input]:
+    """Return what a batch of entries asks of ``node``, in order. Raises DecodeError.
+
+    Offers that were made and ended within the batch are ended first, so that catching up after a pause does not ring phones
+    for orders that are over.
+    """
+    ended: list[m.Input] = []
+    rest: list[m.Input] = []
+    made: set[str] = set()
+    for envelope in envelopes:
+        entry = decided(envelope)
+        for fact in entry.facts:
+            event = _input(fact, envelope.tenant, entry.at_us, node, at_us)
+            if isinstance(event, m.OfferMade):
+                made.add(event.offer_id)
+            if isinstance(event, m.OfferEnded) and event.offer_id in made and event.outcome != "accepted":
+                ended.append(event)
+            elif event is not None:
+                rest.append(event)
+    return [*ended, *rest]
+
+
+def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -> m.Input | None:
+    match fact.WhichOneof("fact"):
+        case "offer_made":
+            made = fact.offer_made
+            if made.node != node:
+                return None
+            return m.OfferMade(
+                at_us=at_us,
+                tenant=tenant,
+                offer_id=made.offer_id,
+                contact_id=made.contact_id,
+                agent_id=made.agent_id,
+                extension=made.extension,
+                queue=made.queue,
+                leg=derived_id("leg", made.offer_id),
+                ring_ms=made.ring_ms,
+                age_ms=max(0, (at_us - decided_at_us) // 1000),
+            )
+        case "offer_ended":
+            over = fact.offer_ended
+            return m.OfferEnded(
+                at_us=at_us, offer_id=over.offer_id, contact_id=over.contact_id, outcome=over.outcome
+            )
+        case "contact_overflowed":
+            overflow = fact.contact_overflowed
+            return m.ContactOverflowed(
+                at_us=at_us, contact_id=overflow.contact_id, action=overflow.action, target=overflow.target
+            )
+        case "contact_closed":
+            closed = fact.contact_closed
+            return m.ContactClosed(at_us=at_us, contact_id=closed.contact_id, outcome=closed.outcome)
+        case "wrap_up_ended":
+            free = fact.wrap_up_ended
+            return m.WrapUpEnded(at_us=at_us, agent_id=free.agent_id, contact_id=free.contact_id)
+    return None
+
+
+@dataclass
+class OpenContacts:
+    """Fold of a tenant's log: the contacts of one node that are not closed."""
+
+    node: str
+    tenant: str
+    _open: dict[str, m.OpenContact] = field(default_factory=dict)
+
+    def feed(self, entry: Decided) -> None:
+        for fact in entry.facts:
+            self._feed(fact)
+
+    def contacts(self) -> tuple[m.OpenContact, ...]:
+        return tuple(self._open.values())
+
+    def _feed(self, fact: Fact) -> None:
+        match fact.WhichOneof("fact"):
+            case "contact_queued" if fact.contact_queued.node == self.node:
+                queued = fact.contact_queued
+                self._open[queued.contact_id] = m.OpenContact(
+                    contact=queued.contact_id,
+                    tenant=self.tenant,
+                    queue=queued.queue,
+                    waiting_since_us=queued.waiting_since_us,
+                    entry_point=queued.entry_point,
+                )
+            case "offer_made":
+                made = fact.offer_made
+                self._change(made.contact_id, offer=made.offer_id, agent=made.agent_id)
+            case "offer_ended" if fact.offer_ended.outcome != "accepted":
+                self._change(fact.offer_ended.contact_id, offer="", agent="")
+            case "contact_connected":
+                talk = fact.contact_connected
+                self._change(
+                    talk.contact_id,
+                    offer=talk.offer_id,
+                    agent=talk.agent_id,
+                    connected_at_us=talk.connected_at_us,
+                )
+            case "contact_closed":
+                self._open.pop(fact.contact_closed.contact_id, None)
+
+    def _change(self, contact: str, *, offer: str, agent: str, connected_at_us: int = 0) -> None:
+        if (known := self._open.get(contact)) is not None:
+            self._open[contact] = m.OpenContact(
+                contact=known.contact,
+                tenant=known.tenant,
+                queue=known.queue,
+                waiting_since_us=known.waiting_since_us,
+                entry_point=known.entry_point,
+                offer=offer,
+                agent=agent,
+                connected_at_us=connected_at_us or known.connected_at_us,
+            )

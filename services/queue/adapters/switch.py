@@ -1,0 +1,256 @@
+"""FreeSWITCH's events as inputs, the engine's commands as event-socket commands, its listings as legs.
+
+Commands and races are those that were tried on FreeSWITCH 1.10.12; the engine's modules say why each is there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from services.common.errors import ProtocolError, UnsafeCommandError
+from services.common.esl import Event, channel_vars, neutralise, setvar_multi
+from services.queue.core import messages as m
+
+# The shortest list with which the engine sees everything it acts on. CHANNEL_CREATE is there for kills that came too early.
+EVENTS = (
+    "CHANNEL_CREATE",
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
+    "CHANNEL_ANSWER",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_UNBRIDGE",
+    "CHANNEL_HANGUP",
+    "DTMF",
+    "MEDIA_BUG_STOP",
+)
+WAITING = "peyvand::waiting"
+SUBCLASSES = (WAITING,)
+
+_SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
+_NUMBER = re.compile(r"\+?[0-9*#]{2,24}")
+_BRIDGED_STATES = ("CS_SOFT_EXECUTE", "CS_EXCHANGE_MEDIA")
+_DEAD_STATES = ("CS_HANGUP", "CS_REPORTING", "CS_DESTROY")
+_UNPAIRED = str.maketrans("", "", "{}[]<>;,'\"")
+
+
+class Dialing(Struct, frozen=True, kw_only=True):
+    """How numbers and files are written for this installation's FreeSWITCH."""
+
+    agent_dial: str  # Template with {extension} and {domain}.
+    sip_domain: str
+    transfer_dial: str  # Template with {number}.
+    recordings_dir: str  # As FreeSWITCH sees it, without a slash at the end.
+
+
+# ------------------------------------------------------------------------------------------------------------- events
+
+
+def to_input(event: Event, at_us: int) -> m.Input | None:
+    """Return what an event means to the engine, or None."""
+    match event.name:
+        case "CHANNEL_CREATE":
+            return m.LegCreated(at_us=at_us, leg=event.unique_id)
+        case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA":
+            return m.LegRinging(at_us=at_us, leg=event.unique_id)
+        case "CHANNEL_ANSWER":
+            return m.LegAnswered(at_us=at_us, leg=event.unique_id)
+        case "CHANNEL_BRIDGE":
+            return m.LegBridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
+        case "CHANNEL_UNBRIDGE":
+            return m.LegUnbridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
+        case "CHANNEL_HANGUP":
+            return m.LegHungUp(at_us=at_us, leg=event.unique_id, cause=event.get("Hangup-Cause"))
+        case "DTMF":
+            return m.DigitPressed(at_us=at_us, leg=event.unique_id, digit=event.get("DTMF-Digit"))
+        case "MEDIA_BUG_STOP":
+            if event.get("Media-Bug-Function") == "displace":
+                return m.AnnouncementEnded(
+                    at_us=at_us, leg=event.unique_id, file=event.get("Media-Bug-Target")
+                )
+        case "CUSTOM" if event.subclass == WAITING:
+            return m.LegParked(at_us=at_us, caller=caller_leg(event))
+    return None
+
+
+def _other_leg(event: Event) -> str:
+    a, b = event.get("Bridge-A-Unique-ID"), event.get("Bridge-B-Unique-ID")
+    if a and b:
+        return b if a == event.unique_id else a
+    return event.get("Other-Leg-Unique-ID")
+
+
+def caller_leg(event: Event) -> m.CallerLeg:
+    """A caller's leg from an event that carries its variables, or from ``uuid_dump``."""
+    var = event.variable
+    return m.CallerLeg(
+        leg=event.unique_id,
+        tenant=var("cc_tenant"),
+        queue=var("cc_queue"),
+        priority=_number(var("cc_priority")),
+        skills=tuple(var("cc_skills").split()),
+        language=var("cc_language"),
+        customer=var("cc_customer"),
+        ani=event.get("Caller-Caller-ID-Number"),
+        caller_name=event.get("Caller-Caller-ID-Name"),
+        entry_point=var("cc_entry") or event.get("Caller-Destination-Number"),
+        revision=var("cc_revision"),
+        started_ms=_number(var("cc_started_ms")),
+        waiting_ms=_number(var("cc_waiting_ms")),
+        bridged_ms=_number(var("cc_bridged_ms")),
+        state=var("cc_state"),
+        offer=var("cc_offer"),
+        agent=var("cc_agent"),
+        bridged=_is_bridged(event),
+        partner=_partner(event),
+    )
+
+
+def agent_leg(event: Event) -> m.AgentLeg | None:
+    """An agent's leg from ``uuid_dump``; None when it carries no offer of ours."""
+    var = event.variable
+    if not (var("cc_offer") and var("cc_contact") and var("cc_tenant")):
+        return None
+    return m.AgentLeg(
+        leg=event.unique_id,
+        tenant=var("cc_tenant"),
+        contact=var("cc_contact"),
+        offer=var("cc_offer"),
+        agent=var("cc_agent"),
+        answered=event.get("Answer-State") == "answered",
+        bridged_ms=_number(var("cc_bridged_ms")),
+        bridged=_is_bridged(event),
+        partner=_partner(event),
+    )
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def _is_bridged(event: Event) -> bool:
+    # ``application`` and ``callstate`` are stale after a bridge; the state is not.
+    return event.get("Channel-State") in _BRIDGED_STATES and bool(_partner(event))
+
+
+def _partner(event: Event) -> str:
+    return event.variable("bridge_uuid") or event.variable("signal_bond") or event.get("Other-Leg-Unique-ID")
+
+
+# ----------------------------------------------------------------------------------------------------------- listings
+
+
+def channel_rows(text: str) -> list[dict[str, Any]]:
+    """Rows of ``show channels as json``. Raises ProtocolError when FreeSWITCH says something else."""
+    try:
+        rows = orjson.loads(text).get("rows", [])
+    except (orjson.JSONDecodeError, AttributeError):
+        raise ProtocolError(
+            f"show channels as json: expected an object with rows, found {text[:80]!r}"
+        ) from None
+    return [row for row in rows if isinstance(row, dict) and row.get("uuid")]
+
+
+def dumped(text: str) -> Event | None:
+    """The leg of ``uuid_dump <uuid> json`` as an event; None when there is no such leg or it is ending."""
+    if text.startswith("-"):
+        return None
+    try:
+        headers = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A caller's name in another encoding than UTF-8 is copied as it came; our own variables are plain.
+        headers = orjson.loads(text.encode("utf-8", "replace"))
+    event = Event.of(headers)
+    return None if event.get("Channel-State") in _DEAD_STATES else event
+
+
+def probed(leg: str, text: str, at_us: int) -> m.LegProbed:
+    """The answer to a probe."""
+    event = dumped(text)
+    if event is None:
+        return m.LegProbed(at_us=at_us, leg=leg, alive=False)
+    return m.LegProbed(at_us=at_us, leg=leg, alive=True, answered=event.get("Answer-State") == "answered")
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def api_line(command: m.Command, dialing: Dialing) -> str:
+    """Return the API command for anything but an originate. Raises UnsafeCommandError for what must not be sent."""
+    leg = command.leg
+    match command:
+        case m.SetVars():
+            return f"uuid_setvar_multi {leg} {setvar_multi(dict(command.values))}"
+        case m.PlayMusic():
+            return f"uuid_transfer {leg} 'playback:{_path(command.music)},park:' inline"
+        case m.StartAnnouncement():
+            return f"uuid_displace {leg} start {_path(command.file)} 0"
+        case m.StopAnnouncement():
+            return f"uuid_displace {leg} stop {_path(command.file)}"
+        case m.PlayTo():
+            return f"uuid_broadcast {leg} {_path(command.file)} aleg"
+        case m.Kill():
+            return f"uuid_kill {leg} {command.cause}"
+        case m.Bridge():
+            return f"uuid_bridge {leg} {command.caller_leg}"
+        case m.Record():
+            return f"uuid_record {leg} start {_path(f'{dialing.recordings_dir}/{command.path}')}"
+        case m.Farewell():
+            if not command.file:
+                return f"uuid_kill {leg} NORMAL_CLEARING"
+            return f"uuid_transfer {leg} 'playback:{_path(command.file)},hangup:NORMAL_CLEARING' inline"
+        case m.TransferOut():
+            return f"uuid_transfer {leg} '{_way_out(command, dialing)}' inline"
+        case m.Probe():
+            return f"uuid_dump {leg} json"
+    raise UnsafeCommandError(f"no API command for {type(command).__name__}")
+
+
+def _way_out(command: m.TransferOut, dialing: Dialing) -> str:
+    if not _NUMBER.fullmatch(command.number):
+        raise UnsafeCommandError(f"not a number to transfer to: {command.number[:40]!r}")
+    dial = dialing.transfer_dial.format(number=command.number)
+    sorry = [f"playback:{_path(command.sorry_file)}"] if command.sorry_file else []
+    # A separator of our own: dial strings may hold commas.
+    return "m:^:" + "^".join([f"bridge:{dial}", *sorry, "hangup:NORMAL_CLEARING"])
+
+
+def _path(path: str) -> str:
+    # Blanks separate the arguments of an API command, commas those of an inline dialplan.
+    if not _SAFE_PATH.fullmatch(path) or ".." in path:
+        raise UnsafeCommandError(f"not a plain path: {path[:120]!r}")
+    return path
+
+
+def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
+    """Return the originate of an agent's leg, to be run by bgapi."""
+    variables = {
+        "origination_uuid": command.leg,
+        "originate_timeout": str(max(1, round(command.ring_ms / 1000))),
+        "ignore_early_media": "true",
+        "origination_caller_id_number": _words(command.ani) or "anonymous",
+        "origination_caller_id_name": _words(command.caller_name) or "anonymous",
+        "cc_tenant": command.tenant,
+        "cc_contact": command.contact,
+        "cc_offer": command.offer,
+        "cc_agent": command.agent,
+        "cc_node": node,
+        "cc_role": "agent",
+        "presence_data": f"a/{command.tenant}/{command.contact}/{command.offer}",
+        "accountcode": command.contact,
+    }
+    if not _NUMBER.fullmatch(command.extension):
+        raise UnsafeCommandError(f"not an extension: {command.extension[:40]!r}")
+    dial = dialing.agent_dial.format(extension=command.extension, domain=dialing.sip_domain)
+    return f"originate {channel_vars(variables)}{dial} &park()"
+
+
+def _words(text: str) -> str:
+    """What a caller says about themselves, made harmless for the agent's display."""
+    return neutralise(text).translate(_UNPAIRED).replace(":_:", " ").strip()[:60]

@@ -1,0 +1,84 @@
+"""HTTP routes of the queue service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from services.common.auth import Principal
+from services.common.errors import Refused
+from services.common.http import require
+from services.queue.core.engine import CallState
+
+
+class Calls(Protocol):
+    """A node that is served by this process."""
+
+    @property
+    def owned(self) -> bool: ...
+    def calls(self) -> list[CallState]: ...
+    def tenant_of(self, contact: str) -> str: ...
+    def hang_up(self, contact: str) -> None: ...
+
+
+class Call(BaseModel):
+    """One contact on a node. Times in µs since the epoch; 0 when it has not happened."""
+
+    contact: str
+    node: str
+    queue: str
+    state: str
+    waiting_since_us: int
+    agent: str
+    bridged_at_us: int
+
+
+class CallList(BaseModel):
+    """Contacts of the nodes that this process serves now."""
+
+    nodes: list[str]
+    calls: list[Call]
+
+
+class Accepted(BaseModel):
+    """The wish was passed to FreeSWITCH; its hangup event is the confirmation."""
+
+    contact: str
+
+
+def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
+    """Return the routes over these nodes."""
+    router = APIRouter(prefix="/v1", tags=["queue"])
+
+    @router.get("/calls", summary="Contacts that wait, are offered or talk")
+    async def calls(who: Annotated[Principal, Depends(require("supervisor"))]) -> CallList:
+        return CallList(
+            nodes=sorted(name for name, node in nodes.items() if node.owned),
+            calls=[
+                Call(
+                    contact=call.contact,
+                    node=name,
+                    queue=call.queue,
+                    state=call.state,
+                    waiting_since_us=call.waiting_since_us,
+                    agent=call.agent,
+                    bridged_at_us=call.bridged_at_us,
+                )
+                for name, node in nodes.items()
+                for call in node.calls()
+                if call.tenant == who.tenant
+            ],
+        )
+
+    @router.post("/calls/{contact}/hangup", status_code=202, summary="End a contact's call")
+    async def hang_up(contact: str, who: Annotated[Principal, Depends(require("supervisor"))]) -> Accepted:
+        for node in nodes.values():
+            if node.owned and node.tenant_of(contact) == who.tenant:
+                node.hang_up(contact)
+                return Accepted(contact=contact)
+        raise Refused("unknown-contact", f"no contact {contact!r} is on a node of this process", status=404)
+
+    return router

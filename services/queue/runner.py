@@ -1,0 +1,490 @@
+"""One FreeSWITCH node in the hands of this process: the engine, its inputs and its outputs.
+
+Theory of operation. Everything runs in the event loop; the engine is called for one input at a time and never waits. Its commands
+go into one lane a contact, so that they reach FreeSWITCH in the order in which they were decided, while contacts do not wait
+for each other; what stands in a lane when it is sent goes out in one write. Facts go to the outbox.
+
+The node belongs to whoever holds its lease. ``own`` is called with the lease and cancelled when it is lost. FreeSWITCH does not know of
+leases, so before every write the lease is looked at: once its own time has passed without a confirmed renewal nothing is sent any
+more. One exception, because nobody else can act either: when the bus is down for good, contacts that have waited longer than their center
+allows are sent to its fallback. For that this runner stays on the node as its *keeper* when a lease is lost to an outage. The keeper asks
+the leg itself first: an owner who adopts a leg writes its name on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter
+
+from services.common.bus import Bus, Envelope, Retry, codec, subjects
+from services.common.clock import Clock
+from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
+from services.common.esl import Event
+from services.contracts.peyvand.routing.v1 import rpc_pb2
+from services.queue.adapters import log as routing_log
+from services.queue.adapters import switch
+from services.queue.adapters.outbox import Outbox
+from services.queue.core import messages as m
+from services.queue.core.engine import CallState, Engine
+from services.queue.core.plan import Plans
+
+log = structlog.get_logger()
+
+# Commands that FreeSWITCH refused. Kills and probes of legs that are gone are normal; anything else wants a look.
+REFUSED = Counter("peyvand_queue_commands_refused_total", "Commands FreeSWITCH refused", ["node", "command"])
+# Commands that were not sent because the lease was over. More than a few: the node changes hands too often.
+WITHHELD = Counter("peyvand_queue_commands_withheld_total", "Commands not sent for want of a lease", ["node"])
+
+DUMPS_AT_ONCE = 50
+LOOK_BACK = 50_000  # Entries of a tenant's log that are read for contacts left open; a contact lasts hours, not weeks.
+POSITION_TIMEOUT_S = 1.0
+LIST_RETRY_S = 1.0
+JOB_EXTRA_S = 30.0
+KEEP_S = 15.0  # The bus is back: so long a keeper waits for its lease before it leaves the node to others.
+
+
+class Client(Protocol):
+    """What is needed of ``SwitchClient``."""
+
+    up: bool
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def api(self, command_line: str, *, timeout_s: float = 5) -> str: ...
+    async def pipeline(self, commands: Sequence[str], *, timeout_s: float = 5) -> list[str]: ...
+    async def bgapi(self, command_line: str, *, job_id: str | None = None, timeout_s: float = 90) -> str: ...
+
+
+class HeldLease(Protocol):
+    """What is needed of the node's lease."""
+
+    def valid(self) -> bool:
+        """Whether commands may be sent now."""
+        ...
+
+
+ClientFactory = Callable[
+    [Callable[[Event], None], Callable[[], Coroutine[Any, Any, None]], Callable[[str], None]], Client
+]
+PositionFile = Callable[[str, str, int, str], str]  # tenant, queue, position, language -> file or ""
+
+
+class _NoLease:
+    def valid(self) -> bool:
+        return False
+
+
+class NodeRunner:
+    """Runs the engine of one node while this process owns it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bus: Bus,
+        clock: Clock,
+        instance: str,
+        make_client: ClientFactory,
+        dialing: switch.Dialing,
+        plans: Plans,
+        position_file: PositionFile,
+        ready: Callable[[str, bool, str], None],
+        attempt_s: float = 5.0,
+    ) -> None:
+        self.name = name
+        self._bus = bus
+        self._clock = clock
+        self._instance = instance
+        self._make_client = make_client
+        self._dialing = dialing
+        self._plans = plans
+        self._position_file = position_file
+        self._ready = ready
+        self._attempt_s = attempt_s
+        self._lease: HeldLease = _NoLease()
+        self._engine: Engine | None = None
+        self._client: Client | None = None
+        self._outbox: Outbox | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._lanes: dict[str, list[m.Command]] = {}
+        self._lane_tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listed = asyncio.Event()
+        self._listing: asyncio.Task[None] | None = None
+        self._list_again = False
+        self._fresh = True
+        self._stopping: asyncio.Task[None] | None = None
+
+    # --- ownership ---------------------------------------------------------------------------------------------------
+
+    async def own(self, lease: HeldLease) -> None:
+        """Serve the node until cancelled."""
+        self._lease = lease
+        if self._engine is None:
+            await self._begin()
+        elif self._client is not None and self._client.up:
+            self.feed(m.LinkUp(at_us=self._now()))  # Kept through an outage: look at everything anew.
+        log.info("node_owned", node=self.name)
+        try:
+            await self._listed.wait()
+            subscription = await self._bus.consume(
+                f"queue-{self.name}",
+                [subjects.any_fact(service="routing", entity="log", what="decided")],
+                self._on_log,
+                batch=64,
+            )
+            try:
+                await subscription.wait()
+            finally:
+                await subscription.stop()
+        finally:
+            self._lease = _NoLease()
+            if self._outbox is not None and self._outbox.failing:
+                log.warning("node_kept_without_lease", node=self.name)
+            else:
+                await self.stop()
+
+    async def stop(self) -> None:
+        """Let go of the node. Legs, music and conversations go on by themselves."""
+        if self._engine is None:
+            return
+        self._engine = None
+        client, self._client = self._client, None
+        outbox, self._outbox = self._outbox, None
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        for task in [*self._lane_tasks.values(), *self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._lane_tasks.values(), *self._tasks, return_exceptions=True)
+        self._lane_tasks.clear()
+        self._lanes.clear()
+        self._listed.clear()
+        if client is not None:
+            await client.stop()
+        if outbox is not None:
+            await outbox.stop()
+        self._ready(f"switch-{self.name}", True, "owned by another process")
+        log.info("node_released", node=self.name)
+
+    @property
+    def owned(self) -> bool:
+        return not isinstance(self._lease, _NoLease)
+
+    @property
+    def kept(self) -> bool:
+        """On the node without a lease, because of an outage."""
+        return self._engine is not None and not self.owned
+
+    async def _begin(self) -> None:
+        self._fresh = True
+        self._listed.clear()
+        self._engine = Engine(self.name)
+        self._outbox = Outbox(self._bus, self.name, self._on_bus, attempt_s=self._attempt_s)
+        self._outbox.start()
+        self.feed(m.CentersRevised(at_us=self._now(), plans=self._plans))
+        self._client = self._make_client(self._on_event, self._on_up, self._on_down)
+        self._ready(f"switch-{self.name}", False, "connecting")
+        await self._client.start()
+
+    # --- inputs ------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: m.Input) -> None:
+        """Give the engine one input and do what follows."""
+        if self._engine is not None:
+            for output in self._engine.handle(event):
+                self._do(output)
+
+    def revise(self, plans: Plans) -> None:
+        """Take new center documents."""
+        self._plans = plans
+        self.feed(m.CentersRevised(at_us=self._now(), plans=plans))
+
+    def calls(self) -> list[CallState]:
+        """The node's contacts, as long as it is served here."""
+        return self._engine.calls() if self._engine is not None else []
+
+    def tenant_of(self, contact: str) -> str:
+        """The tenant of a contact of this node, or ``""``."""
+        return self._engine.tenant_of(contact) if self._engine is not None else ""
+
+    def hang_up(self, contact: str) -> None:
+        """End a contact's call."""
+        self.feed(m.HangUpWished(at_us=self._now(), contact=contact))
+
+    def _now(self) -> int:
+        return self._clock.now_us()
+
+    def _on_event(self, event: Event) -> None:
+        if (given := switch.to_input(event, self._now())) is not None:
+            self.feed(given)
+
+    async def _on_up(self) -> None:
+        self.feed(m.LinkUp(at_us=self._now()))
+        if self._listing is not None:
+            await asyncio.shield(self._listing)  # Events wait until the node has been read.
+        self._ready(f"switch-{self.name}", True, "")
+
+    def _on_down(self, reason: str) -> None:
+        self.feed(m.LinkDown(at_us=self._now()))
+        self._ready(f"switch-{self.name}", False, reason)
+
+    def _on_bus(self, up: bool) -> None:
+        self.feed(m.BusUp(at_us=self._now()) if up else m.BusDown(at_us=self._now()))
+        if up and self.kept:
+            self._spawn(self._give_up_keeping())
+
+    async def _give_up_keeping(self) -> None:
+        """The bus is back: either the lease comes back to us within some seconds, or it is somebody else's."""
+        await asyncio.sleep(KEEP_S)
+        if self.kept:
+            # In a task of its own: this one is among those that stop() cancels.
+            self._stopping = asyncio.get_running_loop().create_task(self.stop())
+
+    async def _on_log(self, envelopes: list[Envelope]) -> None:
+        client = self._client
+        if client is None or not client.up or not self._lease.valid():
+            raise Retry(0.5)
+        given = routing_log.inputs_of(envelopes, self.name, self._now())
+        for event in given:
+            self.feed(event)
+        # Acknowledged when the commands that follow are sent: what is not may be ordered again.
+        touched = {getattr(event, "contact_id", "") for event in given}
+        if tasks := [task for contact, task in self._lane_tasks.items() if contact in touched]:
+            await asyncio.wait(tasks, timeout=5.0)
+
+    # --- outputs -----------------------------------------------------------------------------------------------------
+
+    def _do(self, output: m.Output) -> None:
+        match output:
+            case m.Command():
+                self._enqueue(output)
+            case m.Report():
+                if self._outbox is not None:
+                    self._outbox.put(output, self._now())
+            case m.SetTimer():
+                self._forget_timer(output.key)
+                self._timers[output.key] = asyncio.get_running_loop().call_later(
+                    output.after_ms / 1000, self._fire, output.key
+                )
+            case m.CancelTimer():
+                self._forget_timer(output.key)
+            case m.AskPosition():
+                self._spawn(self._ask_position(output))
+            case m.ListChannels():
+                self._list()
+            case m.Line():
+                (log.warning if output.warning else log.info)(
+                    output.event, node=self.name, **dict(output.fields)
+                )
+
+    def _forget_timer(self, key: str) -> None:
+        if (handle := self._timers.pop(key, None)) is not None:
+            handle.cancel()
+
+    def _fire(self, key: str) -> None:
+        self._timers.pop(key, None)
+        self.feed(m.TimerFired(at_us=self._now(), key=key))
+
+    def _spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_done)
+        return task
+
+    def _spawned_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("queue_task_failed", node=self.name, exc_info=error)
+
+    async def _ask_position(self, question: m.AskPosition) -> None:
+        try:
+            answer = await self._bus.request(
+                subjects.rpc(question.tenant, "routing", "contact", "position"),
+                rpc_pb2.AskPosition(contact_id=question.contact),
+                timeout_s=POSITION_TIMEOUT_S,
+            )
+            position = codec.decode(answer)
+        except PeyvandError as e:
+            log.debug("position_unknown", node=self.name, contact=question.contact, reason=str(e))
+            return
+        if not isinstance(position, rpc_pb2.Position):
+            return
+        file = self._position_file(question.tenant, question.queue, position.position, question.language)
+        self.feed(
+            m.PositionKnown(
+                at_us=self._now(), contact=question.contact, position=position.position, file=file
+            )
+        )
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, command: m.Command) -> None:
+        if isinstance(command, m.SetVars) and any(name == "cc_waiting_ms" for name, _ in command.values):
+            # Who has adopted the leg: a former owner that comes back from an outage sees that it is not its any more.
+            command = m.SetVars(
+                contact=command.contact,
+                leg=command.leg,
+                in_outage=command.in_outage,
+                values=(*command.values, ("cc_keeper", self._instance)),
+            )
+        lane = self._lanes.setdefault(command.contact, [])
+        lane.append(command)
+        if command.contact not in self._lane_tasks:
+            task = asyncio.get_running_loop().create_task(self._run_lane(command.contact))
+            self._lane_tasks[command.contact] = task
+
+    async def _run_lane(self, contact: str) -> None:
+        try:
+            while lane := self._lanes.get(contact):
+                self._lanes[contact] = []
+                await self._send(contact, lane)
+        except Exception:
+            log.exception("commands_failed", node=self.name, contact=contact)
+        finally:
+            self._lanes.pop(contact, None)
+            self._lane_tasks.pop(contact, None)
+
+    async def _send(self, contact: str, commands: list[m.Command]) -> None:
+        client = self._client
+        if client is None:
+            return
+        if not self._lease.valid():
+            commands = await self._allowed_in_outage(client, contact, commands)
+        written: list[m.Command] = []
+        lines: list[str] = []
+        for command in commands:
+            try:
+                if isinstance(command, m.Originate):
+                    self._spawn(
+                        self._originate(command, switch.originate_line(command, self.name, self._dialing))
+                    )
+                    continue
+                lines.append(switch.api_line(command, self._dialing))
+            except UnsafeCommandError as e:
+                log.error("command_unsafe", node=self.name, contact=contact, reason=str(e))
+                self._refused(command, f"-ERR {e}")
+            else:
+                written.append(command)
+        try:
+            texts = await client.pipeline(lines)
+        except NotReady as e:
+            # Whether they ran is not known: timers and the listing after the reconnection find out.
+            log.warning("commands_unanswered", node=self.name, contact=contact, reason=str(e))
+            return
+        for command, text in zip(written, texts, strict=True):
+            if isinstance(command, m.Probe):
+                self.feed(switch.probed(command.leg, text, self._now()))
+            elif text.startswith("-"):
+                self._refused(command, text)
+
+    async def _allowed_in_outage(
+        self, client: Client, contact: str, commands: list[m.Command]
+    ) -> list[m.Command]:
+        """Without a valid lease: only the fallback of an outage, and only for a leg that nobody else has adopted."""
+        allowed = [command for command in commands if command.in_outage]
+        WITHHELD.labels(self.name).inc(len(commands) - len(allowed))
+        if not allowed:
+            return []
+        try:
+            keeper = (await client.api(f"uuid_getvar {contact} cc_keeper")).strip()
+        except NotReady:
+            return []
+        return allowed if keeper == self._instance else []
+
+    def _refused(self, command: m.Command, text: str) -> None:
+        REFUSED.labels(self.name, type(command).__name__).inc()
+        self.feed(m.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
+        if isinstance(command, m.Originate):
+            self.feed(m.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
+
+    async def _originate(self, command: m.Originate, line: str) -> None:
+        client = self._client
+        ok, text, known = False, "", False
+        if client is not None:
+            try:
+                text = (await client.bgapi(line, timeout_s=command.ring_ms / 1000 + JOB_EXTRA_S)).strip()
+                ok, known = text.startswith("+OK"), True
+            except NotReady as e:
+                log.warning("originate_unanswered", node=self.name, offer=command.offer, reason=str(e))
+            except UnsafeCommandError as e:
+                text, known = f"-ERR {e}", True
+        self.feed(m.JobEnded(at_us=self._now(), offer=command.offer, ok=ok, text=text, known=known))
+
+    # --- reading the switch ------------------------------------------------------------------------------------------
+
+    def _list(self) -> None:
+        if self._listing is not None and not self._listing.done():
+            self._list_again = True
+            return
+        self._listing = self._spawn(self._read_node())
+
+    async def _read_node(self) -> None:
+        while True:
+            self._list_again = False
+            try:
+                event = await self._read_channels()
+            except PeyvandError as e:
+                log.warning("node_not_read", node=self.name, reason=str(e))
+                if self._client is None or not self._client.up:
+                    return  # Read when the connection is back.
+                await asyncio.sleep(LIST_RETRY_S)
+                continue
+            self.feed(event)
+            self._listed.set()
+            if not self._list_again:
+                return
+
+    async def _read_channels(self) -> m.ChannelsListed:
+        client, engine = self._client, self._engine
+        if client is None or engine is None:
+            return m.ChannelsListed(at_us=self._now(), present=frozenset())
+        rows = switch.channel_rows(await client.api("show channels as json"))
+        ours = [
+            str(row["uuid"])
+            for row in rows
+            if str(row.get("presence_data") or "")[:2] in ("c/", "a/") and not engine.knows(str(row["uuid"]))
+        ]
+        callers: list[m.CallerLeg] = []
+        agents: list[m.AgentLeg] = []
+        for start in range(0, len(ours), DUMPS_AT_ONCE):
+            texts = await client.pipeline(
+                [f"uuid_dump {leg} json" for leg in ours[start : start + DUMPS_AT_ONCE]]
+            )
+            for event in filter(None, map(switch.dumped, texts)):
+                if event.variable("cc_role") == "agent":
+                    if (agent := switch.agent_leg(event)) is not None:
+                        agents.append(agent)
+                else:
+                    callers.append(switch.caller_leg(event))
+        open_contacts: tuple[m.OpenContact, ...] = ()
+        if self._fresh:
+            open_contacts = await self._open_contacts()
+            self._fresh = False
+        return m.ChannelsListed(
+            at_us=self._now(),
+            present=frozenset(str(row["uuid"]) for row in rows),
+            callers=tuple(callers),
+            agents=tuple(agents),
+            open_contacts=open_contacts,
+        )
+
+    async def _open_contacts(self) -> tuple[m.OpenContact, ...]:
+        """What routing's logs have open on this node: the contacts that may have ended while nobody looked."""
+        found: list[m.OpenContact] = []
+        for center in self._plans.centers:
+            subject = subjects.log(center.tenant)
+            newest = await self._bus.last(subject)
+            if newest is None:
+                continue
+            fold = routing_log.OpenContacts(self.name, center.tenant)
+            async for envelope in self._bus.read_log(
+                subject, after_seq=max(0, newest.stream_seq - LOOK_BACK)
+            ):
+                fold.feed(routing_log.decided(envelope))
+            found += fold.contacts()
+        return tuple(found)

@@ -1,0 +1,401 @@
+"""A FreeSWITCH in miniature around one queue engine: it does what the real one was seen to do, races included, in simulated time.
+
+Events and replies travel on two sockets, so their order among each other is the test's to choose; ``settle`` delivers everything
+and lets time pass until nothing is left to happen.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+
+from services.queue.core import facts, plan
+from services.queue.core import messages as m
+from services.queue.core.engine import Engine
+
+START_US = 1_763_700_000_000_000
+REPEATING = ("audit", "position")
+
+QUEUES = {
+    "sales": plan.QueuePlan(
+        name="sales", welcome="queue-welcome", position_every_ms=30_000, wrap_up_ms=20_000, recording=True
+    ),
+    "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
+}
+PROMPTS = ("queue-welcome", "goodbye", "sorry", "outage", "disposition", "caller-left")
+CENTER = plan.CenterPlan(
+    tenant="demo",
+    revision="r1",
+    languages=("fa", "en"),
+    queues=QUEUES,
+    fallback_queue={"1000": "support", "": "support"},
+    prompts={(name, lang): f"/s/{lang}/{name}.wav" for name in PROMPTS for lang in ("fa", "en")},
+    dispositions=frozenset("12"),
+    outage_prompt="outage",
+)
+PLANS = plan.Plans(centers=(CENTER,))
+
+
+@dataclass
+class Leg:
+    """A channel. ``mode`` is what its other side hears or feels."""
+
+    uuid: str
+    caller: bool
+    mode: str = "music"  # music, bridging, bridged, parked, farewell, out, ringing, stuck
+    answered: bool = False
+    partner: str = ""
+    vars: dict[str, str] = field(default_factory=dict)
+    playing: str = ""
+
+
+@dataclass
+class Job:
+    offer: str
+    leg: str
+
+
+class Rig:
+    """The engine, the switch and time."""
+
+    def __init__(self) -> None:
+        self.now_us = START_US
+        self.engine = Engine("fs1")
+        self.legs: dict[str, Leg] = {}
+        self.jobs: dict[str, Job] = {}  # By leg: originates without a result yet.
+        self.originates: dict[str, m.Originate] = {}
+        self.dialled: list[m.Originate] = []
+        self.events: deque[m.Input] = deque()
+        self.replies: deque[m.Input] = deque()
+        self.bridges: list[tuple[str, str]] = []
+        self.timers: list[tuple[int, int, str]] = []
+        self.timer_of: dict[str, int] = {}
+        self._n = 0
+        self.reports: list[m.Report] = []
+        self.sent: list[m.Command] = []
+        self.lines: list[m.Line] = []
+        self.asked: list[m.AskPosition] = []
+        self.positions = 0
+        self.left_by_engine: set[str] = set()  # Callers the engine itself sent away.
+        self.bus_up = True
+        self.feed(m.CentersRevised(at_us=self.now_us, plans=PLANS))
+        self.feed(m.LinkUp(at_us=self.now_us))
+        self.deliver()
+
+    # --- driving ---
+
+    def feed(self, event: m.Input) -> list[m.Output]:
+        """Give the engine one input and carry out what it says."""
+        outputs = self.engine.handle(event)
+        for output in outputs:
+            self._do(output)
+        return outputs
+
+    def deliver(self) -> None:
+        """Deliver everything that is under way, events first."""
+        while self.events or self.replies:
+            self.feed_next(self.events if self.events else self.replies)
+
+    def feed_next(self, queue: deque[m.Input]) -> None:
+        self.feed(queue.popleft())
+
+    def advance(self, ms: int) -> None:
+        """Let time pass, with all bridges, events and timers on the way."""
+        until = self.now_us + ms * 1000
+        self.complete_bridges()
+        self.deliver()
+        while self.timers and self.timers[0][0] <= until:
+            self.fire_next()
+            self.complete_bridges()
+            self.deliver()
+        self.now_us = until
+
+    def fire_next(self) -> str:
+        """Fire the next timer; time goes on to it."""
+        at, n, key = heapq.heappop(self.timers)
+        if self.timer_of.get(key) != n:
+            return ""
+        del self.timer_of[key]
+        self.now_us = max(self.now_us, at)
+        self.feed(m.TimerFired(at_us=self.now_us, key=key))
+        return key
+
+    def settle(self) -> None:
+        """Let everything happen that will happen by itself; agents that ring give up."""
+        for _ in range(400):
+            self.complete_bridges()
+            self.deliver()
+            for leg in [x for x in self.legs.values() if x.mode == "farewell"]:
+                self.hang_up(leg.uuid, "NORMAL_CLEARING")
+            for uuid in list(self.jobs):
+                self.fail(uuid, "NO_ANSWER")
+            if self.events or self.replies or self.bridges:
+                continue
+            pending = [key for _, n, key in self.timers if self.timer_of.get(key) == n]
+            if not [key for key in pending if not key.startswith(REPEATING)]:
+                return
+            self.fire_next()
+        raise AssertionError(f"never at rest: {pending}")
+
+    # --- what people and phones do ---
+
+    def call(self, uuid: str = "c1", **variables: str) -> str:
+        """A caller is parked."""
+        values = {
+            "cc_tenant": "demo",
+            "cc_queue": "sales",
+            "cc_state": "waiting",
+            "cc_entry": "1000",
+            **variables,
+        }
+        self.legs[uuid] = Leg(uuid, caller=True, answered=True, vars=values)
+        self.feed(m.LegParked(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
+        self.deliver()
+        return uuid
+
+    def offer(
+        self, contact: str = "c1", offer: str = "o1", agent: str = "sara", ring_ms: int = 15_000
+    ) -> str:
+        """Routing orders an agent to be rung; returns the leg."""
+        self.feed(
+            m.OfferMade(
+                at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
+                extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
+            )
+        )  # fmt: skip
+        return f"leg-{offer}"
+
+    def create(self, uuid: str) -> None:
+        """FreeSWITCH makes the channel of an originate."""
+        if uuid in self.jobs and uuid not in self.legs:
+            order = self.originates[uuid]
+            self.legs[uuid] = Leg(
+                uuid, caller=False, mode="ringing",
+                vars={"cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent},
+            )  # fmt: skip
+            self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
+
+    def ring(self, uuid: str) -> None:
+        self.create(uuid)
+        if uuid in self.legs:
+            self.events.append(m.LegRinging(at_us=self.now_us, leg=uuid))
+
+    def answer(self, uuid: str) -> None:
+        """The agent picks up."""
+        self.create(uuid)
+        leg = self.legs.get(uuid)
+        if leg is not None and not leg.answered:
+            leg.answered, leg.mode = True, "parked"
+            self.events.append(m.LegAnswered(at_us=self.now_us, leg=uuid))
+            self._job(uuid, "+OK " + uuid)
+
+    def fail(self, uuid: str, cause: str) -> None:
+        """The originate ends without an answer."""
+        if uuid in self.legs and not self.legs[uuid].answered:
+            self.hang_up(uuid, cause)
+        elif uuid not in self.legs:
+            self._job(uuid, f"-ERR {cause}")
+
+    def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
+        """A leg ends, and its partner goes where FreeSWITCH sends it."""
+        leg = self.legs.pop(uuid, None)
+        if leg is None:
+            return
+        self.events.append(m.LegHungUp(at_us=self.now_us, leg=uuid, cause=cause))
+        self._job(uuid, f"-ERR {cause}")
+        partner = self.legs.get(leg.partner)
+        if leg.mode == "bridged" and partner is not None:
+            self._unbridge(partner, uuid)
+
+    def press(self, uuid: str, digit: str) -> None:
+        self.events.append(m.DigitPressed(at_us=self.now_us, leg=uuid, digit=digit))
+        self.deliver()
+
+    def complete_bridges(self) -> None:
+        """uuid_bridge takes its ~45 ms; who is left alone in it is stuck, silently."""
+        bridges, self.bridges = self.bridges, []
+        for agent, caller in bridges:
+            a, c = self.legs.get(agent), self.legs.get(caller)
+            if a is not None and c is not None and a.mode == c.mode == "bridging":
+                a.mode = c.mode = "bridged"
+                a.partner, c.partner = caller, agent
+                self.events.append(m.LegBridged(at_us=self.now_us, leg=agent, partner=caller))
+            else:
+                for leg in (a, c):
+                    if leg is not None and leg.mode == "bridging":
+                        leg.mode = "stuck"
+
+    def talk(self, contact: str = "c1", offer: str = "o1", agent: str = "sara") -> str:
+        """A whole offer up to the conversation; returns the agent's leg."""
+        leg = self.offer(contact, offer, agent)
+        self.ring(leg)
+        self.answer(leg)
+        self.deliver()
+        self.complete_bridges()
+        self.deliver()
+        return leg
+
+    # --- a new owner ---
+
+    def take_over(self, open_contacts: tuple[m.OpenContact, ...] = ()) -> None:
+        """The process dies; another one reads the switch. What was under way to the old one is lost."""
+        self.events.clear()
+        self.replies.clear()
+        self.timers.clear()
+        self.timer_of.clear()
+        self.jobs = {uuid: Job("", uuid) for uuid in self.jobs}  # The jobs run on; nobody hears of them.
+        self.engine = Engine("fs1")
+        self._open = open_contacts
+        self.feed(m.CentersRevised(at_us=self.now_us, plans=PLANS))
+        if not self.bus_up:
+            self.feed(m.BusDown(at_us=self.now_us))
+        self.feed(m.LinkUp(at_us=self.now_us))
+
+    _open: tuple[m.OpenContact, ...] = ()
+
+    # --- asking ---
+
+    def facts(self, kind: type[object] | None = None) -> list[facts.Observation]:
+        return [r.fact for r in self.reports if kind is None or isinstance(r.fact, kind)]
+
+    def state(self, contact: str = "c1") -> str:
+        return next((call.state for call in self.engine.calls() if call.contact == contact), "")
+
+    def commands(self, kind: type[m.Command]) -> list[m.Command]:
+        return [c for c in self.sent if isinstance(c, kind)]
+
+    def agent_legs(self) -> list[Leg]:
+        return [leg for leg in self.legs.values() if not leg.caller]
+
+    # --- the switch's side ---
+
+    def _job(self, uuid: str, text: str) -> None:
+        job = self.jobs.pop(uuid, None)
+        if job is not None and job.offer:
+            self.replies.append(
+                m.JobEnded(at_us=self.now_us, offer=job.offer, ok=text.startswith("+OK"), text=text)
+            )
+
+    def _unbridge(self, leg: Leg, gone: str) -> None:
+        leg.partner = ""
+        if leg.vars.get("park_after_bridge") == "true":
+            leg.mode = "parked"
+            self.events.append(m.LegUnbridged(at_us=self.now_us, leg=leg.uuid, partner=gone))
+        else:
+            leg.mode = "parked"
+            self.hang_up(leg.uuid)
+
+    def _caller(self, leg: Leg) -> m.CallerLeg:
+        v = leg.vars
+        return m.CallerLeg(
+            leg=leg.uuid, tenant=v.get("cc_tenant", ""), queue=v.get("cc_queue", ""), entry_point=v.get("cc_entry", ""),
+            waiting_ms=int(v.get("cc_waiting_ms") or 0), bridged_ms=int(v.get("cc_bridged_ms") or 0),
+            state=v.get("cc_state", ""), offer=v.get("cc_offer", ""), agent=v.get("cc_agent", ""),
+            bridged=leg.mode == "bridged", partner=leg.partner,
+        )  # fmt: skip
+
+    def _agent(self, leg: Leg) -> m.AgentLeg:
+        v = leg.vars
+        return m.AgentLeg(
+            leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
+            answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
+            partner=leg.partner,
+        )  # fmt: skip
+
+    def _do(self, output: m.Output) -> None:
+        match output:
+            case m.Command():
+                self.sent.append(output)
+                self._command(output)
+            case m.Report():
+                self.reports.append(output)
+            case m.SetTimer():
+                self._n += 1
+                self.timer_of[output.key] = self._n
+                heapq.heappush(self.timers, (self.now_us + output.after_ms * 1000, self._n, output.key))
+            case m.CancelTimer():
+                self.timer_of.pop(output.key, None)
+            case m.AskPosition():
+                self.asked.append(output)
+            case m.ListChannels():
+                self._list()
+            case m.Line():
+                self.lines.append(output)
+
+    def _list(self) -> None:
+        unknown = [leg for leg in self.legs.values() if not self.engine.knows(leg.uuid)]
+        self.replies.append(
+            m.ChannelsListed(
+                at_us=self.now_us,
+                present=frozenset(self.legs),
+                callers=tuple(self._caller(leg) for leg in unknown if leg.caller),
+                agents=tuple(self._agent(leg) for leg in unknown if not leg.caller),
+                open_contacts=self._open,
+            )
+        )
+        self._open = ()
+
+    def _refuse(self, command: m.Command, text: str = "-ERR No such channel!") -> None:
+        self.replies.append(m.CommandFailed(at_us=self.now_us, command=command, text=text))
+
+    def _command(self, command: m.Command) -> None:
+        leg = self.legs.get(command.leg)
+        match command:
+            case m.Originate():
+                self.dialled.append(command)
+                if command.leg in self.legs or command.leg in self.jobs:
+                    self.replies.append(
+                        m.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
+                    )  # fmt: skip
+                else:
+                    self.originates[command.leg] = command
+                    self.jobs[command.leg] = Job(command.offer, command.leg)
+            case m.Probe():
+                self.replies.append(
+                    m.LegProbed(
+                        at_us=self.now_us,
+                        leg=command.leg,
+                        alive=leg is not None,
+                        answered=bool(leg and leg.answered),
+                    )
+                )
+            case m.Bridge():
+                caller = self.legs.get(command.caller_leg)
+                if leg is None or caller is None:
+                    self._refuse(command, "-ERR Invalid uuid")
+                else:
+                    leg.mode = caller.mode = "bridging"
+                    self.bridges.append((leg.uuid, caller.uuid))
+            case _ if leg is None:
+                self._refuse(command)
+            case m.Kill():
+                if leg.caller:
+                    self.left_by_engine.add(leg.uuid)
+                self.hang_up(leg.uuid, command.cause)
+            case m.SetVars():
+                leg.vars.update(command.values)
+            case m.PlayMusic():
+                self._apart(leg)
+                leg.mode, leg.playing = "music", ""
+            case m.Farewell():
+                self._apart(leg)
+                leg.mode = "farewell"
+                if leg.caller:
+                    self.left_by_engine.add(leg.uuid)
+                if not command.file:
+                    self.hang_up(leg.uuid)
+            case m.TransferOut():
+                self._apart(leg)
+                leg.mode = "out"
+                self.left_by_engine.add(leg.uuid)
+            case m.StartAnnouncement():
+                leg.playing = command.file
+            case m.StopAnnouncement():
+                leg.playing = ""
+
+    def _apart(self, leg: Leg) -> None:
+        partner = self.legs.get(leg.partner)
+        if leg.mode == "bridged" and partner is not None:
+            leg.partner = ""
+            self._unbridge(partner, leg.uuid)
