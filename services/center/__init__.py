@@ -3,6 +3,7 @@
 Every service may import this package outside its core; a core takes small structs of its own.
 """
 
+from services.center.check import asking_prompts
 from services.center.loader import CenterError, CenterSet, Fault, load, load_files, prompt_file
 from services.center.model import Agent, Center, EntryPoint, Flow, Queue
 from services.center.watch import CenterWatch
@@ -17,6 +18,7 @@ __all__ = [
     "Fault",
     "Flow",
     "Queue",
+    "asking_prompts",
     "load",
     "load_files",
     "prompt_file",

@@ -125,6 +125,17 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
                     yield (*path, "ask"), prompt
 
 
+def asking_prompts(document: CenterDocument) -> frozenset[str]:
+    """Return the prompts after which (or during which) a caller is expected to press keys: those of menu and ask nodes."""
+    asking = set()
+    for flow in document.flows.values():
+        for node in flow.nodes.values():
+            match node:
+                case MenuNode(menu=prompt) | AskNode(ask=prompt):
+                    asking.add(prompt)
+    return frozenset(asking)
+
+
 def ways(node: Node) -> list[tuple[Path, str, bool]]:
     """Return the ways out of a node: (path below the node, node they lead to, whether the caller must press a key)."""
     match node:

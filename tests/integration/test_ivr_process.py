@@ -1,17 +1,26 @@
-"""ivr as its own process, without any NATS: callers are served, readiness tells the truth, the end is orderly."""
+"""ivr as its own process, with and without NATS: callers are served, readiness tells the truth, the end is orderly."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import re
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from services.common import ids
+from services.common.bus import Envelope, codec, subjects
+from services.common.bus.embedded import EmbeddedNats
+from services.common.bus.nats import NatsBus
+from services.common.clock import SystemClock
 from tests.integration.ivr_switch import UUID, FakeCall
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +32,35 @@ def nobody_listens() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process_stops() -> None:
+class Process:
+    """A running ivr."""
+
+    def __init__(self, child: asyncio.subprocess.Process, http_port: int, esl_port: int) -> None:
+        self.child, self.http_port, self.esl_port = child, http_port, esl_port
+        self.calls: list[FakeCall] = []
+
+    async def call(self, contact: str = UUID) -> FakeCall:
+        call = FakeCall({"cc_entry": "1000", "cc_contact": contact, "cc_node": "fs1"})
+        self.calls.append(call)
+        await call.connect(self.esl_port)
+        await call.playing("/sounds/prompts/fa/welcome.wav")
+        return call
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"http://127.0.0.1:{self.http_port}/readyz")
+        return answer.status_code, answer.json()["parts"]
+
+    async def end(self) -> list[dict[str, Any]]:
+        """Tell it to stop; return the rest of its log."""
+        self.child.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(self.child.communicate(), 20)
+        assert self.child.returncode == 0, err.decode()
+        return [json.loads(line) for line in err.decode().splitlines()]
+
+
+@asynccontextmanager
+async def launched(nats_url: str) -> AsyncIterator[Process]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -32,7 +69,7 @@ async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process
         env={
             **os.environ,
             "PEYVAND_AUTH_SECRET": "s" * 40,
-            "PEYVAND_NATS_URL": f"nats://127.0.0.1:{nobody_listens()}",
+            "PEYVAND_NATS_URL": nats_url,
             "PEYVAND_CENTERS": str(ROOT / "deploy" / "centers"),
             "PEYVAND_IVR_ESL_PORT": "0",
             "PEYVAND_IVR_SOUNDS_DIR": "/sounds",
@@ -41,47 +78,78 @@ async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process
         },
         stderr=asyncio.subprocess.PIPE,
     )
-    assert child.stderr is not None
-    calls: list[FakeCall] = []
+    process: Process | None = None
     try:
-        text, ports = "", {}
-        while len(ports) < 2:
-            text += (await asyncio.wait_for(child.stderr.readline(), 30)).decode()
-            for event in ("http_listening", "outbound_socket_listens"):
-                for line in text.splitlines():
-                    if f'"{event}"' in line and (found := re.search(r'"port":(\d+)', line)):
-                        ports[event] = int(found[1])
-
-        for key in ("1", ""):
-            call = FakeCall({"cc_entry": "1000", "cc_contact": UUID, "cc_node": "fs1"})
-            calls.append(call)
-            await call.connect(ports["outbound_socket_listens"])
-            await call.playing("/sounds/prompts/fa/welcome.wav")
-            if key:
-                await call.press(key)
-                await call.end_playback()
-                await asyncio.wait_for(call.let_go.wait(), 10)
-        assert calls[0].variables["cc_queue"] == "sales"
-
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.get(f"http://127.0.0.1:{ports['http_listening']}/readyz")
-        assert answer.status_code == 503
-        parts = answer.json()["parts"]
-        assert parts["esl"]["ok"]
-        assert parts["centers"]["ok"]
-        assert not parts["bus"]["ok"]
-
-        child.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(calls[1].let_go.wait(), 10)
-        assert calls[1].variables["cc_queue"] == "support", (
-            "the one still in the menu went to the fallback queue"
-        )
-        _, err = await asyncio.wait_for(child.communicate(), 20)
-        assert child.returncode == 0, err.decode()
-        assert b"facts_lost_at_stop" in err, "what the bus never took is said, not hidden"
+        assert child.stderr is not None
+        ports: dict[str, int] = {}
+        while not {"http_listening", "outbound_socket_listens"} <= set(ports):
+            line = await asyncio.wait_for(child.stderr.readline(), 30)
+            entry = json.loads(line)
+            if "port" in entry:
+                ports[entry["event"]] = entry["port"]
+        process = Process(child, ports["http_listening"], ports["outbound_socket_listens"])
+        yield process
     finally:
-        for call in calls:
+        for call in process.calls if process else ():
             await call.close()
         if child.returncode is None:
             child.kill()
             await child.wait()
+
+
+async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process_stops() -> None:
+    async with launched(f"nats://127.0.0.1:{nobody_listens()}") as ivr:
+        chooser = await ivr.call()
+        await chooser.press("1")
+        await chooser.end_playback()
+        await asyncio.wait_for(chooser.let_go.wait(), 10)
+        assert chooser.variables["cc_queue"] == "sales"
+
+        status, parts = await ivr.readiness()
+        assert status == 503
+        assert parts["esl"]["ok"]
+        assert parts["centers"]["ok"]
+        assert not parts["bus"]["ok"]
+
+        undecided = await ivr.call()
+        log = await ivr.end()
+        await asyncio.wait_for(undecided.let_go.wait(), 10)
+        assert undecided.variables["cc_queue"] == "support", "it went to the fallback queue"
+        assert any(entry["event"] == "facts_lost_at_stop" for entry in log), "what the bus never took is said"
+
+
+@pytest.mark.nats
+async def test_facts_of_a_call_are_in_the_stream(nats_server: EmbeddedNats) -> None:
+    bus = NatsBus(nats_server.url, source="/test/1", clock=SystemClock())
+    bus.start()
+    contact = ids.new_id()
+    seen: list[tuple[str, str]] = []
+    ended = asyncio.Event()
+
+    async def collect(envelope: Envelope) -> None:
+        if envelope.correlation_id == contact:
+            seen.append((envelope.type, envelope.source))
+            if envelope.type.endswith("IvrEnded"):
+                assert codec.decode(envelope).outcome == "hung_up"
+                ended.set()
+
+    await bus.connected(10)
+    following = await bus.follow([subjects.any_fact("demo", "ivr")], collect, after_seq=None)
+    try:
+        async with launched(nats_server.url) as ivr:
+            while (await ivr.readiness())[0] != 200:
+                await asyncio.sleep(0.05)
+            call = await ivr.call(contact)
+            await call.hang_up()
+            await asyncio.wait_for(ended.wait(), 20)
+            log = await ivr.end()
+        assert [kind for kind, _ in seen] == [
+            "peyvand.ivr.v1.ContactStarted", "peyvand.ivr.v1.IvrStepTaken", "peyvand.ivr.v1.IvrEnded",
+        ]  # fmt: skip
+        assert {source for _, source in seen} == {"/ivr/1"}
+        assert not any(entry["event"] == "facts_lost_at_stop" for entry in log)
+        served = next(entry for entry in log if entry["event"] == "call_served")
+        assert (served["contact"], served["outcome"], served["last_node"]) == (contact, "hung_up", "hello")
+    finally:
+        await following.stop()
+        await bus.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.center import CenterError, load, load_files
+from services.center import CenterError, asking_prompts, load, load_files
 from services.center.__main__ import main
 
 GOOD = """\
@@ -236,3 +236,4 @@ def test_the_demo_center_is_right() -> None:
     assert center.tenant == "demo"
     assert len(center.queues) == 3
     assert len(center.agents) == 12
+    assert asking_prompts(center) == {"main-menu", "ask-customer"}
