@@ -11,6 +11,7 @@ import pytest
 
 from services.common import ids
 from services.common.bus import Bus, Envelope, Outgoing, Reject, Retry, codec, subjects
+from services.common.clock import SystemClock
 from services.common.errors import BusUnavailable, ContractError, NotReady, Refused, WrongSequence
 from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided
@@ -219,15 +220,18 @@ async def test_bus_follow_from_a_sequence(bus: Bus, tenant: str) -> None:
 
 
 async def test_bus_follow_from_a_time(bus: Bus, tenant: str) -> None:
-    inbox = Inbox()
+    everything, later = Inbox(), Inbox()
+    patterns = [subjects.any_fact(tenant)]
+    began_us = SystemClock().now_us()
     await bus.append(gone(tenant, "c-1"))
-    await bus.follow([subjects.any_fact(tenant)], inbox.one, after_seq=None, since_us=1_700_000_000_000_000)
-    assert await inbox.wait(1) == ["c-1"]
-    later = Inbox()
-    await bus.follow([subjects.any_fact(tenant)], later.one, after_seq=None, since_us=4_000_000_000_000_000)
+    await asyncio.sleep(0.005)  # the server's clock is this machine's; it must have moved on
+    between_us = SystemClock().now_us()
     await bus.append(gone(tenant, "c-2"))
-    await inbox.wait(2)
-    assert later.got == []
+    await bus.follow(patterns, everything.one, after_seq=None, since_us=began_us)
+    await bus.follow(patterns, later.one, after_seq=None, since_us=between_us)
+    await bus.append(gone(tenant, "c-3"))
+    assert await everything.wait(3) == ["c-1", "c-2", "c-3"]
+    assert await later.wait(2) == ["c-2", "c-3"]
 
 
 async def test_bus_follow_several_streams(bus: Bus, tenant: str) -> None:
@@ -312,6 +316,24 @@ async def test_bus_consume_stopped_in_the_middle_gives_the_message_back(
     await second.consume(tenant, subject, inbox.many)
     assert await inbox.wait(1) == ["c-1"]
     assert inbox.got[0].deliveries == 2
+
+
+async def test_bus_consume_exclusively_takes_what_another_has_in_hand(make_bus: MakeBus, tenant: str) -> None:
+    subject = [subjects.any_fact(tenant, "queue")]
+    first, second = await make_bus("/a/1"), await make_bus("/a/2")
+    began = asyncio.Event()
+
+    async def stuck(batch: list[Envelope]) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    await first.append(gone(tenant, "c-1"))
+    await first.append(gone(tenant, "c-2"))
+    await first.consume(tenant, subject, stuck)
+    await asyncio.wait_for(began.wait(), 20)
+    inbox = Inbox()
+    await second.consume(tenant, subject, inbox.many, exclusive=True)
+    assert await inbox.wait(2) == ["c-1", "c-2"]
 
 
 @pytest.mark.parametrize("error", [Retry(0.01), NotReady("the store is away")], ids=["Retry", "NotReady"])

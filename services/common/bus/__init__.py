@@ -153,6 +153,7 @@ class Bus(Protocol):
         batch: int = 1,
         linger_s: float = 0.0,
         max_deliver: int = 5,
+        exclusive: bool = False,
     ) -> Subscription:
         """Share the messages of ``subjects`` (of one stream) among all who use the same ``durable`` name.
 
@@ -160,6 +161,9 @@ class Bus(Protocol):
         returns: they are acknowledged. It raises Retry or a NotReady: see there. It raises Reject: dead letter. Anything
         else: given again later, and dead letters after ``max_deliver`` deliveries. A batch that fails is tried
         message by message, so that one bad message does not take others with it.
+
+        A process that dies keeps its messages from the others for five seconds. ``exclusive`` is for the owner of a shard,
+        who knows that the reader before is gone: what that one had in hand comes at once (and again, if it is not gone).
         """
         ...
 

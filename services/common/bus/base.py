@@ -144,6 +144,7 @@ class BaseBus(abc.ABC):
         *,
         batch: int,
         linger_s: float,
+        exclusive: bool,
     ) -> None:
         """Pull for ever and hand batches to the courier."""
 
@@ -356,6 +357,7 @@ class BaseBus(abc.ABC):
         batch: int = 1,
         linger_s: float = 0.0,
         max_deliver: int = 5,
+        exclusive: bool = False,
     ) -> Subscription:
         if not ids.is_token(durable):
             raise ContractError(
@@ -367,7 +369,9 @@ class BaseBus(abc.ABC):
         ((stream, patterns),) = groups.items()
         courier = self._courier(durable, handler, max_deliver)
         return self._start(
-            self._consume(durable, stream, patterns, courier, batch=batch, linger_s=linger_s),
+            self._consume(
+                durable, stream, patterns, courier, batch=batch, linger_s=linger_s, exclusive=exclusive
+            ),
             f"consume:{durable}",
         )
 
@@ -465,4 +469,4 @@ async def end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=1.0)
+        await asyncio.wait(pending, timeout=0.2)

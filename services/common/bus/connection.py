@@ -233,6 +233,9 @@ class Connection:
         if client is not None and client.is_connected:
             await wanted.subscribe(client)
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+                # nats-py writes the ping of a flush past the commands that are waiting to be written: the first flush may
+                # be answered before the server has seen the subscription, the second not.
+                await client.flush(timeout=2)
                 await client.flush(timeout=2)
         return wanted
 

@@ -217,6 +217,13 @@ class JetStream:
             raise Unstored(str(e)) from None
         return True
 
+    async def reset(self, stream: str, name: str, timeout_s: float) -> None:
+        """Let a consumer deliver again what is not acknowledged. Raises Unstored or Unconfirmed."""
+        try:
+            await self.api(f"CONSUMER.RESET.{stream}.{name}", {}, timeout_s)
+        except ApiError as e:
+            raise Unstored(str(e)) from None
+
     async def ask_next(
         self, stream: str, name: str, reply: str, *, batch: int, expires_s: float, heartbeat_s: float
     ) -> bool:

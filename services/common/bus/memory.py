@@ -126,9 +126,14 @@ class _Durable:
     def done(self, seq: int) -> None:
         self.deliveries.pop(seq, None)
 
+    def reset(self) -> None:
+        """Give everything that is not acknowledged again, in order."""
+        self.due = [(0.0, seq) for seq in sorted(self.deliveries)]
+
 
 class _Given(Delivered):
-    def __init__(self, durable: _Durable, envelope: Envelope) -> None:
+    def __init__(self, bus: MemoryBus, durable: _Durable, envelope: Envelope) -> None:
+        self._bus = bus
         self._durable = durable
         self._envelope = envelope
 
@@ -140,7 +145,8 @@ class _Given(Delivered):
         self._durable.done(self._envelope.stream_seq)
 
     async def nak(self, delay_s: float) -> None:
-        self._durable.give_back(self._envelope.stream_seq, asyncio.get_running_loop().time() + delay_s)
+        if not self._bus.dead:
+            self._durable.give_back(self._envelope.stream_seq, asyncio.get_running_loop().time() + delay_s)
 
     async def term(self, reason: str) -> None:
         self._durable.done(self._envelope.stream_seq)
@@ -268,11 +274,14 @@ class MemoryBus(BaseBus):
         super().__init__(
             source=source, clock=clock or self.broker.clock, on_ready=on_ready, first_pause_s=first_pause_s
         )
+        self.dead = False
         self._withdraws: list[_Withdraw] = []
         self._answering: set[asyncio.Task[Envelope]] = set()
 
     async def _put(self, envelope: Envelope, *, expected_seq: int | None, timeout_s: float) -> Appended:
         await asyncio.sleep(0)  # as over a network, others get their turn
+        if self.dead:
+            raise Unstored("the process was killed")
         return self.broker.put(envelope, expected_seq)
 
     def _check_up(self) -> None:
@@ -327,8 +336,11 @@ class MemoryBus(BaseBus):
         *,
         batch: int,
         linger_s: float,
+        exclusive: bool,
     ) -> None:
         shared = self.broker.durable(stream, durable, patterns)
+        if exclusive:
+            shared.reset()
         loop = asyncio.get_running_loop()
         while True:
             await courier.rest()
@@ -337,7 +349,7 @@ class MemoryBus(BaseBus):
             while len(taken) < batch and loop.time() < until:
                 await asyncio.sleep(min(0.01, linger_s))
                 taken += shared.take(batch - len(taken), loop.time())
-            await courier.deliver([_Given(shared, envelope) for envelope in taken])
+            await courier.deliver([_Given(self, shared, envelope) for envelope in taken])
 
     async def _wait_for(self, shared: _Durable, most: int) -> list[Envelope]:
         loop = asyncio.get_running_loop()
@@ -411,6 +423,11 @@ class MemoryBus(BaseBus):
         subscription = _Withdraw(off, task)
         self._withdraws.append(subscription)
         return subscription
+
+    async def kill(self) -> None:
+        """End as a process does that is killed: nothing in hand is given back, and nothing is sent any more."""
+        self.dead = True
+        await self.stop()
 
     async def stop(self) -> None:
         await super().stop()
