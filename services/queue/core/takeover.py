@@ -294,7 +294,10 @@ def probed(node: Node, event: LegProbed) -> None:
     """What FreeSWITCH said about one leg."""
     caller = node.callers.get(event.leg)
     if caller is None:
-        if (offer := node.offer_on(event.leg)) is not None:
+        offer = node.offer_on(event.leg)
+        if offer is not None and not event.alive and offer.phase in (Phase.TALKING, Phase.WRAP_UP):
+            hung_up(node, LegHungUp(at_us=node.at_us, leg=event.leg, cause="UNSEEN"), unseen=True)
+        elif offer is not None:
             leg_probed(node, offer, event)
         return
     if event.alive:

@@ -1,0 +1,367 @@
+"""The races that were seen on the real switch, each by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.queue.core import facts
+from services.queue.core import messages as m
+from tests.unit.queue.rig import PLANS, Leg, Rig
+
+
+@pytest.fixture
+def rig() -> Rig:
+    rig = Rig()
+    rig.call("c1")
+    return rig
+
+
+def test_caller_hangs_up_before_freeswitch_has_the_agents_channel(rig: Rig) -> None:
+    """A kill misses when it overtakes the originate (2 of 30): it is repeated when the channel appears."""
+    leg = rig.offer("c1")
+    rig.hang_up("c1")
+    rig.deliver()
+    assert isinstance(rig.sent[-1], m.Kill)
+    assert rig.engine.open_agent_legs() == 1
+    rig.create(leg)
+    rig.deliver()
+    assert leg not in rig.legs
+    assert rig.engine.open_agent_legs() == 0
+    gone = rig.facts(facts.ContactGone)
+    assert [f.state for f in gone if isinstance(f, facts.ContactGone)] == ["offered"]
+    assert rig.facts(facts.OfferFailed) == []
+
+
+def test_the_kill_is_repeated_by_time_when_no_event_comes(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.hang_up("c1")
+    rig.deliver()
+    rig.advance(700)
+    assert len(rig.commands(m.Kill)) >= 3
+    rig.fail(leg, "ORIGINATOR_CANCEL")
+    rig.deliver()
+    assert rig.engine.open_agent_legs() == 0
+
+
+def test_agent_answers_a_cancelled_offer(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.ring(leg)
+    rig.deliver()
+    rig.hang_up("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.settle()
+    assert leg not in rig.legs
+    assert rig.commands(m.Bridge) == []
+
+
+def test_an_offer_is_over_only_with_its_job(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.create(leg)
+    rig.deliver()
+    rig.hang_up("c1")
+    rig.feed_next(rig.events)
+    assert leg not in rig.legs
+    while rig.events:
+        rig.feed_next(rig.events)
+    assert rig.engine.open_agent_legs() == 1
+    rig.deliver()
+    assert rig.engine.open_agent_legs() == 0
+
+
+def test_caller_hangs_up_while_the_bridge_is_made(rig: Rig) -> None:
+    """The agent's leg must be killed by us: FreeSWITCH leaves it connected and silent."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.hang_up("c1")
+    rig.complete_bridges()
+    assert rig.legs[leg].mode == "stuck"
+    rig.settle()
+    assert leg not in rig.legs
+    assert rig.facts(facts.AgentBridged) == []
+
+
+def test_agent_hangs_up_while_the_bridge_is_made(rig: Rig) -> None:
+    """The caller is never lost with the agent first, only silent: back to music, the offer counts as declined."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.hang_up(leg)
+    rig.complete_bridges()
+    assert rig.legs["c1"].mode == "stuck"
+    rig.deliver()
+    assert rig.legs["c1"].mode == "music"
+    assert rig.legs["c1"].vars["cc_state"] == "waiting"
+    assert rig.state() == "waiting"
+    failed = rig.facts(facts.OfferFailed)
+    assert [f.outcome for f in failed if isinstance(f, facts.OfferFailed)] == ["declined"]
+
+
+def test_the_bridge_never_comes(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.bridges.clear()
+    rig.legs["c1"].mode = "stuck"
+    rig.advance(600)
+    assert leg not in rig.legs
+    assert rig.legs["c1"].mode == "music"
+    failed = rig.facts(facts.OfferFailed)
+    assert [(f.outcome, f.cause) for f in failed if isinstance(f, facts.OfferFailed)] == [
+        ("failed", "NO_BRIDGE")
+    ]
+
+
+def test_the_bridge_comes_after_it_was_given_up(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    slow = rig.bridges.pop()
+    rig.advance(500)
+    rig.feed(m.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
+    rig.deliver()
+    assert rig.state() == "waiting"
+    assert rig.legs["c1"].mode == "music"
+    assert leg not in rig.legs
+
+
+def test_uuid_bridge_is_refused(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    del rig.legs[leg]
+    rig.deliver()
+    rig.settle()
+    assert rig.state() == "waiting"
+    assert rig.legs["c1"].mode == "music"
+    assert rig.engine.open_agent_legs() == 0
+
+
+def test_the_job_overtakes_the_answer(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    while rig.replies:
+        rig.feed_next(rig.replies)
+    rig.deliver()
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
+    assert len(rig.commands(m.Bridge)) == 1
+
+
+def test_an_order_for_a_caller_who_has_gone(rig: Rig) -> None:
+    rig.hang_up("c1")
+    rig.deliver()
+    rig.offer("c1")
+    rig.settle()
+    assert rig.dialled == []
+    gone = {r.fact_id for r in rig.reports if isinstance(r.fact, facts.ContactGone)}
+    assert gone == {"c1:gone:0"}
+
+
+def test_routing_withdraws_a_ringing_offer(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.ring(leg)
+    rig.deliver()
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.deliver()
+    assert leg not in rig.legs
+    assert rig.facts(facts.OfferFailed) == []
+    assert rig.offer("c1", "o2") == "leg-o2"
+    assert len(rig.dialled) == 2
+
+
+def test_routing_withdraws_while_the_bridge_is_made(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.settle()
+    assert leg not in rig.legs
+    assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
+
+
+def test_routing_has_given_the_contact_to_somebody_else_before_it_heard_of_the_bridge(rig: Rig) -> None:
+    leg = rig.talk("c1")
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.offer("c1", "o2", "reza")
+    rig.deliver()
+    assert leg not in rig.legs
+    assert rig.dialled[-1].offer == "o2"
+    assert [r.fact_id for r in rig.reports if isinstance(r.fact, facts.ContactWaiting)] == [
+        "c1:waiting:0",
+        "c1:waiting:o1",
+    ]
+
+
+def test_somebody_else_takes_the_pair_apart(rig: Rig) -> None:
+    leg = rig.talk("c1")
+    for each in (leg, "c1"):
+        rig.legs[each].mode, rig.legs[each].partner = "parked", ""
+    rig.feed(m.LegUnbridged(at_us=rig.now_us, leg=leg, partner="c1"))
+    rig.advance(600)
+    assert leg not in rig.legs
+    assert rig.legs["c1"].mode == "farewell"
+    ended = rig.facts(facts.ConversationEnded)
+    assert [f.ended_by for f in ended if isinstance(f, facts.ConversationEnded)] == ["system"]
+
+
+# --- a new owner -----------------------------------------------------------------------------------------------------
+
+
+def test_takeover_keeps_the_place_of_a_waiting_caller(rig: Rig) -> None:
+    rig.advance(40_000)
+    rig.take_over()
+    rig.deliver()
+    again = rig.facts(facts.ContactWaiting)[-1]
+    assert isinstance(again, facts.ContactWaiting)
+    first = rig.facts(facts.ContactWaiting)[0]
+    assert isinstance(first, facts.ContactWaiting)
+    assert again.waiting_since_us == first.waiting_since_us
+    assert again.recovered
+    assert len(rig.commands(m.StartAnnouncement)) == 1  # No second welcome.
+
+
+def test_takeover_joins_a_talking_pair_under_the_same_id(rig: Rig) -> None:
+    leg = rig.talk("c1")
+    rig.advance(2_000)
+    rig.take_over()
+    rig.deliver()
+    bridged = [r for r in rig.reports if isinstance(r.fact, facts.AgentBridged)]
+    assert len({r.fact_id for r in bridged}) == 1
+    assert len(bridged) == 2
+    rig.hang_up(leg)
+    rig.settle()
+    ended = rig.facts(facts.ConversationEnded)
+    assert [f.talk_ms for f in ended if isinstance(f, facts.ConversationEnded)] == [2_000]
+
+
+def test_takeover_bridges_an_answered_leg(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.take_over()
+    rig.deliver()
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
+
+
+def test_takeover_in_the_middle_of_a_bridge_waits_and_joins(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.take_over()
+    rig.deliver()
+    assert rig.state() == "waiting"
+    rig.complete_bridges()
+    rig.deliver()
+    rig.advance(1_100)
+    assert rig.state() == "talking"
+    assert rig.legs[leg].partner == "c1"
+
+
+def test_takeover_rescues_a_caller_stuck_in_a_bridge(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.hang_up(leg)
+    rig.complete_bridges()
+    rig.take_over()
+    rig.deliver()
+    assert rig.legs["c1"].mode == "stuck"
+    rig.advance(1_100)
+    assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
+
+
+def test_takeover_after_the_agent_has_left_unseen(rig: Rig) -> None:
+    leg = rig.talk("c1")
+    rig.hang_up(leg)
+    rig.take_over()
+    rig.deliver()
+    rig.advance(1_100)
+    assert rig.legs["c1"].mode == "farewell"
+    ended = rig.facts(facts.ConversationEnded)
+    assert [(f.ended_by, f.cause) for f in ended if isinstance(f, facts.ConversationEnded)] == [
+        ("agent", "UNSEEN")
+    ]
+
+
+def test_takeover_with_an_agent_whose_caller_has_left(rig: Rig) -> None:
+    """Before a bridge the agent is told so and freed; after a conversation the disposition is asked for."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.hang_up("c1")
+    rig.take_over()
+    rig.deliver()
+    assert [c.file for c in rig.commands(m.Farewell) if isinstance(c, m.Farewell)] == [
+        "/s/fa/caller-left.wav"
+    ]
+    rig.settle()
+    assert leg not in rig.legs
+
+    rig.call("c2")
+    leg = rig.talk("c2", "o2")
+    rig.hang_up("c2")
+    rig.take_over()
+    rig.advance(100)
+    rig.press(leg, "1")
+    keyed = rig.facts(facts.DispositionKeyed)
+    assert [f.contact_id for f in keyed if isinstance(f, facts.DispositionKeyed)] == ["c2"]
+
+
+def test_takeover_finds_contacts_that_ended_while_nobody_looked(rig: Rig) -> None:
+    rig.talk("c1")
+    rig.call("c2")
+    rig.legs.clear()
+    rig.take_over(
+        (
+            m.OpenContact(
+                contact="c1", tenant="demo", queue="sales", waiting_since_us=rig.now_us, offer="o1", agent="sara",
+                connected_at_us=rig.now_us,
+            ),
+            m.OpenContact(contact="c2", tenant="demo", queue="sales", waiting_since_us=rig.now_us),
+        )
+    )  # fmt: skip
+    rig.settle()
+    gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
+    assert {(f.contact_id, f.unseen) for f in gone} == {("c1", True), ("c2", True)}
+    ended = [f for f in rig.facts(facts.ConversationEnded) if isinstance(f, facts.ConversationEnded)]
+    assert [f.contact_id for f in ended] == ["c1"]
+
+
+def test_a_missing_row_proves_nothing(rig: Rig) -> None:
+    """The channel table is written late: the leg itself is asked."""
+    rig.feed(m.ChannelsListed(at_us=rig.now_us, present=frozenset()))
+    rig.deliver()
+    assert rig.state() == "waiting"
+
+
+def test_a_lost_connection_ends_nothing_and_is_made_up_for(rig: Rig) -> None:
+    leg = rig.talk("c1")
+    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.hang_up(leg)
+    rig.events.clear()
+    assert rig.state() == "talking"
+    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.advance(300)
+    assert rig.legs["c1"].mode == "farewell"
+
+
+def test_a_switch_that_was_started_again_has_lost_its_calls(rig: Rig) -> None:
+    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.legs.clear()
+    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.settle()
+    gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
+    assert [(f.contact_id, f.unseen) for f in gone] == [("c1", True)]
+
+
+def test_a_leg_that_no_center_covers_is_adopted_when_one_does() -> None:
+    rig = Rig()
+    rig.feed(m.CentersRevised(at_us=rig.now_us, plans=type(PLANS)()))
+    rig.legs["c1"] = Leg("c1", caller=True, answered=True, vars={"cc_state": "waiting", "cc_entry": "1000"})
+    rig.feed(m.LegParked(at_us=rig.now_us, caller=m.CallerLeg(leg="c1", entry_point="1000", state="waiting")))
+    assert rig.state() == ""
+    rig.feed(m.CentersRevised(at_us=rig.now_us, plans=PLANS))
+    rig.deliver()
+    assert rig.state() == "waiting"
