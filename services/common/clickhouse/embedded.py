@@ -199,12 +199,13 @@ class EmbeddedClickHouse:
         line = _read_line(self._process.stdout, timeout_s)
         if line:
             return
-        code = self._process.poll()
-        self.kill()
-        if code is None:
+        if line is None:
+            self.kill()
             raise NotReady(
                 f"the embedded ClickHouse in {self.directory} did not serve within {timeout_s:g} s"
             )
+        code = self._process.wait()
+        self._close_pipe()
         raise ConfigError(
             f"the embedded ClickHouse in {self.directory} ended with exit code {code}; see its messages"
         )

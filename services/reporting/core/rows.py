@@ -211,8 +211,9 @@ def _queued(fact: ContactQueued, placed: Placed, cells: _Cells) -> None:
 
 
 def _connected(fact: ContactConnected, placed: Placed, cells: _Cells) -> None:
-    cells.first(5, connected_at_us=fact.connected_at_us or placed.at_us, agent_id=fact.agent_id)
-    cells.first(5, offer_id=fact.offer_id, recording_path=fact.recording_path)
+    cells.first(5, connected_at_us=fact.connected_at_us or placed.at_us, recording_path=fact.recording_path)
+    # Whoever talked last is named: after a transfer that is who finished the contact.
+    cells.last(5, agent_id=fact.agent_id, offer_id=fact.offer_id)
     # Of the first connection, even when it came without any wait.
     cells.cells["answer_wait_ms"] = (version(5, order(placed.seq, placed.idx), first=True), fact.wait_ms)
     cells.last(5, routing_state="talking", queue=fact.queue)
@@ -226,7 +227,7 @@ def _overflowed(fact: ContactOverflowed, placed: Placed, cells: _Cells) -> None:
 def _closed(fact: ContactClosed, placed: Placed, cells: _Cells) -> None:
     cells.last(5, routing_state=fact.outcome, queue=fact.queue)
     cells.last(5, closed_wait_ms=fact.wait_ms, talk_ms=fact.talk_ms, hold_ms=fact.hold_ms, offers=fact.offers)
-    cells.first(1, agent_id=fact.agent_id, offer_id=fact.offer_id)
+    cells.last(1, agent_id=fact.agent_id, offer_id=fact.offer_id)
     cells.first(1, entry_point=fact.entry_point, ani=fact.ani, first_queue=fact.queue)
     cells.last(5, ended_by=fact.ended_by)
     cells.last(2, cause=fact.cause, ended_at_us=placed.at_us)

@@ -112,7 +112,7 @@ def durations(span: Span, filters: Mapping[str, str]) -> Statement:
 
 
 def answered_by(span: Span, filters: Mapping[str, str]) -> Statement:
-    """Answered contacts by the agent who answered first."""
+    """Answered contacts by the agent who talked last."""
     source, params = _contacts(filters)
     sql = (
         "SELECT agent_id, count() AS answered, sum(talk_ms) AS talk_ms, sum(hold_ms) AS hold_ms,"

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS ${database}.contacts ${on_cluster}
     connected_at_us SimpleAggregateFunction(max, Tuple(UInt64, Int64)) COMMENT 'First conversation began' CODEC(ZSTD(1)),
     answer_wait_ms SimpleAggregateFunction(max, Tuple(UInt64, Int64)) COMMENT 'Wait up to the first conversation' CODEC(ZSTD(1)),
     closed_wait_ms SimpleAggregateFunction(max, Tuple(UInt64, Int64)) COMMENT 'Wait up to the end or overflow' CODEC(ZSTD(1)),
-    agent_id SimpleAggregateFunction(max, Tuple(UInt64, String)) COMMENT 'Agent of the first conversation' CODEC(ZSTD(1)),
+    agent_id SimpleAggregateFunction(max, Tuple(UInt64, String)) COMMENT 'Agent of the last conversation' CODEC(ZSTD(1)),
     offer_id SimpleAggregateFunction(max, Tuple(UInt64, String)) COMMENT 'Offer that led to it' CODEC(ZSTD(1)),
     offers SimpleAggregateFunction(max, Tuple(UInt64, Int64)) COMMENT 'How many agents it was offered to' CODEC(ZSTD(1)),
     overflow_reason SimpleAggregateFunction(max, Tuple(UInt64, String)) COMMENT 'max_wait, max_length' CODEC(ZSTD(1)),

@@ -1,0 +1,241 @@
+"""The reports over HTTP, on a real ClickHouse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common import auth
+from services.common.clickhouse import StoreUrl
+from services.common.clickhouse.server import ServerStore
+from services.common.clock import ManualClock
+from services.common.http import Readiness, make_app
+from services.reporting.adapters.writer import Writer
+from services.reporting.api import Reports, build_router
+from services.reporting.core import facts as f
+from services.reporting.core.legs import Leg, rows_of_leg
+from services.reporting.core.rows import rows_of
+from services.reporting.core.sql import Targets
+from tests.reporting_stories import EPOCH_US, Rolled, Story, Teller, tell
+
+pytestmark = pytest.mark.clickhouse
+
+SECRET = "a secret of thirty-two characters and more"
+TARGETS = Targets(service_level_s={"sales": 10, "support": 20}, short_abandon_s={"sales": 2, "support": 5})
+NOW_US = EPOCH_US + 600_000_000
+
+
+class Site:
+    """The routes with some contacts behind them."""
+
+    def __init__(self, client: httpx.AsyncClient, writer: Writer, reports: Reports) -> None:
+        self._client = client
+        self._writer = writer
+        self.reports = reports
+
+    async def write(self, *told: Story) -> None:
+        await self._writer.write(row for story in told for placed in story.placed for row in rows_of(placed))
+        await self._writer.write(row for story in told for leg in story.legs for row in rows_of_leg(leg))
+
+    async def get(
+        self, path: str, *, as_role: auth.Role = "supervisor", tenant: str = "demo", **params: Any
+    ) -> httpx.Response:
+        token = auth.issue(SECRET, tenant=tenant, role=as_role, subject="me", ttl_s=60)
+        headers = {"Authorization": f"Bearer {token}"}
+        return await self._client.get(f"/v1/reports/{path}", params=params, headers=headers)
+
+
+@pytest.fixture
+async def site(store: ServerStore, store_url: StoreUrl) -> AsyncIterator[Site]:
+    app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
+    reports = Reports(store, ManualClock(NOW_US), lambda tenant: TARGETS)
+    reports.open()
+    app.include_router(build_router(reports))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
+        yield Site(client, Writer(store, store_url.database), reports)
+
+
+def waited(teller: Teller, queue: str, wait_ms: int, outcome: str) -> Story:
+    """A contact that waited so long in a queue and was answered by sara for a minute, or abandoned."""
+    teller.told += 1
+    story = Story(f"w{teller.told}")
+    parked = teller.later(1000)
+    common = {"contact_id": story.contact_id, "queue": queue}
+    teller.decided(
+        story, f.ContactQueued(**common, waiting_since_us=parked, started_at_us=parked, entry_point="1000")
+    )
+    at = teller.later(wait_ms)
+    if outcome == "answered":
+        party = {"offer_id": f"o-{story.contact_id}", "agent_id": "sara"}
+        made = f.OfferMade(**common, **party, extension="1001", node="fs1", ring_ms=1)
+        teller.decided(
+            story,
+            made,
+            f.OfferEnded(contact_id=story.contact_id, **party, outcome="accepted", ring_ms=5),
+            f.ContactConnected(**common, **party, wait_ms=wait_ms, connected_at_us=at),
+        )
+        teller.later(60_000)
+        closed = f.ContactClosed(**common, outcome="completed", wait_ms=wait_ms, talk_ms=60_000)
+    else:
+        closed = f.ContactClosed(**common, outcome="abandoned", wait_ms=wait_ms)
+    teller.decided(story, closed)
+    return story
+
+
+async def test_the_summary_balances_and_names_its_formula(site: Site) -> None:
+    teller = Teller("demo")
+    await site.write(
+        waited(teller, "sales", 9_000, "answered"),
+        waited(teller, "sales", 11_000, "answered"),
+        waited(teller, "sales", 1_000, "abandoned"),
+        waited(teller, "sales", 30_000, "abandoned"),
+        waited(teller, "support", 15_000, "answered"),
+    )
+    body = (await site.get("summary")).json()
+    assert (body["received"], body["answered"], body["missed"]["total"], body["open"]) == (5, 3, 2, 0)
+    assert body["missed"] == {"total": 2, "in_menu": 0, "in_queue": 2}
+    level = body["service_level"]
+    assert (level["formula"], level["words"]) == ("F3", "answered within T / (answered + abandoned)")
+    # 9 s of 10 in sales and 15 s of 20 in support were in time; 11 s of 10 was not.
+    assert (level["answered_within"], level["abandoned_within"], level["abandoned_short"]) == (2, 1, 1)
+    assert level["value"] == pytest.approx(2 / 5)
+    assert level["target_s"] is None
+    assert body["answered_by"] == [
+        {"agent_id": "sara", "answered": 3, "talk_s": 180.0, "hold_s": 0.0, "wrap_up_s": 0.0}
+    ]
+    waits = body["durations"]["wait_answered"]
+    assert (waits["count"], waits["sum_s"], waits["max_s"], waits["p50_s"]) == (3, 35.0, 15.0, 11.0)
+    assert body["durations"]["total"]["count"] == 5
+
+    sales = (await site.get("summary", queue="sales", formula="F2")).json()
+    assert (sales["received"], sales["service_level"]["value"]) == (4, 0.5)
+    assert sales["service_level"]["target_s"] == 10
+    strict = (await site.get("summary", service_level_s=60)).json()["service_level"]
+    assert (strict["answered_within"], strict["target_s"]) == (3, 60)
+
+
+async def test_intervals_are_half_open(site: Site) -> None:
+    teller = Teller("demo")
+    story = waited(teller, "sales", 100, "abandoned")
+    await site.write(story)
+    at_s = (EPOCH_US + 1_000_000) // 1_000_000
+    for begin, end, expected in ((at_s, at_s + 1, 1), (at_s - 1, at_s, 0), (at_s + 1, at_s + 2, 0)):
+        body = (await site.get("summary", **{"from": begin, "to": end})).json()
+        assert body["received"] == expected
+
+
+async def test_random_books_balance(site: Site) -> None:
+    teller = Teller("demo")
+    told = [tell(teller, Rolled(n)) for n in range(60)]
+    await site.write(*told)
+    end = teller.now_us // 1_000_000 + 1
+    body = (await site.get("summary", **{"from": EPOCH_US // 1_000_000 - 1, "to": end})).json()
+    assert body["received"] == 60
+    assert (
+        body["received"] == body["answered"] + body["missed"]["total"] + body["other"]["total"] + body["open"]
+    )
+    outcomes = [story.expected["outcome"] for story in told]
+    assert body["missed"]["in_menu"] == outcomes.count("hung_up")
+    assert body["other"]["by_cause"] == {
+        cause: outcomes.count(cause) for cause in sorted(set(outcomes) - {"answered", "abandoned", "hung_up"})
+    }
+
+
+async def test_pages_go_through_all_contacts_once(site: Site) -> None:
+    teller = Teller("demo")
+    told = [waited(teller, "sales", 100, "abandoned") for _ in range(7)]
+    await site.write(*told)
+    seen: list[str] = []
+    params: dict[str, Any] = {"limit": 3}
+    while True:
+        page = (await site.get("contacts", **params)).json()
+        seen += [item["contact_id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        params["before"] = page["next"]
+    assert seen == [story.contact_id for story in reversed(told)]
+    one = (await site.get("contacts", outcome="answered")).json()
+    assert one["items"] == []
+
+
+async def test_the_story_of_a_contact_in_the_order_of_time(site: Site) -> None:
+    teller = Teller("demo")
+    story = waited(teller, "sales", 2_000, "answered")
+    began = EPOCH_US + 1_000_000
+    story.legs.append(
+        Leg(
+            leg_id=story.contact_id, source="spool", tenant="demo", contact_id=story.contact_id, role="caller",
+            started_at_us=began - 5, ended_at_us=teller.now_us + 5, hangup_cause="NORMAL_CLEARING",
+        )
+    )  # fmt: skip
+    await site.write(story)
+    body = (await site.get(f"contacts/{story.contact_id}")).json()
+    assert body["contact"]["agent_id"] == "sara"
+    types = [entry["type"].rpartition(".")[2] for entry in body["timeline"]]
+    assert types == [
+        "started", "ContactQueued", "OfferMade", "OfferEnded", "ContactConnected", "ContactClosed", "ended",
+    ]  # fmt: skip
+    times = [datetime.fromisoformat(entry["at"]) for entry in body["timeline"]]
+    assert times == sorted(times)
+    assert body["timeline"][1]["payload"]["queue"] == "sales"
+    assert [offer["outcome"] for offer in body["offers"]] == ["accepted"]
+    assert [leg["role"] for leg in body["legs"]] == ["caller"]
+
+
+async def test_agents_with_offers_and_times(site: Site) -> None:
+    teller = Teller("demo")
+    presence = Story("")
+    teller.decided(presence, f.AgentPresenceChanged(agent_id="sara", presence="available"))
+    await site.write(presence, waited(teller, "sales", 2_000, "answered"))
+    (agent,) = (await site.get("agents")).json()["agents"]
+    assert (agent["agent_id"], agent["answered"], agent["offers"]) == ("sara", 1, {"accepted": 1})
+    assert agent["presence_s"] == {"available": 600.0}
+
+
+async def test_one_tenant_never_sees_another(site: Site) -> None:
+    teller = Teller("demo")
+    story = waited(teller, "sales", 2_000, "answered")
+    await site.write(story)
+    assert (await site.get("summary", tenant="other")).json()["received"] == 0
+    assert (await site.get("contacts", tenant="other")).json()["items"] == []
+    answer = await site.get(f"contacts/{story.contact_id}", tenant="other")
+    assert (answer.status_code, answer.json()["type"]) == (404, "unknown-contact")
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "slug"),
+    [
+        ("summary", {"from": "yesterday"}, "time-invalid"),
+        ("summary", {"to": "2026-11-21T08:00:00"}, "time-invalid"),
+        ("summary", {"from": 10, "to": 10}, "interval-invalid"),
+        ("agents", {"from": 0, "to": 4e8}, "interval-too-long"),
+        ("summary", {"formula": "F9"}, "request-invalid"),
+        ("contacts", {"limit": 0}, "request-invalid"),
+        ("contacts", {"before": "x"}, "cursor-invalid"),
+        ("legs", {"role": "boss"}, "request-invalid"),
+    ],
+)
+async def test_wrong_questions_are_answered_with_what_was_expected(
+    site: Site, path: str, params: dict[str, Any], slug: str
+) -> None:
+    answer = await site.get(path, **params)
+    assert (answer.status_code, answer.json()["type"]) == (422, slug)
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["summary", "contacts", "contacts/x", "legs", "agents"])
+async def test_agents_and_boards_may_not_read_reports(site: Site, path: str) -> None:
+    for role in ("agent", "display", "service"):
+        assert (await site.get(path, as_role=role)).status_code == 403  # type: ignore[arg-type]
+    assert (await site._client.get(f"/v1/reports/{path}")).status_code == 401
+
+
+async def test_before_the_tables_are_there_the_answer_is_not_ready(site: Site) -> None:
+    site.reports._open = False
+    answer = await site.get("summary")
+    assert (answer.status_code, answer.json()["type"]) == (503, "not-ready")

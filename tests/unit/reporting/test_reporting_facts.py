@@ -1,0 +1,119 @@
+"""The structs of facts and the messages in proto/ are the same, field by field."""
+
+from __future__ import annotations
+
+import typing
+
+import msgspec
+import pytest
+
+from services.common.bus import Envelope, codec
+from services.contracts.registry import TYPES
+from services.reporting.adapters.bus import placed_facts
+from services.reporting.core import facts as f
+from services.reporting.core.rows import rows_of
+from services.reporting.core.tables import COLUMNS
+
+PACKAGES = ("peyvand.ivr.v1.", "peyvand.queue.v1.", "peyvand.recording.v1.")
+FACT_MESSAGES = sorted(
+    name
+    for name in TYPES
+    if name.startswith(PACKAGES)
+    or name in {f"peyvand.routing.v1.{kind.__name__}" for kind in typing.get_args(f.RoutingFact)}
+)
+
+
+@pytest.mark.parametrize("name", FACT_MESSAGES)
+def test_a_struct_has_every_field_of_its_message(name: str) -> None:
+    struct = getattr(f, name.rpartition(".")[2])
+    assert set(struct.__struct_fields__) == {field.name for field in TYPES[name].DESCRIPTOR.fields}
+
+
+def test_every_alternative_of_the_routing_log_is_known() -> None:
+    alternatives = {field.message_type.name for field in TYPES["peyvand.routing.v1.Fact"].DESCRIPTOR.fields}
+    assert alternatives == {kind.__name__ for kind in typing.get_args(f.RoutingFact)}
+    assert {kind.__name__ for kind in f.OBSERVATIONS} == {
+        name.rpartition(".")[2] for name in TYPES if name.startswith(PACKAGES)
+    }
+
+
+def envelope(subject: str, kind: str, data: bytes) -> Envelope:
+    return Envelope(
+        id="m1", type=kind, time_us=5, source="/x/1", tenant="header", correlation_id="c", causation_id="cause",
+        subject=subject, stream_seq=9, data=data, stream="CC_ROUTING",
+    )  # fmt: skip
+
+
+ROUTING = "cc.v1.evt.demo.routing.log.decided"
+
+
+def decided(entry: f.Decided) -> Envelope:
+    kind = TYPES["peyvand.routing.v1.Decided"]
+    return envelope(ROUTING, "peyvand.routing.v1.Decided", codec.to_proto(entry, kind))
+
+
+def test_an_entry_of_the_log_becomes_a_fact_each() -> None:
+    queued = f.ContactQueued(contact_id="c1", queue="sales", waiting_since_us=3)
+    offered = f.OfferMade(
+        offer_id="o1", contact_id="c1", agent_id="sara", extension="1001", queue="sales", node="fs1", ring_ms=1,
+        why=f.Explanation(rule="longest_idle", excluded=(f.Excluded(reason="busy", count=2),)),
+    )  # fmt: skip
+    placed = placed_facts(
+        decided(f.Decided(epoch=1, at_us=77, input_id="in", facts=(queued, offered), revision="r"))
+    )
+    assert [(p.id, p.idx, p.type, p.tenant, p.at_us) for p in placed] == [
+        ("m1.0", 0, "peyvand.routing.v1.ContactQueued", "demo", 77),
+        ("m1.1", 1, "peyvand.routing.v1.OfferMade", "demo", 77),
+    ]
+    assert placed[1].fact == offered
+    payload = rows_of(placed[1])[0].values[COLUMNS["facts"].index("payload")]
+    assert msgspec.json.decode(payload, type=f.OfferMade) == offered
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind", "data"),
+    [
+        ("cc.v1.evt.demo.queue.contact.dreamt", "peyvand.queue.v1.ContactDreamt", b"\x01\x02"),
+        ("cc.v1.evt.demo.queue.contact.waiting", "peyvand.queue.v1.ContactWaiting", b"\xff\xff\xff"),
+        ("cc.v1.evt.demo.queue.contact.waiting", "peyvand.queue.v1.ContactWaiting", b""),
+        (ROUTING, "peyvand.routing.v1.Decided", b"\xff"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_as_it_came(subject: str, kind: str, data: bytes) -> None:
+    (placed,) = placed_facts(envelope(subject, kind, data))
+    assert isinstance(placed.fact, f.Unread)
+    assert placed.fact.data_hex == data.hex()
+    assert (placed.id, placed.type, placed.tenant, placed.contact_id) == ("m1", kind, "demo", "c")
+    assert [row.table for row in rows_of(placed)] == ["facts"]
+
+
+def test_an_unknown_kind_in_the_log_keeps_the_places_of_the_others() -> None:
+    known = f.NodeChanged(node="fs1", up=True)
+    message = codec.fill(
+        f.Decided(epoch=1, at_us=7, facts=(known, known)), TYPES["peyvand.routing.v1.Decided"]
+    )
+    message.facts[0].Clear()  # type: ignore[attr-defined]  # as if its member had a number of the future
+    placed = placed_facts(envelope(ROUTING, "peyvand.routing.v1.Decided", message.SerializeToString()))
+    assert [type(p.fact) for p in placed] == [f.Unread, f.NodeChanged]
+    assert [p.id for p in placed] == ["m1.0", "m1.1"]
+
+
+def test_of_two_conversations_the_first_wait_and_the_last_agent_count() -> None:
+    rows = []
+    for seq, (agent, wait_ms) in enumerate([("sara", 0), ("omid", 9000)], start=1):
+        connected = f.ContactConnected(
+            contact_id="c",
+            offer_id=f"o-{agent}",
+            agent_id=agent,
+            queue="sales",
+            wait_ms=wait_ms,
+            connected_at_us=seq,
+        )
+        placed = f.Placed(
+            id=str(seq), stream="CC_ROUTING", seq=seq, idx=0, type="t", tenant="demo", contact_id="c", at_us=seq,
+            fact=connected,
+        )  # fmt: skip
+        rows += [row for row in rows_of(placed) if row.table == "contacts"]
+    for name, expected in (("agent_id", "omid"), ("answer_wait_ms", 0), ("connected_at_us", 1)):
+        at = COLUMNS["contacts"].index(name)
+        assert max(row.values[at] for row in rows)[1] == expected, name

@@ -1,0 +1,228 @@
+"""Legs: from the event socket and from the spool, and the spool itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.errors import StoreUnavailable
+from services.common.esl import Decoder, Event
+from services.reporting.adapters.legs import LegBuffer, leg_of_event
+from services.reporting.adapters.spool import Spool, parse
+from services.reporting.core.legs import Leg, Profile, leg_of, rows_of_leg
+from services.reporting.core.tables import COLUMNS
+
+CONTACT = "4a9c1c52-0000-4000-8000-000000000001"
+VARIABLES = {
+    "uuid": CONTACT,
+    "direction": "inbound",
+    "cc_contact": CONTACT,
+    "cc_tenant": "demo",
+    "cc_state": "talking",
+    "cc_queue": "sales",
+    "cc_entry": "1000",
+    "cc_node": "fs1",
+    "start_stamp": "2026-11-21 21:21:19",
+    "start_uepoch": "1795296079812946",
+    "answer_uepoch": "1795296079912946",
+    "bridge_uepoch": "0",
+    "end_uepoch": "1795296080332955",
+    "mduration": "520",
+    "billmsec": "420",
+    "hold_accum_ms": "0",
+    "hangup_cause": "NORMAL_CLEARING",
+    "hangup_cause_q850": "16",
+    "rtp_audio_in_mos": "4.49",
+    "rtp_audio_in_media_packet_count": "26",
+    "read_codec": "PCMA",
+}
+
+
+def cdr(variables: dict[str, Any] | None = None, **profile: Any) -> bytes:
+    caller = {
+        "caller_id_number": "+98912",
+        "caller_id_name": "Müller",
+        "destination_number": "1000",
+    } | profile
+    document = {
+        "core-uuid": "x", "switchname": "vm", "channel_data": {"state": "CS_REPORTING", "direction": "inbound"},
+        "variables": VARIABLES if variables is None else variables,
+        "callflow": [{"caller_profile": caller, "times": {"created_time": "1795296079812946", "hangup_time": "5"}}],
+    }  # fmt: skip
+    return json.dumps(document).encode()
+
+
+def event(**more: str) -> Event:
+    headers = {
+        "Event-Name": "CHANNEL_HANGUP_COMPLETE", "Unique-ID": CONTACT, "Call-Direction": "inbound",
+        "Caller-Caller-ID-Number": "+98912", "Caller-Caller-ID-Name": "Müller", "Caller-Destination-Number": "1000",
+        "Caller-Channel-Created-Time": "1795296079812946", "Hangup-Cause": "NORMAL_CLEARING",
+    }  # fmt: skip
+    headers |= {f"variable_{name}": value for name, value in VARIABLES.items()} | more
+    body = json.dumps(headers).encode()
+    frame = f"Content-Length: {len(body)}\nContent-Type: text/event-json\n\n".encode() + body
+    (decoded,) = Decoder().feed(frame)
+    assert isinstance(decoded, Event)
+    return decoded
+
+
+def test_both_sources_tell_the_same() -> None:
+    by_event, by_file = leg_of_event(event(), "fs1"), parse(cdr())
+    assert by_event is not None
+    same = {name: getattr(by_event, name) for name in Leg.__struct_fields__ if name != "source"}
+    assert same == {name: getattr(by_file, name) for name in Leg.__struct_fields__ if name != "source"}
+    assert (by_file.role, by_file.tenant, by_file.duration_ms, by_file.mos_milli) == (
+        "caller",
+        "demo",
+        520,
+        4490,
+    )
+    assert (by_file.ani, by_file.caller_name, by_file.node) == ("+98912", "Müller", "fs1")
+
+
+def test_encoded_values_are_decoded() -> None:
+    encoded = VARIABLES | {
+        "start_stamp": "2026-11-21%2021%3A21%3A19",
+        "read_codec": "opus%40x",
+        "cc_queue": "sales",
+    }
+    assert parse(cdr(encoded)).codec == "opus@x"
+    assert parse(cdr(VARIABLES | {"read_codec": "opus%40x"})).codec == "opus%40x"
+
+
+def test_bytes_of_phones_that_are_no_utf8_do_not_refuse_the_file() -> None:
+    data = cdr().replace(b"\\u00fc", b"\xfc")
+    leg = parse(data)
+    assert leg.caller_name == "M\N{REPLACEMENT CHARACTER}ller"
+    leg_of("socket", Profile(leg_id="x", ani="\udcff"), {}).ani.encode("utf-8")
+
+
+def test_the_agents_leg_by_its_presence_data_alone() -> None:
+    leg = leg_of(
+        "socket",
+        Profile(leg_id="leg"),
+        {"presence_data": "a/demo/c1/o1", "accountcode": "c1", "cc_offer": "o1"},
+    )
+    assert (leg.role, leg.tenant, leg.contact_id, leg.offer_id) == ("agent", "demo", "c1", "o1")
+    unclaimed = leg_of("socket", Profile(leg_id="c1"), {"presence_data": "c/-/c1"})
+    assert (unclaimed.role, unclaimed.tenant, unclaimed.contact_id) == ("caller", "-", "c1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "contacts"),
+    [({}, 1), ({"cc_entry": "*22"}, 0), ({"cc_tenant": ""}, 0), ({"cc_role": "agent"}, 0)],
+)
+def test_only_callers_of_a_tenant_say_something_about_contacts(
+    variables: dict[str, str], contacts: int
+) -> None:
+    rows = rows_of_leg(parse(cdr(VARIABLES | variables)))
+    assert [row.table for row in rows] == ["legs"] + ["contacts"] * contacts
+
+
+def test_the_file_wins_over_the_event_where_both_speak() -> None:
+    by_event, by_file = leg_of_event(event(variable_read_codec="PCMU"), "fs1"), parse(cdr())
+    assert by_event is not None
+    at = COLUMNS["legs"].index("codec")
+    assert max(rows_of_leg(by_event)[0].values[at], rows_of_leg(by_file)[0].values[at])[1] == "PCMA"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"variables":{}}', b'{"variables":[]}', cdr()[:-20]]
+)
+def test_what_is_no_cdr_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - orjson's and ours
+        parse(data)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "", "9" * 30, "abc"])
+def test_numbers_that_are_none_count_as_unknown(value: str) -> None:
+    leg = parse(cdr(VARIABLES | {"rtp_audio_in_mos": value, "hold_accum_ms": value}))
+    assert 0 <= leg.mos_milli <= 2**62
+    assert 0 <= leg.hold_ms <= 2**62
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+class Sink:
+    """Takes legs, or says that it cannot."""
+
+    def __init__(self) -> None:
+        self.legs: list[Leg] = []
+        self.away = False
+
+    async def __call__(self, legs: Sequence[Leg]) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.legs += legs
+
+
+async def test_files_are_deleted_only_after_they_were_stored(tmp_path: Path) -> None:
+    sink = Sink()
+    spool = Spool(tmp_path, sink, lambda ok, detail: None)
+    for n in range(3):
+        (tmp_path / f"{n}.cdr.json").write_bytes(cdr(VARIABLES | {"uuid": f"leg-{n}"}))
+    (tmp_path / "note.txt").write_text("not ours")
+    sink.away = True
+    with pytest.raises(StoreUnavailable):
+        await spool.empty()
+    assert len(names(tmp_path)) == 4
+    sink.away = False
+    assert await spool.empty() == 3
+    assert sorted(leg.leg_id for leg in sink.legs) == ["leg-0", "leg-1", "leg-2"]
+    assert names(tmp_path) == ["note.txt"]
+
+
+async def test_an_unfinished_file_waits_and_an_old_one_is_set_aside(tmp_path: Path) -> None:
+    sink = Sink()
+    spool = Spool(tmp_path, sink, lambda ok, detail: None)
+    fresh, old = tmp_path / "fresh.cdr.json", tmp_path / "old.cdr.json"
+    fresh.write_bytes(cdr()[:100])
+    old.write_bytes(b"{")
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    assert await spool.empty() == 0
+    assert fresh.exists()
+    assert names(tmp_path / "bad") == ["old.cdr.json"]
+    fresh.write_bytes(cdr())
+    assert await spool.empty() == 1
+
+
+async def test_the_buffer_keeps_what_was_not_confirmed() -> None:
+    sink = Sink()
+    buffer = LegBuffer(sink, capacity=3)
+    for n in range(5):
+        buffer.add(Leg(leg_id=str(n), source="socket"))
+    sink.away = True
+    with pytest.raises(StoreUnavailable):
+        await buffer.flush()
+    assert len(buffer) == 3
+    sink.away = False
+    await buffer.flush()
+    assert [leg.leg_id for leg in sink.legs] == ["2", "3", "4"]
+    assert len(buffer) == 0
+
+
+async def test_legs_that_come_while_a_batch_is_written_are_written_next() -> None:
+    taken: list[str] = []
+    done = asyncio.Event()
+
+    async def slow(legs: Sequence[Leg]) -> None:
+        taken.extend(leg.leg_id for leg in legs)
+        if len(taken) == 1:
+            buffer.add(Leg(leg_id="second", source="socket"))
+        else:
+            done.set()
+
+    buffer = LegBuffer(slow, linger_s=0)
+    task = asyncio.create_task(buffer.run())
+    buffer.add(Leg(leg_id="first", source="socket"))
+    await asyncio.wait_for(done.wait(), 10)
+    task.cancel()
+    assert taken == ["first", "second"]
