@@ -32,10 +32,15 @@ $(VENV)/.installed: $(LOCKS)
 	@touch $@
 	@echo "Installed."
 
-demo: install ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1)
+.dev/sounds/.current: deploy/centers/demo.yaml | install
+	@echo "Making prompts and music (spoken where Debian's espeak-ng is installed, tones otherwise) ..."
+	@$(RUN) services.center prompts --out .dev/sounds
+	@touch $@
+
+demo: install .dev/sounds/.current ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1)
 	@$(RUN) deploy.dev.demo $(if $(DURATION),--duration $(DURATION)) --rate $(RATE) --seed $(SEED)
 
-dev: install ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
+dev: install .dev/sounds/.current ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
 	@$(RUN) deploy.dev.up
 
 test: install ## All tests that need no real FreeSWITCH

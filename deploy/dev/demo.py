@@ -172,6 +172,7 @@ async def run(args: argparse.Namespace) -> int:
                 "PEYVAND_SIMSWITCH_SCENARIO": str(SCENARIO),
                 "PEYVAND_SIMSWITCH_RATE": str(args.rate),
                 "PEYVAND_SIMSWITCH_SEED": str(args.seed),
+                "PEYVAND_SIMSWITCH_AUTOSTART": "false",
             },
         )
     except ProcessFailed as e:

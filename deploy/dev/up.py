@@ -21,7 +21,13 @@ async def main() -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     switches = os.environ.get("PEYVAND_SWITCHES", "")
     try:
-        stack = Stack(ROOT / ".dev" / "dev", centers=CENTERS, switches=switches, shift=find_shift())
+        stack = Stack(
+            ROOT / ".dev" / "dev",
+            centers=CENTERS,
+            switches=switches,
+            shift=find_shift(),
+            simswitch_env={"PEYVAND_SIMSWITCH_AUTOSTART": "false"},
+        )
     except ProcessFailed as e:
         terminal.warn(str(e))
         return 1

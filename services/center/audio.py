@@ -56,6 +56,27 @@ def tones(name: str, text: str) -> Samples:
     return level(np.concatenate(notes))
 
 
+# Four chords of a quiet progression (C, Am, F, G), as frequencies that pass the telephone band.
+_CHORDS_HZ = ((523.3, 659.3, 784.0), (440.0, 523.3, 659.3), (349.2, 440.0, 523.3), (392.0, 493.9, 587.3))
+_CHORD_S = 2.4
+_MUSIC_LEVEL = 0.25  # music at half the loudness of speech does not tire, and announcements stand out
+
+
+def music() -> Samples:
+    """Return about 40 s of plucked chords that begin and end in silence, so that they repeat without a click."""
+    at = np.arange(round(RATE * _CHORD_S)) / RATE
+    bars = []
+    for bar in range(16):
+        sound = np.zeros(len(at))
+        for voice, hz in enumerate(_CHORDS_HZ[bar % len(_CHORDS_HZ)]):
+            since = np.maximum(at - 0.3 * ((voice + bar // 4) % 3), 0.0)
+            pluck = np.minimum(since / 0.02, 1.0) * np.exp(-since / 0.9)
+            sound += pluck * (np.sin(2 * np.pi * hz * since) + 0.3 * np.sin(4 * np.pi * hz * since))
+        sound *= np.minimum(1.0, (at[-1] - at) / 0.05)
+        bars.append(sound)
+    return level(np.concatenate(bars)) * (_MUSIC_LEVEL / _PEAK)
+
+
 def resample(samples: Samples, rate: int, to: int) -> Samples:
     """Return ``samples`` at another rate: windowed-sinc interpolation, band limited to the lower of the two rates."""
     if rate == to or not len(samples):

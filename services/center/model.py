@@ -250,7 +250,6 @@ class Agent(Part):
     extension: Extension
     skills: Skills = {}
     queues: Annotated[list[Token], Field(min_length=1)]
-    pin: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")] | None = Field(None, repr=False)
 
 
 class EntryPoint(Part):

@@ -1,4 +1,5 @@
-"""Make the audio of every declared prompt and of the number prompts, and leave alone what people recorded."""
+"""Make the audio of every declared prompt and of the number prompts, and music where there is none; leave alone what
+people recorded."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from services.center import audio
 from services.center.loader import CenterSet, prompt_file
 from services.center.model import Center
 from services.center.numbers import number_prompts
+
+MUSIC = "music/peyvand.wav"
+"""Below the sounds folder: the stream ``local_stream://moh`` plays every file of this folder."""
 
 MADE = ".made-prompts.json"
 """In the sounds folder: which files were made here, and from what. A file that is not listed was recorded by people."""
@@ -86,6 +90,8 @@ def make(centers: CenterSet, sounds_dir: Path, *, espeak: str | None = None) -> 
             lambda job: audio.write(job.file, render(job.language, job.prompt, job.text)), todo
         ):
             pass
+    if not any((sounds_dir / MUSIC).parent.glob("*.wav")):
+        audio.write(sounds_dir / MUSIC, audio.music())
     _list(sounds_dir, index | {key: job.wanted for key, job in keys.items()})
     return Made(len(todo), current, recorded, engine)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -69,9 +70,18 @@ class FaultRequest(_Body):
     digits: str = Field("", description="press: the keys; dial: the number.")
 
 
-def routes(switch: Switch, socket: EventSocket, people: People, ledger: Ledger) -> APIRouter:
+def routes(
+    switch: Switch, socket: EventSocket, people: People, ledger: Ledger, begin: Callable[[], None]
+) -> APIRouter:
     """The router of one simulated switch. Times in requests are seconds of the simulated people."""
     router = APIRouter(prefix="/v1", dependencies=[_ADMIN], tags=["simswitch"])
+
+    @router.post("/scenario/start", summary="Agents log in and calls begin, where they do not by themselves")
+    async def start() -> dict[str, Any]:
+        if people.started:
+            raise Refused("already-started", "the scenario goes on already")
+        begin()
+        return {"agents": len(people.agents), "rate": people.scenario.rate}
 
     @router.post("/scenario/stop", summary="No new calls; those that go on end by themselves")
     async def stop() -> dict[str, Any]:

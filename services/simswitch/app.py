@@ -25,10 +25,10 @@ log = structlog.get_logger()
 async def start(settings: SimswitchSettings, rt: Runtime) -> None:
     """Start everything. Raises ConfigError for a center, scenario or dialplan that cannot be used."""
     scenario = _scenario(settings)
-    entries, agents = _centers(settings)
+    entries, agents, asking = _centers(settings)
     if scenario.entries:
         entries = dict(scenario.entries)
-    ledger = Ledger(rt.clock, settings.simswitch_node, settings.simswitch_ledger)
+    ledger = Ledger(rt.clock, settings.simswitch_node, settings.simswitch_ledger, asking)
     rt.add(ledger)
     switch = build(
         name=settings.simswitch_node,
@@ -44,11 +44,16 @@ async def start(settings: SimswitchSettings, rt: Runtime) -> None:
     await socket.start(settings.simswitch_esl_host, settings.simswitch_esl_port)
     rt.add(socket)
     rt.add(switch)
-    people = People(switch, scenario, Random(settings.simswitch_seed), entries, agents)  # noqa: S311 - behaviour, not secrets
-    rt.app.include_router(api.routes(switch, socket, people, ledger))
+    people = People(switch, scenario, Random(settings.simswitch_seed), entries, agents, asking)  # noqa: S311 - behaviour, not secrets
+
+    def begin() -> None:
+        people.begin_day()
+        rt.spawn(people.arrivals(settings.simswitch_duration_s), "arrivals")
+
+    rt.app.include_router(api.routes(switch, socket, people, ledger, begin))
     rt.spawn(switch.run_housekeeping(), "housekeeping")
-    people.begin_day()
-    rt.spawn(people.arrivals(settings.simswitch_duration_s), "arrivals")
+    if settings.simswitch_autostart:
+        begin()
     rt.ready("event_socket", True, f"{settings.simswitch_esl_host}:{socket.port}")
     log.info(
         "simswitch_started",
@@ -77,10 +82,12 @@ def _scenario(settings: SimswitchSettings) -> sc.Scenario:
     return scenario
 
 
-def _centers(settings: SimswitchSettings) -> tuple[dict[str, float], dict[str, str]]:
+def _centers(settings: SimswitchSettings) -> tuple[dict[str, float], dict[str, str], frozenset[str]]:
     entries: dict[str, float] = {}
     agents: dict[str, str] = {}
+    asking: frozenset[str] = frozenset()
     for document in center.load(settings.centers).centers:
         entries |= dict.fromkeys(document.entry_points, 1.0)
         agents |= {a.extension: document.text(a.name, "en") for a in document.agents.values()}
-    return entries, agents
+        asking |= center.asking_prompts(document)
+    return entries, agents, asking

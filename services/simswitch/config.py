@@ -55,6 +55,9 @@ class SimswitchSettings(CenterSettings):
     simswitch_time_scale: float | None = Field(
         None, description="How much faster than life people act; overrides the scenario.", gt=0
     )
+    simswitch_autostart: bool = Field(
+        True, description="Begin the scenario at once; false waits for POST /v1/scenario/start."
+    )
     simswitch_seed: int = Field(1, description="Seed of all chance.")
     simswitch_duration_s: float = Field(0.0, description="New calls end after so long; 0 is never.", ge=0)
     simswitch_missing_file_ms: int = Field(

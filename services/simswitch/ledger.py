@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import orjson
@@ -47,7 +47,11 @@ class _Book:
 class Ledger(Observer):
     """Writes the lines and answers questions about them. ``path`` None keeps them in memory only."""
 
-    def __init__(self, clock: Clock, node: str, path: Path | None) -> None:
+    def __init__(
+        self, clock: Clock, node: str, path: Path | None, asking: frozenset[str] = frozenset()
+    ) -> None:
+        """``asking``: names of the prompts that are menus."""
+        self._asking = asking
         self._clock = clock
         self._node = node
         self._books: dict[str, _Book] = {}
@@ -114,7 +118,7 @@ class Ledger(Observer):
 
     def app_started(self, leg: Channel, app: str, data: str) -> None:
         book = self._books[leg.uuid]
-        if app == "play_and_get_digits":
+        if app == "play_and_get_digits" or (app == "playback" and PurePosixPath(data).stem in self._asking):
             book.menus += 1
         elif app == "event" and "Event-Subclass=peyvand::waiting" in data and not book.waiting_us:
             book.waiting_us = self._clock.now_us()

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from random import Random
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 _CODE_CALL_S: Final = 8.0
 _PUT_DOWN_S: Final = 2.0
+_AWAY_S: Final = 20.0
 _CODES_CONTEXT: Final = "agents"
 _CALLS_CONTEXT: Final = "public"
 
@@ -66,7 +68,7 @@ class Caller(Party):
         self._talk = _Timers(people.time_scale)
 
     def on_app(self, leg: Channel, app: str, data: str) -> None:
-        if app == "play_and_get_digits":
+        if self._people.asks(app, data):
             self._menu.cancel()
             act = self._act()
             if act is not None:
@@ -118,6 +120,7 @@ class Agent(Party):
         self._leg: Channel | None = None
         self._code_leg: Channel | None = None
         self._talked = False
+        self._missed = False
         self._ring = _Timers(people.time_scale)
         self._talk = _Timers(people.time_scale)
         self._day = _Timers(people.time_scale)
@@ -169,6 +172,8 @@ class Agent(Party):
             self._ring.after(act.after_s, lambda: leg.end("CALL_REJECTED", by="agent"))
         elif act.outcome == "answer":
             self._ring.after(act.after_s, leg.mark_answered)
+        else:
+            self._missed = True
 
     def on_bridged(self, leg: Channel, other: Channel) -> None:
         self._talked = True
@@ -193,6 +198,10 @@ class Agent(Party):
         self._ring.cancel()
         if self._leg is leg:
             self._leg = None
+        if self._missed:
+            # Whoever missed a call is given a break by the center; a person comes back to the desk and ends it.
+            self._missed = False
+            self._day.after(_AWAY_S, lambda: self.dial(self._people.scenario.back_code))
 
     def _press(self, leg: Channel, digit: str) -> None:
         if leg.down:
@@ -253,12 +262,16 @@ class People:
         chance: Random,
         entries: dict[str, float],
         agents: dict[str, str],
+        asking: frozenset[str] = frozenset(),
     ) -> None:
-        """``entries`` are called numbers with weights, ``agents`` extensions with names."""
+        """``entries`` are called numbers with weights, ``agents`` extensions with names, ``asking`` the names of the
+        prompts at which a caller is expected to press a key."""
         self.switch = switch
         self.scenario = scenario
         self.chance = chance
         self.entries = entries
+        self.asking = asking
+        self.started = False
         self.agents = {extension: Agent(self, extension, name) for extension, name in agents.items()}
         self.draining = False
         self.placed = 0
@@ -268,6 +281,10 @@ class People:
     def time_scale(self) -> float:
         return self.scenario.time_scale
 
+    def asks(self, app: str, data: str) -> bool:
+        """Whether a caller who hears this is expected to press a key."""
+        return app == "play_and_get_digits" or (app == "playback" and PurePosixPath(data).stem in self.asking)
+
     def begin_day(self) -> None:
         """Every agent registers and logs in, one after the other within a few seconds."""
         for i, agent in enumerate(self.agents.values()):
@@ -275,6 +292,7 @@ class People:
 
     async def arrivals(self, duration_s: float) -> None:
         """Place calls until ``duration_s`` (0: for ever) have passed or `stop` was called, then let them drain."""
+        self.started = True
         loop = asyncio.get_running_loop()
         ends = loop.time() + duration_s if duration_s > 0 else math.inf
         while not self.draining:

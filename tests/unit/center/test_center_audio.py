@@ -116,3 +116,16 @@ def test_prompts_command_says_what_it_did(
     assert "made by tones" in capsys.readouterr().out
     center_file.write_text("tenant: x")
     assert main(["prompts", "--out", str(tmp_path / "sounds"), str(center_file)]) == 1
+
+
+def test_music_is_made_once_and_never_beside_music_of_others(center_file: Path, tmp_path: Path) -> None:
+    centers = load(center_file)
+    prompts.make(centers, tmp_path / "a", espeak="")
+    music = read(tmp_path / "a" / prompts.MUSIC)
+    assert len(music) > 30 * 8000
+    assert np.abs(music).max() > 3000
+    own = tmp_path / "b" / "music" / "own.wav"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"RIFF")
+    prompts.make(centers, tmp_path / "b", espeak="")
+    assert [f.name for f in own.parent.iterdir()] == ["own.wav"]

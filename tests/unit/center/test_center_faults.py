@@ -235,5 +235,5 @@ def test_the_demo_center_is_right() -> None:
     center = centers.centers[0]
     assert center.tenant == "demo"
     assert len(center.queues) == 3
-    assert len(center.agents) == 12
+    assert len(center.agents) == 48
     assert asking_prompts(center) == {"main-menu", "ask-customer"}
