@@ -4,11 +4,11 @@ Theory of operation. Everything runs in the event loop; the engine is called for
 go into one lane a contact, so that they reach FreeSWITCH in the order in which they were decided, while contacts do not wait
 for each other; what stands in a lane when it is sent goes out in one write. Facts go to the outbox.
 
-The node belongs to whoever holds its lease. ``own`` is called with the lease and cancelled when it is lost. FreeSWITCH does not know of
-leases, so before every write the lease is looked at: once its own time has passed without a confirmed renewal nothing is sent any
-more. One exception, because nobody else can act either: when the bus is down for good, contacts that have waited longer than their center
-allows are sent to its fallback. For that this runner stays on the node as its *keeper* when a lease is lost to an outage. The keeper asks
-the leg itself first: an owner who adopts a leg writes its name on it.
+The node belongs to whoever holds its lease. ``own`` is called with the lease and cancelled when somebody else has taken it. FreeSWITCH
+does not know of leases, so an owner writes its name on every caller's leg that it handles (``cc_keeper``). While the lease is confirmed,
+commands go out. When it is not, because NATS elects a leader or is away, no phone is rung any more; but what concerns a call that is
+already in our hands (a bridge after an answer, a rescue, a kill, the fallback of an outage) goes out after a look at the leg: only if the
+name on it is still ours. A new owner has written its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LOOK_BACK = 50_000  # Entries of a tenant's log that are read for contacts left 
 POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
 JOB_EXTRA_S = 30.0
-KEEP_S = 15.0  # The bus is back: so long a keeper waits for its lease before it leaves the node to others.
+WATCH_S = 0.5
 
 
 class Client(Protocol):
@@ -62,8 +62,10 @@ class Client(Protocol):
 class HeldLease(Protocol):
     """What is needed of the node's lease."""
 
+    owner: str
+
     def valid(self) -> bool:
-        """Whether commands may be sent now."""
+        """Whether the lease is confirmed now."""
         ...
 
 
@@ -74,6 +76,8 @@ PositionFile = Callable[[str, str, int, str], str]  # tenant, queue, position, l
 
 
 class _NoLease:
+    owner = ""
+
     def valid(self) -> bool:
         return False
 
@@ -87,7 +91,6 @@ class NodeRunner:
         *,
         bus: Bus,
         clock: Clock,
-        instance: str,
         make_client: ClientFactory,
         dialing: switch.Dialing,
         plans: Plans,
@@ -98,7 +101,6 @@ class NodeRunner:
         self.name = name
         self._bus = bus
         self._clock = clock
-        self._instance = instance
         self._make_client = make_client
         self._dialing = dialing
         self._plans = plans
@@ -117,19 +119,15 @@ class NodeRunner:
         self._listing: asyncio.Task[None] | None = None
         self._list_again = False
         self._fresh = True
-        self._stopping: asyncio.Task[None] | None = None
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
     async def own(self, lease: HeldLease) -> None:
         """Serve the node until cancelled."""
         self._lease = lease
-        if self._engine is None:
-            await self._begin()
-        elif self._client is not None and self._client.up:
-            self.feed(m.LinkUp(at_us=self._now()))  # Kept through an outage: look at everything anew.
         log.info("node_owned", node=self.name)
         try:
+            await self._begin()
             await self._listed.wait()
             subscription = await self._bus.consume(
                 f"queue-{self.name}",
@@ -143,53 +141,47 @@ class NodeRunner:
                 await subscription.stop()
         finally:
             self._lease = _NoLease()
-            if self._outbox is not None and self._outbox.failing:
-                log.warning("node_kept_without_lease", node=self.name)
-            else:
-                await self.stop()
+            await self._let_go()
 
-    async def stop(self) -> None:
-        """Let go of the node. Legs, music and conversations go on by themselves."""
-        if self._engine is None:
-            return
+    async def _let_go(self) -> None:
+        """Leave the node. Legs, music and conversations go on by themselves."""
         self._engine = None
         client, self._client = self._client, None
         outbox, self._outbox = self._outbox, None
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
-        for task in [*self._lane_tasks.values(), *self._tasks]:
+        tasks = [*self._lane_tasks.values(), *self._tasks]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._lane_tasks.values(), *self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._lane_tasks.clear()
         self._lanes.clear()
         self._listed.clear()
+        self._listing = None
         if client is not None:
             await client.stop()
         if outbox is not None:
             await outbox.stop()
-        self._ready(f"switch-{self.name}", True, "owned by another process")
+        self._ready(f"switch-{self.name}", True, "another process owns the node")
         log.info("node_released", node=self.name)
 
     @property
     def owned(self) -> bool:
-        return not isinstance(self._lease, _NoLease)
-
-    @property
-    def kept(self) -> bool:
-        """On the node without a lease, because of an outage."""
-        return self._engine is not None and not self.owned
+        """Whether this process has the node."""
+        return self._engine is not None
 
     async def _begin(self) -> None:
         self._fresh = True
         self._listed.clear()
         self._engine = Engine(self.name)
-        self._outbox = Outbox(self._bus, self.name, self._on_bus, attempt_s=self._attempt_s)
+        self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
         self._outbox.start()
         self.feed(m.CentersRevised(at_us=self._now(), plans=self._plans))
         self._client = self._make_client(self._on_event, self._on_up, self._on_down)
         self._ready(f"switch-{self.name}", False, "connecting")
         await self._client.start()
+        self._spawn(self._watch_bus())
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -233,17 +225,20 @@ class NodeRunner:
         self.feed(m.LinkDown(at_us=self._now()))
         self._ready(f"switch-{self.name}", False, reason)
 
-    def _on_bus(self, up: bool) -> None:
-        self.feed(m.BusUp(at_us=self._now()) if up else m.BusDown(at_us=self._now()))
-        if up and self.kept:
-            self._spawn(self._give_up_keeping())
-
-    async def _give_up_keeping(self) -> None:
-        """The bus is back: either the lease comes back to us within some seconds, or it is somebody else's."""
-        await asyncio.sleep(KEEP_S)
-        if self.kept:
-            # In a task of its own: this one is among those that stop() cancels.
-            self._stopping = asyncio.get_running_loop().create_task(self.stop())
+    async def _watch_bus(self) -> None:
+        """Tell the engine when facts can be neither written nor read, and look at everything anew when they can again."""
+        down = False
+        while True:
+            await asyncio.sleep(WATCH_S)
+            outbox = self._outbox
+            now_down = not self._lease.valid() or (outbox is not None and outbox.failing)
+            if now_down == down:
+                continue
+            down = now_down
+            log.warning("bus_state_changed", node=self.name, up=not down)
+            self.feed(m.BusDown(at_us=self._now()) if down else m.BusUp(at_us=self._now()))
+            if not down and self._client is not None and self._client.up:
+                self.feed(m.LinkUp(at_us=self._now()))
 
     async def _on_log(self, envelopes: list[Envelope]) -> None:
         client = self._client
@@ -324,13 +319,11 @@ class NodeRunner:
     # --- commands ----------------------------------------------------------------------------------------------------
 
     def _enqueue(self, command: m.Command) -> None:
-        if isinstance(command, m.SetVars) and any(name == "cc_waiting_ms" for name, _ in command.values):
-            # Who has adopted the leg: a former owner that comes back from an outage sees that it is not its any more.
+        if isinstance(command, m.SetVars) and command.leg == command.contact:
             command = m.SetVars(
                 contact=command.contact,
                 leg=command.leg,
-                in_outage=command.in_outage,
-                values=(*command.values, ("cc_keeper", self._instance)),
+                values=(*command.values, ("cc_keeper", self._lease.owner)),
             )
         lane = self._lanes.setdefault(command.contact, [])
         lane.append(command)
@@ -354,7 +347,7 @@ class NodeRunner:
         if client is None:
             return
         if not self._lease.valid():
-            commands = await self._allowed_in_outage(client, contact, commands)
+            commands = await self._allowed_without_lease(client, contact, commands)
         written: list[m.Command] = []
         lines: list[str] = []
         for command in commands:
@@ -382,19 +375,26 @@ class NodeRunner:
             elif text.startswith("-"):
                 self._refused(command, text)
 
-    async def _allowed_in_outage(
+    async def _allowed_without_lease(
         self, client: Client, contact: str, commands: list[m.Command]
     ) -> list[m.Command]:
-        """Without a valid lease: only the fallback of an outage, and only for a leg that nobody else has adopted."""
-        allowed = [command for command in commands if command.in_outage]
-        WITHHELD.labels(self.name).inc(len(commands) - len(allowed))
-        if not allowed:
-            return []
+        """No new phone is rung; the rest is for a leg that nobody else has taken, and for agents' legs whose caller is gone."""
         try:
             keeper = (await client.api(f"uuid_getvar {contact} cc_keeper")).strip()
         except NotReady:
-            return []
-        return allowed if keeper == self._instance else []
+            keeper = "unknown"
+        if keeper == self._lease.owner:
+            allowed = [c for c in commands if not isinstance(c, m.Originate)]
+        elif keeper.startswith("-ERR"):
+            allowed = [c for c in commands if isinstance(c, m.Kill | m.Probe)]
+        else:
+            allowed = []
+        for command in commands:
+            if command not in allowed:
+                WITHHELD.labels(self.name).inc()
+                if isinstance(command, m.Originate):
+                    self._refused(command, "-ERR NO_LEASE")
+        return allowed
 
     def _refused(self, command: m.Command, text: str) -> None:
         REFUSED.labels(self.name, type(command).__name__).inc()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from binascii import crc32
-from collections.abc import Callable
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -40,20 +39,18 @@ LIMIT = 200_000
 
 
 class Outbox:
-    """Appends reports. ``on_bus`` is told when the bus stops and starts to take them."""
+    """Appends reports. ``failing`` is true from an append that was not confirmed until the next one that is."""
 
     def __init__(
         self,
         bus: Bus,
         node: str,
-        on_bus: Callable[[bool], None],
         *,
         attempt_s: float = 5.0,
         pause_s: float = 0.5,
     ) -> None:
         self._bus = bus
         self._node = node
-        self._on_bus = on_bus
         self._attempt_s = attempt_s
         self._pause_s = pause_s
         self._lanes: list[asyncio.Queue[tuple[Report, int]]] = [asyncio.Queue() for _ in range(LANES)]
@@ -117,16 +114,11 @@ class Outbox:
                 try:
                     await self._bus.append(outgoing, timeout_s=self._attempt_s)
                 except BusUnavailable:
-                    self._tell(False)
+                    self.failing = True
                     await asyncio.sleep(self._pause_s)
                 else:
-                    self._tell(True)
+                    self.failing = False
                     return
         except ContractError as e:
             LOST.labels(self._node, "malformed").inc()
             log.error("fact_refused", node=self._node, fact=type(report.fact).__name__, reason=str(e))
-
-    def _tell(self, up: bool) -> None:
-        if self.failing == up:
-            self.failing = not up
-            self._on_bus(up)

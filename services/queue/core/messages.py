@@ -260,14 +260,10 @@ class TimerFired(Input, frozen=True, kw_only=True):
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """Base of what FreeSWITCH is told. Commands of one contact are sent in the order of the outputs.
-
-    ``in_outage``: may be sent although the own lease cannot be confirmed, because the bus is down for everybody.
-    """
+    """Base of what FreeSWITCH is told. Commands of one contact are sent in the order of the outputs."""
 
     contact: str
     leg: str
-    in_outage: bool = False
 
 
 class SetVars(Command, frozen=True, kw_only=True):

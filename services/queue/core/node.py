@@ -162,8 +162,8 @@ class Node:
     def line(self, event: str, *, warning: bool = False, **fields: str | int | bool) -> None:
         self.emit(Line(event=event, fields=tuple(fields.items()), warning=warning))
 
-    def set_vars(self, contact: str, leg: str, *, in_outage: bool = False, **values: str) -> None:
-        self.emit(SetVars(contact=contact, leg=leg, values=tuple(values.items()), in_outage=in_outage))
+    def set_vars(self, contact: str, leg: str, **values: str) -> None:
+        self.emit(SetVars(contact=contact, leg=leg, values=tuple(values.items())))
 
     def list_channels(self) -> None:
         self.emit(ListChannels())

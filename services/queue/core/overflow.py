@@ -66,27 +66,22 @@ def _change_queue(node: Node, caller: Caller, name: str) -> None:
     schedule_position(node, caller)
 
 
-def transfer_out(node: Node, caller: Caller, number: str, *, in_outage: bool = False) -> None:
+def transfer_out(node: Node, caller: Caller, number: str) -> None:
     """Send the caller to an outside number; a prompt and the end when nobody answers there."""
     if caller.stage is Stage.LEAVING:
         return
-    stop_announcement(node, caller, in_outage=in_outage)
-    leave(node, caller, "transferred", in_outage=in_outage)
+    stop_announcement(node, caller)
+    leave(node, caller, "transferred")
     # The leg has had park_after_bridge if an agent answered before; here the end of the bridge is the end of the call.
     node.set_vars(
         caller.contact,
         caller.contact,
-        in_outage=in_outage,
         park_after_bridge="false",
         hangup_after_bridge="true",
     )
     node.emit(
         TransferOut(
-            contact=caller.contact,
-            leg=caller.contact,
-            number=number,
-            sorry_file=caller.prompt("sorry"),
-            in_outage=in_outage,
+            contact=caller.contact, leg=caller.contact, number=number, sorry_file=caller.prompt("sorry")
         )
     )
 
@@ -112,9 +107,9 @@ def outage_limit(node: Node, contact: str) -> None:
         "0",
     )
     if caller.center.outage_transfer:
-        transfer_out(node, caller, caller.center.outage_transfer, in_outage=True)
+        transfer_out(node, caller, caller.center.outage_transfer)
     else:
-        farewell(node, caller, caller.center.outage_prompt, in_outage=True)
+        farewell(node, caller, caller.center.outage_prompt)
 
 
 def bus_changed(node: Node, *, up: bool) -> None:

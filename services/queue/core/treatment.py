@@ -114,14 +114,10 @@ def announce(node: Node, caller: Caller, file: str) -> None:
     node.emit(StartAnnouncement(contact=caller.contact, leg=caller.contact, file=file))
 
 
-def stop_announcement(node: Node, caller: Caller, *, in_outage: bool = False) -> None:
+def stop_announcement(node: Node, caller: Caller) -> None:
     """Stop what displaces the music: a displacement that runs survives a bridge."""
     if caller.announcing:
-        node.emit(
-            StopAnnouncement(
-                contact=caller.contact, leg=caller.contact, file=caller.announcing, in_outage=in_outage
-            )
-        )
+        node.emit(StopAnnouncement(contact=caller.contact, leg=caller.contact, file=caller.announcing))
         caller.announcing = ""
 
 
@@ -184,20 +180,15 @@ def back_to_music(node: Node, caller: Caller) -> None:
     watch_outage(node, caller)
 
 
-def farewell(node: Node, caller: Caller, prompt: str, *, in_outage: bool = False) -> None:
+def farewell(node: Node, caller: Caller, prompt: str) -> None:
     """Say something and hang up, without needing us any more."""
     if caller.stage is Stage.LEAVING:
         return
-    stop_announcement(node, caller, in_outage=in_outage)
-    leave(node, caller, "leaving", in_outage=in_outage)
+    stop_announcement(node, caller)
+    leave(node, caller, "leaving")
     caller.ended_by_us = True
     node.emit(
-        Farewell(
-            contact=caller.contact,
-            leg=caller.contact,
-            file=caller.prompt(prompt) if prompt else "",
-            in_outage=in_outage,
-        )
+        Farewell(contact=caller.contact, leg=caller.contact, file=caller.prompt(prompt) if prompt else "")
     )
     node.timer(f"farewell:{caller.contact}", FAREWELL_LIMIT_MS)
 
@@ -209,10 +200,10 @@ def unsettle(node: Node, caller: Caller) -> None:
     node.timer(f"settle:{caller.contact}", SETTLE_MS)
 
 
-def leave(node: Node, caller: Caller, state: str, *, in_outage: bool = False) -> None:
+def leave(node: Node, caller: Caller, state: str) -> None:
     """Mark the leg (``cc_state`` leaving or transferred) so that no later owner adopts it as waiting."""
     caller.stage = Stage.LEAVING
-    node.set_vars(caller.contact, caller.contact, in_outage=in_outage, cc_state=state)
+    node.set_vars(caller.contact, caller.contact, cc_state=state)
     node.cancel_timer(
         f"position:{caller.contact}",
         f"outage:{caller.contact}",

@@ -1,0 +1,127 @@
+"""The shell of the queue service: one runner a FreeSWITCH node, each under a lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from services.center import CenterSet, CenterWatch
+from services.common.bus import Bus
+from services.common.bus.lease import Lease, LeaseKeeper
+from services.common.bus.nats import NatsBus
+from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.runtime import Runtime
+from services.queue import api
+from services.queue.adapters import centers, switch
+from services.queue.config import QueueSettings
+from services.queue.runner import ClientFactory, NodeRunner
+
+
+class _Hub:
+    """The event socket's thread as a part of the runtime."""
+
+    def __init__(self) -> None:
+        self.hub = GeventHub()
+        self.hub.start()
+
+    async def stop(self) -> None:
+        self.hub.stop()
+
+
+def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
+    """Return what makes the client of one node."""
+
+    def make(
+        on_event: Callable[[Event], None],
+        on_up: Callable[[], Coroutine[Any, Any, None]],
+        on_down: Callable[[str], None],
+    ) -> SwitchClient:
+        return SwitchClient(
+            hub,
+            address,
+            events=switch.EVENTS,
+            subclasses=switch.SUBCLASSES,
+            on_event=on_event,
+            on_up=on_up,
+            on_down=on_down,
+        )
+
+    return make
+
+
+def build_runners(
+    settings: QueueSettings, rt: Runtime, bus: Bus, hub: GeventHub, watch: CenterWatch
+) -> dict[str, NodeRunner]:
+    """Return one runner for each node, by name."""
+    sounds_dir = str(settings.queue_sounds_dir)
+
+    def position_file(tenant: str, queue: str, position: int, language: str) -> str:
+        center = watch.current.tenant(tenant)
+        return centers.position_file(center, queue, position, language, sounds_dir) if center else ""
+
+    dialing = switch.Dialing(
+        agent_dial=settings.queue_agent_dial,
+        sip_domain=settings.queue_sip_domain,
+        transfer_dial=settings.queue_transfer_dial,
+        recordings_dir=str(settings.queue_recordings_dir),
+    )
+    return {
+        address.name: NodeRunner(
+            address.name,
+            bus=bus,
+            clock=rt.clock,
+            make_client=client_factory(hub, address),
+            dialing=dialing,
+            plans=centers.plans_of(watch.current, sounds_dir),
+            position_file=position_file,
+            ready=rt.ready,
+        )
+        for address in settings.addresses()
+    }
+
+
+async def start(settings: QueueSettings, rt: Runtime) -> None:
+    """Wire the service."""
+    bus = NatsBus(
+        settings.nats_url,
+        source=f"/queue/{settings.instance}",
+        clock=rt.clock,
+        on_ready=rt.ready,
+        on_closed=rt.fail,
+    )
+    rt.add(bus, "bus")
+    bus.start()
+
+    runners: dict[str, NodeRunner] = {}
+
+    def revised(current: CenterSet) -> None:
+        plans = centers.plans_of(current, str(settings.queue_sounds_dir))
+        for runner in runners.values():
+            runner.revise(plans)
+        rt.ready("centers", True, f"revision {current.revision}")
+
+    watch = CenterWatch(settings.centers, revised)
+    rt.ready("centers", True, f"revision {watch.current.revision}")
+    hub = _Hub()
+    rt.add(hub, "hub")
+    runners.update(build_runners(settings, rt, bus, hub.hub, watch))
+    watch.start()
+    rt.add(watch, "centers")
+    rt.app.include_router(api.build_router(runners))
+
+    async def work(lease: Lease) -> None:
+        await runners[lease.shard].own(lease)
+
+    keeper = LeaseKeeper(
+        bus,
+        rt.clock,
+        service="queue",
+        instance=settings.instance,
+        shards=tuple(runners),
+        work=work,
+        share=(len(runners) + 1) // 2 if len(runners) > 1 else 0,
+    )
+    for name in runners:
+        rt.ready(f"switch-{name}", True, "not owned")
+    await keeper.start()
+    rt.add(keeper, "leases")
