@@ -33,7 +33,7 @@ from prometheus_client import Counter, Gauge
 from services.center import Center
 from services.common import auth
 from services.common.auth import Principal
-from services.common.bus import Bus, Envelope, Subscription, codec, subjects
+from services.common.bus import Bus, Envelope, codec, subjects
 from services.common.clock import Clock
 from services.common.errors import BusUnavailable, DecodeError, Refused
 from services.common.http import require
@@ -260,8 +260,13 @@ class LiveFeed:
         """Raise Refused for a tenant without a center, or when too many boards are open."""
         if tenant not in self._tenants or self._stopped:
             raise Refused("unknown-tenant", f"no center of the tenant {tenant!r} is loaded here", status=404)
-        if sum(len(t.viewers) for t in self._tenants.values()) >= MAX_VIEWERS:
+        if self.viewers >= MAX_VIEWERS:
             raise Refused("too-many-viewers", f"{MAX_VIEWERS} wallboards are open already", status=503)
+
+    @property
+    def viewers(self) -> int:
+        """How many boards are open."""
+        return sum(len(t.viewers) for t in self._tenants.values())
 
     def open(self, tenant: str) -> Viewer:
         """A new viewer of an admitted tenant."""

@@ -158,6 +158,11 @@ element('skip').addEventListener('click', (event) => {
   event.preventDefault();
   element('board').focus();
 });
+// A page kept by the browser for its back button must not hold a stream open that nobody sees.
+addEventListener('pagehide', () => stop());
+addEventListener('pageshow', (event) => {
+  if (event.persisted && state.token !== '') connect(state.token);
+});
 addEventListener('hashchange', readAddress);
 darkSetting.addEventListener('change', readAddress);
 // A hidden tab is throttled; it must not show old timers for a moment when it comes back.

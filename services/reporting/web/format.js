@@ -23,9 +23,11 @@ export class Format {
     this.percents = [0, 1].map(
       (digits) => new Intl.NumberFormat(this.locale, { style: 'percent', maximumFractionDigits: digits }),
     );
+    /** @type {Intl.DateTimeFormatOptions} */
     const time = { timeZone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
     this.hourMinute = new Intl.DateTimeFormat(this.locale, time);
     this.hourMinuteSecond = new Intl.DateTimeFormat(this.locale, { ...time, second: '2-digit' });
+    /** @type {Intl.DateTimeFormatOptions} */
     const day = { timeZone, weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' };
     this.day = new Intl.DateTimeFormat(this.locale, day);
     this.persianDay = new Intl.DateTimeFormat('en-u-ca-persian', { timeZone, day: 'numeric', month: 'long' });

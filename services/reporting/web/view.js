@@ -6,14 +6,18 @@ import { icon } from './icons.js';
 /** @typedef {import('./format.js').Format} Format */
 /** @typedef {'none' | 'ok' | 'warn' | 'crit'} Level */
 
-const PEOPLE_ON_WALL = 12;
-const ALARMS_ON_WALL = 5;
+// With few queues the chart stands below them, and there is room for more names beside them.
 const FEW_QUEUES = 5;
+const PEOPLE_ON_WALL = { few: 12, many: 6 };
+const ALARMS_ON_WALL = 4;
 const WAITING_BACK_MINUTES = 15;
 const STATES = ['ready', 'talking', 'ringing', 'wrap_up', 'break', 'unreachable'];
 
 /** Words for screen readers only. @param {...(Node | string | null)} more */
 const sr = (...more) => h('span', { class: 'hidden' }, ...more);
+
+/** @param {any} board */
+const isFew = (board) => board.queues.length <= FEW_QUEUES;
 
 /** A service level in whole percent, cut and not rounded: 79.6 % is not the target of 80 %. @param {Format} f @param {number} value */
 const reached = (f, value) => f.percent(Math.floor(value));
@@ -131,7 +135,7 @@ function tiles(f, board, now) {
       level: t.answer.level,
       value: t.answer.value_ms === null ? none : f.duration(t.answer.value_ms / 1000),
       first: f.text('tile.target', { target: f.duration(t.answer.target_s) }),
-      second: f.text('tile.answered', { count: f.number(t.answer.answered) }),
+      second: f.text('tile.answered', { count: f.number(t.answer.answered), minutes: f.number(window) }),
     }),
   );
 }
@@ -253,7 +257,7 @@ function agents(f, board, now) {
     x += width;
     return rect;
   });
-  const shown = board.agents.slice(0, PEOPLE_ON_WALL);
+  const shown = board.agents.slice(0, PEOPLE_ON_WALL[isFew(board) ? 'few' : 'many']);
   const people = shown.map((/** @type {any} */ a) => {
     const reasonKey = `reason.${a.reason}`;
     const reason = f.has(reasonKey) ? f.text(reasonKey) : a.reason ? f.name(a.reason_names, a.reason) : '';
@@ -276,6 +280,7 @@ function agents(f, board, now) {
       { class: 'card-head' },
       h('h2', { id: 'agents-title' }, f.text('agents.title')),
       h('span', { class: 'muted end' }, f.text('agents.logged_in', { count: f.number(total) })),
+      more > 0 ? h('span', { class: 'muted' }, f.text('agents.shown', { count: f.number(shown.length) })) : null,
     ),
     h(
       'div',
@@ -289,7 +294,6 @@ function agents(f, board, now) {
         ),
       ),
       total === 0 ? h('p', { class: 'muted' }, f.text('agents.nobody')) : h('ul', { class: 'people' }, ...people),
-      more > 0 ? h('p', { class: 'muted more' }, f.text('agents.more', { count: f.number(more) })) : null,
     ),
   );
 }
@@ -431,7 +435,7 @@ function barsTable(f, quarters) {
 
 /** The whole board. @param {Format} f @param {any} board @param {number} now */
 export function boardView(f, board, now) {
-  const few = board.queues.length <= FEW_QUEUES;
+  const few = isFew(board);
   const chart = bars(f, board);
   return h(
     'main',
@@ -478,6 +482,17 @@ export function waitingView(f) {
 
 /** @typedef {{ kind: 'none' | 'connecting' | 'live' | 'late' | 'lost', age: number }} Link */
 
+/** @param {Format} f @param {Link} link */
+function freshness(f, link) {
+  const level = { none: 'none', connecting: 'none', live: 'ok', late: 'warn', lost: 'crit' }[link.kind];
+  return h(
+    'span',
+    { class: `pill lv-${level}`, id: 'link', 'data-link': link.kind },
+    icon(link.kind === 'lost' ? 'wifi-off' : 'wifi'),
+    f.text(`link.${link.kind}`, { age: f.age(link.age) }),
+  );
+}
+
 /**
  * The line on top: name, freshness, controls, day and clock.
  * @param {Format} f
@@ -488,16 +503,11 @@ export function waitingView(f) {
  */
 export function topView(f, board, now, link, dark) {
   const other = f.language === 'fa' ? 'en' : 'fa';
-  const level = { none: 'none', connecting: 'none', live: 'ok', late: 'warn', lost: 'crit' }[link.kind];
-  const words =
-    link.kind === 'connecting' ? f.text('link.connecting') : f.text(`link.${link.kind}`, { age: f.age(link.age) });
   return h(
     'header',
     {},
     h('h1', {}, board ? f.text('page.heading', { name: f.name(board.names, board.tenant) }) : f.text('page.title')),
-    link.kind === 'none'
-      ? null
-      : h('span', { class: `pill lv-${level}`, id: 'link', 'data-link': link.kind }, icon(link.kind === 'lost' ? 'wifi-off' : 'wifi'), words),
+    link.kind === 'none' ? null : freshness(f, link),
     h(
       'div',
       { class: 'controls end' },
