@@ -189,8 +189,11 @@ class Bus(Protocol):
         """Listen; messages are handled one after the other, and lost when the handler is slower than they come."""
         ...
 
-    async def last(self, subject: str) -> Envelope | None:
-        """The newest stored message of ``subject``, read from the stream's leader. Raises BusUnavailable."""
+    async def last(self, subject: str, *, timeout_s: float = 30.0) -> Envelope | None:
+        """The newest stored message of ``subject``, read from the stream's leader.
+
+        Raises BusUnavailable after ``timeout_s``.
+        """
         ...
 
     async def announce(self, name: str) -> Subscription:

@@ -263,12 +263,12 @@ class BaseBus(abc.ABC):
         await self._repeat(dead, DUPLICATE_WINDOW_S / 20)
 
     # ------------------------------------------------------------------------------------------------------------ reading
-    async def last(self, subject: str) -> Envelope | None:
-        return await self._patient(lambda t: self._last_of(subject, t), f"the last entry of {subject}")
+    async def last(self, subject: str, *, timeout_s: float = 30.0) -> Envelope | None:
+        return await self._patient(
+            lambda t: self._last_of(subject, t), f"the last entry of {subject}", timeout_s
+        )
 
-    async def _patient(
-        self, attempt: Callable[[float], Awaitable[T]], what: str, timeout_s: float = 30.0
-    ) -> T:
+    async def _patient(self, attempt: Callable[[float], Awaitable[T]], what: str, timeout_s: float) -> T:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         pauses = Pauses(self._first_pause_s)
@@ -344,7 +344,7 @@ class BaseBus(abc.ABC):
     async def _end_for_sure(self, stream: str) -> int:
         while True:
             try:
-                return await self._patient(lambda t: self._end_of(stream, t), f"the end of {stream}")
+                return await self._patient(lambda t: self._end_of(stream, t), f"the end of {stream}", 30.0)
             except BusUnavailable as e:
                 logger.warning("follow_waits", stream=stream, reason=str(e))
 
