@@ -86,6 +86,8 @@ class Node:
         self._commands: _CommandLink | None = None
         self._events: _EventLink | None = None
         self._reason = "not connected yet"
+        # Events that came behind the reply to the subscription, before `run` could say `Up`; None when that is said.
+        self._early: list[Event] | None = None
         self._greenlet: Any = None
         self._poker: Any = None
         self._poke_until = 0.0
@@ -126,7 +128,9 @@ class Node:
                 ESL_CONNECTS.labels(self.name).inc()
                 ESL_UP.labels(self.name).set(1)
                 _log.info("switch_connected", node=self.name, core_uuid=up.core_uuid)
+                early, self._early = self._early, None
                 self.inbox.append(up)
+                self.inbox.extend(early or ())
                 self.wake()
                 lost = self._wait_lost()
                 self.close(lost)
@@ -148,6 +152,7 @@ class Node:
             gevent.sleep(random.uniform(min(low, self._retry_max_s / 2), min(high, self._retry_max_s)))  # noqa: S311 - spread, not secrecy
 
     def _connect(self) -> Up:
+        self._early = []
         commands = self._commands = _CommandLink(*self._target)
         commands.node = self
         commands.connect()
@@ -284,9 +289,12 @@ class Node:
 
     def on_subscribed_events(self, events: list[Event]) -> None:
         """Events the service asked for, on the event socket."""
+        self._events_read.inc(len(events))
+        if self._early is not None:
+            self._early.extend(events)
+            return
         inbox = self.inbox
         inbox.extend(events)
-        self._events_read.inc(len(events))
         self.wake()
         if len(inbox) > self._max_backlog:
             ESL_BACKLOG_CLOSES.labels(self.name).inc()
