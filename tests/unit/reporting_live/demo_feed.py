@@ -239,5 +239,5 @@ async def append_all(bus: Bus, tenant: str, day: DemoDay) -> int:
         else:
             what = {"ContactStarted": "started", "ContactHandedOver": "handed-over", "IvrEnded": "ended"}
             subject = subjects.fact(tenant, "ivr", "contact", what[message.DESCRIPTOR.name])
-        await bus.append(Outgoing(subject, message, f"f-{count}", tenant, contact, time_us=at_us))
+        await bus.append(Outgoing(subject, message, f"{tenant}-{count}", tenant, contact, time_us=at_us))
     return count
