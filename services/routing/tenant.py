@@ -62,7 +62,9 @@ _LEASE_LOOK_S = 0.1
 
 
 class HeldLease(Protocol):
-    """What is needed of a shard's lease."""
+    """What is needed of a shard's lease. ``epoch`` grows from owner to owner."""
+
+    epoch: int
 
     def valid(self) -> bool:
         """Whether this process may write now, by its own monotonic clock."""
@@ -78,6 +80,10 @@ def _give_up(reply: asyncio.Future[Reply] | None) -> None:
 def _name(inp: i.AnyInput) -> str:
     """What tells an input from others over rebuilds."""
     return f"{inp.timer}" if isinstance(inp, i.TimerFired) else inp.input_id
+
+
+class _Superseded(Exception):
+    """A newer owner has written to the log."""
 
 
 class _Poisoned(Exception):
@@ -97,6 +103,7 @@ class TenantOwner:
         owner: str,
         policy: Policy,
         known: Callable[[], Sequence[MakeInput]] = tuple,
+        snapshot_every: int = 2_000,
     ) -> None:
         self.tenant = tenant
         self._center = center
@@ -105,6 +112,7 @@ class TenantOwner:
         self._owner = owner
         self._policy = policy
         self._known = known
+        self._snapshot_every = snapshot_every
         self._mailbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._poisoned: set[str] = set()
         self._handles: dict[Timer, asyncio.TimerHandle] = {}
@@ -124,15 +132,18 @@ class TenantOwner:
         self.tell(lambda at_us: i.CenterRevised(at_us=at_us, center=center))
 
     async def run(self, lease: HeldLease) -> None:
-        """Own the tenant until the lease is over; cancel to end it sooner. Raises what is no matter of owning."""
+        """Own the tenant until the lease is over; cancel to end it sooner.
+
+        Raises Fenced when a newer owner has been there, whatever the lease says, and what is no matter of owning.
+        """
         self._lease = lease
         while lease.valid():
             try:
-                await self._own()
+                await self._own(lease)
+            except _Superseded as e:
+                raise Fenced(str(e)) from e
             except Conflict as e:
-                log.warning(
-                    "log_written_by_other", tenant=self.tenant, reason=str(e), still_owner=lease.valid()
-                )
+                log.warning("log_written_by_other", tenant=self.tenant, reason=str(e))
             except NotReady as e:
                 log.warning("log_unavailable", tenant=self.tenant, reason=str(e))
             except _Poisoned:
@@ -141,23 +152,28 @@ class TenantOwner:
 
     # -- owning
 
-    async def _own(self) -> None:
+    async def _own(self, lease: HeldLease) -> None:
         REBUILDS.labels(self.tenant).inc()
-        self._log = TenantLog(self._bus, self.tenant)
-        state = await self._log.replay(self._policy)
-        engine = Engine(self._center, self._policy, state)
+        self._log = TenantLog(self._bus, self._clock, self.tenant, lease.epoch, self._snapshot_every)
+        try:
+            engine, outputs = await self._log.open(self._policy, self._take_over)
+        except Fenced as e:
+            raise _Superseded(str(e)) from e
+        state = engine.state
         try:
             self._engine = engine
-            await self._decide(engine, self._taken_over(state), None)
+            await self._carry_out(engine, None, outputs)
             log.info(
                 "tenant_owned",
                 tenant=self.tenant,
-                epoch=state.epoch,
-                revision=self._center.revision,
+                epoch=lease.epoch,
+                revision=engine.center.revision,
                 log_seq=self._log.seq,
                 input_seq=state.input_seq,
                 contacts=len(state.contacts),
             )
+            if engine.center is not self._center:  # revised while the log was read
+                self.revise(self._center)
             for make in self._known():
                 self._mailbox.put_nowait((make, None))
             async with AsyncExitStack() as stack:
@@ -190,9 +206,15 @@ class TenantOwner:
         while self._holds():  # noqa: ASYNC110
             await asyncio.sleep(_LEASE_LOOK_S)  # time passes; nothing happens that could be awaited
 
-    def _taken_over(self, state: State) -> MakeInput:
-        epoch = state.epoch + 1
-        return lambda at_us: i.TakenOver(at_us=at_us, owner=self._owner, epoch=epoch)
+    def _take_over(self, state: State) -> tuple[Engine, list[i.Output], Decided]:
+        """Build the engine on a replayed state, and the entry with which it opens its part of the log."""
+        assert self._lease is not None
+        engine = Engine(self._center, self._policy, state)
+        epoch = self._lease.epoch
+        outputs = engine.handle(i.TakenOver(at_us=self._clock.now_us(), owner=self._owner, epoch=epoch))
+        facts = tuple(fact for o in outputs if isinstance(o, i.Decide) for fact in o.facts)
+        entry = Decided(epoch, self._owner, engine.state.at_us, facts, revision=engine.center.revision)
+        return engine, [o for o in outputs if not isinstance(o, i.Decide)], entry
 
     async def _take_all(self, engine: Engine) -> None:
         while True:
@@ -233,9 +255,15 @@ class TenantOwner:
                 "input_poisoned", tenant=self.tenant, input=type(inp).__name__, input_id=inp.input_id
             )
             raise _Poisoned from e
+        answer = await self._carry_out(engine, inp, outputs)
+        if reply is not None and not reply.done():
+            reply.set_result(answer)
+
+    async def _carry_out(self, engine: Engine, inp: i.AnyInput | None, outputs: Sequence[i.Output]) -> Reply:
         answer: Reply = None
         for output in outputs:
             if isinstance(output, i.Decide):
+                assert inp is not None
                 await self._append(engine, inp, output)
             elif isinstance(output, i.ArmTimer):
                 self._arm(output.timer, output.at_us)
@@ -243,10 +271,9 @@ class TenantOwner:
                 self._cancel(output.timer)
             elif isinstance(output, i.Answer | i.Refuse):
                 answer = output
-            else:
+            elif inp is not None:
                 self._note(inp, output)
-        if reply is not None and not reply.done():
-            reply.set_result(answer)
+        return answer
 
     async def _append(self, engine: Engine, inp: i.AnyInput, decision: i.Decide) -> None:
         if not self._holds():
@@ -261,7 +288,8 @@ class TenantOwner:
                 input_id=inp.input_id,
                 revision=engine.center.revision,
                 input_seq=inp.input_seq,
-            )
+            ),
+            state,
         )
         DECIDED.labels(self.tenant).inc()
 
@@ -310,7 +338,12 @@ class TenantOwner:
                 )
                 return None
 
-        await self._ask(make)
+        try:
+            await self._ask(make)
+        except BusUnavailable:
+            # Not decided on: the rebuilt engine reads it again. This subscription is about to be stopped, and an error
+            # would tell the bus that it failed.
+            await asyncio.Event().wait()
 
     async def _ask(self, make: MakeInput) -> Reply:
         if self._engine is None:

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from services.common.bus import Bus, Outgoing, codec, subjects
+from services.common.bus.log import load_snapshot
 from services.common.clock import SystemClock
 from services.common.errors import BusUnavailable, Refused
 from services.contracts.peyvand.queue.v1 import events_pb2 as queue_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.routing.adapters import messages
+from services.routing.core import engine, views
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
-from services.routing.core import views
 from services.routing.core.center import Policy
 from services.routing.core.state import State
 from services.routing.tenant import TenantOwner
@@ -27,8 +29,9 @@ BusMaker = Callable[[str], Awaitable[Bus]]
 
 
 class SwitchableLease:
-    def __init__(self) -> None:
+    def __init__(self, epoch: int = 1) -> None:
         self.held = True
+        self.epoch = epoch
 
     def valid(self) -> bool:
         return self.held
@@ -44,9 +47,9 @@ class Outside:
     async def observe(self, message: Any, fact_id: str) -> None:
         what = {"ContactWaiting": ("contact", "waiting"), "ContactGone": ("contact", "gone")}
         entity, last = what.get(type(message).__name__, ("offer", "reported"))
-        await self.bus.append(
-            Outgoing(subjects.fact(self.tenant, "queue", entity, last), message, fact_id, self.tenant)
-        )
+        subject = subjects.fact(self.tenant, "queue", entity, last)
+        # Ids are unique in a stream, and this stream is shared with the other tests.
+        await self.bus.append(Outgoing(subject, message, f"{self.tenant}:{fact_id}", self.tenant))
 
     async def waits(self, contact_id: str, queue: str = "sales") -> None:
         message = queue_pb2.ContactWaiting(
@@ -92,8 +95,17 @@ async def owning(
     name: str = "one",
     lease: SwitchableLease | None = None,
     policy: Policy | None = None,
+    snapshot_every: int = 2_000,
 ) -> AsyncIterator[TenantOwner]:
-    owner = TenantOwner(tenant, center(), bus=bus, clock=SystemClock(), owner=name, policy=policy or Policy())
+    owner = TenantOwner(
+        tenant,
+        center(),
+        bus=bus,
+        clock=SystemClock(),
+        owner=name,
+        policy=policy or Policy(),
+        snapshot_every=snapshot_every,
+    )
     task = asyncio.create_task(owner.run(lease or SwitchableLease()))
     try:
         yield owner
@@ -118,7 +130,7 @@ async def test_routing_offers_over_the_bus(bus: Bus, tenant: str) -> None:
         assert connected.wait_ms == 7
     log = await outside.log()
     assert log[0].facts == (f.OwnerChanged("one", 1),)
-    assert [e.input_id for e in log if e.input_seq] == ["c1:waiting:1", "c1:bridged:1"]
+    assert [e.input_id for e in log if e.input_seq] == [f"{tenant}:c1:waiting:1", f"{tenant}:c1:bridged:1"]
 
 
 async def test_routing_answers_questions_and_refuses_with_the_slug(bus: Bus, tenant: str) -> None:
@@ -150,13 +162,14 @@ async def test_routing_answers_questions_and_refuses_with_the_slug(bus: Bus, ten
 async def test_next_owner_goes_on_where_the_last_one_stopped(make_bus: BusMaker, tenant: str) -> None:
     first, second = await make_bus("/routing/1"), await make_bus("/routing/2")
     outside = Outside(second, tenant)
-    async with owning(first, tenant, "one"):
+    async with owning(first, tenant, "one", snapshot_every=2):
         await outside.wish("omid", "available")
         await outside.waits("c1")
         await outside.until(f.OfferMade)
+    assert await load_snapshot(second, tenant, "routing") is not None
     await outside.waits("c2")  # while nobody owns the tenant
     await outside.observe(queue_pb2.ContactGone(contact_id="c1", state="offered", at_us=1), "c1:gone:1")
-    async with owning(second, tenant, "two"):
+    async with owning(second, tenant, "two", SwitchableLease(2)):
         offers = await outside.until(f.OfferMade, 2)
     assert [(o.contact_id, o.agent_id) for o in offers] == [("c1", "omid"), ("c2", "omid")]
     log = await outside.log()
@@ -172,7 +185,9 @@ async def test_old_owner_that_believes_in_its_lease_is_refused_and_nothing_is_de
 ) -> None:
     first, second = await make_bus("/routing/1"), await make_bus("/routing/2")
     outside = Outside(second, tenant)
-    async with owning(first, tenant, "one"), owning(second, tenant, "two"):
+    async with owning(first, tenant, "one"), owning(second, tenant, "two", SwitchableLease(2)):
+        with contextlib.suppress(Refused):  # by the first, which finds out by it that it is not the owner any more
+            await outside.wish("omid", "available")
         await outside.wish("omid", "available")
         for n in range(10):
             await outside.waits(f"c{n}")
@@ -223,22 +238,24 @@ async def test_input_that_breaks_the_engine_is_left_out_and_the_rest_goes_on(
     bus: Bus, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = Outside(bus, tenant)
-    handled = i.ContactWaiting.__name__
 
     def explode(self: Any, inp: i.ContactWaiting) -> None:
         if inp.contact_id == "bad":
-            raise KeyError(handled)
+            raise KeyError(inp.contact_id)
         original(self, inp)
-
-    from services.routing.core import engine
 
     original = engine._HANDLERS[i.ContactWaiting]
     monkeypatch.setitem(engine._HANDLERS, i.ContactWaiting, explode)
-    async with owning(bus, tenant):
-        await outside.waits("good-1")
-        await outside.waits("bad")
-        await outside.waits("good-2")
-        queued = await outside.until(f.ContactQueued, 2)
+    with structlog.testing.capture_logs() as logs:
+        async with owning(bus, tenant):
+            await outside.waits("good-1")
+            await outside.waits("bad")
+            await outside.waits("good-2")
+            queued = await outside.until(f.ContactQueued, 2)
+    assert [entry["input_id"] for entry in logs if entry["event"] == "input_poisoned"] == [
+        f"{tenant}:bad:waiting:1"
+    ]
+    assert "follower_failed" not in [entry["event"] for entry in logs]
     assert [q.contact_id for q in queued] == ["good-1", "good-2"]
 
 

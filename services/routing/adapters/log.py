@@ -1,41 +1,91 @@
-"""A tenant's log on the bus: one subject, one writer at a time."""
+"""A tenant's log on the bus as the engine's state: replay from the newest snapshot, append, take snapshots."""
 
 from __future__ import annotations
 
-from services.common import ids
-from services.common.bus import Bus, Outgoing, codec, subjects
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from services.common.bus import Bus, Envelope, Sendable, codec
+from services.common.bus.log import FencedLog
+from services.common.clock import Clock
+from services.common.errors import BusUnavailable, Conflict
+from services.contracts.peyvand.routing.v1.log_pb2 import Decided as DecidedMessage
 from services.routing.core.center import Policy
+from services.routing.core.engine import Engine
 from services.routing.core.facts import Decided
+from services.routing.core.inputs import Output
 from services.routing.core.state import State
+
+log = structlog.get_logger()
+
+TakeOver = Callable[[State], tuple[Engine, list[Output], Decided]]
+"""Builds the engine on a state: what it wants done, and the entry with which it opens its part of the log."""
 
 
 class TenantLog:
-    """Reads the log as a state and appends to its end; ``seq`` is the last entry that this object has seen."""
+    """One owner's view of a tenant's log."""
 
-    def __init__(self, bus: Bus, tenant: str) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, clock: Clock, tenant: str, epoch: int, snapshot_every: int) -> None:
         self._tenant = tenant
-        self._subject = subjects.log(tenant)
-        self.seq = 0
+        self._log = FencedLog(bus, clock, tenant, epoch=epoch, epoch_of=_epoch_of)
+        self._snapshot_every = snapshot_every
+        self._since_snapshot = 0
 
-    async def replay(self, policy: Policy) -> State:
-        """The state that the log gives. Raises BusUnavailable, and DecodeError for an entry of a newer program."""
-        state = State(policy)
-        async for envelope in self._bus.read_log(self._subject, after_seq=self.seq):
+    @property
+    def seq(self) -> int:
+        """The last entry that this owner has seen."""
+        return self._log.seq
+
+    async def open(self, policy: Policy, take_over: TakeOver) -> tuple[Engine, Sequence[Output]]:
+        """Replay, then append the opening entry of ``take_over``.
+
+        Raises Fenced when a newer owner has been here, BusUnavailable, and DecodeError for an entry of a newer program:
+        deciding on half of what happened would be worse than leaving the tenant to that program.
+        """
+        state = await self._load(policy)
+        taken: list[tuple[Engine, Sequence[Output]]] = []
+
+        def apply(envelope: Envelope) -> None:
             state.replay(codec.read(envelope, Decided))
-            self.seq = envelope.stream_seq
-        return state
+            self._since_snapshot += 1
 
-    async def append(self, entry: Decided) -> None:
-        """Write the next entry. Raises WrongSequence when somebody else did, BusUnavailable when nobody knows."""
-        fact = Outgoing(
-            subject=self._subject,
-            message=entry,
-            # An id of its own for each attempt to decide: what another owner, or this one before, failed to append here
-            # must not be taken for this entry.
-            id=ids.new_id(),
-            tenant=self._tenant,
-            causation_id=entry.input_id,
-            time_us=entry.at_us,
-        )
-        self.seq = await self._bus.append_log(self._subject, fact, expected_seq=self.seq)
+        def opening() -> Sendable:
+            # Called again when the owner before wrote once more: the replayed state must not have been changed by us.
+            copy = State.load(state.dump(), policy)
+            assert copy is not None
+            engine, outputs, entry = take_over(copy)
+            taken[:] = [(engine, outputs)]
+            return entry
+
+        await self._log.open(apply, opening)
+        return taken[0]
+
+    async def _load(self, policy: Policy) -> State:
+        snapshot = await self._log.load()
+        if snapshot is not None:
+            if (state := State.load(snapshot.data, policy)) is not None:
+                return state
+            log.warning("snapshot_of_other_version", tenant=self._tenant, consequence="the whole log is read")
+            self._log.seq = 0
+        return State(policy)
+
+    async def append(self, entry: Decided, state: State) -> None:
+        """Write the next entry, after which the state is ``state``. Raises Fenced, BusUnavailable."""
+        await self._log.append(entry, causation_id=entry.input_id, correlation_id=_contact_of(entry))
+        self._since_snapshot += 1
+        if self._since_snapshot >= self._snapshot_every:
+            self._since_snapshot = 0
+            try:
+                await self._log.snapshot(state.dump())
+            except (BusUnavailable, Conflict) as e:
+                log.warning("snapshot_not_stored", tenant=self._tenant, reason=str(e))
+
+
+def _epoch_of(envelope: Envelope) -> int:
+    entry = codec.decode(envelope)
+    return entry.epoch if isinstance(entry, DecidedMessage) else 0
+
+
+def _contact_of(entry: Decided) -> str:
+    return next((c for fact in entry.facts if (c := getattr(fact, "contact_id", ""))), "")

@@ -26,8 +26,7 @@ _OBSERVATIONS: dict[str, type[Any]] = {
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
 _KINDS: tuple[type[Any], ...] = (*_OBSERVATIONS.values(), i.SetAgentPresence, i.SetDisposition)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
-    kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN)
-    for kind in _KINDS
+    kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN) for kind in _KINDS
 }
 
 

@@ -1,0 +1,129 @@
+"""Simulated days: the core under load keeps its invariants and queues as the theory says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.routing.core import facts as f
+from services.routing.core.center import AgentRules, Center, Overflow, QueueRules
+from tests.sim.routing_day import Day, World, kpis, replayed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def one_queue(agents: int) -> Center:
+    return Center(
+        "r1",
+        {"main": QueueRules(ring_ms=15_000)},
+        {f"a{n}": AgentRules(str(n), ("main",)) for n in range(agents)},
+    )
+
+
+def busy_center() -> Center:
+    """Three queues with skills, limits and overflow; agents of several kinds."""
+    queues = {
+        "sales": QueueRules({"sales": 1}, 15_000, 20_000, 60_000, 0, Overflow("queue", "help")),
+        "help": QueueRules({}, 20_000, 10_000, 90_000, 8, Overflow("transfer", "+98211")),
+        "vip": QueueRules({"sales": 2}, 10_000, 0, 0, 5, Overflow("queue", "sales")),
+    }
+    kinds = [
+        (("sales", "vip"), {"sales": 3, "fa": 2}),
+        (("sales", "help"), {"sales": 1, "en": 2}),
+        (("help",), {"fa": 1}),
+    ]
+    agents = {f"a{n:02}": AgentRules(str(1000 + n), *kinds[n % 3]) for n in range(24)}
+    return Center("r1", queues, agents, frozenset(), frozenset(), {}, "help")
+
+
+BUSY = World(
+    arrivals_per_h=560,
+    talk_s=150,
+    patience_s=240,
+    answer_s=4,
+    no_answer=0.03,
+    declined=0.03,
+    break_every_s=5_400,
+    queues=("sales", "help", "vip"),
+    skills=((), ("fa:1",), ("en",)),
+)
+
+
+def erlang_a(per_h: float, talk_s: float, patience_s: float, agents: int) -> tuple[float, float]:
+    """Share of callers who wait or leave at all, and mean wait in s, of M/M/c+M, from its stationary distribution.
+
+    Birth-death with birth rate lambda and death rate min(n, c) mu + max(0, n - c) theta. By Little's law the mean wait
+    over all callers is the mean number that wait, divided by lambda.
+    """
+    lam, mu = per_h / 3600, 1 / talk_s
+    theta = 1 / patience_s if patience_s else 0.0
+    weights = [1.0]
+    for n in range(1, agents + 2_000):
+        death = min(n, agents) * mu + max(0, n - agents) * theta
+        weights.append(weights[-1] * lam / death)
+    total = sum(weights)
+    queue = sum((n - agents) * w for n, w in enumerate(weights) if n > agents) / total
+    return sum(weights[agents:]) / total, queue / lam
+
+
+@pytest.mark.parametrize(
+    ("per_h", "patience_s", "agents", "hours"), [(450, 0.0, 28, 16), (600, 90.0, 30, 8), (900, 60.0, 30, 6)]
+)
+def test_waits_agree_with_erlang(per_h: float, patience_s: float, agents: int, hours: float) -> None:
+    world = World(arrivals_per_h=per_h, talk_s=180, patience_s=patience_s)
+    found = kpis(Day(one_queue(agents), world, hours=hours, seed=1).run())
+    waited, mean_wait_s = erlang_a(per_h, 180, patience_s, agents)
+    # A day is one sample of a correlated process: the bounds are wide, a wrong discipline is far outside of them.
+    assert found.waited_share == pytest.approx(waited, rel=0.15)
+    assert found.mean_wait_s == pytest.approx(mean_wait_s, rel=0.3)
+    assert found.offered == found.answered + found.abandoned
+    if patience_s:
+        # Everybody leaves at the rate 1/patience while waiting: abandoned share = mean wait / patience.
+        assert found.abandoned / found.offered == pytest.approx(mean_wait_s / patience_s, rel=0.25)
+
+
+def test_busy_day_keeps_its_invariants_and_loses_nobody() -> None:
+    day = Day(busy_center(), BUSY, hours=6, seed=11, check_every=50).run()
+    found = kpis(day)
+    assert found.offered > 2_000
+    assert found.offered == found.answered + found.abandoned + found.overflowed
+    assert min(found.answered, found.abandoned, found.overflowed) > 20
+    assert day.engine.state.contacts == {}
+    assert day.engine.state.offers == {}
+    assert replayed(day).dump() == day.engine.state.dump()
+
+
+def test_longest_idle_spreads_the_work_evenly() -> None:
+    day = Day(one_queue(20), World(arrivals_per_h=300, talk_s=180), hours=12, seed=3).run()
+    calls: dict[str, int] = {}
+    for connected in day.facts(f.ContactConnected):
+        calls[connected.agent_id] = calls.get(connected.agent_id, 0) + 1
+    assert len(calls) == 20
+    assert max(calls.values()) < 1.5 * min(calls.values())
+
+
+def test_same_seed_gives_the_same_day_in_every_process() -> None:
+    program = (
+        "from tests.sim.routing_day import Day\n"
+        "from tests.sim.test_routing_day import BUSY, busy_center\n"
+        "print(Day(busy_center(), BUSY, hours=0.5, seed=5).run().digest)"
+    )
+
+    def digest(hash_seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    here = Day(busy_center(), BUSY, hours=0.5, seed=5).run().digest
+    assert digest("1") == digest("2") == here
