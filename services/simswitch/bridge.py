@@ -45,10 +45,15 @@ def uuid_bridge(switch: Switch, first: str, second: str) -> str:
         leg.hit_dialplan = leg.direction == "inbound"
         leg.other = other_leg(kind, other.profile)
         leg.new_profile()
+        if leg.direction == "outbound":
+            leg.profile.cid_name, leg.profile.cid_number = (
+                other.profile.orig_cid_name,
+                other.profile.orig_cid_number,
+            )
         leg.profile.transfer_source = source
     b.joined_by = a
-    a.redirect_to(partial(_originator, a, b))
-    b.redirect_to(partial(_joined, b, a))
+    a.redirect_to(partial(_originator, a, b), "CS_HIBERNATE")
+    b.redirect_to(partial(_joined, b, a), "CS_HIBERNATE")
     return f"+OK {second}\n"
 
 
@@ -69,7 +74,7 @@ async def _originator(a: Channel, b: Channel) -> None:
         return
     if b.down:
         if a.truth("uuid_bridge_park_on_cancel"):
-            a.redirect_to(a.park_state)
+            a.redirect_to(a.park_state, "CS_PARK")
         else:
             a.end("ORIGINATOR_CANCEL", by="switch")
         return
@@ -92,7 +97,7 @@ async def _originator(a: Channel, b: Channel) -> None:
 
 async def _without_partner(a: Channel) -> None:
     if a.truth("park_after_bridge"):
-        a.redirect_to(a.park_state)
+        a.redirect_to(a.park_state, "CS_PARK")
     elif target := a.var("transfer_after_bridge"):
         _transfer_after(a, target)
     else:
@@ -117,7 +122,7 @@ async def exchange_media(b: Channel, a: Channel) -> None:
         a.wake()
         return
     if b.truth("park_after_bridge"):
-        b.redirect_to(b.park_state)
+        b.redirect_to(b.park_state, "CS_PARK")
     elif target := b.var("transfer_after_bridge"):
         _transfer_after(b, target)
     else:
@@ -148,6 +153,8 @@ async def talk(a: Channel, b: Channel) -> None:
     hear_partner(b)
     switch.observer.bridged(a, b)
     for leg, other in ((a, b), (b, a)):
+        leg.variables["last_sent_callee_id_name"] = other.profile.cid_name or other.profile.cid_number
+        leg.variables["last_sent_callee_id_number"] = other.profile.cid_number
         switch.fire(
             "CALL_UPDATE",
             leg,
@@ -188,7 +195,7 @@ async def talk(a: Channel, b: Channel) -> None:
 
 def _after_bridge(a: Channel, b: Channel) -> bool:
     if a.truth("park_after_bridge"):
-        a.redirect_to(a.park_state)
+        a.redirect_to(a.park_state, "CS_PARK")
     elif target := a.var("transfer_after_bridge"):
         _transfer_after(a, target)
     elif a.truth("hangup_after_bridge"):

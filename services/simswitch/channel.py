@@ -27,7 +27,15 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from services.simswitch.core.dialplan import Action, expand, inline
-from services.simswitch.core.leg import CALL_STATES, Leg, Profile, hangup_variables, media_variables, stamp
+from services.simswitch.core.leg import (
+    CALL_STATES,
+    Leg,
+    Profile,
+    answered_variables,
+    hangup_variables,
+    media_variables,
+    stamp,
+)
 from services.simswitch.core.wire import Value
 
 if TYPE_CHECKING:
@@ -138,8 +146,10 @@ class Channel(Leg):
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()
 
-    def redirect_to(self, step: Step) -> None:
-        """End what runs and do ``step`` instead."""
+    def redirect_to(self, step: Step, state: str = "") -> None:
+        """End what runs and do ``step`` instead; ``state`` is the one that was asked for, before it runs."""
+        if state and not self.down:
+            self.state = state
         self.redirect = step
         self.wake()
 
@@ -292,6 +302,7 @@ class Channel(Leg):
             self.answer_state = "early"
             self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
             self.set_call_state("EARLY")
+            self.variables.update(answered_variables(self, "127.0.0.1"))
         self.profile.times.answered = now
         self.answer_state = "answered"
         if (row := self.switch.rows.get(self.uuid)) is not None:
@@ -548,7 +559,7 @@ def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> Non
     leg.profile.times.transferred = leg.switch.now_us()
     if dialplan.lower() == "inline":
         leg.new_profile(destination=destination, dialplan="inline")
-        leg.redirect_to(partial(leg.run_inline, inline(destination)))
+        leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")
         return
     leg.new_profile(destination=destination, dialplan=dialplan or "XML", context=context)
-    leg.redirect_to(leg.route)
+    leg.redirect_to(leg.route, "CS_ROUTING")

@@ -191,7 +191,7 @@ async def _uuid_park(switch: Switch, argument: str) -> str:
     if leg is None:
         return NO_CHANNEL
     if not leg.down:
-        leg.redirect_to(leg.park_state)
+        leg.redirect_to(leg.park_state, "CS_PARK")
     return "+OK\n"
 
 

@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._held: list[Event] | None = None
+        self._pending: list[bytes] = []
 
     # -- asyncio
 
@@ -97,13 +98,22 @@ class Connection(asyncio.Protocol):
         self._write(event.frame(self.subscription.fmt))
 
     def _write(self, data: bytes) -> None:
+        # What one turn of the loop fires goes out in one write: a send a frame was the largest single cost.
         if self._transport is None or self.closed:
+            return
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(data)
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        if self._transport is None or not pending or self._transport.is_closing():
             return
         if self._transport.get_write_buffer_size() > BACKLOG_BYTES:
             log.warning("event_socket_listener_dropped", reason="its backlog is full")
             self.drop()
             return
-        self._transport.write(data)
+        self._transport.write(b"".join(pending))
 
     # -- commands
 
@@ -129,6 +139,7 @@ class Connection(asyncio.Protocol):
 
     def _bye(self) -> None:
         self._notice("disconnect", _GOODBYE)
+        self._flush()
         if self._transport is not None:
             self._transport.close()
         self._end()
@@ -158,7 +169,7 @@ class Connection(asyncio.Protocol):
             await self._run_api(rest)
             return None
         if lower.startswith("bgapi ") and rest:
-            return self._bgapi(command, rest)
+            return await self._bgapi(command, rest)
         if lower.startswith("sendevent"):
             return self._sendevent(command, rest.strip())
         if lower.startswith("linger"):
@@ -242,10 +253,12 @@ class Connection(asyncio.Protocol):
             tail["API-Command-Argument"] = argument
         self.switch.fire("API", tail=tail)
 
-    def _bgapi(self, command: Command, text: str) -> str:
+    async def _bgapi(self, command: Command, text: str) -> str:
         name, _, argument = text.strip().partition(" ")
         job = command.headers.get("job-uuid") or str(uuids.uuid4())
         self.switch.spawn(self._job(job, name, argument), f"job {job}")
+        # The real listener waits until the job's thread has begun: a kill that follows an originate finds its leg.
+        await asyncio.sleep(0)
         return f"~Reply-Text: +OK Job-UUID: {job}\nJob-UUID: {job}\n\n"
 
     async def _job(self, job: str, name: str, argument: str) -> None:
@@ -261,7 +274,7 @@ class Connection(asyncio.Protocol):
     def _sendevent(self, command: Command, name: str) -> str:
         event_uuid = str(uuids.uuid4())
         skipped = ("event-name", "content-length", "event-subclass")
-        tail: dict[str, Value] = {k: v for k, v in command.headers.items() if k not in skipped}
+        tail: dict[str, Value] = {k: v for k, v in command.written.items() if k.lower() not in skipped}
         subclass = command.headers.get("event-subclass", "")
         if name.upper() in EVENT_NAMES:
             self.switch.fire(
@@ -291,7 +304,7 @@ class Connection(asyncio.Protocol):
                     event_uuid=command.headers.get("event-uuid", ""),
                     locked=command.headers.get("event-lock", "").lower() == "true",
                     loops=int(loops) if loops.lstrip("-").isdigit() else 1,
-                    headers={"Command": "sendmsg", **command.headers},
+                    headers={"Command": "sendmsg", **command.written},
                 )
             )
         return "+OK"

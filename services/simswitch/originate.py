@@ -147,6 +147,8 @@ async def dial(
     leg.variables["pre_transfer_caller_id_number"] = leg.profile.cid_number
     leg.variables["channel_cid_flipped"] = "yes"
     leg.hit_dialplan = True
+    p = leg.profile
+    p.cid_name, p.cid_number, p.callee_name, p.callee_number = p.destination, p.destination, "", p.cid_number
     switch.fire("CALL_UPDATE", leg, head={"Direction": "SEND"})
     return leg, "SUCCESS"
 

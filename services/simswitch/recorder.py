@@ -11,20 +11,24 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 RATE = 8000
 FRAME_BYTES = 4
 _AMPLITUDE = 6000
 
 
+@functools.lru_cache(maxsize=1024)
+def _tone(hz: int) -> npt.NDArray[np.int16]:
+    """One second of a tone (whole hertz, so that seconds join without a click); 0 Hz is silence."""
+    t = np.arange(RATE, dtype=np.float64) / RATE
+    return (np.sin(2 * np.pi * hz * t) * _AMPLITUDE).astype("<i2")
+
+
 @functools.lru_cache(maxsize=256)
 def _second(left_hz: int, right_hz: int) -> bytes:
-    """One second of both tones (whole hertz, so that seconds join without a click); 0 Hz is silence."""
-    t = np.arange(RATE, dtype=np.float64) / RATE
-    both = np.empty((RATE, 2), dtype="<i2")
-    for column, hz in enumerate((left_hz, right_hz)):
-        both[:, column] = (np.sin(2 * np.pi * hz * t) * _AMPLITUDE).astype("<i2") if hz else 0
-    return both.tobytes()
+    """One second of both tones."""
+    return np.stack((_tone(left_hz), _tone(right_hz)), axis=1).tobytes()
 
 
 def header(data_bytes: int) -> bytes:

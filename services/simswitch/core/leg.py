@@ -322,7 +322,7 @@ def inbound_variables(
         "audio_media_flow": "disabled",
         "text_media_flow": "disabled",
         "channel_name": leg.name,
-        "sip_call_id": f"{leg.uuid[9:]}",
+        "sip_call_id": f"call-{leg.uuid}",
         "sip_local_network_addr": host,
         "sip_network_ip": host,
         "sip_network_port": "5060",
@@ -436,13 +436,17 @@ def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
         "sip_to_tag": tag,
         "sip_from_tag": tag,
         "sip_cseq": "123094649",
-        "sip_call_id": leg.uuid[9:],
+        "sip_call_id": f"call-{leg.uuid}",
     }
 
 
 def media_variables(leg: Leg, host: str) -> dict[str, Value]:
     """What the agreed media adds to a leg when it is answered."""
-    return {
+    out: dict[str, Value] = {}
+    if leg.direction == "outbound":
+        out["switch_r_sdp"] = _sdp(host, leg.session_id)
+        out["ep_codec_string"] = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"
+    return out | {
         "remote_video_media_flow": "inactive",
         "remote_text_media_flow": "inactive",
         "remote_audio_media_flow": "sendrecv",
@@ -470,6 +474,18 @@ def media_variables(leg: Leg, host: str) -> dict[str, Value]:
         "rtp_2833_recv_payload": "101",
         "remote_media_ip": host,
         "remote_media_port": "41192",
+    }
+
+
+def answered_variables(leg: Leg, host: str) -> dict[str, Value]:
+    """What our 200 OK adds to an inbound leg."""
+    tag = leg.uuid[:8]
+    full_to = f"<sip:{leg.profile.destination}@{host}:5080>;tag={tag}"
+    return {
+        "rtp_local_sdp_str": _sdp(host, leg.session_id),
+        "sip_to_tag": tag,
+        "sip_cseq": "123094649",
+        "sip_full_to": full_to,
     }
 
 

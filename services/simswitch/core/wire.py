@@ -125,11 +125,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its first line, its headers (names in lower case) and its body."""
+    """One command: its first line, its headers (by names in lower case, and as they were written) and its body."""
 
     line: str
     headers: Mapping[str, str]
     body: str = ""
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 class CommandReader:
@@ -137,20 +138,20 @@ class CommandReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._waiting: tuple[str, dict[str, str], int] | None = None
+        self._waiting: tuple[str, dict[str, str], dict[str, str], int] | None = None
 
     def feed(self, data: bytes) -> Iterator[Command]:
         """Yield every command that is complete with ``data``. Raises ProtocolError when one grows beyond 10 MB."""
         self._buffer += data
         while True:
             if self._waiting is not None:
-                line, headers, length = self._waiting
+                line, headers, written, length = self._waiting
                 if len(self._buffer) < length:
                     return
                 body = bytes(self._buffer[:length]).decode("utf-8", "surrogateescape")
                 del self._buffer[:length]
                 self._waiting = None
-                yield Command(line, headers, body)
+                yield Command(line, headers, body, written)
                 continue
             skip = 0
             while skip < len(self._buffer) and self._buffer[skip] in b"\r\n":
@@ -168,22 +169,24 @@ class CommandReader:
                 after = end + 2
             text = bytes(self._buffer[:end]).decode("utf-8", "surrogateescape")
             del self._buffer[:after]
-            line, headers = _parse_head(text)
+            line, headers, written = _parse_head(text)
             announced = headers.get("content-length", "")
             if announced.isdigit() and int(announced):
-                self._waiting = (line, headers, int(announced))
+                self._waiting = (line, headers, written, int(announced))
                 continue
-            yield Command(line, headers)
+            yield Command(line, headers, "", written)
 
 
-def _parse_head(text: str) -> tuple[str, dict[str, str]]:
+def _parse_head(text: str) -> tuple[str, dict[str, str], dict[str, str]]:
     first, *rest = text.split("\n")
     headers: dict[str, str] = {}
+    written: dict[str, str] = {}
     for raw in rest:
         name, colon, value = raw.rstrip("\r").partition(":")
         if colon:
             headers.setdefault(name.strip().lower(), value.strip(" "))
-    return first.rstrip("\r"), headers
+            written.setdefault(name.strip(), value.strip(" "))
+    return first.rstrip("\r"), headers, written
 
 
 @dataclass(slots=True)

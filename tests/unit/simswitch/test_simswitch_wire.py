@@ -1,0 +1,158 @@
+"""The event socket's text, held against bytes recorded from a real FreeSWITCH 1.10.12."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.errors import ProtocolError
+from services.simswitch.core import wire
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "simswitch"
+
+
+def frames(data: bytes) -> list[bytes]:
+    out, at = [], 0
+    while at < len(data):
+        end = data.index(b"\n\n", at)
+        found = re.search(rb"Content-Length: (\d+)", data[at:end])
+        stop = end + 2 + (int(found[1]) if found else 0)
+        out.append(data[at:stop])
+        at = stop
+    return out
+
+
+def test_plain_events_are_encoded_byte_for_byte_like_recorded_ones() -> None:
+    recorded = frames((VECTORS / "events_plain.s2c").read_bytes())
+    assert len(recorded) == 17
+    for frame in recorded:
+        head, _, rest = frame.partition(b"\n\n")[2].partition(b"\n\n")
+        headers: dict[str, wire.Value] = {}
+        for line in head.decode().split("\n"):
+            name, _, value = line.partition(": ")
+            if name not in headers and name != "Content-Length":
+                headers[name] = unquote(value.replace("%27", "%2527"))  # this name had a real %27
+        lines = [line.partition(": ")[0] for line in head.decode().split("\n")]
+        if len(lines) != len(set(lines)):
+            continue  # the real switch repeats Hangup-Cause in CHANNEL_HANGUP_COMPLETE; a mapping cannot
+        event = wire.Event(str(headers["Event-Name"]), headers, rest.decode() if rest else None)
+        assert event.frame("plain") == frame
+
+
+def test_json_events_are_encoded_byte_for_byte_like_recorded_ones() -> None:
+    recorded = frames((VECTORS / "events_json.s2c").read_bytes())
+    assert len(recorded) == 14
+    compared = 0
+    for frame in recorded:
+        body = frame.partition(b"\n\n")[2]
+        pairs = json.loads(body, object_pairs_hook=list)
+        if len(pairs) != len(dict(pairs)):
+            continue  # CODEC repeats a header
+        event = wire.Event("X", orjson.loads(body))
+        assert event.frame("json") == frame
+        compared += 1
+    assert compared > 8
+
+
+def test_json_carries_bytes_that_are_no_utf8_unchanged() -> None:
+    event = wire.Event("X", {"a": b"\xeb".decode("utf-8", "surrogateescape")})
+    assert event.frame("json").endswith(b'{"a":"\xeb"}')
+
+
+def test_plain_leaves_encoded_percent_alone_and_encodes_a_lone_one() -> None:
+    assert wire.url_encode("100% %41 %0A %2f ü+") == "100%25%20%41%20%0A%20%252f%20%C3%BC%2B"
+
+
+def test_an_array_and_an_empty_value() -> None:
+    event = wire.Event("X", {"a": ["x y", "z"], "b": ""})
+    assert b"a: ARRAY%3A%3Ax%20y%7C%3Az\nb: _undef_\n" in event.frame("plain")
+
+
+@given(st.lists(st.integers(1, 40), max_size=40))
+def test_commands_are_the_same_however_the_bytes_arrive(cuts: list[int]) -> None:
+    data = (
+        b"\n\nauth x\r\n\r\nsendmsg abc\ncall-command: execute\nExecute-App-Arg: a: b\n\n"
+        b"sendevent X\ncontent-length: 5\n\nab\n\nc\n\napi status\n\n"
+    )
+    reader = wire.CommandReader()
+    got: list[wire.Command] = []
+    at = 0
+    for cut in [*cuts, len(data)]:
+        got += reader.feed(data[at : at + cut])
+        at += cut
+    assert [(c.line, dict(c.headers), c.body) for c in got] == [
+        ("auth x", {}, ""),
+        ("sendmsg abc", {"call-command": "execute", "execute-app-arg": "a: b"}, ""),
+        ("sendevent X", {"content-length": "5"}, "ab\n\nc"),
+        ("api status", {}, ""),
+    ]
+
+
+def test_an_endless_command_is_refused() -> None:
+    reader = wire.CommandReader()
+    with pytest.raises(ProtocolError):
+        list(reader.feed(b"x" * (wire.MAX_COMMAND_BYTES + 1)))
+
+
+def test_every_token_after_custom_is_a_subclass() -> None:
+    sub = wire.Subscription()
+    assert sub.event(["json", "CHANNEL_ANSWER", "CUSTOM", "a::b", "HEARTBEAT"])
+    assert sub.fmt == "json"
+    assert sub.takes_name("CHANNEL_ANSWER")
+    assert sub.takes_name("CUSTOM", "a::b")
+    assert not sub.takes_name("CUSTOM", "c::d")
+    assert not sub.takes_name("HEARTBEAT")
+
+
+def test_unknown_names_only_are_no_subscription() -> None:
+    sub = wire.Subscription()
+    assert not sub.event(["plain", "NO_SUCH"])
+    assert not sub.listening
+
+
+def test_nixevent_after_all_keeps_the_others() -> None:
+    sub = wire.Subscription()
+    sub.event(["ALL"])
+    sub.nixevent(["DTMF"])
+    assert not sub.takes_name("DTMF")
+    assert sub.takes_name("CHANNEL_PARK")
+
+
+def event(**headers: str) -> wire.Event:
+    return wire.Event(headers["name"], {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def test_filters_are_alternatives_negatives_win_and_alone_deliver_nothing() -> None:
+    sub = wire.Subscription()
+    sub.event(["ALL"])
+    mine = event(name="CHANNEL_PARK", Unique_ID="A", x="1")
+    job = event(name="BACKGROUND_JOB", Job_UUID="j")
+    assert sub.takes(mine)
+    assert sub.takes(job)
+    assert sub.filter("Unique-ID a") == "+OK filter added. [Unique-ID]=[a]"
+    assert sub.takes(mine), "values are compared whatever their case"
+    assert not sub.takes(job), "a filter holds for everything"
+    sub.filter("name /^BACK/")
+    assert sub.takes(job)
+    sub.filter("x -1")
+    assert not sub.takes(mine)
+    sub.filter("delete all")
+    sub.filter("x -2")
+    assert not sub.takes(mine)
+    assert sub.filter("delete x -2") == "+OK filter deleted. [x][-2]"
+    assert sub.takes(mine)
+
+
+def test_myevents_takes_the_leg_and_the_jobs_it_started() -> None:
+    sub = wire.Subscription(session="A", listening=True)
+    sub.names = {"CHANNEL_PARK", "BACKGROUND_JOB"}
+    assert sub.takes(event(name="CHANNEL_PARK", Unique_ID="A"))
+    assert not sub.takes(event(name="CHANNEL_PARK", Unique_ID="B"))
+    assert sub.takes(event(name="BACKGROUND_JOB", Job_Owner_UUID="A"))
