@@ -75,7 +75,12 @@ def read_with_client(port: int, total: int, lazy: bool) -> float:
             names[event.name] = names.get(event.name, 0) + 1
             channels.add(event.unique_id)
             if lazy:
-                for header in ("Channel-Call-UUID", "Hangup-Cause", "variable_cc_offer", "Caller-Caller-ID-Name"):
+                for header in (
+                    "Channel-Call-UUID",
+                    "Hangup-Cause",
+                    "variable_cc_offer",
+                    "Caller-Caller-ID-Name",
+                ):
                     event.get(header)
             if count == total:
                 done.set()
@@ -157,14 +162,18 @@ def _send_result(there: Any, fn: Callable[..., float], *args: object) -> None:
 
 def main() -> None:
     """Measure, and print the line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     servers = []
     ports = {}
     for form in ("json", "plain"):
         here, there = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.get_context("spawn").Process(target=serve, args=(f"sip_{form}.bin.xz", there), daemon=True)
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(f"sip_{form}.bin.xz", there), daemon=True
+        )
         process.start()
         servers.append(process)
         ports[form] = here.recv()
