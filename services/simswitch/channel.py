@@ -26,16 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from services.simswitch.core import table
 from services.simswitch.core.dialplan import Action, expand, inline
-from services.simswitch.core.leg import (
-    CALL_STATES,
-    Leg,
-    Profile,
-    answered_variables,
-    hangup_variables,
-    media_variables,
-    stamp,
-)
+from services.simswitch.core.leg import CALL_STATES, Leg, Profile
+from services.simswitch.core.leg_variables import answered_variables, hangup_variables, media_variables
 from services.simswitch.core.wire import Value
 
 if TYPE_CHECKING:
@@ -471,57 +465,12 @@ class Channel(Leg):
 
     def insert_row(self) -> None:
         """The row of ``show channels`` is written when the leg is created ..."""
-        p = self.profile
-        self.switch.rows[self.uuid] = {
-            "uuid": self.uuid,
-            "direction": self.direction,
-            "created": stamp(p.times.created),
-            "created_epoch": str(p.times.created // 1_000_000),
-            "name": self.name,
-            "state": self.running,
-            "cid_name": p.cid_name,
-            "cid_num": p.cid_number,
-            "ip_addr": p.network_addr,
-            "dest": p.destination,
-            "application": "",
-            "application_data": "",
-            "dialplan": p.dialplan,
-            "context": p.context,
-            "read_codec": "",
-            "read_rate": "",
-            "read_bit_rate": "",
-            "write_codec": "",
-            "write_rate": "",
-            "write_bit_rate": "",
-            "secure": "",
-            "hostname": self.switch.name,
-            "presence_id": self.var("presence_id"),
-            "presence_data": self.var("presence_data"),
-            "accountcode": self.var("accountcode"),
-            "callstate": self.call_state,
-            "callee_name": p.callee_name,
-            "callee_num": p.callee_number,
-            "callee_direction": "",
-            "call_uuid": self.uuid,
-            "sent_callee_name": "",
-            "sent_callee_num": "",
-            "initial_cid_name": p.cid_name,
-            "initial_cid_num": p.cid_number,
-            "initial_ip_addr": p.network_addr,
-            "initial_dest": p.destination,
-            "initial_dialplan": p.dialplan,
-            "initial_context": p.context,
-        }
+        self.switch.rows[self.uuid] = table.row(self, self.switch.name)
 
     def update_row(self, app: str, data: str) -> None:
         """... and shows changed variables only from the next CHANNEL_EXECUTE on (measured)."""
-        row = self.switch.rows.get(self.uuid)
-        if row is None:
-            return
-        row["application"] = app
-        row["application_data"] = data
-        for name in ("presence_id", "presence_data", "accountcode"):
-            row[name] = self.var(name)
+        if (row := self.switch.rows.get(self.uuid)) is not None:
+            row.update(table.executed(self, app, data))
 
     # -- the end
 

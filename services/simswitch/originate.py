@@ -17,7 +17,8 @@ from typing import Final
 from services.common.esl.quoting import separate
 from services.simswitch.channel import TICK_S, Channel, transfer
 from services.simswitch.core.dialplan import Action
-from services.simswitch.core.leg import Profile, Times, outbound_variables, progress_variables
+from services.simswitch.core.leg import Profile, Times
+from services.simswitch.core.leg_variables import outbound_variables, progress_variables
 from services.simswitch.core.wire import Value
 from services.simswitch.switch import Switch
 

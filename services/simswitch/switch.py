@@ -27,7 +27,8 @@ from services.common.clock import Clock
 from services.simswitch.channel import Channel
 from services.simswitch.core import cdr as cdr_core
 from services.simswitch.core.dialplan import Dialplan
-from services.simswitch.core.leg import VERSION, Profile, Times, inbound_variables, stamp
+from services.simswitch.core.leg import VERSION, Profile, Times, stamp
+from services.simswitch.core.leg_variables import inbound_variables
 from services.simswitch.core.locations import LOCATIONS
 from services.simswitch.core.media import MISSING
 from services.simswitch.core.wire import Event, Value, to_json

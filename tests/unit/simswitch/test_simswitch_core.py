@@ -12,7 +12,7 @@ import pytest
 from services.common.errors import ConfigError
 from services.simswitch.apps import parse_ask
 from services.simswitch.config import SimswitchSettings, overrides
-from services.simswitch.core import cdr, dialplan, leg, media, scenario
+from services.simswitch.core import cdr, dialplan, leg, leg_variables, media, scenario
 from services.simswitch.originate import parse_dial_string
 from services.simswitch.recorder import Recorder, header
 from services.simswitch.scenario_file import parse
@@ -238,7 +238,7 @@ def test_a_record_has_the_layout_of_mod_json_cdr() -> None:
     one = leg.Leg("u", profile, 1)
     one.hangup_cause, one.hangup_disposition, one.state = "USER_BUSY", "recv_bye", "CS_REPORTING"
     one.app_log.append(("park", "", 3))
-    one.variables.update(leg.hangup_variables(one))
+    one.variables.update(leg_variables.hangup_variables(one))
     made = cdr.record(one, core_uuid="c", switchname="fs1")
     assert list(made) == [
         "core-uuid",
@@ -266,6 +266,6 @@ def test_a_leg_that_was_refused_says_what_the_phone_answered() -> None:
     profile = leg.Profile("outbound", "u", "n", "s", "default", "1001", times=leg.Times(created=1, hungup=2))
     one = leg.Leg("u", profile, 1)
     one.hangup_cause, one.hangup_disposition = "CALL_REJECTED", "recv_refuse"
-    found = leg.hangup_variables(one)
+    found = leg_variables.hangup_variables(one)
     assert (found["sip_invite_failure_status"], found["proto_specific_hangup_cause"]) == ("603", "sip:603")
     assert "rtp_audio_in_mos" not in found

@@ -1,0 +1,319 @@
+"""The channel variables that FreeSWITCH itself puts on a leg: from the INVITE, the 180, the 200, the media and the end.
+
+Names and order are those of recorded SIP legs (1.10.12); codecs are G.711.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from services.simswitch.core.leg import Q850, VERSION, Leg, stamp
+from services.simswitch.core.wire import Value
+
+SIP_FAILURE: Final = {
+    "USER_BUSY": ("486", "Busy Here"),
+    "CALL_REJECTED": ("603", "Decline"),
+    "NO_USER_RESPONSE": ("480", "Temporarily Unavailable"),
+    "UNALLOCATED_NUMBER": ("404", "Not Found"),
+}
+"""What a phone answers when a leg ends with this cause before it was answered."""
+
+USER_AGENT: Final = f"FreeSWITCH-mod_sofia/{VERSION}"
+_ALLOW: Final = (
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY, PUBLISH, SUBSCRIBE"
+)
+_CODECS: Final = "OPUS,G722,PCMU,PCMA,H264,VP8"
+
+
+def inbound_variables(
+    leg: Leg, *, profile_name: str, host: str, user_name: str = "", domain: str = ""
+) -> dict[str, Value]:
+    """What a SIP INVITE leaves on a leg. ``user_name`` is set for a phone that authenticated itself."""
+    p = leg.profile
+    number, destination = p.cid_number, p.destination
+    domain = domain or host
+    tag = leg.uuid[:8]
+    shown = f'"{p.cid_name}" <sip:{number}@{host}>'
+    via = f"SIP/2.0/UDP {host}:5060;rport=5060;branch=z9hG4bK{tag}"
+    out: dict[str, Value] = {
+        "direction": "inbound",
+        "uuid": leg.uuid,
+        "call_uuid": leg.uuid,
+        "session_id": str(leg.session_id),
+        "sip_from_user": number,
+        "sip_from_uri": f"{number}@{host}",
+        "sip_from_host": host,
+        "video_media_flow": "disabled",
+        "audio_media_flow": "disabled",
+        "text_media_flow": "disabled",
+        "channel_name": leg.name,
+        "sip_call_id": f"call-{leg.uuid}",
+        "sip_local_network_addr": host,
+        "sip_network_ip": host,
+        "sip_network_port": "5060",
+        "sip_invite_stamp": str(p.times.created),
+        "sip_received_ip": host,
+        "sip_received_port": "5060",
+        "sip_via_protocol": "udp",
+    }
+    if user_name:
+        out |= {"sip_authorized": "true", "sip_auth_username": user_name, "sip_auth_realm": domain}
+        out |= {"user_name": user_name, "domain_name": domain, "user_context": p.context}
+    out |= {
+        "sip_from_user_stripped": number,
+        "sip_from_tag": tag,
+        "sofia_profile_name": profile_name,
+        "sofia_profile_url": f"sip:mod_sofia@{host}:5080",
+        "recovery_profile_name": profile_name,
+        "sip_Remote-Party-ID": f"{shown};party=calling;screen=yes;privacy=off",
+        "sip_cid_type": "rpid",
+        "sip_full_via": via,
+        "sip_from_display": p.cid_name,
+        "sip_full_from": f"{shown};tag={tag}",
+        "sip_full_to": f"<sip:{destination}@{host}:5080>",
+        "sip_allow": _ALLOW,
+        "sip_req_user": destination,
+        "sip_req_port": "5080",
+        "sip_req_uri": f"{destination}@{host}:5080",
+        "sip_req_host": host,
+        "sip_to_user": destination,
+        "sip_to_port": "5080",
+        "sip_to_uri": f"{destination}@{host}:5080",
+        "sip_to_host": host,
+        "sip_contact_user": "mod_sofia",
+        "sip_contact_port": "5060",
+        "sip_contact_uri": f"mod_sofia@{host}:5060",
+        "sip_contact_host": host,
+        "rtp_use_codec_string": _CODECS,
+        "sip_user_agent": USER_AGENT,
+        "sip_via_host": host,
+        "sip_via_port": "5060",
+        "sip_via_rport": "5060",
+        "max_forwards": "70",
+        "switch_r_sdp": _sdp(host, leg.session_id),
+        "ep_codec_string": "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_PCM_MODULE.PCMA@8000h@20i@64000b",
+        "endpoint_disposition": "DELAYED NEGOTIATION",
+    }
+    return {name: value for name, value in out.items() if value}
+
+
+def outbound_variables(leg: Leg, *, host: str, url: str, given: dict[str, Value]) -> dict[str, Value]:
+    """What originate leaves on a new leg; ``given`` are the variables of its braces, in their order."""
+    early = "false" if str(given.get("ignore_early_media", "")).lower() == "true" else "true"
+    return {
+        "direction": "outbound",
+        "is_outbound": "true",
+        "uuid": leg.uuid,
+        "call_uuid": leg.uuid,
+        "session_id": str(leg.session_id),
+        "sip_local_network_addr": host,
+        "sip_profile_name": "internal",
+        "video_media_flow": "disabled",
+        "text_media_flow": "disabled",
+        "channel_name": leg.name,
+        "sip_destination_url": f"sip:{url}",
+        **given,
+        "originate_early_media": early,
+        "originate_endpoint": "sofia",
+        "rtp_use_codec_string": _CODECS,
+        "local_media_ip": host,
+        "local_media_port": str(16384 + leg.session_id * 2 % 16000),
+        "advertised_media_ip": host,
+        "audio_media_flow": "sendrecv",
+        "rtp_local_sdp_str": _sdp(host, leg.session_id),
+        "sip_outgoing_contact_uri": f"<sip:mod_sofia@{host}:5060>",
+        "sip_req_uri": url,
+        "sip_to_host": url.partition("@")[2],
+        "sip_from_host": host,
+        "sofia_profile_name": "internal",
+        "recovery_profile_name": "internal",
+        "sofia_profile_url": f"sip:mod_sofia@{host}:5060",
+    }
+
+
+def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
+    """What the phone's 180 adds to an originated leg."""
+    user, tag = leg.profile.destination, leg.uuid[:8]
+    via = f"SIP/2.0/UDP {host}:5060;rport=5060;branch=z9hG4bK{tag}"
+    return {
+        "sip_reply_host": host,
+        "sip_reply_port": "5060",
+        "sip_network_ip": host,
+        "sip_network_port": "5060",
+        "sip_user_agent": USER_AGENT,
+        "sip_allow": _ALLOW,
+        "sip_recover_contact": f"<sip:{user}@{host}:5060;transport=udp>",
+        "sip_full_via": via,
+        "sip_recover_via": via,
+        "sip_full_from": f"<sip:{leg.profile.cid_number}@{host}>;tag={tag}",
+        "sip_full_to": f"<sip:{user}@{host}:5060>;tag={tag}",
+        "sip_from_user": leg.profile.cid_number,
+        "sip_from_uri": f"{leg.profile.cid_number}@{host}",
+        "sip_to_user": user,
+        "sip_to_port": "5060",
+        "sip_to_uri": f"{user}@{host}:5060",
+        "sip_to_host": host,
+        "sip_contact_params": "transport=udp",
+        "sip_contact_user": user,
+        "sip_contact_port": "5060",
+        "sip_contact_uri": f"{user}@{host}:5060",
+        "sip_contact_host": host,
+        "sip_to_tag": tag,
+        "sip_from_tag": tag,
+        "sip_cseq": "123094649",
+        "sip_call_id": f"call-{leg.uuid}",
+    }
+
+
+def media_variables(leg: Leg, host: str) -> dict[str, Value]:
+    """What the agreed media adds to a leg when it is answered."""
+    out: dict[str, Value] = {}
+    if leg.direction == "outbound":
+        out["switch_r_sdp"] = _sdp(host, leg.session_id)
+        out["ep_codec_string"] = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"
+    return out | {
+        "remote_video_media_flow": "inactive",
+        "remote_text_media_flow": "inactive",
+        "remote_audio_media_flow": "sendrecv",
+        "audio_media_flow": "sendrecv",
+        "rtp_audio_recv_pt": "0",
+        "rtp_use_codec_name": "PCMU",
+        "rtp_use_codec_rate": "8000",
+        "rtp_use_codec_ptime": "20",
+        "rtp_use_codec_channels": "1",
+        "rtp_last_audio_codec_string": "PCMU@8000h@20i@1c",
+        "read_codec": "PCMU",
+        "original_read_codec": "PCMU",
+        "read_rate": "8000",
+        "original_read_rate": "8000",
+        "write_codec": "PCMU",
+        "write_rate": "8000",
+        "dtmf_type": "rfc2833",
+        "local_media_ip": host,
+        "local_media_port": str(16384 + leg.session_id * 2 % 16000),
+        "advertised_media_ip": host,
+        "rtp_use_timer_name": "soft",
+        "rtp_use_pt": "0",
+        "rtp_use_ssrc": str(2334602650 + leg.session_id),
+        "rtp_2833_send_payload": "101",
+        "rtp_2833_recv_payload": "101",
+        "remote_media_ip": host,
+        "remote_media_port": "41192",
+    }
+
+
+def answered_variables(leg: Leg, host: str) -> dict[str, Value]:
+    """What our 200 OK adds to an inbound leg."""
+    tag = leg.uuid[:8]
+    full_to = f"<sip:{leg.profile.destination}@{host}:5080>;tag={tag}"
+    return {
+        "rtp_local_sdp_str": _sdp(host, leg.session_id),
+        "sip_to_tag": tag,
+        "sip_cseq": "123094649",
+        "sip_full_to": full_to,
+    }
+
+
+def hangup_variables(leg: Leg) -> dict[str, Value]:
+    """What the end of a leg adds before CHANNEL_HANGUP_COMPLETE: cause, stamps, durations, media counters."""
+    first = leg.old_profiles[0].times if leg.old_profiles else leg.profile.times
+    t = leg.profile.times
+    start, end = first.created, t.hungup
+    q850 = Q850.get(leg.hangup_cause, 16)
+    out: dict[str, Value] = {
+        "hangup_cause": leg.hangup_cause,
+        "hangup_cause_q850": str(q850 if q850 < 128 else 16),
+        "digits_dialed": leg.digits_dialed or "none",
+    }
+    stamps = (
+        ("start", start),
+        ("profile_start", t.profile_created),
+        ("answer", t.answered),
+        ("bridge", t.bridged),
+        ("progress", t.progress),
+        ("progress_media", t.progress_media),
+        ("end", end),
+    )
+    out |= {f"{name}_stamp": stamp(us) for name, us in stamps if us}
+    for name, us in stamps[:4]:
+        out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
+    out |= {"last_hold_epoch": str(t.last_hold // 1_000_000), "last_hold_uepoch": str(t.last_hold)}
+    out |= {"hold_accum_seconds": str(t.hold_accum // 1_000_000), "hold_accum_usec": str(t.hold_accum)}
+    out |= {"hold_accum_ms": str(t.hold_accum // 1000), "resurrect_epoch": "0", "resurrect_uepoch": "0"}
+    for name, us in stamps[4:]:
+        out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
+    if leg.app_log:
+        app, data, _ = leg.app_log[-1]
+        out |= {"last_app": app, "last_arg": data}
+    out["caller_id"] = f'"{leg.profile.cid_name}" <{leg.profile.cid_number}>'
+    spans = (
+        ("", start, end),
+        ("bill", t.answered, end),
+        ("progress", start, t.progress),
+        ("answer", start, t.answered),
+        ("wait", start, t.bridged),
+        ("progress_media", start, t.progress_media),
+        ("flow_bill", start, end),
+    )
+    for unit, divisor in (("sec", 1_000_000), ("msec", 1000), ("usec", 1)):
+        for name, since, until in spans:
+            value = (until - since) // divisor if since and until else 0
+            label = (
+                {"sec": "duration", "msec": "mduration", "usec": "uduration"}[unit]
+                if not name
+                else name + unit
+            )
+            out[label] = str(value)
+    if leg.hangup_disposition:
+        out["sip_hangup_disposition"] = leg.hangup_disposition
+    if not leg.answered and leg.hangup_disposition == "recv_refuse" and leg.hangup_cause in SIP_FAILURE:
+        status, phrase = SIP_FAILURE[leg.hangup_cause]
+        out |= {"sip_invite_failure_status": status, "sip_invite_failure_phrase": phrase}
+        out["proto_specific_hangup_cause"] = f"sip:{status}"
+    elif not leg.answered and leg.hangup_disposition == "send_cancel":
+        out |= {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
+    if leg.answered:
+        out |= _rtp(max(0, end - t.answered) // 20_000)
+    return {name: value for name, value in out.items() if value != ""}
+
+
+def _rtp(packets: int) -> dict[str, Value]:
+    counters: dict[str, Any] = {
+        "in_raw_bytes": packets * 172,
+        "in_media_bytes": packets * 172,
+        "in_packet_count": packets,
+        "in_media_packet_count": packets,
+        "in_skip_packet_count": 0,
+        "in_jitter_packet_count": 0,
+        "in_dtmf_packet_count": 0,
+        "in_cng_packet_count": 0,
+        "in_flush_packet_count": 0,
+        "in_largest_jb_size": 0,
+        "in_jitter_min_variance": "0.00",
+        "in_jitter_max_variance": "0.00",
+        "in_jitter_loss_rate": "0.00",
+        "in_jitter_burst_rate": "0.00",
+        "in_mean_interval": "20.00",
+        "in_flaw_total": 0,
+        "in_quality_percentage": "100.00",
+        "in_mos": "4.50",
+        "out_raw_bytes": packets * 172,
+        "out_media_bytes": packets * 172,
+        "out_packet_count": packets,
+        "out_media_packet_count": packets,
+        "out_skip_packet_count": 0,
+        "out_dtmf_packet_count": 0,
+        "out_cng_packet_count": 0,
+        "rtcp_packet_count": 0,
+        "rtcp_octet_count": 0,
+    }
+    return {f"rtp_audio_{name}": str(value) for name, value in counters.items()}
+
+
+def _sdp(host: str, number: int) -> str:
+    port = 16384 + number * 2 % 16000
+    return (
+        f"v=0\r\no=FreeSWITCH {1795255000 + number} {1795255001 + number} IN IP4 {host}\r\ns=FreeSWITCH\r\n"
+        f"c=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n"
+        "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+    )
