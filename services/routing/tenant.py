@@ -121,6 +121,11 @@ class TenantOwner:
 
     # -- from outside
 
+    @property
+    def revision(self) -> str:
+        """Revision of the configuration that holds from the next decision on."""
+        return self._center.revision
+
     def tell(self, make: MakeInput) -> None:
         """Have the owner take something up that needs no answer. Lost when it does not own: it asks ``known`` then."""
         if self._engine is not None:
