@@ -15,7 +15,6 @@ from services.common.bus import Bus, Sendable, codec, subjects
 from services.common.errors import Refused
 from services.common.http import require
 from services.contracts.peyvand.routing.v1 import rpc_pb2
-from services.routing.adapters import messages
 from services.routing.core import views
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -129,7 +128,7 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     @routes.get("/agents", summary="All agents and what they do")
     async def agents(principal: _Reader) -> list[Agent]:
         center = center_of(principal)
-        found = await ask(center.tenant, "agent", "list", rpc_pb2.ListAgents(), messages.AgentList)
+        found = await ask(center.tenant, "agent", "list", rpc_pb2.ListAgents(), views.AgentList)
         return [shown(center, state) for state in found.agents]
 
     @routes.post("/agents/{agent_id}/presence", summary="Log an agent in or out, or send it on a break")
@@ -154,7 +153,7 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     @routes.get("/queues", summary="All queues and who waits in them")
     async def queues(principal: _Reader) -> list[Queue]:
         center = center_of(principal)
-        found = await ask(center.tenant, "queue", "list", rpc_pb2.ListQueues(), messages.QueueList)
+        found = await ask(center.tenant, "queue", "list", rpc_pb2.ListQueues(), views.QueueList)
         names = {name: dict(queue.name) for name, queue in center.queues.items()}
         return [
             Queue(name=names.get(state.queue, {}), **msgspec.to_builtins(state)) for state in found.queues
@@ -165,7 +164,7 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         principal: Annotated[Principal, Depends(require("supervisor", "service"))],
     ) -> list[Contact]:
         tenant = center_of(principal).tenant
-        found = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), messages.ContactList)
+        found = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), views.ContactList)
         return [Contact(**msgspec.to_builtins(state)) for state in found.contacts]
 
     @routes.get("/center", summary="Queues, dispositions and break reasons of the running center")

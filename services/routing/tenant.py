@@ -376,15 +376,15 @@ class TenantOwner:
 
         async def agents(_: Envelope) -> Sendable:
             engine, now_us = self._present()
-            return messages.AgentList(tuple(views.agents(engine.state, engine.center, now_us)))
+            return views.AgentList(tuple(views.agents(engine.state, engine.center, now_us)))
 
         async def queues(_: Envelope) -> Sendable:
             engine, now_us = self._present()
-            return messages.QueueList(tuple(views.queues(engine.state, engine.center, engine.index, now_us)))
+            return views.QueueList(tuple(views.queues(engine.state, engine.center, engine.index, now_us)))
 
         async def contacts(_: Envelope) -> Sendable:
             engine, now_us = self._present()
-            return messages.ContactList(tuple(views.contacts(engine.state, engine.index, now_us)))
+            return views.ContactList(tuple(views.contacts(engine.state, engine.index, now_us)))
 
         async def position(envelope: Envelope) -> Sendable:
             engine, _ = self._present()

@@ -25,7 +25,6 @@ from services.common.http import Readiness, make_app
 from services.contracts.peyvand.queue.v1 import events_pb2 as queue_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.routing import api
-from services.routing.adapters.messages import AgentList
 from services.routing.core import facts as f
 from services.routing.core import views
 from services.routing.core.center import Policy
@@ -128,7 +127,7 @@ async def test_killed_owner_is_replaced_and_nothing_is_lost(own_nats: EmbeddedNa
             await caller(bus, f"after-{n}")
         await log.until(f.ContactClosed, 40)
         owners = log.facts(f.OwnerChanged)
-        agents = await request(bus, "agent", "list", rpc_pb2.ListAgents(), AgentList)
+        agents = await request(bus, "agent", "list", rpc_pb2.ListAgents(), views.AgentList)
         assert {a.agent_id: a.presence for a in agents.agents}["sara"] == "available"
     await following.stop()
     assert len(owners) == 2
@@ -175,7 +174,7 @@ async def test_standby_answers_http_for_the_owner(own_nats: EmbeddedNats, bus: N
         routing_process(own_nats.url, "a"),
         httpx.AsyncClient(transport=transport, base_url="http://routing") as client,
     ):
-        await request(bus, "agent", "list", rpc_pb2.ListAgents(), AgentList)
+        await request(bus, "agent", "list", rpc_pb2.ListAgents(), views.AgentList)
         sara, boss = headers("agent", "sara"), headers("supervisor", "boss")
         answer = await client.post("/v1/agents/sara/presence", json={"presence": "available"}, headers=sara)
         assert (answer.status_code, answer.json()["presence"]) == (200, "available")

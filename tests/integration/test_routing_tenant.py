@@ -16,7 +16,6 @@ from services.common.clock import SystemClock
 from services.common.errors import BusUnavailable, Refused
 from services.contracts.peyvand.queue.v1 import events_pb2 as queue_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2
-from services.routing.adapters import messages
 from services.routing.core import engine, views
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
@@ -145,11 +144,11 @@ async def test_routing_answers_questions_and_refuses_with_the_slug(bus: Bus, ten
         await outside.until(f.ContactQueued)
         place = await ask("contact", "position", rpc_pb2.AskPosition(contact_id="c1"), views.Position)
         assert place == views.Position("c1", 1, 1, 0)
-        agents = await ask("agent", "list", rpc_pb2.ListAgents(), messages.AgentList)
+        agents = await ask("agent", "list", rpc_pb2.ListAgents(), views.AgentList)
         assert [a.agent_id for a in agents.agents] == ["mina", "omid", "sara"]
-        queues = await ask("queue", "list", rpc_pb2.ListQueues(), messages.QueueList)
+        queues = await ask("queue", "list", rpc_pb2.ListQueues(), views.QueueList)
         assert {q.queue: q.waiting for q in queues.queues} == {"billing": 0, "sales": 1, "support": 0}
-        contacts = await ask("contact", "list", rpc_pb2.ListContacts(), messages.ContactList)
+        contacts = await ask("contact", "list", rpc_pb2.ListContacts(), views.ContactList)
         assert contacts.contacts[0].position == 1
         with pytest.raises(Refused) as refused:
             await outside.wish("nobody", "available")
@@ -186,7 +185,9 @@ async def test_old_owner_that_believes_in_its_lease_is_refused_and_nothing_is_de
     first, second = await make_bus("/routing/1"), await make_bus("/routing/2")
     outside = Outside(second, tenant)
     async with owning(first, tenant, "one"), owning(second, tenant, "two", SwitchableLease(2)):
-        with contextlib.suppress(Refused):  # by the first, which finds out by it that it is not the owner any more
+        with contextlib.suppress(
+            Refused
+        ):  # by the first, which finds out by it that it is not the owner any more
             await outside.wish("omid", "available")
         await outside.wish("omid", "available")
         for n in range(10):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from services.common.bus import Envelope, codec, subjects
 from services.routing.core import inputs as i
-from services.routing.core import views
 
 _OBSERVATIONS: dict[str, type[Any]] = {
     f"peyvand.queue.v1.{kind.__name__}": kind
@@ -28,24 +25,6 @@ _KINDS: tuple[type[Any], ...] = (*_OBSERVATIONS.values(), i.SetAgentPresence, i.
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN) for kind in _KINDS
 }
-
-
-class AgentList(msgspec.Struct, frozen=True):
-    """Answer to ListAgents."""
-
-    agents: tuple[views.AgentState, ...]
-
-
-class QueueList(msgspec.Struct, frozen=True):
-    """Answer to ListQueues."""
-
-    queues: tuple[views.QueueState, ...]
-
-
-class ContactList(msgspec.Struct, frozen=True):
-    """Answer to ListContacts."""
-
-    contacts: tuple[views.ContactState, ...]
 
 
 def observation(envelope: Envelope, now_us: int) -> i.AnyInput | None:

@@ -61,6 +61,24 @@ class Position(msgspec.Struct, frozen=True):
     agents_available: int = 0
 
 
+class AgentList(msgspec.Struct, frozen=True):
+    """Answer to ListAgents."""
+
+    agents: tuple[AgentState, ...]
+
+
+class QueueList(msgspec.Struct, frozen=True):
+    """Answer to ListQueues."""
+
+    queues: tuple[QueueState, ...]
+
+
+class ContactList(msgspec.Struct, frozen=True):
+    """Answer to ListContacts."""
+
+    contacts: tuple[ContactState, ...]
+
+
 def _since_ms(now_us: int, since_us: int) -> int:
     return max(0, now_us - since_us) // 1000 if since_us else 0
 
