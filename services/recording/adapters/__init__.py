@@ -1,0 +1,1 @@
+"""Between the core and files, the switch and the bus."""

@@ -1,0 +1,130 @@
+"""HTTP routes of the recording service: find recordings, hear them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import FileResponse
+from pydantic import AwareDatetime, BaseModel
+
+from services.common.auth import Principal
+from services.common.errors import Refused
+from services.common.http import require
+from services.recording.adapters.files import Folder, Sidecar
+
+_FOREVER_US = 253_370_764_800_000_000
+
+
+class RecordingItem(BaseModel):
+    """One finished recording. Times in µs since the epoch; ``rms`` of each channel from 0 to 1."""
+
+    id: str
+    contact: str
+    agent: str
+    queue: str
+    started_at_us: int
+    duration_ms: int
+    bytes: int
+    channels: int
+    sample_rate: int
+    sha256: str
+    rms: list[float]
+    repaired: bool
+    problem: str
+
+
+class RecordingPage(BaseModel):
+    """Newest first. ``next_offset`` is there when there are more."""
+
+    recordings: list[RecordingItem]
+    next_offset: int | None
+
+
+def _item(s: Sidecar) -> RecordingItem:
+    return RecordingItem(
+        id=s.id,
+        contact=s.contact,
+        agent=s.agent,
+        queue=s.queue,
+        started_at_us=s.started_at_us,
+        duration_ms=s.duration_ms,
+        bytes=s.bytes,
+        channels=s.channels,
+        sample_rate=s.sample_rate,
+        sha256=s.sha256,
+        rms=list(s.rms),
+        repaired=s.repaired,
+        problem=s.problem,
+    )
+
+
+def _us(when: datetime | None, otherwise: int) -> int:
+    return int(when.timestamp() * 1_000_000) if when is not None else otherwise
+
+
+def build_router(folder: Folder) -> APIRouter:
+    """Return the routes over a recordings folder."""
+    router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
+    listener = require("supervisor", "agent")
+
+    def may_hear(who: Principal) -> Callable[[Sidecar], bool]:
+        return lambda s: s.tenant == who.tenant and (who.role != "agent" or s.agent == who.subject)
+
+    async def one(recording_id: str, who: Principal) -> Sidecar:
+        found = await asyncio.to_thread(folder.by_id, who.tenant, recording_id)
+        # Somebody else's recording looks like none: whether it exists is not told either.
+        if found is None or not may_hear(who)(found):
+            raise Refused("unknown-recording", f"no recording {recording_id[:64]!r}", status=404)
+        return found
+
+    @router.get("", summary="Find recordings")
+    async def find(
+        who: Annotated[Principal, Depends(listener)],
+        from_: Annotated[
+            AwareDatetime | None, Query(alias="from", description="Started at or after; ISO 8601 with zone.")
+        ] = None,
+        to: Annotated[AwareDatetime | None, Query(description="Started before.")] = None,
+        contact: Annotated[str, Query(max_length=64)] = "",
+        agent: Annotated[str, Query(max_length=63)] = "",
+        queue: Annotated[str, Query(max_length=63)] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    ) -> RecordingPage:
+        def wanted(s: Sidecar) -> bool:
+            return (
+                may_hear(who)(s)
+                and contact in ("", s.contact)
+                and agent in ("", s.agent)
+                and queue in ("", s.queue)
+            )
+
+        def read() -> list[Sidecar]:
+            found = folder.find(who.tenant, _us(from_, 0), _us(to, _FOREVER_US))
+            return list(islice(filter(wanted, found), offset, offset + limit + 1))
+
+        rows = await asyncio.to_thread(read)
+        more = len(rows) > limit
+        return RecordingPage(
+            recordings=[_item(s) for s in rows[:limit]], next_offset=offset + limit if more else None
+        )
+
+    @router.get("/{recording_id}", summary="One recording")
+    async def get(recording_id: str, who: Annotated[Principal, Depends(listener)]) -> RecordingItem:
+        return _item(await one(recording_id, who))
+
+    @router.get("/{recording_id}/audio", summary="Its sound (WAV; byte ranges are supported)")
+    async def audio(recording_id: str, who: Annotated[Principal, Depends(listener)]) -> FileResponse:
+        found = await one(recording_id, who)
+        file = folder.file(found.path)
+        if found.problem or not await asyncio.to_thread(file.is_file):
+            raise Refused(
+                "no-sound", f"there is nothing to hear: {found.problem or 'the file is gone'}", status=410
+            )
+        return FileResponse(file, media_type="audio/wav", headers={"Cache-Control": "private, no-store"})
+
+    return router

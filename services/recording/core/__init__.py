@@ -1,0 +1,1 @@
+"""Decisions of the recording service: pure, without clock, files or chance."""
