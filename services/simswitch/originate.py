@@ -93,6 +93,8 @@ async def originate(switch: Switch, argument: str) -> str:
     )
     if leg is None:
         return f"-ERR {cause}\n"
+    if _taken(leg):
+        return f"+OK {leg.uuid}\n"
     if found := _APP.match(extension):
         action = Action(found[1], found[2] or "")
         leg.profile.extension = (action.app, ((action.app, action.data),))
@@ -145,6 +147,8 @@ async def dial(
     await leg.pause(TICK_S)
     if leg.down:
         return None, leg.hangup_cause
+    if _taken(leg):
+        return leg, "SUCCESS"
     leg.variables["pre_transfer_caller_id_number"] = leg.profile.cid_number
     leg.variables["channel_cid_flipped"] = "yes"
     leg.hit_dialplan = True
@@ -213,6 +217,11 @@ async def _outcome(leg: Channel, timeout_s: float, caller: Channel | None) -> st
             await asyncio.wait({leg.task}, timeout=1.0)
         return leg.hangup_cause
     return "SUCCESS"
+
+
+def _taken(leg: Channel) -> bool:
+    """Whether a client that acts on CHANNEL_ANSWER has bridged or transferred the leg before the job was done."""
+    return leg.redirect is not None or leg.running != "CS_CONSUME_MEDIA"
 
 
 def ringing(leg: Channel) -> None:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _CODE_CALL_S: Final = 8.0
 _PUT_DOWN_S: Final = 2.0
+_NOTICE_S: Final = 1.0
 _AWAY_S: Final = 20.0
 _CODES_CONTEXT: Final = "agents"
 _CALLS_CONTEXT: Final = "public"
@@ -189,7 +190,10 @@ class Agent(Party):
             self._talk.after(act.after_s, lambda: self._press(leg, act.digit))
             return
         if not leg.down:
-            leg.end("NORMAL_CLEARING", by="agent")
+            # nobody puts the handset down in the very moment the other side is gone
+            self._talk.after(
+                _NOTICE_S * self._people.time_scale, lambda: leg.end("NORMAL_CLEARING", by="agent")
+            )
         if act.how != "nothing":
             code = self._people.scenario.disposition_code + act.digit
             self._day.after(act.after_s, lambda: self.dial(code))

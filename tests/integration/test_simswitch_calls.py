@@ -336,6 +336,22 @@ async def test_the_caller_hangs_up_and_the_agent_leg_ends_or_parks_for_a_disposi
             assert call["bridges"][0]["agent_extension"] == "1001"
 
 
+async def test_a_bridge_right_on_the_answer_is_not_undone_by_the_end_of_originate(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        client = await sw.client(EVENTS)
+        sw.switch.register("1001", Phone(after_s=0.02))
+        sw.caller(uuid="C")
+        await client.event("PLAYBACK_START")
+        await client.send("bgapi originate {origination_uuid=A}user/1001@peyvand.local &park()\nJob-UUID: j")
+        await client.event("CHANNEL_ANSWER", Unique_ID="A")
+        assert await client.api("uuid_bridge A C") == "+OK C"
+        await client.event("CHANNEL_BRIDGE", Unique_ID="A")
+        assert (await client.event("BACKGROUND_JOB", Job_UUID="j"))["_body"] == "+OK A\n"
+        await client.api("status")
+        assert "CHANNEL_PARK" not in [e["Event-Name"] for e in client.events if e.get("Unique-ID") == "A"]
+        assert json.loads(await client.api("uuid_dump A json"))["Channel-State"] == "CS_SOFT_EXECUTE"
+
+
 async def test_park_timeout_unsets_park_after_bridge_and_ends_the_leg(tmp_path: Path) -> None:
     async with lab(tmp_path) as sw:
         client = await sw.client(EVENTS)
