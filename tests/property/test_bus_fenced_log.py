@@ -14,7 +14,9 @@ from services.common.clock import ManualClock
 from services.common.errors import BusUnavailable, Conflict
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided
 
-FAULTS = st.sampled_from([Fault.NONE, Fault.NONE, Fault.REFUSED, Fault.LOST, Fault.UNCONFIRMED, Fault.LATE])
+FAULTS = st.sampled_from(
+    [Fault.NONE, Fault.NONE, Fault.REFUSED, Fault.LOST, Fault.UNCONFIRMED, Fault.FORGOTTEN, Fault.LATE]
+)
 # Which owner acts, and what: append an entry, take over with a new epoch, or let late attempts arrive.
 STEPS = st.lists(
     st.tuples(st.sampled_from([0, 1]), st.sampled_from(["append", "append", "open", "late"])), max_size=25
@@ -116,6 +118,18 @@ async def _run(steps: list[tuple[int, str]], faults: list[Fault], patient: bool)
     broker.fault = lambda envelope: Fault.NONE
     await fresh.open(epoch + 1)
     assert fresh.replayed == [*names, f"open-{epoch + 1}"]
+
+
+async def test_bus_log_recognises_its_own_entry_when_the_server_does_not() -> None:
+    broker = MemoryBroker(ManualClock())
+    owner = Owner(broker, 1)
+    await owner.open(1)
+    faults = [Fault.FORGOTTEN]
+    broker.fault = lambda envelope: faults.pop() if faults else Fault.NONE
+    await owner.append("a")
+    await owner.append("b")
+    assert [name for _, name in owner.confirmed] == ["open-1", "a", "b"]
+    assert len(broker.entries(subjects.log("demo"))) == 3
 
 
 def _give_up_at_once(bus: MemoryBus) -> None:

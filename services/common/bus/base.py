@@ -50,6 +50,7 @@ T = TypeVar("T")
 MAX_CONCURRENT_REQUESTS = 64
 # One attempt of an append. An election takes 4 to 11 s; shorter attempts notice its end sooner.
 ATTEMPT_S = 2.0
+_SHORTEST_ASK_S = 0.1
 _PROBLEM = Problem.DESCRIPTOR.full_name
 
 
@@ -396,9 +397,10 @@ class BaseBus(abc.ABC):
             try:
                 reply = await self._ask(asked, max(left, 0.001))
             except (Nobody, Unstored) as e:
-                if loop.time() >= until:
-                    raise BusUnavailable(f"nobody serves {subject}: asked for {timeout_s} s") from e
                 await pauses.wait(until)
+                # With less time than an answer needs, one more attempt could only make the outcome unknown.
+                if until - loop.time() < _SHORTEST_ASK_S:
+                    raise BusUnavailable(f"nobody serves {subject}: asked for {timeout_s} s") from e
             except Unconfirmed as e:
                 raise BusUnavailable(
                     f"no answer on {subject} within {timeout_s} s; whether it was done is unknown"

@@ -45,6 +45,7 @@ class Fault(enum.Enum):
     REFUSED = "refused"  # surely not stored, as in an election
     LOST = "lost"  # not stored, and nobody says so
     UNCONFIRMED = "unconfirmed"  # stored, but the confirmation is lost
+    FORGOTTEN = "forgotten"  # as UNCONFIRMED, and the window in which the server knows the id is over
     LATE = "late"  # on its way: stored when the test calls deliver_late
 
 
@@ -211,7 +212,9 @@ class MemoryBroker:
             self._late.append((envelope, expected_seq))
             raise Unconfirmed("late")
         appended = stream.store(envelope, expected_seq, self.clock.now_us())
-        if fault is Fault.UNCONFIRMED:
+        if fault is Fault.FORGOTTEN:
+            stream.by_id.pop(envelope.id, None)
+        if fault in (Fault.UNCONFIRMED, Fault.FORGOTTEN):
             raise Unconfirmed("confirmation lost")
         self.tell(msgspec.structs.replace(envelope, stream_seq=appended.seq, stream=stream.name))
         return appended
