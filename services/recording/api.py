@@ -17,6 +17,7 @@ from services.common.errors import Refused
 from services.common.http import require
 from services.recording.adapters.files import Folder, Sidecar
 
+_listener = require("supervisor", "agent")
 _FOREVER_US = 253_370_764_800_000_000
 
 
@@ -70,7 +71,6 @@ def _us(when: datetime | None, otherwise: int) -> int:
 def build_router(folder: Folder) -> APIRouter:
     """Return the routes over a recordings folder."""
     router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
-    listener = require("supervisor", "agent")
 
     def may_hear(who: Principal) -> Callable[[Sidecar], bool]:
         return lambda s: s.tenant == who.tenant and (who.role != "agent" or s.agent == who.subject)
@@ -84,7 +84,7 @@ def build_router(folder: Folder) -> APIRouter:
 
     @router.get("", summary="Find recordings")
     async def find(
-        who: Annotated[Principal, Depends(listener)],
+        who: Annotated[Principal, Depends(_listener)],
         from_: Annotated[
             AwareDatetime | None, Query(alias="from", description="Started at or after; ISO 8601 with zone.")
         ] = None,
@@ -114,11 +114,11 @@ def build_router(folder: Folder) -> APIRouter:
         )
 
     @router.get("/{recording_id}", summary="One recording")
-    async def get(recording_id: str, who: Annotated[Principal, Depends(listener)]) -> RecordingItem:
+    async def get(recording_id: str, who: Annotated[Principal, Depends(_listener)]) -> RecordingItem:
         return _item(await one(recording_id, who))
 
     @router.get("/{recording_id}/audio", summary="Its sound (WAV; byte ranges are supported)")
-    async def audio(recording_id: str, who: Annotated[Principal, Depends(listener)]) -> FileResponse:
+    async def audio(recording_id: str, who: Annotated[Principal, Depends(_listener)]) -> FileResponse:
         found = await one(recording_id, who)
         file = folder.file(found.path)
         if found.problem or not await asyncio.to_thread(file.is_file):

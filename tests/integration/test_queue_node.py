@@ -1,0 +1,354 @@
+"""The queue service's shell on a simulated switch, over the real event socket client, with the bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.center import CenterWatch
+from services.common import auth
+from services.common.bus import Envelope, Outgoing, codec, subjects
+from services.common.bus.memory import MemoryBroker, MemoryBus
+from services.common.clock import SystemClock
+from services.common.esl import GeventHub, SwitchAddress
+from services.common.http import Readiness, make_app
+from services.common.ids import derived_id, new_id
+from services.contracts.peyvand.queue.v1 import events_pb2
+from services.contracts.peyvand.routing.v1 import log_pb2, rpc_pb2
+from services.queue import api
+from services.queue.adapters import centers, switch
+from services.queue.app import client_factory
+from services.queue.runner import NodeRunner
+from tests.integration.simswitch_kit import Lab, Phone, lab
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 15.0
+SECRET = "s" * 40
+
+
+class Held:
+    """A lease that the test gives and takes."""
+
+    def __init__(self, owner: str = "queue-1") -> None:
+        self.owner = owner
+        self.confirmed = True
+
+    def valid(self) -> bool:
+        return self.confirmed
+
+
+class Floor:
+    """One node with its runner, and the test in the place of routing."""
+
+    def __init__(self, sw: Lab, broker: MemoryBroker, hub: GeventHub) -> None:
+        self.sw = sw
+        self.broker = broker
+        self.bus = MemoryBus(broker, clock=SystemClock())
+        self.hub = hub
+        self.watch = CenterWatch(ROOT / "deploy" / "centers")
+        self.lease = Held()
+        self.runner = self.make_runner()
+        self.parts: dict[str, bool] = {}
+        self._owning: asyncio.Task[None] | None = None
+
+    def make_runner(self) -> NodeRunner:
+        address = SwitchAddress("fs1", "127.0.0.1", self.sw.socket.port, "ClueCon")
+
+        def ready(part: str, ok: bool, detail: str) -> None:
+            self.parts[part] = ok
+
+        def position_file(tenant: str, queue: str, position: int, language: str) -> str:
+            center = self.watch.current.tenant(tenant)
+            assert center is not None
+            return centers.position_file(center, queue, position, language, "/sounds")
+
+        return NodeRunner(
+            "fs1",
+            bus=self.bus,
+            clock=SystemClock(),
+            make_client=client_factory(self.hub, address),
+            dialing=switch.Dialing(
+                agent_dial="user/{extension}@{domain}",
+                sip_domain="peyvand.local",
+                transfer_dial="sofia/gateway/trunk/{number}",
+                recordings_dir=str(self.sw.switch.recordings),
+            ),
+            plans=centers.plans_of(self.watch.current, "/sounds"),
+            position_file=position_file,
+            ready=ready,
+            attempt_s=0.2,
+        )
+
+    def own(self) -> None:
+        self._owning = asyncio.create_task(self.runner.own(self.lease))
+
+    async def die(self) -> None:
+        """The process is gone: its runner stops without a word to anybody."""
+        if self._owning is not None:
+            self._owning.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._owning
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    def facts(self, what: str) -> list[Envelope]:
+        entity = "offer" if what in ("ringing", "failed", "answered") else "contact"
+        return self.broker.entries(subjects.fact("demo", "queue", entity, what))
+
+    async def fact(self, what: str, n: int = 1) -> Envelope:
+        await self.until(lambda: len(self.facts(what)) >= n)
+        return self.facts(what)[n - 1]
+
+    async def decide(self, *facts: log_pb2.Fact) -> None:
+        entry = log_pb2.Decided(epoch=1, at_us=SystemClock().now_us(), facts=facts)
+        await self.bus.append(Outgoing(subjects.log("demo"), entry, new_id(), "demo"))
+
+    async def offer(self, contact: str, offer: str = "", ring_ms: int = 15_000) -> str:
+        offer = offer or new_id()
+        made = log_pb2.OfferMade(
+            offer_id=offer, contact_id=contact, agent_id="sara", extension="1001", queue="support", node="fs1", ring_ms=ring_ms,
+        )  # fmt: skip
+        await self.decide(log_pb2.Fact(offer_made=made))
+        return offer
+
+    async def call(self) -> str:
+        """A caller waits; ivr is not there, so it is the entry point's fallback queue."""
+        before = len(self.facts("waiting"))
+        leg = self.sw.caller("1000")
+        await self.fact("waiting", before + 1)
+        return leg.uuid
+
+
+@asynccontextmanager
+async def floor(tmp_path: Path, hub: GeventHub) -> AsyncIterator[Floor]:
+    async with lab(tmp_path) as sw:
+        made = Floor(sw, MemoryBroker(SystemClock()), hub)
+        made.own()
+        await made.until(lambda: made.parts.get("switch-fs1", False))
+        try:
+            yield made
+        finally:
+            await made.die()
+            await made.bus.stop()
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[GeventHub]:
+    hub = GeventHub()
+    hub.start()
+    yield hub
+    hub.stop()
+
+
+async def test_a_call_from_the_queue_to_the_wrap_up(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("answer")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        waiting = codec.decode(await f.fact("waiting"))
+        assert isinstance(waiting, events_pb2.ContactWaiting)
+        assert (waiting.queue, waiting.node, waiting.entry_point) == ("support", "fs1", "1000")
+        offer = await f.offer(contact)
+        bridged = codec.decode(await f.fact("bridged"))
+        assert isinstance(bridged, events_pb2.AgentBridged)
+        assert bridged.agent_leg_id == derived_id("leg", offer) == phone.legs[0].uuid
+        assert bridged.recording_path.endswith(f"/{contact}.wav")
+        recordings = f.sw.switch.recordings
+        assert recordings is not None
+        await f.until(lambda: (recordings / bridged.recording_path).exists())
+        f.sw.switch.channels[contact].end("NORMAL_CLEARING", by="caller")
+        ended = codec.decode(await f.fact("ended"))
+        assert isinstance(ended, events_pb2.ConversationEnded)
+        assert ended.ended_by == "caller"
+        agent_leg = phone.legs[0]
+        agent_leg.press("1")
+        keyed = codec.decode(await f.fact("disposed"))
+        assert isinstance(keyed, events_pb2.DispositionKeyed)
+        assert keyed.code == "1"
+        await f.until(lambda: agent_leg.down)
+
+
+async def test_an_abandoned_call_stops_the_ringing(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("silent")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        await f.offer(contact)
+        await f.fact("ringing")
+        f.sw.switch.channels[contact].end("ORIGINATOR_CANCEL", by="caller")
+        gone = codec.decode(await f.fact("gone"))
+        assert isinstance(gone, events_pb2.ContactGone)
+        assert gone.state == "offered"
+        await f.until(lambda: not f.sw.switch.channels)
+        assert f.facts("failed") == []
+
+
+@pytest.mark.parametrize(
+    ("does", "outcome"), [("decline", "declined"), ("busy", "busy"), (None, "unreachable")]
+)
+async def test_a_failed_offer_says_why(
+    tmp_path: Path, hub: GeventHub, does: str | None, outcome: str
+) -> None:
+    async with floor(tmp_path, hub) as f:
+        if does is not None:
+            f.sw.switch.register("1001", Phone(does))
+        contact = await f.call()
+        await f.offer(contact)
+        failed = codec.decode(await f.fact("failed"))
+        assert isinstance(failed, events_pb2.OfferFailed)
+        assert failed.outcome == outcome
+        assert not f.sw.switch.channels[contact].down
+
+
+async def test_the_agent_leaves_and_the_caller_is_let_go(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("answer")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        await f.offer(contact)
+        await f.fact("bridged")
+        phone.legs[0].end("NORMAL_CLEARING", by="agent")
+        ended = codec.decode(await f.fact("ended"))
+        assert isinstance(ended, events_pb2.ConversationEnded)
+        assert ended.ended_by == "agent"
+        gone = codec.decode(await f.fact("gone"))
+        assert isinstance(gone, events_pb2.ContactGone)
+        assert gone.state == "after"
+
+
+async def test_a_new_owner_joins_who_talks_and_keeps_who_waits(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        f.sw.switch.register("1001", Phone("answer"))
+        talking = await f.call()
+        await f.offer(talking)
+        await f.fact("bridged")
+        waiting = await f.call()
+        await f.die()
+        f.lease = Held("queue-2")
+        f.runner = f.make_runner()
+        f.own()
+        await f.until(
+            lambda: {c.contact: c.state for c in f.runner.calls()} == {talking: "talking", waiting: "waiting"}
+        )
+        assert len(f.facts("bridged")) == 1  # Reported again under the same id: stored once.
+        f.sw.switch.channels[talking].end("NORMAL_CLEARING", by="caller")
+        await f.fact("ended")
+
+
+async def test_contacts_that_ended_while_nobody_owned_the_node(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        contact = await f.call()
+        await f.decide(
+            log_pb2.Fact(
+                contact_queued=log_pb2.ContactQueued(
+                    contact_id=contact, queue="support", node="fs1", waiting_since_us=SystemClock().now_us()
+                )
+            )
+        )
+        await f.die()
+        f.sw.switch.channels[contact].end("NORMAL_CLEARING", by="caller")
+        await f.until(lambda: contact not in f.sw.switch.channels)
+        f.runner = f.make_runner()
+        f.own()
+        gone = codec.decode(await f.fact("gone"))
+        assert isinstance(gone, events_pb2.ContactGone)
+        assert gone.unseen
+
+
+async def test_facts_wait_for_the_bus_and_calls_do_not(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("answer", after_s=0.5)
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        await f.offer(contact)
+        await f.until(lambda: bool(phone.legs))
+        f.broker.set_up(False)
+        f.lease.confirmed = False
+        await f.until(lambda: any(c.state == "talking" for c in f.runner.calls()))
+        assert f.facts("bridged") == []
+        f.broker.set_up(True)
+        f.lease.confirmed = True
+        await f.fact("bridged")
+
+
+async def test_a_leg_that_somebody_else_has_taken_is_left_alone(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("answer", after_s=0.3)
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        await f.offer(contact)
+        await f.until(lambda: bool(phone.legs))
+        f.lease.confirmed = False
+        client = await f.sw.client()
+        await client.api(f"uuid_setvar {contact} cc_keeper queue-2")
+        await f.fact("answered")
+        await f.fact("failed")
+        assert f.sw.switch.channels[contact].var("bridge_uuid") == ""
+
+
+async def test_the_switchs_connection_breaks_and_nobody_notices(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        f.sw.switch.register("1001", Phone("answer"))
+        contact = await f.call()
+        f.sw.socket.drop_clients()
+        await f.until(lambda: not f.parts["switch-fs1"])
+        await f.until(lambda: f.parts["switch-fs1"])
+        await f.offer(contact)
+        await f.fact("bridged")
+        assert f.facts("gone") == []
+
+
+async def test_supervisors_see_and_end_calls_of_their_own_tenant(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        contact = await f.call()
+        app: FastAPI = make_app("queue", "0", Readiness(), auth_secret=SECRET)
+        app.include_router(api.build_router({"fs1": f.runner}))
+
+        def token(tenant: str, role: auth.Role) -> dict[str, str]:
+            return {
+                "Authorization": f"Bearer {auth.issue(SECRET, tenant=tenant, role=role, subject='s', ttl_s=60)}"
+            }
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+            mine = (await http.get("/v1/calls", headers=token("demo", "supervisor"))).json()
+            assert [(c["contact"], c["state"], c["queue"]) for c in mine["calls"]] == [
+                (contact, "waiting", "support")
+            ]
+            assert (await http.get("/v1/calls", headers=token("other", "supervisor"))).json()["calls"] == []
+            assert (await http.get("/v1/calls", headers=token("demo", "agent"))).status_code == 403
+            path = f"/v1/calls/{contact}/hangup"
+            assert (await http.post(path, headers=token("other", "supervisor"))).status_code == 404
+            assert (await http.post(path, headers=token("demo", "supervisor"))).status_code == 202
+        await f.fact("gone")
+
+
+async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        asked: list[str] = []
+
+        async def answer(envelope: Envelope) -> rpc_pb2.Position:
+            question = codec.decode(envelope)
+            assert isinstance(question, rpc_pb2.AskPosition)
+            asked.append(question.contact_id)
+            return rpc_pb2.Position(contact_id=question.contact_id, position=2)
+
+        await f.bus.serve(subjects.rpc("demo", "routing", "contact", "position"), answer, queue="routing")
+        contact = await f.call()
+        await f.until(lambda: any(t.startswith("position:") for t in f.runner._timers))
+        await f.fact("treated")
+        f.runner.feed(
+            switch.m.AnnouncementEnded(at_us=1, leg=contact, file="/sounds/prompts/fa/queue-welcome.wav")
+        )
+        f.runner._fire(f"position:{contact}")
+        played = codec.decode(await f.fact("treated", 2))
+        assert isinstance(played, events_pb2.TreatmentPlayed)
+        assert (asked, played.what, played.position) == ([contact], "position", 2)
