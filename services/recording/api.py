@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
@@ -15,10 +16,18 @@ from pydantic import AwareDatetime, BaseModel
 from services.common.auth import Principal
 from services.common.errors import Refused
 from services.common.http import require
-from services.recording.adapters.files import Folder, Sidecar
+from services.recording.core.sidecar import Sidecar
 
 _listener = require("supervisor", "agent")
 _FOREVER_US = 253_370_764_800_000_000
+
+
+class Library(Protocol):
+    """The finished recordings. Its methods block."""
+
+    def find(self, tenant: str, from_us: int, to_us: int) -> Iterator[Sidecar]: ...
+    def by_id(self, tenant: str, recording_id: str) -> Sidecar | None: ...
+    def file(self, path: str) -> Path: ...
 
 
 class RecordingItem(BaseModel):
@@ -68,15 +77,15 @@ def _us(when: datetime | None, otherwise: int) -> int:
     return int(when.timestamp() * 1_000_000) if when is not None else otherwise
 
 
-def build_router(folder: Folder) -> APIRouter:
-    """Return the routes over a recordings folder."""
+def build_router(library: Library) -> APIRouter:
+    """Return the routes over finished recordings."""
     router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
 
     def may_hear(who: Principal) -> Callable[[Sidecar], bool]:
         return lambda s: s.tenant == who.tenant and (who.role != "agent" or s.agent == who.subject)
 
     async def one(recording_id: str, who: Principal) -> Sidecar:
-        found = await asyncio.to_thread(folder.by_id, who.tenant, recording_id)
+        found = await asyncio.to_thread(library.by_id, who.tenant, recording_id)
         # Somebody else's recording looks like none: whether it exists is not told either.
         if found is None or not may_hear(who)(found):
             raise Refused("unknown-recording", f"no recording {recording_id[:64]!r}", status=404)
@@ -104,7 +113,7 @@ def build_router(folder: Folder) -> APIRouter:
             )
 
         def read() -> list[Sidecar]:
-            found = folder.find(who.tenant, _us(from_, 0), _us(to, _FOREVER_US))
+            found = library.find(who.tenant, _us(from_, 0), _us(to, _FOREVER_US))
             return list(islice(filter(wanted, found), offset, offset + limit + 1))
 
         rows = await asyncio.to_thread(read)
@@ -120,7 +129,7 @@ def build_router(folder: Folder) -> APIRouter:
     @router.get("/{recording_id}/audio", summary="Its sound (WAV; byte ranges are supported)")
     async def audio(recording_id: str, who: Annotated[Principal, Depends(_listener)]) -> FileResponse:
         found = await one(recording_id, who)
-        file = folder.file(found.path)
+        file = library.file(found.path)
         if found.problem or not await asyncio.to_thread(file.is_file):
             raise Refused(
                 "no-sound", f"there is nothing to hear: {found.problem or 'the file is gone'}", status=410

@@ -21,8 +21,9 @@ from services.common.http import Readiness, make_app
 from services.contracts.peyvand.queue.v1.events_pb2 import AgentBridged
 from services.contracts.peyvand.recording.v1 import events_pb2
 from services.recording import api
-from services.recording.adapters.files import Folder, Sidecar
+from services.recording.adapters.files import Folder
 from services.recording.app import client_factory
+from services.recording.core.sidecar import Sidecar
 from services.recording.runner import NodeRunner
 from tests.integration.simswitch_kit import Client, Lab, lab
 from tests.unit.recording.test_recording_files import make_wav

@@ -18,31 +18,10 @@ import msgspec
 from services.common.ids import derived_id, is_token
 from services.recording.core.facts import RecordingFailed, RecordingStored
 from services.recording.core.lifecycle import Recording
+from services.recording.core.sidecar import Sidecar
 
 _PATH = re.compile(r"([a-z0-9-]{1,63})/(\d{4})/(\d{2})/(\d{2})/([A-Za-z0-9_-]{1,64})\.wav")
 _ID_LIMIT = 100_000
-
-
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a finished recording. ``problem`` is empty for one that can be heard."""
-
-    id: str
-    tenant: str
-    contact: str
-    path: str
-    problem: str = ""
-    node: str = ""
-    agent: str = ""
-    queue: str = ""
-    bytes: int = 0
-    duration_ms: int = 0
-    channels: int = 0
-    sample_rate: int = 0
-    sha256: str = ""
-    rms: tuple[float, ...] = ()
-    repaired: bool = False
-    started_at_us: int = 0
-    finished_at_us: int = 0
 
 
 def sidecar_of(tenant: str, fact: RecordingStored | RecordingFailed) -> Sidecar:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.recording.adapters.files import Folder, Sidecar
+from services.recording.adapters.files import Folder
 from services.recording.adapters.wave import BadRecording, examine
+from services.recording.core.sidecar import Sidecar
 
 DAY_US = 86_400_000_000
 NOON_US = 20_778 * DAY_US + DAY_US // 2  # 2026-11-21
