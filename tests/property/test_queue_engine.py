@@ -26,7 +26,8 @@ class Calls(RuleBasedStateMachine):
         self.offers = 0
         self.calls = 0
         self.hung_up: set[str] = set()
-        self.sent_away: set[str] = set()
+        self.ended_by_routing: set[str] = set()
+        self.moved: set[str] = set()  # Overflowed or closed by routing, which ends their offers with them.
         self.connections_lost = 0
 
     # --- people ---
@@ -101,6 +102,8 @@ class Calls(RuleBasedStateMachine):
     def routing_ends_an_offer(self, data: st.DataObject, outcome: str) -> None:
         if self.rig.dialled:
             order = data.draw(st.sampled_from(self.rig.dialled))
+            if outcome != "accepted":
+                self.ended_by_routing.add(order.offer)
             self.rig.feed(
                 m.OfferEnded(
                     at_us=self.rig.now_us, offer_id=order.offer, contact_id=order.contact, outcome=outcome
@@ -115,6 +118,7 @@ class Calls(RuleBasedStateMachine):
     def a_contact_overflows(self, seldom: int, contact: str, way: tuple[str, str]) -> None:
         if seldom:
             return
+        self.moved.add(contact)
         self.rig.feed(
             m.ContactOverflowed(at_us=self.rig.now_us, contact_id=contact, action=way[0], target=way[1])
         )
@@ -122,6 +126,7 @@ class Calls(RuleBasedStateMachine):
     @rule(contact=st.sampled_from(CONTACTS), seldom=SELDOM)
     def routing_closes_a_contact(self, contact: str, seldom: int) -> None:
         if not seldom:
+            self.moved.add(contact)
             self.rig.feed(m.ContactClosed(at_us=self.rig.now_us, contact_id=contact, outcome="ended_unseen"))
 
     # --- the wires ---
@@ -220,6 +225,20 @@ class Calls(RuleBasedStateMachine):
         assert set(calls) == {leg.uuid for leg in rig.legs.values() if leg.caller}
         assert rig.engine.open_agent_legs() == len(rig.agent_legs())
         assert not rig.jobs
+        self._every_offer_has_an_end()
+
+    def _every_offer_has_an_end(self) -> None:
+        """Routing hears how each offer ended, unless it has ended it itself or the contact is gone; else it would wait in vain."""
+        if self.connections_lost:
+            return  # A new owner does not know of offers that are over; routing's own expiry ends them.
+        known = {
+            getattr(f, "offer_id", "")
+            for f in (*self.rig.facts(facts.OfferFailed), *self.rig.facts(facts.AgentBridged))
+        }
+        gone = {f.contact_id for f in self.rig.facts(facts.ContactGone)}
+        for order in self.rig.dialled:
+            ended = order.offer in known | self.ended_by_routing or order.contact in gone | self.moved
+            assert ended, f"nobody knows how {order.offer} ended"
 
 
 Calls.TestCase.settings = settings(

@@ -202,10 +202,12 @@ class Engine:
         if offer is None or offer.phase is not Phase.ANSWERED:
             return
         caller = node.callers.get(offer.contact)
-        if not node.link_up and caller is not None:
-            treatment.unsettle(node, caller)  # The bridge may stand; nobody can see it now.
+        if caller is None:
             return
-        offers.bridge_failed(node, offer, "failed", "NO_BRIDGE")
+        if node.link_up:
+            offers.bridge_overdue(node, offer, caller)
+        else:
+            treatment.unsettle(node, caller)  # The bridge may stand; nobody can see it now.
 
     def _wrap_up_over(self, offer: Offer) -> None:
         if offer.phase is Phase.WRAP_UP:

@@ -22,7 +22,10 @@ from services.queue.core.messages import (
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage
 from services.queue.core.treatment import back_to_music, remember, stop_announcement, unsettle
 
-BRIDGE_LIMIT_MS = 500  # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst.
+# +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;
+# as long as both live, it may still come on a machine with too much to do, and taking a bridge apart is worse than a second of waiting.
+BRIDGE_LIMIT_MS = 500
+BRIDGE_LOOKS = 4
 JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
 STALE_GRACE_MS = 30_000  # An order so much older than its ring time has long been ended by routing.
 
@@ -151,6 +154,7 @@ def answered(node: Node, leg: str) -> None:
         return
     caller = node.callers.get(offer.contact)
     if caller is None or caller.stage is not Stage.WAITING or caller.offer_id != offer.offer_id:
+        report_failed(node, offer, "withdrawn", "contact_not_waiting")
         node.close_offer(offer, "ORIGINATOR_CANCEL")
         return
     offer.phase = Phase.ANSWERED
@@ -181,6 +185,16 @@ def answered(node: Node, leg: str) -> None:
         cc_agent=offer.agent,
     )
     node.emit(Bridge(contact=caller.contact, leg=offer.leg, caller_leg=caller.contact, offer=offer.offer_id))
+    node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
+
+
+def bridge_overdue(node: Node, offer: Offer, caller: Caller) -> None:
+    """No CHANNEL_BRIDGE in time: look at both legs, and give it up at the last look."""
+    offer.retries += 1
+    if offer.retries >= BRIDGE_LOOKS:
+        bridge_failed(node, offer, "failed", "NO_BRIDGE")
+        return
+    node.emit(Probe(contact=offer.contact, leg=offer.leg), Probe(contact=offer.contact, leg=caller.contact))
     node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
 
 

@@ -29,7 +29,7 @@ from services.queue.core.messages import (
     Probe,
 )
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage
-from services.queue.core.offers import JOB_GRACE_MS, answered, leg_probed, order
+from services.queue.core.offers import JOB_GRACE_MS, answered, leg_probed, order, report_failed
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     SETTLE_MS,
@@ -189,6 +189,7 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
             return
     offer_left = node.offer_of(caller)
     if offer_left is not None and offer_left.phase is Phase.ANSWERED:
+        report_failed(node, offer_left, "failed", "NO_BRIDGE")
         node.close_offer(offer_left, "NORMAL_CLEARING")
     if rescue:
         back_to_music(node, caller)

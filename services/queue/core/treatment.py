@@ -172,7 +172,6 @@ def back_to_music(node: Node, caller: Caller) -> None:
     A leg stuck in CS_RESET or CS_SOFT_EXECUTE after a failed uuid_bridge comes back by a transfer (8 of 8 measured).
     """
     caller.stage = Stage.WAITING
-    caller.offer_id = ""
     caller.bridged_at_us = 0
     caller.announcing = ""
     node.set_vars(caller.contact, caller.contact, cc_state="waiting", cc_offer="", cc_bridged_ms="0")

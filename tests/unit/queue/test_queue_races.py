@@ -104,7 +104,9 @@ def test_the_bridge_never_comes(rig: Rig) -> None:
     rig.deliver()
     rig.bridges.clear()
     rig.legs["c1"].mode = "stuck"
-    rig.advance(600)
+    rig.advance(1_900)
+    assert leg in rig.legs
+    rig.advance(200)
     assert leg not in rig.legs
     assert rig.legs["c1"].mode == "music"
     failed = rig.facts(facts.OfferFailed)
@@ -118,12 +120,41 @@ def test_the_bridge_comes_after_it_was_given_up(rig: Rig) -> None:
     rig.answer(leg)
     rig.deliver()
     slow = rig.bridges.pop()
-    rig.advance(500)
+    rig.advance(2_000)
+    second = rig.offer("c1", "o2", "reza")
     rig.feed(m.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
     rig.deliver()
-    assert rig.state() == "waiting"
     assert rig.legs["c1"].mode == "music"
     assert leg not in rig.legs
+    rig.answer(second)
+    rig.deliver()
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
+
+
+def test_a_slow_bridge_is_not_taken_apart(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    slow = rig.bridges.pop()
+    rig.advance(900)
+    rig.bridges.append(slow)
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
+    assert rig.facts(facts.OfferFailed) == []
+
+
+def test_a_leg_that_died_without_an_event_is_found_at_the_first_look(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.bridges.clear()
+    del rig.legs[leg]
+    rig.legs["c1"].mode = "stuck"
+    rig.advance(600)
+    assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
 
 
 def test_uuid_bridge_is_refused(rig: Rig) -> None:
