@@ -84,7 +84,7 @@ class Demo:
         counts = state["counts"]
         activity = Counter(
             a["activity"] if a["presence"] != "break" else "break"
-            for a in agents["agents"]
+            for a in agents
             if a["presence"] != "offline"
         )
         return Picture(
@@ -99,7 +99,7 @@ class Demo:
             },
             queues=[
                 (q["queue"], q["waiting"], q["longest_wait_ms"] / 1000, q["talking"], q["idle_agents"])
-                for q in queues["queues"]
+                for q in queues
             ],
             agents=dict(sorted(activity.items())),
         )

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -304,6 +304,15 @@ class Stack:
         await asyncio.gather(*(p.stop() for p in services))
         await asyncio.gather(*(p.stop() for p in others))
 
+    def write_access(self, tenant: str) -> Path:
+        """Put what a person needs to get in into a file that only the owner of the folder may read."""
+        path = self.folder / "access.txt"
+        lines = [f"{role}: {self.token(tenant, role)}" for role in ("supervisor", "analyst", "admin")]
+        lines.append(f"ClickHouse user analyst (read only): {self.secrets['analyst']}")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write("\n".join(lines) + "\n")
+        return path
+
     def close(self) -> None:
         """Release the folder."""
         self._lock.close()
@@ -311,12 +320,13 @@ class Stack:
 
 def describe(stack: Stack) -> list[tuple[str, str]]:
     """What a person may open, with a token where one is needed: (what, where)."""
-    board: dict[str, Any] = {"token": stack.token("demo", "supervisor"), "lang": "en"}
-    fragment = "&".join(f"{k}={v}" for k, v in board.items())
+    board = f"{stack.http('reporting')}/wallboard#token={stack.token('demo', 'display')}"
     return [
-        ("Wallboard", f"{stack.http('reporting')}/wallboard#{fragment}"),
+        ("Wallboard", f"{board}&lang=en"),
+        ("تابلوی زنده", f"{board}&lang=fa"),
         ("Reports (OpenAPI)", f"{stack.http('reporting')}/docs"),
         ("Agents and queues (OpenAPI)", f"{stack.http('routing')}/docs"),
         ("Recordings (OpenAPI)", f"{stack.http('recording')}/docs"),
-        ("ClickHouse for analysts", f"http://127.0.0.1:{stack.port('clickhouse_http')}/play (user analyst)"),
+        ("ClickHouse for analysts", f"http://127.0.0.1:{stack.port('clickhouse_http')}/play"),
+        ("Tokens and passwords", str(stack.write_access("demo").relative_to(ROOT))),
     ]

@@ -29,7 +29,7 @@ from services.reporting.adapters.spool import Spool
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
 from services.reporting.config import ReportingSettings
-from services.reporting.core.legs import Leg, rows_of_leg
+from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
 from services.reporting.core.rows import rows_of
 from services.reporting.core.sql import Targets
 
@@ -49,8 +49,9 @@ _RETRY_S: Final = 1.0
 class Ingest:
     """Whatever comes, to rows. Each method returns after ClickHouse confirmed and raises StoreUnavailable before."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, directory: Callable[[], Directory]) -> None:
         self._writer = writer
+        self._directory = directory
 
     async def facts(self, batch: Sequence[Envelope]) -> None:
         """Messages of the bus."""
@@ -60,7 +61,8 @@ class Ingest:
 
     async def legs(self, batch: Sequence[Leg]) -> None:
         """Ended channels."""
-        await self._writer.write(row for leg in batch for row in rows_of_leg(leg))
+        directory = self._directory()
+        await self._writer.write(row for leg in batch for row in rows_of_leg(claim(leg, directory)))
 
     async def consume(self, bus: Bus, *, batch: int = BATCH, linger_s: float = LINGER_S) -> None:
         """Begin to read both streams; goes on in the background until the bus is stopped."""
@@ -145,6 +147,15 @@ def targets_of(centers: CenterSet, tenant: str) -> Targets:
     )
 
 
+def directory_of(centers: CenterSet) -> Directory:
+    """Whose numbers are whose, from the running center documents."""
+    return Directory(
+        entry_points={number: c.tenant for c in centers.centers for number in c.entry_points},
+        extensions={agent.extension: c.tenant for c in centers.centers for agent in c.agents.values()},
+        default=centers.centers[0].tenant,
+    )
+
+
 async def start(settings: ReportingSettings, rt: Runtime) -> None:
     """Wire the service. Raises ConfigError for addresses and documents that cannot be."""
     url = StoreUrl.parse(settings.clickhouse_url)
@@ -164,7 +175,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     store = ServerStore(url)
     rt.add(store, "clickhouse")
     store_ready(False, "not reached yet")
-    ingest = Ingest(Writer(store, url.database))
+    ingest = Ingest(Writer(store, url.database), lambda: directory_of(watch.current))
     reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
     rt.app.include_router(build_router(reports))
 

@@ -36,7 +36,7 @@ class Rig:
             return response.json() if "json" in response.headers["content-type"] else response.content
 
     async def agent(self, agent_id: str) -> dict[str, Any]:
-        agents = (await self.get("routing", "/v1/agents"))["agents"]
+        agents = await self.get("routing", "/v1/agents")
         return next(a for a in agents if a["agent_id"] == agent_id)
 
 

@@ -65,7 +65,8 @@ class Sipp:
 
     def counts(self) -> Counts:
         try:
-            rows = list(csv.DictReader((self.folder / "stat.csv").open(), delimiter=";"))
+            with (self.folder / "stat.csv").open(newline="") as file:
+                rows = list(csv.DictReader(file, delimiter=";"))
         except OSError:
             return Counts(0, 0)
         if not rows:

@@ -29,6 +29,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     source: Source
     tenant: str = NO_TENANT
+    agent_extension: str = ""
     contact_id: str = ""
     offer_id: str = ""
     agent_id: str = ""
@@ -98,6 +99,7 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         leg_id=profile.leg_id,
         source=source,
         tenant=tenant,
+        agent_extension=text("cc_agent_ext"),
         contact_id=contact,
         offer_id=text("cc_offer") if agent_leg else "",
         agent_id=text("cc_agent"),
@@ -129,6 +131,30 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         packets_out=number("rtp_audio_out_media_packet_count", "rtp_audio_out_packet_count"),
         packets_skipped=number("rtp_audio_in_skip_packet_count"),
     )
+
+
+class Directory(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose numbers are whose, from the center documents. ``default`` serves numbers that nobody claims, as ivr does."""
+
+    entry_points: Mapping[str, str]
+    extensions: Mapping[str, str]
+    default: str = NO_TENANT
+
+
+def claim(leg: Leg, directory: Directory) -> Leg:
+    """Give a leg that nobody wrote a tenant on to whom its number belongs.
+
+    Feature codes are not marked by anybody, and a caller may leave before ivr has taken the call.
+    """
+    if leg.tenant != NO_TENANT:
+        return leg
+    if leg.agent_extension:
+        tenant = directory.extensions.get(leg.agent_extension, NO_TENANT)
+    elif leg.entry_point:
+        tenant = directory.entry_points.get(leg.entry_point, directory.default)
+    else:
+        return leg
+    return msgspec.structs.replace(leg, tenant=tenant)
 
 
 def rows_of_leg(leg: Leg) -> list[Row]:

@@ -15,7 +15,7 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Decoder, Event
 from services.reporting.adapters.legs import LegBuffer, leg_of_event
 from services.reporting.adapters.spool import Spool, parse
-from services.reporting.core.legs import Leg, Profile, leg_of, rows_of_leg
+from services.reporting.core.legs import Directory, Leg, Profile, claim, leg_of, rows_of_leg
 from services.reporting.core.tables import COLUMNS
 
 CONTACT = "4a9c1c52-0000-4000-8000-000000000001"
@@ -226,3 +226,21 @@ async def test_legs_that_come_while_a_batch_is_written_are_written_next() -> Non
     await asyncio.wait_for(done.wait(), 10)
     task.cancel()
     assert taken == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "tenant"),
+    [
+        ({"cc_entry": "1000"}, "acme"),
+        ({"cc_entry": "999"}, "first"),
+        ({"cc_entry": "*22", "cc_agent_ext": "1001"}, "acme"),
+        ({"cc_entry": "*22", "cc_agent_ext": "7"}, "-"),
+        ({"cc_entry": "1000", "cc_tenant": "other"}, "other"),
+        ({}, "-"),
+    ],
+)
+def test_a_leg_without_a_tenant_goes_to_whom_its_number_belongs(
+    variables: dict[str, str], tenant: str
+) -> None:
+    directory = Directory(entry_points={"1000": "acme"}, extensions={"1001": "acme"}, default="first")
+    assert claim(leg_of("socket", Profile(leg_id="x"), variables), directory).tenant == tenant
