@@ -199,9 +199,10 @@ class Agent(Party):
             self._day.after(act.after_s, lambda: self.dial(code))
 
     def on_ended(self, leg: Channel) -> None:
+        if self._leg is not leg:  # the former call's leg may end when the next one rings already
+            return
         self._ring.cancel()
-        if self._leg is leg:
-            self._leg = None
+        self._leg = None
         if self._missed:
             # Whoever missed a call is given a break by the center; a person comes back to the desk and ends it.
             self._missed = False
