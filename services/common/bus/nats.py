@@ -355,7 +355,9 @@ class _Listening:
     async def stop(self) -> None:
         self._ended.set()
         for wanted in self._wanted:
-            await wanted.unsubscribe()
+            # Drained: a request that the server has given us already would otherwise get no answer, and its asker would
+            # wait for the whole of its patience.
+            await wanted.unsubscribe(drain=True)
 
     async def wait(self) -> None:
         await self._ended.wait()
