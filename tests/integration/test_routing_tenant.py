@@ -190,7 +190,8 @@ async def test_old_owner_that_believes_in_its_lease_is_refused_and_nothing_is_de
                 await outside.wish("omid", "available")
                 break
             except Refused as e:  # by the first, which finds out by it that it is not the owner any more
-                assert e.slug == "not-ready"
+                if e.slug != "not-ready":
+                    raise
         for n in range(10):
             await outside.waits(f"c{n}")
         await outside.until(f.ContactQueued, 10)
