@@ -92,6 +92,7 @@ class Engine:
             "unbridged": lambda key: conversation.still_apart(self._node, key),
             "job": lambda key: offers.job_lost(self._node, key),
             "bridge": self._bridge_overdue,
+            "dial": lambda key: self._node.dial(key),
             "close": lambda key: self._with_offer(key, self._node.press_close),
             "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
             "prompt": lambda key: self._with_offer(

@@ -14,6 +14,7 @@ from services.queue.core.messages import (
     Line,
     ListChannels,
     OfferMade,
+    Originate,
     Output,
     Probe,
     Report,
@@ -27,6 +28,7 @@ REMEMBERED = (
 )
 CLOSE_RETRY_MS = 200  # First repetition of a kill that may have missed.
 CLOSE_RETRY_MAX_MS = 5_000
+JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
 
 
 class Stage(Enum):
@@ -118,6 +120,7 @@ class Offer:
     cause: str = ""
     dispositions: frozenset[str] = frozenset()
     wrap_up_ms: int = 0
+    originate: Originate | None = None  # Not sent yet: the agent's former leg is still there.
 
     def ring_ms(self, at_us: int) -> int:
         """How long it rang, until the answer or until now."""
@@ -134,6 +137,9 @@ class Node:
     callers: dict[str, Caller] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     offer_by_leg: dict[str, str] = field(default_factory=dict)
+    undialled: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # Offer that waits for its agent's former leg.
     ended_offers: OrderedDict[str, None] = field(default_factory=OrderedDict)
     gone_legs: OrderedDict[str, None] = field(
         default_factory=OrderedDict
@@ -220,6 +226,7 @@ class Node:
         del self.offers[offer.offer_id]
         self.offer_by_leg.pop(offer.leg, None)
         self.remember_ended(offer.offer_id)
+        self.dial(self.undialled.get((offer.tenant, offer.agent), ""))
         self.line(
             "agent_leg_over",
             contact=offer.contact,
@@ -235,6 +242,21 @@ class Node:
             cause=offer.cause,
             recovered=offer.recovered,
         )
+
+    def dial(self, offer_id: str) -> None:
+        """Send the originate of an offer that has waited for its agent's former leg."""
+        offer = self.offers.get(offer_id)
+        if offer is None or offer.originate is None:
+            return
+        self.undialled.pop((offer.tenant, offer.agent), None)
+        self.cancel_timer(f"dial:{offer_id}")
+        originate, offer.originate = offer.originate, None
+        if offer.phase is not Phase.RINGING:
+            return
+        offer.job_pending, offer.leg_gone = True, False
+        offer.made_at_us = self.at_us
+        self.emit(originate)
+        self.timer(f"job:{offer_id}", offer.ring_limit_ms + JOB_GRACE_MS)
 
     def press_close(self, offer: Offer) -> None:
         """Send the kill of a closing offer again and ask whether the leg lives."""

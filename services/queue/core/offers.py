@@ -19,14 +19,14 @@ from services.queue.core.messages import (
     Originate,
     Probe,
 )
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage
 from services.queue.core.treatment import back_to_music, remember, stop_announcement, unsettle
 
 # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;
 # as long as both live, it may still come on a machine with too much to do, and taking a bridge apart is worse than a second of waiting.
 BRIDGE_LIMIT_MS = 500
 BRIDGE_LOOKS = 4
-JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
+FORMER_LEG_MS = 1_000  # So long an order waits for the end of the agent's former leg.
 STALE_GRACE_MS = 30_000  # An order so much older than its ring time has long been ended by routing.
 
 
@@ -60,27 +60,28 @@ def order(node: Node, event: OfferMade) -> None:
         node.remember_ended(event.offer_id)
         report_failed(node, offer, "withdrawn", refusal)
         return
-    free_agent(node, event.tenant, event.agent_id)
-    offer.job_pending = True
+    offer.leg_gone = True  # There is none before it is dialled.
     offer.wrap_up_ms = caller.queue.wrap_up_ms
     offer.dispositions = caller.center.dispositions
+    offer.originate = Originate(
+        contact=caller.contact,
+        leg=offer.leg,
+        offer=offer.offer_id,
+        agent=offer.agent,
+        extension=event.extension,
+        tenant=caller.tenant,
+        ring_ms=event.ring_ms,
+        ani=caller.leg.ani,
+        caller_name=caller.leg.caller_name,
+    )
     node.add_offer(offer)
     caller.offer_id = offer.offer_id
     caller.offers += 1
-    node.emit(
-        Originate(
-            contact=caller.contact,
-            leg=offer.leg,
-            offer=offer.offer_id,
-            agent=offer.agent,
-            extension=event.extension,
-            tenant=caller.tenant,
-            ring_ms=event.ring_ms,
-            ani=caller.leg.ani,
-            caller_name=caller.leg.caller_name,
-        )
-    )
-    node.timer(f"job:{offer.offer_id}", event.ring_ms + JOB_GRACE_MS)
+    if free_agent(node, event.tenant, event.agent_id):
+        node.dial(offer.offer_id)
+    else:
+        node.undialled[(event.tenant, event.agent_id)] = offer.offer_id
+        node.timer(f"dial:{offer.offer_id}", FORMER_LEG_MS)
 
 
 def _ghost(node: Node, event: OfferMade) -> Caller | None:
@@ -103,14 +104,23 @@ def _refusal(node: Node, caller: Caller) -> str:
     return "contact_offered" if node.offer_of(caller) is not None else ""
 
 
-def free_agent(node: Node, tenant: str, agent: str) -> None:
-    """End what is left of the agent's previous conversation: routing says the agent is free."""
-    for offer in [
+def free_agent(node: Node, tenant: str, agent: str) -> bool:
+    """End what is left of the agent's previous conversation: routing says the agent is free. Return whether nothing is left.
+
+    A key ends the wrap-up here and in routing at the same time, so the next order comes within milliseconds, while the phone
+    has not seen the end of the last call: it would answer busy.
+    """
+    left = [
         o
         for o in node.offers.values()
-        if o.phase is Phase.WRAP_UP and o.agent == agent and o.tenant == tenant
-    ]:
+        if o.agent == agent
+        and o.tenant == tenant
+        and o.phase in (Phase.WRAP_UP, Phase.CLOSING)
+        and not o.leg_gone
+    ]
+    for offer in left:
         node.close_offer(offer, "NORMAL_CLEARING")
+    return not left
 
 
 def created(node: Node, leg: str) -> None:

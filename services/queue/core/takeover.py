@@ -28,8 +28,8 @@ from services.queue.core.messages import (
     OpenContact,
     Probe,
 )
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage
-from services.queue.core.offers import JOB_GRACE_MS, answered, leg_probed, order, report_failed
+from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage
+from services.queue.core.offers import answered, leg_probed, order, report_failed
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     SETTLE_MS,

@@ -195,6 +195,47 @@ def test_a_new_offer_ends_what_is_left_of_the_agents_last_call(rig: Rig) -> None
     assert leg not in rig.legs
 
 
+def test_an_agent_is_not_rung_before_the_former_leg_is_gone(rig: Rig) -> None:
+    """The key that ends a wrap-up brings the next order within milliseconds; the phone would be busy."""
+    rig.call("c1")
+    rig.talk("c1")
+    rig.hang_up("c1")
+    rig.advance(1_000)
+    rig.call("c2")
+    rig.offer("c2", "o2", "sara")
+    assert [order.offer for order in rig.dialled] == ["o1"]
+    rig.deliver()
+    assert [order.offer for order in rig.dialled] == ["o1", "o2"]
+
+
+def test_an_order_does_not_wait_for_ever_for_a_former_leg(rig: Rig) -> None:
+    rig.call("c1")
+    rig.talk("c1")
+    rig.hang_up("c1")
+    rig.deliver()
+    rig.call("c2")
+    rig.offer("c2", "o2", "sara")
+    rig.events.clear()  # The end of the former leg is not seen.
+    rig.replies.clear()
+    assert len(rig.dialled) == 1
+    while len(rig.dialled) == 1:
+        rig.fire_next()
+    assert rig.now_us - START_US <= 1_000_000
+
+
+def test_an_order_that_waits_for_a_former_leg_can_be_withdrawn(rig: Rig) -> None:
+    rig.call("c1")
+    rig.talk("c1")
+    rig.hang_up("c1")
+    rig.deliver()
+    rig.call("c2")
+    rig.offer("c2", "o2", "sara")
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o2", contact_id="c2", outcome="withdrawn"))
+    rig.settle()
+    assert [order.offer for order in rig.dialled] == ["o1"]
+    assert rig.state("c2") == "waiting"
+
+
 def test_without_keys_the_agents_leg_ends_with_the_call(rig: Rig) -> None:
     rig.call("c1", cc_queue="support")
     leg = rig.talk("c1")
