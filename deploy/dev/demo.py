@@ -26,6 +26,7 @@ from deploy.dev.process import ProcessFailed
 from deploy.dev.stack import CENTERS, ROOT, Stack, describe, find_shift
 from deploy.dev.terminal import Picture, Terminal
 from services import center
+from services.common import log
 from services.common.bus.nats import NatsBus
 from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
@@ -157,6 +158,7 @@ class Demo:
 
 
 async def run(args: argparse.Namespace) -> int:
+    log.setup("demo", "1", level="error")
     terminal = Terminal()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

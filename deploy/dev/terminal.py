@@ -36,7 +36,7 @@ class Terminal:
         self._last_plain = 0.0
 
     def step(self, text: str) -> None:
-        self.console.print(f"[dim]·[/] {text}")
+        self.console.print(f"[dim]·[/] {text}", soft_wrap=True)
 
     def addresses(self, rows: Sequence[tuple[str, str]]) -> None:
         width = max(len(name) for name, _ in rows)
@@ -49,7 +49,7 @@ class Terminal:
         self.console.print()
 
     def warn(self, text: str) -> None:
-        self.console.print(f"[yellow]! {text}[/]")
+        self.console.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
 
     def show(self, picture: Picture) -> None:
         if self.console.is_terminal:

@@ -45,6 +45,10 @@ async def _version(_: Switch, __: str) -> str:
     return "FreeSWITCH Version 1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit (git a88d069 2024-08-02 21:02:27Z 64bit)\n"
 
 
+async def _switchname(switch: Switch, _: str) -> str:
+    return switch.name
+
+
 async def _status(switch: Switch, _: str) -> str:
     up = uptime(switch.clock.now_us() - switch.started_us)
     return (
@@ -434,6 +438,7 @@ COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "uuid_send_dtmf": _send_dtmf,
     "uuid_setvar": _uuid_setvar,
     "uuid_setvar_multi": _uuid_setvar_multi,
+    "switchname": _switchname,
     "uuid_transfer": _uuid_transfer,
     "version": _version,
 }

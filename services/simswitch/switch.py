@@ -124,12 +124,13 @@ class Switch:
         self.name = name
         self.clock = clock
         self.dialplan = dialplan
-        self.globals = dict(globals_)
+        self.core_uuid = str(uuids.uuid4())
+        # The core sets these itself; clients tell a restarted switch by the first.
+        self.globals = {**globals_, "core_uuid": self.core_uuid, "switchname": name}
         self.apps = apps
         self.api = api
         self.on_leg_ending = on_leg_ending
         self.domain = domain
-        self.core_uuid = str(uuids.uuid4())
         self.cdr_spool = cdr_spool
         self.recordings = recordings
         self.observer = observer or Observer()
