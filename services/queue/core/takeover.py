@@ -64,6 +64,9 @@ def link_up(node: Node) -> None:
             unsettle(node, caller)
     for offer in [o for o in node.offers.values() if o.phase is Phase.CLOSING]:
         node.press_close(offer)
+    for offer in node.offers.values():
+        if offer.phase is Phase.RINGING and offer.originate is None:
+            node.emit(Probe(contact=offer.contact, leg=offer.leg))  # The answer may have been missed.
     node.list_channels()
 
 

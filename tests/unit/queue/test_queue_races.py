@@ -396,3 +396,16 @@ def test_a_leg_that_no_center_covers_is_adopted_when_one_does() -> None:
     rig.feed(m.CentersRevised(at_us=rig.now_us, plans=PLANS))
     rig.deliver()
     assert rig.state() == "waiting"
+
+
+def test_an_answer_that_was_missed_is_found_when_the_connection_is_back(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.answer(leg)
+    rig.events.clear()
+    rig.replies.clear()
+    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.deliver()
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
