@@ -27,12 +27,12 @@ class Calls(Protocol):
 class Call(BaseModel):
     """One contact on a node. Times in µs since the epoch; 0 when it has not happened."""
 
-    contact: str
+    contact_id: str
     node: str
     queue: str
     state: str
     waiting_since_us: int
-    agent: str
+    agent_id: str
     bridged_at_us: int
 
 
@@ -46,7 +46,7 @@ class CallList(BaseModel):
 class Accepted(BaseModel):
     """The wish was passed to FreeSWITCH; its hangup event is the confirmation."""
 
-    contact: str
+    contact_id: str
 
 
 def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
@@ -59,12 +59,12 @@ def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
             nodes=sorted(name for name, node in nodes.items() if node.owned),
             calls=[
                 Call(
-                    contact=call.contact,
+                    contact_id=call.contact,
                     node=name,
                     queue=call.queue,
                     state=call.state,
                     waiting_since_us=call.waiting_since_us,
-                    agent=call.agent,
+                    agent_id=call.agent,
                     bridged_at_us=call.bridged_at_us,
                 )
                 for name, node in nodes.items()
@@ -73,12 +73,14 @@ def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
             ],
         )
 
-    @router.post("/calls/{contact}/hangup", status_code=202, summary="End a contact's call")
-    async def hang_up(contact: str, who: Annotated[Principal, Depends(require("supervisor"))]) -> Accepted:
+    @router.post("/calls/{contact_id}/hangup", status_code=202, summary="End a contact's call")
+    async def hang_up(contact_id: str, who: Annotated[Principal, Depends(require("supervisor"))]) -> Accepted:
         for node in nodes.values():
-            if node.owned and node.tenant_of(contact) == who.tenant:
-                node.hang_up(contact)
-                return Accepted(contact=contact)
-        raise Refused("unknown-contact", f"no contact {contact!r} is on a node of this process", status=404)
+            if node.owned and node.tenant_of(contact_id) == who.tenant:
+                node.hang_up(contact_id)
+                return Accepted(contact_id=contact_id)
+        raise Refused(
+            "unknown-contact", f"no contact {contact_id!r} is on a node of this process", status=404
+        )
 
     return router

@@ -134,6 +134,7 @@ class NodeRunner:
                 [subjects.any_fact(service="routing", entity="log", what="decided")],
                 self._on_log,
                 batch=64,
+                exclusive=True,  # a new owner takes over at once what the dead one had been given
             )
             try:
                 await subscription.wait()

@@ -33,9 +33,9 @@ class Library(Protocol):
 class RecordingItem(BaseModel):
     """One finished recording. Times in µs since the epoch; ``rms`` of each channel from 0 to 1."""
 
-    id: str
-    contact: str
-    agent: str
+    recording_id: str
+    contact_id: str
+    agent_id: str
     queue: str
     started_at_us: int
     duration_ms: int
@@ -57,9 +57,9 @@ class RecordingPage(BaseModel):
 
 def _item(s: Sidecar) -> RecordingItem:
     return RecordingItem(
-        id=s.id,
-        contact=s.contact,
-        agent=s.agent,
+        recording_id=s.id,
+        contact_id=s.contact,
+        agent_id=s.agent,
         queue=s.queue,
         started_at_us=s.started_at_us,
         duration_ms=s.duration_ms,
@@ -98,8 +98,8 @@ def build_router(library: Library) -> APIRouter:
             AwareDatetime | None, Query(alias="from", description="Started at or after; ISO 8601 with zone.")
         ] = None,
         to: Annotated[AwareDatetime | None, Query(description="Started before.")] = None,
-        contact: Annotated[str, Query(max_length=64)] = "",
-        agent: Annotated[str, Query(max_length=63)] = "",
+        contact_id: Annotated[str, Query(max_length=64)] = "",
+        agent_id: Annotated[str, Query(max_length=63)] = "",
         queue: Annotated[str, Query(max_length=63)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
@@ -107,8 +107,8 @@ def build_router(library: Library) -> APIRouter:
         def wanted(s: Sidecar) -> bool:
             return (
                 may_hear(who)(s)
-                and contact in ("", s.contact)
-                and agent in ("", s.agent)
+                and contact_id in ("", s.contact)
+                and agent_id in ("", s.agent)
                 and queue in ("", s.queue)
             )
 

@@ -187,7 +187,7 @@ async def test_zz_cdrs_are_as_many_as_sipps_calls(rig: Rig) -> None:
 
     async def legs() -> Any:
         answer = await rig.get("reporting", "/v1/reports/legs", limit="500")
-        return answer["legs"] if len(answer["legs"]) >= wanted else None
+        return answer["items"] if len(answer["items"]) >= wanted else None
 
     rows = await until(f"{wanted} legs are stored", legs)
     assert len(rows) == wanted

@@ -320,7 +320,7 @@ async def test_supervisors_see_and_end_calls_of_their_own_tenant(tmp_path: Path,
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
             mine = (await http.get("/v1/calls", headers=token("demo", "supervisor"))).json()
-            assert [(c["contact"], c["state"], c["queue"]) for c in mine["calls"]] == [
+            assert [(c["contact_id"], c["state"], c["queue"]) for c in mine["calls"]] == [
                 (contact, "waiting", "support")
             ]
             assert (await http.get("/v1/calls", headers=token("other", "supervisor"))).json()["calls"] == []

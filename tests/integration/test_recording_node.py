@@ -211,18 +211,18 @@ async def test_routes_cut_to_tenant_and_agent_and_serve_ranges(library: Folder) 
     boss = bearer("demo", "supervisor")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
         page = (await http.get("/v1/recordings", headers=boss)).json()
-        assert [r["contact"] for r in page["recordings"]] == ["c1", "c0"]
+        assert [r["contact_id"] for r in page["recordings"]] == ["c1", "c0"]
         first = (await http.get("/v1/recordings?limit=1", headers=boss)).json()
-        assert ([r["contact"] for r in first["recordings"]], first["next_offset"]) == (["c1"], 1)
-        by_agent = (await http.get("/v1/recordings?agent=sara", headers=boss)).json()
-        assert [r["contact"] for r in by_agent["recordings"]] == ["c0"]
+        assert ([r["contact_id"] for r in first["recordings"]], first["next_offset"]) == (["c1"], 1)
+        by_agent = (await http.get("/v1/recordings?agent_id=sara", headers=boss)).json()
+        assert [r["contact_id"] for r in by_agent["recordings"]] == ["c0"]
         none = (await http.get("/v1/recordings?from=2030-01-01T00:00:00Z", headers=boss)).json()
         assert none["recordings"] == []
         assert (await http.get("/v1/recordings?from=2030-01-01", headers=boss)).status_code == 422
 
         own = (await http.get("/v1/recordings", headers=bearer("demo", "agent", "reza"))).json()
-        assert [r["contact"] for r in own["recordings"]] == ["c1"]
-        sara_id = page["recordings"][1]["id"]
+        assert [r["contact_id"] for r in own["recordings"]] == ["c1"]
+        sara_id = page["recordings"][1]["recording_id"]
         assert (
             await http.get(f"/v1/recordings/{sara_id}", headers=bearer("demo", "agent", "reza"))
         ).status_code == 404
