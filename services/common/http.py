@@ -10,8 +10,10 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.common.auth import Principal, check
 from services.common.errors import NotReady, Refused
@@ -20,6 +22,13 @@ log = structlog.get_logger()
 
 _bearer = HTTPBearer(auto_error=False, description="python -m services.common.auth token …")
 _PROBLEM = "application/problem+json"
+# Everything of ours is under it, and nothing under it is for strangers.
+_GUARDED = "/v1/"
+_TOKEN_MISSING = "this route wants an Authorization: Bearer header"  # noqa: S105 - a message
+_PEERS_LOGGED = 256
+
+# Requests without a valid token, or with one whose role may not. A burst: somebody tries doors; the log names the peer.
+DENIED = Counter("peyvand_http_denied_total", "Requests that were not allowed", ["slug"])
 
 
 def problem(slug: str, detail: str, status: int, **more: Any) -> JSONResponse:
@@ -65,7 +74,7 @@ def require(*roles: str) -> Callable[..., Principal]:
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
         if credentials is None:
-            raise Refused("token-missing", "this route wants an Authorization: Bearer header", status=401)
+            raise Refused("token-missing", _TOKEN_MISSING, status=401)
         principal = check(request.app.state.auth_secret, credentials.credentials)
         if principal.role != "admin" and principal.role not in roles:
             raise Refused(
@@ -78,11 +87,57 @@ def require(*roles: str) -> Callable[..., Principal]:
     return dependency
 
 
+class Denials:
+    """Counts what was not allowed, and logs it once for each peer and reason."""
+
+    def __init__(self) -> None:
+        self._logged: set[tuple[str, str]] = set()
+
+    def note(self, e: Refused, scope: Scope) -> None:
+        """Take note of one refusal."""
+        DENIED.labels(e.slug).inc()
+        peer = (scope.get("client") or ("",))[0]
+        if (peer, e.slug) not in self._logged and len(self._logged) < _PEERS_LOGGED:
+            self._logged.add((peer, e.slug))
+            log.warning("request_denied", slug=e.slug, peer=peer, path=scope["path"], reason=e.reason)
+
+
+def _refused(e: Refused) -> JSONResponse:
+    answer = problem(e.slug, e.reason, e.status)
+    if e.status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+class _Door:
+    """Without a valid token nobody gets as far as a route: not to a body that is read first, nor to a route that forgot to ask."""
+
+    def __init__(self, app: ASGIApp, auth_secret: str, denials: Denials) -> None:
+        self._app = app
+        self._auth_secret = auth_secret
+        self._denials = denials
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
+            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            try:
+                if scheme.lower() != "bearer" or not token:
+                    raise Refused("token-missing", _TOKEN_MISSING, status=401)
+                check(self._auth_secret, token.strip())
+            except Refused as e:
+                self._denials.note(e, scope)
+                await _refused(e)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def make_app(name: str, version: str, readiness: Readiness, *, auth_secret: str) -> FastAPI:
     """The FastAPI application that a service adds its routers to."""
     app = FastAPI(title=f"Peyvand {name}", version=version, docs_url="/docs", redoc_url=None)
     app.state.auth_secret = auth_secret
     app.state.readiness = readiness
+    denials = Denials()
+    app.add_middleware(_Door, auth_secret=auth_secret, denials=denials)
 
     @app.get("/healthz", tags=["process"], summary="The process runs")
     async def healthz() -> dict[str, str]:
@@ -99,11 +154,10 @@ def make_app(name: str, version: str, readiness: Readiness, *, auth_secret: str)
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, e: Refused) -> Response:
-        answer = problem(e.slug, e.reason, e.status)
-        if e.status == 401:
-            answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
+    async def refused(request: Request, e: Refused) -> Response:
+        if e.status in (401, 403):
+            denials.note(e, request.scope)
+        return _refused(e)
 
     @app.exception_handler(NotReady)
     async def not_ready(_: Request, e: NotReady) -> Response:

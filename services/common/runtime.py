@@ -73,9 +73,16 @@ class Runtime:
 
     def fail(self, reason: str) -> None:
         """End the process with exit code 70: a part is lost for good and a restart is the cure."""
+        self._end("process_failed", reason, 70)
+
+    def refuse(self, reason: str) -> None:
+        """End the process with exit code 78: a setting or file is wrong, and a restart would only say so again."""
+        self._end("settings_wrong", reason, 78)
+
+    def _end(self, event: str, reason: str, exit_code: int) -> None:
         if not self._stopping.is_set():
-            logger.error("process_failed", reason=reason)
-        self._exit_code = 70
+            logger.error(event, reason=reason)
+        self._exit_code = exit_code
         self._stopping.set()
 
     def stop(self) -> None:
@@ -128,7 +135,10 @@ class _Http:
     async def start(self) -> None:
         try:
             socket = self._config.bind_socket()
-        except SystemExit:
+            # uvicorn listens later, in its own task: who reads the log line below may connect at once, and with
+            # SO_REUSEADDR two processes can bind one port as long as neither listens.
+            socket.listen(self._config.backlog)
+        except (SystemExit, OSError):
             raise ConfigError(
                 f"cannot listen on {self._config.host}:{self._config.port} (PEYVAND_HTTP_HOST, PEYVAND_HTTP_PORT): "
                 "expected a free port of this machine"
@@ -157,7 +167,9 @@ async def _main(name: str, settings: S, start: Callable[[S, Runtime], Coroutine[
     stopping.cancel()
     if starting.done():
         error = starting.exception()
-        if isinstance(error, PeyvandError):
+        if isinstance(error, ConfigError):
+            rt.refuse(str(error))
+        elif isinstance(error, PeyvandError):
             rt.fail(str(error))
         elif error is not None:
             logger.error("start_failed", exc_info=error)
@@ -170,7 +182,7 @@ async def _main(name: str, settings: S, start: Callable[[S, Runtime], Coroutine[
 def run(name: str, settings_type: type[S], start: Callable[[S, Runtime], Coroutine[Any, Any, None]]) -> None:
     """Run a service until it is told to stop; never returns.
 
-    Exit codes: 0 told to stop, 70 a part failed, 78 settings are wrong.
+    Exit codes: 0 told to stop, 70 a part failed, 78 settings or a file they name are wrong.
     """
     try:
         settings = config.load(settings_type)

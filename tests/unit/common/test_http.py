@@ -2,7 +2,9 @@ from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import Depends
+import structlog
+from fastapi import Body, Depends
+from prometheus_client import REGISTRY
 
 from services.common import auth
 from services.common.errors import BusUnavailable, Refused
@@ -23,6 +25,16 @@ def client(readiness: Readiness) -> httpx.AsyncClient:
     @app.get("/v1/who")
     async def who(principal: Annotated[auth.Principal, Depends(require("supervisor"))]) -> dict[str, str]:
         return {"tenant": principal.tenant}
+
+    @app.get("/v1/open")
+    async def forgot_to_ask() -> None:
+        return None
+
+    @app.post("/v1/body")
+    async def body(
+        _: Annotated[auth.Principal, Depends(require("agent"))], wish: Annotated[dict[str, int], Body()]
+    ) -> None:
+        return None
 
     @app.get("/v1/number")
     async def number(n: int) -> int:
@@ -69,19 +81,43 @@ async def test_no_token_wrong_token_and_wrong_role(client: httpx.AsyncClient) ->
     assert (agent.status_code, agent.json()["type"]) == (403, "role-not-allowed")
 
 
+async def test_a_stranger_gets_no_further_than_the_door(client: httpx.AsyncClient) -> None:
+    """Neither to a body, which FastAPI reads before it asks who is there, nor to routes that forgot to ask, nor to 404."""
+    for method, path in (("POST", "/v1/body"), ("GET", "/v1/open"), ("GET", "/v1/nothing-here")):
+        answer = await client.request(method, path, content=b"no JSON")
+        assert (answer.status_code, answer.json()["type"]) == (401, "token-missing"), path
+    known = await client.post("/v1/body", content=b"no JSON", headers=bearer("agent"))
+    assert (known.status_code, known.json()["type"]) == (422, "request-invalid")
+
+
+async def test_strangers_are_counted_and_logged_once(client: httpx.AsyncClient) -> None:
+    def denied(slug: str) -> float:
+        return REGISTRY.get_sample_value("peyvand_http_denied_total", {"slug": slug}) or 0.0
+
+    before = denied("token-invalid"), denied("role-not-allowed")
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(5):
+            await client.get("/v1/who", headers={"Authorization": "Bearer nonsense"})
+            await client.get("/v1/who", headers=bearer("agent"))
+    assert (denied("token-invalid") - before[0], denied("role-not-allowed") - before[1]) == (5, 5)
+    entries = [entry for entry in logged if entry["event"] == "request_denied"]
+    assert sorted(entry["slug"] for entry in entries) == ["role-not-allowed", "token-invalid"]
+    assert {entry["path"] for entry in entries} == {"/v1/who"}
+
+
 @pytest.mark.parametrize("role", ["supervisor", "admin"])
 async def test_the_right_role_passes(client: httpx.AsyncClient, role: auth.Role) -> None:
     assert (await client.get("/v1/who", headers=bearer(role))).json() == {"tenant": "demo"}
 
 
 async def test_errors_are_problems(client: httpx.AsyncClient) -> None:
-    refused = await client.get("/v1/refused")
+    refused = await client.get("/v1/refused", headers=bearer("agent"))
     assert (refused.status_code, refused.json()["type"]) == (404, "unknown-agent")
-    absent = await client.get("/v1/absent")
+    absent = await client.get("/v1/absent", headers=bearer("agent"))
     assert (absent.status_code, absent.json()["detail"]) == (503, "NATS did not answer in 2 s")
-    invalid = await client.get("/v1/number", params={"n": "x"})
+    invalid = await client.get("/v1/number", params={"n": "x"}, headers=bearer("agent"))
     assert invalid.status_code == 422
     assert invalid.json()["errors"][0]["field"] == "query.n"
-    nowhere = await client.get("/v1/nowhere")
+    nowhere = await client.get("/v1/nowhere", headers=bearer("agent"))
     assert (nowhere.status_code, nowhere.json()["type"]) == (404, "not-found")
     assert nowhere.headers["content-type"] == "application/problem+json"
