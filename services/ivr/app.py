@@ -6,10 +6,10 @@ import structlog
 
 from services.center import Center, CenterSet, CenterWatch, EntryPoint
 from services.common.bus import Bus
-from services.common.bus.nats import NatsBus
 from services.common.clock import Clock
 from services.common.errors import ConfigError
-from services.common.esl import GeventHub, OutboundServer
+from services.common.esl import OutboundServer
+from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
 from services.ivr import api
 from services.ivr.adapters import channel, code_call
@@ -69,27 +69,17 @@ class Ivr:
 class _Calls:
     """The listening socket as a part of the runtime."""
 
-    def __init__(self, hub: GeventHub, server: OutboundServer, grace_s: float) -> None:
-        self._hub = hub
+    def __init__(self, server: OutboundServer, grace_s: float) -> None:
         self._server = server
         self._grace_s = grace_s
 
     async def stop(self) -> None:
         await self._server.stop(self._grace_s)
-        self._hub.stop()
 
 
 async def start(settings: IvrSettings, rt: Runtime) -> None:
     """Wire ivr. Calls are taken whether or not NATS is there: a caller does not wait for the books."""
-    bus = NatsBus(
-        settings.nats_url,
-        source=f"/ivr/{settings.instance}",
-        clock=rt.clock,
-        on_ready=rt.ready,
-        on_closed=rt.fail,
-    )
-    rt.add(bus, "bus")
-    bus.start()
+    bus = start_bus(settings, rt)
     outbox = Outbox(bus, settings.ivr_outbox_size)
     rt.add(outbox, "outbox")
     rt.spawn(outbox.run(), "outbox")
@@ -101,17 +91,15 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.ready("centers", True, f"revision {watch.current.revision}")
     rt.app.include_router(api.router(lambda: watch))
 
-    hub = GeventHub()
-    hub.start()
     server = OutboundServer(
-        hub,
+        start_hub(rt),
         settings.ivr_esl_host,
         settings.ivr_esl_port,
         ivr.on_session,
         max_sessions=settings.ivr_max_sessions,
         events=("DTMF",),
     )
-    rt.add(_Calls(hub, server, settings.ivr_stop_grace_s), "calls")
+    rt.add(_Calls(server, settings.ivr_stop_grace_s), "calls")
     try:
         port = await server.start()
     except OSError as e:

@@ -8,24 +8,13 @@ from typing import Any
 from services.center import CenterSet, CenterWatch
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper
-from services.common.bus.nats import NatsBus
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
 from services.queue import api
 from services.queue.adapters import centers, switch
 from services.queue.config import QueueSettings
 from services.queue.runner import ClientFactory, NodeRunner
-
-
-class _Hub:
-    """The event socket's thread as a part of the runtime."""
-
-    def __init__(self) -> None:
-        self.hub = GeventHub()
-        self.hub.start()
-
-    async def stop(self) -> None:
-        self.hub.stop()
 
 
 def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
@@ -82,16 +71,7 @@ def build_runners(
 
 async def start(settings: QueueSettings, rt: Runtime) -> None:
     """Wire the service."""
-    bus = NatsBus(
-        settings.nats_url,
-        source=f"/queue/{settings.instance}",
-        clock=rt.clock,
-        on_ready=rt.ready,
-        on_closed=rt.fail,
-    )
-    rt.add(bus, "bus")
-    bus.start()
-
+    bus = start_bus(settings, rt)
     runners: dict[str, NodeRunner] = {}
 
     def revised(current: CenterSet) -> None:
@@ -102,9 +82,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
 
     watch = CenterWatch(settings.centers, revised)
     rt.ready("centers", True, f"revision {watch.current.revision}")
-    hub = _Hub()
-    rt.add(hub, "hub")
-    runners.update(build_runners(settings, rt, bus, hub.hub, watch))
+    runners.update(build_runners(settings, rt, bus, start_hub(rt), watch))
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.build_router(runners))
@@ -122,6 +100,6 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
         share=(len(runners) + 1) // 2 if len(runners) > 1 else 0,
     )
     for name in runners:
-        rt.ready(f"switch-{name}", True, "not owned")
+        rt.ready(switch_part(name), True, "not owned")
     await keeper.start()
     rt.add(keeper, "leases")

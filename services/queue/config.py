@@ -7,15 +7,12 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from services.common.config import CenterSettings
-from services.common.esl import SwitchAddress
+from services.common.parts import SwitchSettings
 
 
-class QueueSettings(CenterSettings):
-    """PEYVAND_SWITCHES is shared with the other services that listen to FreeSWITCH; the rest is this service's own."""
+class QueueSettings(SwitchSettings, CenterSettings):
+    """What queue dials, and where FreeSWITCH keeps sounds and recordings."""
 
-    switches: str = Field(
-        ..., description="FreeSWITCH nodes: name=esl://:PASSWORD@HOST:PORT, separated by commas.", repr=False
-    )
     queue_agent_dial: str = Field(
         "user/{extension}@{domain}", description="Dial string of an agent's phone.", pattern=r"\{extension\}"
     )
@@ -45,7 +42,3 @@ class QueueSettings(CenterSettings):
         except (KeyError, IndexError, ValueError) as e:
             raise ValueError(f"unknown placeholder: {e}") from None
         return text
-
-    def addresses(self) -> list[SwitchAddress]:
-        """The nodes. Raises ConfigError."""
-        return [SwitchAddress.parse(part) for part in self.switches.split(",") if part.strip()]

@@ -24,6 +24,7 @@ from services.common.bus import Bus, Envelope, Retry, codec, subjects
 from services.common.clock import Clock
 from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
+from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
 from services.queue.adapters import switch
@@ -164,7 +165,7 @@ class NodeRunner:
             await client.stop()
         if outbox is not None:
             await outbox.stop()
-        self._ready(f"switch-{self.name}", True, "another process owns the node")
+        self._ready(switch_part(self.name), True, "another process owns the node")
         log.info("node_released", node=self.name)
 
     @property
@@ -180,7 +181,7 @@ class NodeRunner:
         self._outbox.start()
         self.feed(m.CentersRevised(at_us=self._now(), plans=self._plans))
         self._client = self._make_client(self._on_event, self._on_up, self._on_down)
-        self._ready(f"switch-{self.name}", False, "connecting")
+        self._ready(switch_part(self.name), False, "connecting")
         await self._client.start()
         self._spawn(self._watch_bus())
 
@@ -220,11 +221,11 @@ class NodeRunner:
         self.feed(m.LinkUp(at_us=self._now()))
         if self._listing is not None:
             await asyncio.shield(self._listing)  # Events wait until the node has been read.
-        self._ready(f"switch-{self.name}", True, "")
+        self._ready(switch_part(self.name), True, "")
 
     def _on_down(self, reason: str) -> None:
         self.feed(m.LinkDown(at_us=self._now()))
-        self._ready(f"switch-{self.name}", False, reason)
+        self._ready(switch_part(self.name), False, reason)
 
     async def _watch_bus(self) -> None:
         """Tell the engine when facts can be neither written nor read, and look at everything anew when they can again."""

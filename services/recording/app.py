@@ -6,24 +6,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from services.common.bus.lease import Lease, LeaseKeeper
-from services.common.bus.nats import NatsBus
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
 from services.recording import api
 from services.recording.adapters.files import Folder
 from services.recording.config import RecordingSettings
 from services.recording.runner import EVENTS, ClientFactory, NodeRunner
-
-
-class _Hub:
-    """The event socket's thread as a part of the runtime."""
-
-    def __init__(self) -> None:
-        self.hub = GeventHub()
-        self.hub.start()
-
-    async def stop(self) -> None:
-        self.hub.stop()
 
 
 def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
@@ -44,24 +33,15 @@ async def start(settings: RecordingSettings, rt: Runtime) -> None:
     settings.recording_dir.mkdir(parents=True, exist_ok=True)
     folder = Folder(settings.recording_dir)
     rt.app.include_router(api.build_router(folder))
-    bus = NatsBus(
-        settings.nats_url,
-        source=f"/recording/{settings.instance}",
-        clock=rt.clock,
-        on_ready=rt.ready,
-        on_closed=rt.fail,
-    )
-    rt.add(bus, "bus")
-    bus.start()
-    hub = _Hub()
-    rt.add(hub, "hub")
+    bus = start_bus(settings, rt)
+    hub = start_hub(rt)
     runners = {
         address.name: NodeRunner(
             address.name,
             bus=bus,
             clock=rt.clock,
             folder=folder,
-            make_client=client_factory(hub.hub, address),
+            make_client=client_factory(hub, address),
             ready=rt.ready,
         )
         for address in settings.addresses()
@@ -80,6 +60,6 @@ async def start(settings: RecordingSettings, rt: Runtime) -> None:
         share=(len(runners) + 1) // 2 if len(runners) > 1 else 0,
     )
     for name in runners:
-        rt.ready(f"switch-{name}", True, "not owned")
+        rt.ready(switch_part(name), True, "not owned")
     await keeper.start()
     rt.add(keeper, "leases")

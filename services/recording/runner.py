@@ -13,6 +13,7 @@ from services.common.bus import Bus, Envelope, Outgoing, codec, subjects
 from services.common.clock import Clock
 from services.common.errors import BusUnavailable, NotReady
 from services.common.esl import Event
+from services.common.parts import switch_part
 from services.contracts.peyvand.queue.v1.events_pb2 import AgentBridged
 from services.recording.adapters.files import Folder, sidecar_of
 from services.recording.adapters.wave import BadRecording, examine
@@ -79,7 +80,7 @@ class NodeRunner:
         """Serve the node until cancelled."""
         self._core = c.Lifecycle(self.name)
         self._facts = asyncio.Queue()
-        self._ready(f"switch-{self.name}", False, "connecting")
+        self._ready(switch_part(self.name), False, "connecting")
         followed = await self._bus.follow(
             [subjects.any_fact(service="queue", entity="contact", what="bridged")],
             self._on_bridged,
@@ -100,7 +101,7 @@ class NodeRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._ready(f"switch-{self.name}", True, "another process owns the node")
+            self._ready(switch_part(self.name), True, "another process owns the node")
 
     def feed(self, event: c.Input) -> None:
         """Give the core one input and do what follows."""
@@ -145,11 +146,11 @@ class NodeRunner:
             self.feed(c.Stopped(at_us=self._now(), recording=recording))
 
     async def _on_up(self) -> None:
-        self._ready(f"switch-{self.name}", True, "")
+        self._ready(switch_part(self.name), True, "")
         await self._sweep()
 
     def _on_down(self, reason: str) -> None:
-        self._ready(f"switch-{self.name}", False, reason)
+        self._ready(switch_part(self.name), False, reason)
 
     async def _on_bridged(self, envelope: Envelope) -> None:
         message = codec.decode(envelope)

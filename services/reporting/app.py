@@ -16,11 +16,11 @@ import structlog
 from services.center.loader import CenterSet
 from services.center.watch import CenterWatch
 from services.common.bus import Bus, Envelope
-from services.common.bus.nats import NatsBus
 from services.common.clickhouse import Store, StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
 from services.reporting import live_api, migrate
 from services.reporting.adapters.bus import EVENT_SUBJECTS, ROUTING_SUBJECTS, placed_facts
@@ -81,17 +81,6 @@ class _Background:
     async def stop(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-
-
-class _Hub:
-    """The gevent thread as a component."""
-
-    def __init__(self) -> None:
-        self.hub = GeventHub()
-        self.hub.start()
-
-    async def stop(self) -> None:
-        await asyncio.to_thread(self.hub.stop)
 
 
 class _LegIntake:
@@ -159,13 +148,13 @@ def directory_of(centers: CenterSet) -> Directory:
 async def start(settings: ReportingSettings, rt: Runtime) -> None:
     """Wire the service. Raises ConfigError for addresses and documents that cannot be."""
     url = StoreUrl.parse(settings.clickhouse_url)
-    addresses = [SwitchAddress.parse(text) for text in settings.switches.split(",") if text.strip()]
+    addresses = settings.addresses()
     feed = live_api.LiveFeed(rt.clock, source_ok=lambda: bus_ok[0])
     watch = CenterWatch(settings.centers, lambda centers: feed.reconfigure(centers.centers))
     bus_ok = [False]
 
     def bus_ready(part: str, ok: bool, detail: str) -> None:
-        if part == "bus":
+        if part == "nats":
             bus_ok[0] = ok
         rt.ready(part, ok, detail)
 
@@ -179,15 +168,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
     rt.app.include_router(build_router(reports))
 
-    bus = NatsBus(
-        settings.nats_url,
-        source=f"/reporting/{settings.instance}",
-        clock=rt.clock,
-        on_ready=bus_ready,
-        on_closed=rt.fail,
-    )
-    bus.start()
-    rt.add(bus, "nats")
+    bus = start_bus(settings, rt, on_ready=bus_ready)
 
     async def fill() -> None:
         await prepare(url, settings.clickhouse_cluster, store_ready)
@@ -205,12 +186,11 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
         )
         rt.add(_Background(rt, spool.run(), "cdr-spool"), "cdr-spool")
     if addresses:
-        hub = _Hub()
-        rt.add(hub, "esl-hub")
+        hub = start_hub(rt)
         for address in addresses:
-            client = _listen(rt, hub.hub, address, intake.buffer)
+            client = _listen(rt, hub, address, intake.buffer)
             await client.start()
-            rt.add(client, f"switch.{address.name}")
+            rt.add(client, switch_part(address.name))
 
     await feed.start(bus, watch.current.centers)
     rt.add(feed, "wallboard")
@@ -220,7 +200,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
 
 
 def _listen(rt: Runtime, hub: GeventHub, address: SwitchAddress, buffer: LegBuffer) -> SwitchClient:
-    part = f"switch.{address.name}"
+    part = switch_part(address.name)
     rt.ready(part, False, "not reached yet")
 
     def on_event(event: Event) -> None:

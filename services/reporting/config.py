@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from services.common.config import CenterSettings
+from services.common.parts import SwitchSettings
 
 
-class ReportingSettings(CenterSettings):
+class ReportingSettings(SwitchSettings, CenterSettings):
     """Where facts come from and where they are kept."""
 
     clickhouse_url: str = Field(

@@ -10,9 +10,8 @@ import structlog
 from services.center import CenterSet, CenterWatch
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper, Timing
-from services.common.bus.nats import NatsBus
 from services.common.clock import Clock
-from services.common.esl import GeventHub
+from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
 from services.routing import api
 from services.routing.adapters.centers import SHARDS, center_of, shard_of
@@ -116,30 +115,10 @@ class Routing:
         del self._owners[tenant]
 
 
-class _Phones:
-    """The connections to FreeSWITCH as a part of the runtime."""
-
-    def __init__(self, hub: GeventHub, phones: PhoneWatch) -> None:
-        self._hub = hub
-        self._phones = phones
-
-    async def stop(self) -> None:
-        await self._phones.stop()
-        self._hub.stop()
-
-
 async def start(settings: RoutingSettings, rt: Runtime) -> None:
     """Wire routing."""
     addresses = settings.addresses()
-    bus = NatsBus(
-        settings.nats_url,
-        source=f"/routing/{settings.instance}",
-        clock=rt.clock,
-        on_ready=rt.ready,
-        on_closed=rt.fail,
-    )
-    rt.add(bus, "bus")
-    bus.start()
+    bus = start_bus(settings, rt)
 
     watch = CenterWatch(settings.centers, lambda centers: routing.use(centers))
     routing = Routing(settings, rt.clock, bus, watch.current)
@@ -149,10 +128,9 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
     rt.app.include_router(api.router(bus, lambda: watch.current))
 
     if addresses:
-        hub = GeventHub()
-        hub.start()
+        hub = start_hub(rt)
         routing.phones = PhoneWatch(hub, addresses, routing.tell, rt.ready, settings.routing_node_grace_s)
-        rt.add(_Phones(hub, routing.phones), "phones")
+        rt.add(routing.phones, "phones")
 
     keeper = LeaseKeeper(
         bus,

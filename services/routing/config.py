@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from services.common.config import CenterSettings
-from services.common.esl import SwitchAddress
+from services.common.parts import SwitchSettings
 
 
-class RoutingSettings(CenterSettings):
-    """PEYVAND_SWITCHES is shared with the other services that listen to FreeSWITCH; the rest is routing's own."""
+class RoutingSettings(SwitchSettings, CenterSettings):
+    """How long owners, offers and nodes are waited for."""
 
     switches: str = Field(
         "",
@@ -39,7 +39,3 @@ class RoutingSettings(CenterSettings):
         description="Log entries after which the state is stored, so that a new owner reads fewer.",
         ge=10,
     )
-
-    def addresses(self) -> list[SwitchAddress]:
-        """The nodes. Raises ConfigError."""
-        return [SwitchAddress.parse(part) for part in self.switches.split(",") if part.strip()]

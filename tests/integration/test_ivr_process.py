@@ -109,7 +109,7 @@ async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process
         assert status == 503
         assert parts["esl"]["ok"]
         assert parts["centers"]["ok"]
-        assert not parts["bus"]["ok"]
+        assert not parts["nats"]["ok"]
 
         undecided = await ivr.call()
         log = await ivr.end()

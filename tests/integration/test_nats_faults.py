@@ -108,7 +108,7 @@ async def test_nats_everything_waits_for_a_server_that_comes_later(
 
     def on_ready(part: str, ok: bool, detail: str) -> None:
         states.append((part, ok))
-        if part == "bus" and ok:
+        if part == "nats" and ok:
             ready.set()
 
     bus = make(on_ready=on_ready)
@@ -132,7 +132,7 @@ async def test_nats_everything_waits_for_a_server_that_comes_later(
         "Position"
     )
     await asyncio.wait_for(ready.wait(), 20)
-    assert states[0] == ("bus", False)
+    assert states[0] == ("nats", False)
 
 
 async def test_nats_a_killed_server_costs_nothing(

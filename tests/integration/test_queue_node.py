@@ -133,7 +133,7 @@ async def floor(tmp_path: Path, hub: GeventHub) -> AsyncIterator[Floor]:
     async with lab(tmp_path) as sw:
         made = Floor(sw, MemoryBroker(SystemClock()), hub)
         made.own()
-        await made.until(lambda: made.parts.get("switch-fs1", False))
+        await made.until(lambda: made.parts.get("switch:fs1", False))
         try:
             yield made
         finally:
@@ -300,8 +300,8 @@ async def test_the_switchs_connection_breaks_and_nobody_notices(tmp_path: Path, 
         f.sw.switch.register("1001", Phone("answer"))
         contact = await f.call()
         f.sw.socket.drop_clients()
-        await f.until(lambda: not f.parts["switch-fs1"])
-        await f.until(lambda: f.parts["switch-fs1"])
+        await f.until(lambda: not f.parts["switch:fs1"])
+        await f.until(lambda: f.parts["switch:fs1"])
         await f.offer(contact)
         await f.fact("bridged")
         assert f.facts("gone") == []

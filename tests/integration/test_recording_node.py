@@ -62,7 +62,7 @@ class Studio:
             sweep_s=0.2,
         )
         self._owning = asyncio.create_task(runner.own())
-        await self.until(lambda: self.ready.get("switch-fs1", False))
+        await self.until(lambda: self.ready.get("switch:fs1", False))
 
     async def let_go(self) -> None:
         if self._owning is not None:

@@ -101,7 +101,7 @@ class Subscription(Protocol):
 Handler: TypeAlias = Callable[[Envelope], Awaitable[None]]
 BatchHandler: TypeAlias = Callable[[list[Envelope]], Awaitable[None]]
 RequestHandler: TypeAlias = Callable[[Envelope], Awaitable[Sendable]]
-# A part of the process (for example ``bus`` or ``consumer:reporting``), whether it is there, and what is wrong.
+# A part of the process (for example ``nats`` or ``consumer:reporting``), whether it is there, and what is wrong.
 ReadyHook: TypeAlias = Callable[[str, bool, str], None]
 
 

@@ -65,7 +65,7 @@ class Connection:
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
-        self._on_ready("bus", False, "not connected yet")
+        self._on_ready("nats", False, "not connected yet")
         self._task = asyncio.get_running_loop().create_task(self._connect(), name="nats-connect")
 
     async def connected(self, timeout_s: float | None = None) -> Client:
@@ -110,7 +110,7 @@ class Connection:
                 )
             except (OSError, nats.errors.Error, TimeoutError) as e:
                 self._once("bus_unreachable", f"{self._shown()}: {e!r}")
-                self._on_ready("bus", False, f"NATS at {self._shown()} does not answer (PEYVAND_NATS_URL)")
+                self._on_ready("nats", False, f"NATS at {self._shown()} does not answer (PEYVAND_NATS_URL)")
                 with contextlib.suppress(Exception):
                     await client.close()
                 await asyncio.sleep(0.2)
@@ -143,7 +143,7 @@ class Connection:
                 problem = await self._verify(self)
             except (Unconfirmed, Unstored) as e:
                 problem = f"the streams could not be read: {e}"
-            self._on_ready("bus", not problem, problem)
+            self._on_ready("nats", not problem, problem)
             if not problem:
                 return
             self._once("bus_streams_missing", problem)
@@ -165,7 +165,7 @@ class Connection:
     async def _disconnected(self) -> None:
         self._connected.clear()
         if not self._stopping and self._client is not None:
-            self._on_ready("bus", False, f"disconnected from NATS at {self._shown()}")
+            self._on_ready("nats", False, f"disconnected from NATS at {self._shown()}")
             logger.warning("bus_disconnected", servers=self._shown())
 
     async def _reconnected(self) -> None:
@@ -174,7 +174,7 @@ class Connection:
     async def _closed(self) -> None:
         self._connected.clear()
         if not self._stopping and self._client is not None and self._client.is_closed:
-            self._on_ready("bus", False, "the connection to NATS is closed for good")
+            self._on_ready("nats", False, "the connection to NATS is closed for good")
             logger.error("bus_closed", servers=self._shown())
             if self._on_closed is not None:
                 self._on_closed("the connection to NATS is closed for good")

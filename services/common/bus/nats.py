@@ -66,7 +66,7 @@ class NatsBus(BaseBus):
     ) -> None:
         """``url``: servers separated by commas. ``source``: ``/<service>/<instance>``, in every message's ``ce-source``.
 
-        ``on_ready`` hears of the parts ``bus``, ``consumer:<name>`` and ``follow:<subject>``; ``on_closed`` is called when the
+        ``on_ready`` hears of the parts ``nats``, ``consumer:<name>`` and ``follow:<subject>``; ``on_closed`` is called when the
         connection is lost for good, which only a restart of the process cures.
         """
         super().__init__(source=source, clock=clock, on_ready=on_ready)

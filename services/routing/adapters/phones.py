@@ -14,6 +14,7 @@ import structlog
 
 from services.common.errors import NotReady
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.parts import switch_part
 from services.routing.core import inputs as i
 
 log = structlog.get_logger()
@@ -86,7 +87,7 @@ class PhoneWatch:
             return
         self._started = True
         for client in self._clients:
-            self._on_ready(f"switch:{client.address.name}", False, "connecting")
+            self._on_ready(switch_part(client.address.name), False, "connecting")
             self._expect(client.address.name)
             await client.start()
 
@@ -113,12 +114,12 @@ class PhoneWatch:
         if (grace := self._graces.pop(name, None)) is not None:
             grace.cancel()
         self._up[name] = True
-        self._on_ready(f"switch:{name}", True, "")
+        self._on_ready(switch_part(name), True, "")
         self._tell(_node(name, True))
         await self._list(client)
 
     def _went_down(self, name: str, reason: str) -> None:
-        self._on_ready(f"switch:{name}", False, reason)
+        self._on_ready(switch_part(name), False, reason)
         if self._up.get(name, True):
             self._expect(name)
 

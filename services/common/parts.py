@@ -1,0 +1,62 @@
+"""Parts that several services are wired of in the same way: the bus, the event socket's thread, the addresses of switches."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import Field
+
+from services.common.bus import ReadyHook
+from services.common.bus.nats import NatsBus
+from services.common.config import Settings
+from services.common.esl import GeventHub, SwitchAddress
+from services.common.runtime import Runtime
+
+
+class SwitchSettings(Settings):
+    """For services that connect to FreeSWITCH's event socket."""
+
+    switches: str = Field(
+        ..., description="FreeSWITCH nodes: name=esl://:PASSWORD@HOST:PORT, separated by commas.", repr=False
+    )
+
+    def addresses(self) -> list[SwitchAddress]:
+        """The nodes. Raises ConfigError for an entry of another form."""
+        return [SwitchAddress.parse(part) for part in self.switches.split(",") if part.strip()]
+
+
+def switch_part(node: str) -> str:
+    """The name under which ``/readyz`` speaks of the connection to a node."""
+    return f"switch:{node}"
+
+
+def start_bus(settings: Settings, rt: Runtime, *, on_ready: ReadyHook | None = None) -> NatsBus:
+    """Connect to NATS in the background; ended with the process. ``on_ready`` instead of the runtime's own."""
+    bus = NatsBus(
+        settings.nats_url,
+        source=f"/{rt.name}/{settings.instance}",
+        clock=rt.clock,
+        on_ready=on_ready or rt.ready,
+        on_closed=rt.fail,
+    )
+    rt.add(bus, "nats")
+    bus.start()
+    return bus
+
+
+class _Thread:
+    """A hub as a component; what uses it is added later and so stopped before."""
+
+    def __init__(self, hub: GeventHub) -> None:
+        self._hub = hub
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._hub.stop)  # it waits for the thread
+
+
+def start_hub(rt: Runtime) -> GeventHub:
+    """Start the thread in which the event socket lives; ended with the process. One a process."""
+    hub = GeventHub()
+    hub.start()
+    rt.add(_Thread(hub), "event-socket")
+    return hub
