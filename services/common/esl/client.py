@@ -99,6 +99,9 @@ class SwitchClient:
         self._inbox: deque[Event | Up | Down] = deque()
         self._armed = False
         self._resync: asyncio.Task[None] | None = None
+        # Jobs that are waited for, as this thread knows them: the node learns later that one was given up, and who gave it
+        # up may ask for the same id again at once.
+        self._jobs: set[str] = set()
         self._started = False
         self._node = Node(
             address.name,
@@ -169,13 +172,15 @@ class SwitchClient:
         """
         job = job_id or new_id()
         data = command(f"bgapi {command_line}", {"Job-UUID": job})
-        if job in self._node.jobs:  # a read of another thread's dict: enough to refuse a programmer's mistake
+        if job in self._jobs:
             raise Conflict(f"a background job {job} is under way")
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._hub.post(self._node.submit_job, job, data, self._hub.waiter(future))
+        self._jobs.add(job)
         try:
             return (await within(future, timeout_s, f"{self.address.name}: {command_line}")).body
         finally:
+            self._jobs.discard(job)
             if not future.done() or future.cancelled():
                 self._hub.post(self._node.forget_job, job)
 

@@ -215,7 +215,8 @@ class Node:
         def on_reply(reply: Frame | Exception) -> None:
             if isinstance(reply, Frame) and reply.text.startswith("+OK"):
                 return
-            if self.jobs.pop(job_id, None) is not None:
+            if self.jobs.get(job_id) is waiter:  # it may have been given up, and the id used again
+                del self.jobs[job_id]
                 waiter(
                     reply
                     if isinstance(reply, Exception)
