@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from services.common import ids
 from services.common.bus import Bus
@@ -17,6 +18,14 @@ from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
 
 pytest_plugins = ("tests.clickhouse_fixtures",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """structlog's own default draws a logged exception with all locals, which blocks the event loop for up to seconds."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
 
 # Makes another process's connection to the same server.
 BusMaker = Callable[[str], Awaitable[Bus]]

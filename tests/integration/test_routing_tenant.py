@@ -165,7 +165,9 @@ async def test_next_owner_goes_on_where_the_last_one_stopped(make_bus: BusMaker,
         await outside.wish("omid", "available")
         await outside.waits("c1")
         await outside.until(f.OfferMade)
-    assert await load_snapshot(second, tenant, "routing") is not None
+        async with asyncio.timeout(15):  # the snapshot is written after the entry that makes it due
+            while await load_snapshot(second, tenant, "routing") is None:
+                await asyncio.sleep(0.01)
     await outside.waits("c2")  # while nobody owns the tenant
     await outside.observe(queue_pb2.ContactGone(contact_id="c1", state="offered", at_us=1), "c1:gone:1")
     async with owning(second, tenant, "two", SwitchableLease(2)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -233,33 +233,48 @@ async def test_the_stream_is_server_sent_events_with_numbers(site: httpx.AsyncCl
     assert numbers == sorted(set(numbers))
 
 
+# Tokens are made inside the test: one made while tests are collected may be too old when its test comes.
 @pytest.mark.parametrize(
-    ("headers", "status", "slug"),
+    ("make_headers", "status", "slug"),
     [
-        ({}, 401, "token-missing"),
-        ({"Authorization": "Bearer nonsense"}, 401, "token-invalid"),
-        (bearer(ttl_s=-10), 401, "token-expired"),
-        (bearer("agent"), 403, "role-not-allowed"),
-        (bearer(tenant="other"), 404, "unknown-tenant"),
+        (dict, 401, "token-missing"),
+        (lambda: {"Authorization": "Bearer nonsense"}, 401, "token-invalid"),
+        (lambda: bearer(ttl_s=-10), 401, "token-expired"),
+        (lambda: bearer("agent"), 403, "role-not-allowed"),
+        (lambda: bearer(tenant="other"), 404, "unknown-tenant"),
     ],
     ids=["no token", "nonsense", "expired", "an agent", "another tenant"],
 )
 async def test_who_may_not_look(
-    site: httpx.AsyncClient, headers: dict[str, str], status: int, slug: str
+    site: httpx.AsyncClient, make_headers: Callable[[], dict[str, str]], status: int, slug: str
 ) -> None:
-    answer = await site.get("/v1/live", headers=headers)
+    answer = await site.get("/v1/live", headers=make_headers())
     assert (answer.status_code, answer.json()["type"]) == (status, slug)
 
 
 async def test_the_stream_ends_with_its_token(
     site: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_api, "TOKEN_CHECK_S", 0.05)
-    async with site.stream("GET", "/v1/live", headers=bearer(ttl_s=1)) as answer:
-        text = "".join(
-            [chunk async for chunk in answer.aiter_text()]
-        )  # ends, or the client's timeout fails it
-    assert "data: " in text
+    monkeypatch.setattr(live_api, "TOKEN_CHECK_S", 0.01)
+    headers = bearer()
+    asked_about: list[str] = []
+    expired = False
+
+    def still_valid(secret: str, token: str) -> bool:
+        asked_about.append(token)
+        return not expired
+
+    monkeypatch.setattr(live_api, "_still_valid", still_valid)
+    async with site.stream("GET", "/v1/live", headers=headers) as answer:
+        async for line in answer.aiter_lines():  # ends, or the client's timeout fails it
+            expired = expired or line.startswith("data: ")
+    assert expired
+    assert {f"Bearer {token}" for token in asked_about} == {headers["Authorization"]}
+
+
+def test_a_token_is_valid_until_it_expires() -> None:
+    assert live_api._still_valid(SECRET, bearer()["Authorization"].removeprefix("Bearer "))
+    assert not live_api._still_valid(SECRET, bearer(ttl_s=-10)["Authorization"].removeprefix("Bearer "))
 
 
 async def test_a_comment_keeps_a_silent_stream_open(
