@@ -64,7 +64,9 @@ class Terminal:
             calls = " ".join(f"{k}={v}" for k, v in picture.calls.items())
             agents = " ".join(f"{k}={v}" for k, v in picture.agents.items())
             self.console.print(
-                f"{picture.elapsed_s:4.0f} s  {calls}  agents: {agents}  {picture.note}", markup=False
+                f"{picture.elapsed_s:4.0f} s  {calls}  agents: {agents}  {picture.note}",
+                markup=False,
+                soft_wrap=True,
             )
 
     def stop(self) -> None:
