@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -133,7 +134,10 @@ class _Door:
 
 def make_app(name: str, version: str, readiness: Readiness, *, auth_secret: str) -> FastAPI:
     """The FastAPI application that a service adds its routers to."""
-    app = FastAPI(title=f"Peyvand {name}", version=version, docs_url="/docs", redoc_url=None)
+    # FastAPI's own documentation page takes its scripts from another host: blank in a closed network, and not ours.
+    app = FastAPIOffline(
+        title=f"Peyvand {name}", version=version, docs_url="/docs", redoc_url=None, static_url="/docs-assets"
+    )
     app.state.auth_secret = auth_secret
     app.state.readiness = readiness
     denials = Denials()

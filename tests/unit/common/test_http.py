@@ -121,3 +121,10 @@ async def test_errors_are_problems(client: httpx.AsyncClient) -> None:
     nowhere = await client.get("/v1/nowhere", headers=bearer("agent"))
     assert (nowhere.status_code, nowhere.json()["type"]) == (404, "not-found")
     assert nowhere.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_documentation_page_needs_no_other_host(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    assert "https://" not in page
+    script = page.split('<script src="')[1].split('"')[0]
+    assert (await client.get(script)).status_code == 200
