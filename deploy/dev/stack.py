@@ -59,9 +59,12 @@ def _free(port: int) -> bool:
     return True
 
 
-def find_shift(first: int = 0) -> int:
-    """The smallest shift, in steps of 1000, with which none of our ports is taken. Raises ProcessFailed."""
-    wanted = set(_PORTS.values())
+def find_shift(first: int = 0, *, real_switch: bool = False) -> int:
+    """The smallest shift, in steps of 1000, with which none of our ports is taken. Raises ProcessFailed.
+
+    With a real switch the simulated one's ports are not ours: the real one may well listen there.
+    """
+    wanted = {port for name, port in _PORTS.items() if not (real_switch and name in ("switch", "simswitch"))}
     for row in table():
         wanted |= {row.port + 10 * n for n in range(row.replicas)} | (
             {row.esl_port} if row.esl_port else set()
@@ -318,6 +321,16 @@ class Stack:
         self._lock.close()
 
 
+def switch_environment(stack: Stack) -> str:
+    """What a real FreeSWITCH with our configuration must be told to work with this stack."""
+    told = {
+        "CC_IVR": f"127.0.0.1:{stack.ivr_esl_port}",
+        "CC_SOUNDS": str(stack.sounds),
+        "CC_CDR_SPOOL": str(stack.cdr_spool),
+    }
+    return " ".join(f"{name}={value}" for name, value in told.items())
+
+
 def describe(stack: Stack) -> list[tuple[str, str]]:
     """What a person may open, with a token where one is needed: (what, where)."""
     board = f"{stack.http('reporting')}/wallboard#token={stack.token('demo', 'display')}"
@@ -328,5 +341,5 @@ def describe(stack: Stack) -> list[tuple[str, str]]:
         ("Agents and queues (OpenAPI)", f"{stack.http('routing')}/docs"),
         ("Recordings (OpenAPI)", f"{stack.http('recording')}/docs"),
         ("ClickHouse for analysts", f"http://127.0.0.1:{stack.port('clickhouse_http')}/play"),
-        ("Tokens and passwords", str(stack.write_access("demo").relative_to(ROOT))),
+        ("Tokens and passwords", os.path.relpath(stack.write_access("demo"))),
     ]

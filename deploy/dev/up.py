@@ -10,7 +10,7 @@ import sys
 import time
 
 from deploy.dev.process import ProcessFailed
-from deploy.dev.stack import CENTERS, ROOT, Stack, describe, find_shift
+from deploy.dev.stack import CENTERS, ROOT, Stack, describe, find_shift, switch_environment
 from deploy.dev.terminal import Terminal
 
 
@@ -25,7 +25,7 @@ async def main() -> int:
             ROOT / ".dev" / "dev",
             centers=CENTERS,
             switches=switches,
-            shift=find_shift(),
+            shift=find_shift(real_switch=bool(switches)),
             simswitch_env={"PEYVAND_SIMSWITCH_AUTOSTART": "false"},
         )
     except ProcessFailed as e:
@@ -43,6 +43,8 @@ async def main() -> int:
             starting.result()
             terminal.step(f"ready after {time.monotonic() - began:.1f} s; Ctrl-C stops everything")
             terminal.addresses(describe(stack))
+            if switches:
+                terminal.step(f"your FreeSWITCH is to run with: {switch_environment(stack)}")
             while not stop.is_set():
                 for name in await stack.revive():
                     terminal.warn(

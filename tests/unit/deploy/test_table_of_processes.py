@@ -1,10 +1,11 @@
 """deploy/services.yaml is the one table: what else lists the processes must agree with it."""
 
+import socket
 from importlib.util import find_spec
 
 import yaml
 
-from deploy.dev.stack import ROOT, table
+from deploy.dev.stack import ROOT, find_shift, table
 
 
 def test_compose_runs_exactly_the_services_of_the_table_on_their_ports() -> None:
@@ -24,3 +25,12 @@ def test_compose_runs_exactly_the_services_of_the_table_on_their_ports() -> None
 
 def test_every_row_names_a_package_that_can_be_run() -> None:
     assert all(find_spec(f"services.{row.name}") for row in table())
+
+
+def test_a_real_switch_on_its_own_port_does_not_move_ours() -> None:
+    base = find_shift(40_000)
+    with socket.socket() as switch:
+        switch.bind(("127.0.0.1", 8021 + base))
+        switch.listen()
+        assert find_shift(base, real_switch=True) == base
+        assert find_shift(base) > base
