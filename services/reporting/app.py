@@ -8,15 +8,16 @@ streams keep what follows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Counter
 
 from services.center.loader import CenterSet
 from services.center.watch import CenterWatch
-from services.common.bus import Bus, Envelope
-from services.common.clickhouse import Store, StoreUrl
+from services.common.bus import Bus, Envelope, Reject
+from services.common.clickhouse import Store, StoreRefused, StoreUrl, ValuesRefused
 from services.common.clickhouse.server import ServerStore
 from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
@@ -32,8 +33,12 @@ from services.reporting.config import ReportingSettings
 from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
 from services.reporting.core.rows import rows_of
 from services.reporting.core.sql import Targets
+from services.reporting.core.tables import Row
 
 log = structlog.get_logger()
+
+# Legs whose values no table takes. Above zero: report the log line; from the spool, the file is under <spool>/bad.
+LEGS_REFUSED = Counter("peyvand_reporting_legs_refused_total", "Legs that no table takes")
 
 EVENTS_CONSUMER: Final = "reporting-events"
 ROUTING_CONSUMER: Final = "reporting-routing"
@@ -54,15 +59,43 @@ class Ingest:
         self._directory = directory
 
     async def facts(self, batch: Sequence[Envelope]) -> None:
-        """Messages of the bus."""
-        await self._writer.write(
-            row for envelope in batch for placed in placed_facts(envelope) for row in rows_of(placed)
-        )
+        """Messages of the bus. Raises Reject too: there is a message in the batch that no table takes."""
+        try:
+            await self._write(
+                row for envelope in batch for placed in placed_facts(envelope) for row in rows_of(placed)
+            )
+        except ValuesRefused as e:
+            raise Reject(str(e)) from e
 
-    async def legs(self, batch: Sequence[Leg]) -> None:
-        """Ended channels."""
+    async def legs(self, batch: Sequence[Leg]) -> Collection[Leg]:
+        """Ended channels; returns those that no table takes."""
         directory = self._directory()
-        await self._writer.write(row for leg in batch for row in rows_of_leg(claim(leg, directory)))
+
+        async def write(legs: Sequence[Leg]) -> None:
+            await self._write(row for leg in legs for row in rows_of_leg(claim(leg, directory)))
+
+        try:
+            await write(batch)
+        except ValuesRefused:
+            refused = []
+            for leg in batch:
+                try:
+                    await write((leg,))
+                except ValuesRefused as e:
+                    LEGS_REFUSED.inc()
+                    log.error("leg_refused", leg=leg.leg_id, source=leg.source, reason=str(e))
+                    refused.append(leg)
+            return refused
+        return ()
+
+    async def _write(self, rows: Iterable[Row]) -> None:
+        try:
+            await self._writer.write(rows)
+        except ValuesRefused:
+            raise
+        except StoreRefused as e:
+            # The statements are ours and were tested: the schema or the rights are wrong, and that is for a person to mend.
+            raise StoreUnavailable(str(e)) from e
 
     async def consume(self, bus: Bus, *, batch: int = BATCH, linger_s: float = LINGER_S) -> None:
         """Begin to read both streams; goes on in the background until the bus is stopped."""

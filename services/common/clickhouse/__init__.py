@@ -30,6 +30,10 @@ class StoreRefused(ContractError):
         self.code = code
 
 
+class ValuesRefused(StoreRefused):
+    """Values that do not fit their columns. The statement is fine: other rows may be inserted by it."""
+
+
 class Store(Protocol):
     """A ClickHouse server as a service sees it.
 

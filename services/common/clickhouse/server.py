@@ -8,6 +8,7 @@ anew. Nothing here retries: the caller knows whether the same call may be made a
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,14 @@ from typing import Any, Final, TypeVar
 import structlog
 from clickhouse_driver import Client, errors
 
-from services.common.clickhouse import Row, StoreRefused, StoreUrl
+from services.common.clickhouse import Row, StoreRefused, StoreUrl, ValuesRefused
 from services.common.errors import StoreUnavailable
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
+# The driver logs a traceback for every attempt to connect; what it has to say comes to the caller as an error anyway.
+logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 # Answers of a server that may succeed when asked again: timeouts, limits, a replica without its keeper, a server that
 # shuts down, too many parts. Everything else is a fault of the statement or of the data.
@@ -149,7 +152,7 @@ class ServerStore:
         ) as e:
             # Values that do not fit their columns; the block was cut off, so nothing of it is stored.
             self._drop(client)
-            raise StoreRefused(getattr(e, "code", 0), f"values do not fit: {e}") from None
+            raise ValuesRefused(getattr(e, "code", 0), f"values do not fit: {e}") from None
         except (errors.Error, OSError, EOFError) as e:
             self._drop(client)
             raise StoreUnavailable(f"no confirmed answer from {self._url!r}: {e}") from None

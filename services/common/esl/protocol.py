@@ -358,6 +358,8 @@ def _json_headers(raw: bytes) -> dict[str, str | list[str]]:
     except orjson.JSONDecodeError:
         try:
             found = json.loads(raw.decode("utf-8", "replace"), strict=False)
+            # Half of a surrogate pair ("\ud800") is no character: nothing behind us could encode it.
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"), strict=False)
         except (ValueError, RecursionError) as e:
             raise ProtocolError(f"an event that is no JSON: {e}: {raw[:80]!r}") from None
     if not isinstance(found, dict):

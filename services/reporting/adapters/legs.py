@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from services.common.errors import NotReady
 from services.common.esl import Event
-from services.reporting.core.legs import Leg, Profile, leg_of
+from services.reporting.core.legs import Leg, Profile, leg_of, whole
 
 log = structlog.get_logger()
 
@@ -44,8 +44,7 @@ def leg_of_event(event: Event, node: str) -> Leg | None:
     variables.setdefault("cc_node", node)
 
     def time_us(name: str) -> int:
-        text = event.get(f"Caller-Channel-{name}-Time", "0")
-        return int(text) if text.isdecimal() else 0
+        return whole(event.get(f"Caller-Channel-{name}-Time"))
 
     profile = Profile(
         leg_id=event.unique_id,
@@ -68,7 +67,7 @@ class LegBuffer:
 
     def __init__(
         self,
-        store: Callable[[Sequence[Leg]], Awaitable[None]],
+        store: Callable[[Sequence[Leg]], Awaitable[object]],
         *,
         linger_s: float = 1.0,
         capacity: int = CAPACITY,
@@ -92,13 +91,18 @@ class LegBuffer:
 
     async def run(self) -> None:
         """Write what comes; forever."""
+        waiting = False
         while True:
             await self._some.wait()
             await asyncio.sleep(self._linger_s)
             try:
                 await self.flush()
             except NotReady as e:
-                log.warning("legs_wait_for_clickhouse", legs=len(self._legs), reason=str(e))
+                if not waiting:
+                    waiting = True
+                    log.warning("legs_wait_for_clickhouse", legs=len(self._legs), reason=str(e))
+            else:
+                waiting = False
 
     async def flush(self) -> None:
         """Write everything that is there. Raises StoreUnavailable; what was not confirmed stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.common.errors import NotReady
-from services.reporting.core.legs import Leg, Profile, leg_of
+from services.reporting.core.legs import Leg, Profile, leg_of, whole
 
 log = structlog.get_logger()
 
@@ -35,7 +35,8 @@ SPOOL_BAD = Counter("peyvand_reporting_spool_bad_total", "CDR files set aside as
 # Files that wait. Growing: ClickHouse is away or slower than the calls.
 SPOOL_BACKLOG = Gauge("peyvand_reporting_spool_backlog", "CDR files that wait to be stored")
 
-Store = Callable[[Sequence[Leg]], Awaitable[None]]
+# Returns the legs that ClickHouse will never take.
+Store = Callable[[Sequence[Leg]], Awaitable[Collection[Leg]]]
 ReadyHook = Callable[[bool, str], None]
 
 
@@ -89,10 +90,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return 0
+    return whole(_text(value))
 
 
 class Spool:
@@ -125,7 +123,10 @@ class Spool:
         SPOOL_BACKLOG.set(waiting)
         if not files:
             return 0
-        await self._store(legs)
+        refused = await self._store(legs)
+        for leg, file in zip(legs, files, strict=True):
+            if leg in refused:
+                await asyncio.to_thread(self._put_away, file, "ClickHouse refused its values")
         await asyncio.to_thread(_delete, files)
         SPOOL_FILES.inc(len(files))
         return len(files)
@@ -149,10 +150,16 @@ class Spool:
         try:
             if time.time() - path.stat().st_mtime < UNFINISHED_S:
                 return
-            bad = self._folder / "bad"
-            bad.mkdir(exist_ok=True)
-            path.rename(bad / path.name)
         except FileNotFoundError:
+            return
+        self._put_away(path, reason)
+
+    def _put_away(self, path: Path, reason: str) -> None:
+        bad = self._folder / "bad"
+        bad.mkdir(exist_ok=True)
+        try:
+            path.rename(bad / path.name)
+        except FileNotFoundError:  # another copy of reporting was faster
             return
         SPOOL_BAD.inc()
         log.warning("cdr_file_set_aside", file=path.name, reason=reason)

@@ -15,7 +15,7 @@ from operator import attrgetter
 import msgspec
 from prometheus_client import Counter, Histogram
 
-from services.common.clickhouse import Store
+from services.common.clickhouse import Store, ValuesRefused
 from services.reporting.core.tables import COLUMNS, Row
 
 # Rows confirmed by ClickHouse. Zero while calls are made: look at /readyz and the consumers' backlog.
@@ -39,10 +39,16 @@ class Writer:
         self._database = database
 
     async def write(self, rows: Iterable[Row]) -> None:
-        """Insert every row. Raises StoreUnavailable (call again with the same rows) and StoreRefused."""
+        """Insert every row.
+
+        Raises StoreUnavailable (call again with the same rows), StoreRefused, and ValuesRefused when a row does not fit.
+        """
         for table, group in groupby(sorted(rows, key=_by_table), key=_by_table):
             values = [row.values for row in group]
-            token = hashlib.sha256(_encode(values)).hexdigest()
+            try:
+                token = hashlib.sha256(_encode(values)).hexdigest()
+            except (OverflowError, UnicodeEncodeError) as e:
+                raise ValuesRefused(0, f"values do not fit {table}: {e}") from None
             with INSERT_S.time():
                 await self._store.insert(f"{self._database}.{table}", COLUMNS[table], values, token=token)
             ROWS.labels(table).inc(len(values))

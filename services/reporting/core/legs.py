@@ -18,7 +18,7 @@ Source = Literal["socket", "spool"]
 NO_TENANT: Final = "-"
 """Tenant of legs that nobody claimed: hung up before ivr or queue wrote one on the channel."""
 
-_INT_MAX: Final = 2**62
+_INT_MAX: Final = 2**53  # as microseconds the year 2255, which DateTime64 can still show
 
 _RANK: Final[dict[Source, int]] = {"socket": 1, "spool": 2}
 
@@ -85,7 +85,7 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         return next((_clean(variables[n]) for n in names if variables.get(n)), "")
 
     def number(*names: str) -> int:
-        return next((n for n in (_number(variables.get(name, "")) for name in names) if n), 0)
+        return next((n for n in (whole(variables.get(name, "")) for name in names) if n), 0)
 
     presence = text("presence_data").split("/")  # c/<tenant>/<contact> or a/<tenant>/<contact>/<offer>
     tagged = presence if len(presence) >= 3 and presence[0] in ("c", "a") else ["", "", ""]
@@ -96,19 +96,19 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
     ended = number("end_uepoch") or profile.hung_up_at_us
     answered = number("answer_uepoch") or profile.answered_at_us
     return Leg(
-        leg_id=profile.leg_id,
+        leg_id=_clean(profile.leg_id),
         source=source,
         tenant=tenant,
         agent_extension=text("cc_agent_ext"),
         contact_id=contact,
         offer_id=text("cc_offer") if agent_leg else "",
         agent_id=text("cc_agent"),
-        role="agent" if agent_leg else "caller" if contact == profile.leg_id else "other",
+        role="agent" if agent_leg else "caller" if contact == _clean(profile.leg_id) else "other",
         queue=text("cc_queue"),
         entry_point=text("cc_entry"),
         state=text("cc_state"),
-        node=text("cc_node") or profile.switch,
-        direction=profile.direction or text("direction"),
+        node=text("cc_node") or _clean(profile.switch),
+        direction=_clean(profile.direction) or text("direction"),
         ani=_clean(profile.ani),
         caller_name=_clean(profile.caller_name),
         destination=_clean(profile.destination),
@@ -119,7 +119,7 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         duration_ms=number("mduration") or max(ended - started, 0) // 1000,
         billed_ms=number("billmsec") or (max(ended - answered, 0) // 1000 if answered else 0),
         hold_ms=number("hold_accum_ms"),
-        hangup_cause=text("hangup_cause") or profile.hangup_cause,
+        hangup_cause=text("hangup_cause") or _clean(profile.hangup_cause),
         cause_q850=number("hangup_cause_q850"),
         sip_status=number("sip_term_status", "sip_invite_failure_status"),
         sip_disposition=text("sip_hangup_disposition"),
@@ -183,7 +183,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _number(text: str) -> int:
+def whole(text: str) -> int:
+    """A number as the switch writes it; 0 for what is none, the bounds for what is out of them."""
     try:
         return min(max(int(text), 0), _INT_MAX)
     except ValueError:

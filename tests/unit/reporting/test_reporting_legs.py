@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +156,14 @@ class Sink:
 
     def __init__(self) -> None:
         self.legs: list[Leg] = []
+        self.refused: list[Leg] = []
         self.away = False
 
-    async def __call__(self, legs: Sequence[Leg]) -> None:
+    async def __call__(self, legs: Sequence[Leg]) -> Collection[Leg]:
         if self.away:
             raise StoreUnavailable("away")
         self.legs += legs
+        return self.refused
 
 
 async def test_files_are_deleted_only_after_they_were_stored(tmp_path: Path) -> None:
@@ -192,6 +194,16 @@ async def test_an_unfinished_file_waits_and_an_old_one_is_set_aside(tmp_path: Pa
     assert names(tmp_path / "bad") == ["old.cdr.json"]
     fresh.write_bytes(cdr())
     assert await spool.empty() == 1
+
+
+async def test_a_file_whose_values_are_refused_is_set_aside(tmp_path: Path) -> None:
+    sink = Sink()
+    sink.refused = [parse(cdr(VARIABLES | {"uuid": "leg-1"}))]
+    for n in range(3):
+        (tmp_path / f"{n}.cdr.json").write_bytes(cdr(VARIABLES | {"uuid": f"leg-{n}"}))
+    assert await Spool(tmp_path, sink, lambda ok, detail: None).empty() == 3
+    assert names(tmp_path) == ["bad"]
+    assert names(tmp_path / "bad") == ["1.cdr.json"]
 
 
 async def test_the_buffer_keeps_what_was_not_confirmed() -> None:
