@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import httpx
 from deploy.dev import accounts
 from deploy.dev.balance import Balance, balance
 from deploy.dev.process import ProcessFailed
-from deploy.dev.stack import CENTERS, ROOT, Stack, describe, find_shift
+from deploy.dev.stack import CENTERS, ROOT, Stack, describe, find_shift, table
 from deploy.dev.terminal import Picture, Terminal
 from services import center
 from services.common import log
@@ -37,6 +38,31 @@ TENANT = "demo"
 SCENARIO = Path(__file__).with_name("demo_scenario.yaml")
 _DRAIN_S = 90.0
 _SETTLE_S = 30.0
+_KILL = re.compile(r"(?P<name>[a-z]+)@(?P<at>\d+(\.\d+)?)(\+(?P<down>\d+(\.\d+)?))?")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A process is killed (SIGKILL) so long after the first call, and started again after ``down_s``."""
+
+    name: str
+    at_s: float
+    down_s: float = 1.0
+
+
+def kills(text: str) -> tuple[Kill, ...]:
+    """Read ``routing@10,clickhouse@10+5`` (the second is down for 5 s). Raises ArgumentTypeError."""
+    # Not the simulated switch: its ledger is what the books are compared with.
+    known = {"nats", "clickhouse", *(row.name for row in table())}
+    read = []
+    for part in filter(None, text.split(",")):
+        found = _KILL.fullmatch(part)
+        if not found or found["name"] not in known:
+            raise argparse.ArgumentTypeError(
+                f"{part!r}: expected NAME@SECONDS or NAME@SECONDS+DOWN, NAME one of {', '.join(sorted(known))}"
+            )
+        read.append(Kill(found["name"], float(found["at"]), float(found["down"] or 1)))
+    return tuple(read)
 
 
 class Demo:
@@ -123,12 +149,26 @@ class Demo:
             except TimeoutError:
                 continue
 
+    async def carry_out(self, kill: Kill) -> None:
+        """Kill a process at its time and start it again."""
+        process = self.stack.processes[kill.name]
+        await asyncio.sleep(self._began + kill.at_s - time.monotonic())
+        self.terminal.warn(f"killing {kill.name}; it comes back in {kill.down_s:g} s")
+        await process.kill()
+        await asyncio.sleep(kill.down_s)
+        await process.start()
+
     async def drain(self) -> None:
         """No new calls; wait until the last one is over."""
         await self.simulator("POST", "/v1/scenario/stop")
         end = time.monotonic() + _DRAIN_S
         while time.monotonic() < end:
-            picture = await self.picture("letting the calls end")
+            try:
+                picture = await self.picture("letting the calls end")
+            except httpx.HTTPError as e:
+                self.terminal.warn(f"no answer from a service: {e!r}")
+                await asyncio.sleep(1)
+                continue
             self.terminal.show(picture)
             if not picture.calls["in progress"] and not (await self.simulator("GET", "/v1/state"))["legs"]:
                 return
@@ -163,13 +203,14 @@ async def run(args: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    folder = ROOT / ".dev" / "demo"
+    folder: Path = args.dir
     began = time.monotonic()
     try:
         fresh(folder)
         stack = Stack(
             folder,
             shift=find_shift(),
+            sounds=ROOT / ".dev" / "sounds",
             simswitch_env={
                 "PEYVAND_SIMSWITCH_SCENARIO": str(SCENARIO),
                 "PEYVAND_SIMSWITCH_RATE": str(args.rate),
@@ -184,6 +225,7 @@ async def run(args: argparse.Namespace) -> int:
     terminal.step(
         f"starting NATS, ClickHouse, the services and the simulated FreeSWITCH; logs in {stack.log_dir}"
     )
+    killing: list[asyncio.Task[None]] = []
     starting = asyncio.create_task(stack.start())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -194,10 +236,13 @@ async def run(args: argparse.Namespace) -> int:
         terminal.step(f"ready after {time.monotonic() - began:.1f} s")
         terminal.addresses(describe(stack))
         await demo.start_calls()
+        killing = [asyncio.create_task(demo.carry_out(kill)) for kill in args.kill]
         note = f"{args.rate:g} calls a second" + (
             f" for {args.duration:g} s" if args.duration else "; Ctrl-C ends it"
         )
         await demo.watch(stop, note, args.duration)
+        if not stop.is_set():
+            await asyncio.gather(*killing)
         await demo.drain()
         terminal.stop()
         terminal.step("comparing the books with the switch's ledger")
@@ -213,9 +258,10 @@ async def run(args: argparse.Namespace) -> int:
         return 1
     finally:
         terminal.stop()
-        for task in (starting, stopping):
+        tasks = [starting, stopping, *killing]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await demo.close()
         await stack.stop()
         stack.close()
@@ -244,6 +290,16 @@ def main() -> int:
     parser.add_argument("--duration", type=float, help="seconds to offer calls for; without it, until Ctrl-C")
     parser.add_argument("--rate", type=float, default=5.0, help="calls a second (default 5)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the scenario (default 1)")
+    parser.add_argument(
+        "--kill",
+        type=kills,
+        default=(),
+        metavar="NAME@SECONDS[+DOWN],...",
+        help="kill a service, nats or clickhouse so long after the first call; it comes back after DOWN seconds (default 1)",
+    )
+    parser.add_argument(
+        "--dir", type=Path, default=ROOT / ".dev" / "demo", help="folder of the run's state and logs"
+    )
     return asyncio.run(run(parser.parse_args()))
 
 

@@ -109,7 +109,7 @@ class Process:
         return await self._child.wait()
 
     async def kill(self) -> None:
-        """SIGKILL: what a crash looks like."""
+        """SIGKILL: what a crash looks like. It stays down until it is started again."""
         self._expected_end = True
         if self._child is not None and self.alive:
             self._child.kill()
