@@ -264,7 +264,7 @@ def test_wrong_settings_end_the_process_with_their_names(tmp_path: Path) -> None
         timeout=60,
         check=False,
     )
-    assert done.returncode == 70
+    assert done.returncode == 78
     assert b"s.yaml.caller.patience" in done.stderr
 
 
