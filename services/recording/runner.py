@@ -75,11 +75,14 @@ class NodeRunner:
         self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._facts: asyncio.Queue[c.Report | c.Keep] = asyncio.Queue()
+        self._sweep_at = 0.0  # By the event loop's clock.
+        self._sweep_sooner = asyncio.Event()
 
     async def own(self) -> None:
         """Serve the node until cancelled."""
         self._core = c.Lifecycle(self.name)
         self._facts = asyncio.Queue()
+        self._sweep_at = asyncio.get_running_loop().time() + self._sweep_s
         self._ready(switch_part(self.name), False, "connecting")
         followed = await self._bus.follow(
             [subjects.any_fact(service="queue", entity="contact", what="bridged")],
@@ -111,6 +114,8 @@ class NodeRunner:
                     self._facts.put_nowait(output)
                 case c.Examine():
                     self._spawn(self._examine(output))
+                case c.SweepAgain():
+                    self._sweep_in(output.after_ms / 1000)
                 case c.SetTimer():
                     asyncio.get_running_loop().call_later(
                         output.after_ms / 1000, self._fire, self._core, output.path
@@ -165,9 +170,23 @@ class NodeRunner:
                 )
             )
 
+    def _sweep_in(self, after_s: float) -> None:
+        """Let the next sweep be so early at the latest."""
+        wake = asyncio.get_running_loop().time() + after_s
+        if wake < self._sweep_at:
+            self._sweep_at = wake
+            self._sweep_sooner.set()
+
     async def _sweep_now_and_then(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(self._sweep_s)
+            self._sweep_sooner.clear()
+            try:
+                await asyncio.wait_for(self._sweep_sooner.wait(), max(0.0, self._sweep_at - now()))
+            except TimeoutError:
+                self._sweep_at = now() + self._sweep_s
+            else:
+                continue
             if self._client is not None and self._client.up:
                 try:
                     await self._sweep()

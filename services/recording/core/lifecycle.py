@@ -142,7 +142,13 @@ class SetTimer(Struct, frozen=True, kw_only=True):
     after_ms: int
 
 
-Output = Report | Examine | Keep | SetTimer
+class SweepAgain(Struct, frozen=True, kw_only=True):
+    """Look for unfinished files again then: one that was found is not old enough."""
+
+    after_ms: int
+
+
+Output = Report | Examine | Keep | SetTimer | SweepAgain
 
 
 class _Open(Struct, kw_only=True):
@@ -204,8 +210,10 @@ class Lifecycle:
         return self._look(event.recording, may_repair=False)
 
     def _unfinished(self, event: Unfinished) -> list[Output]:
-        if event.leg_alive or event.resting_ms < QUIET_MS:
+        if event.leg_alive:
             return []
+        if event.resting_ms < QUIET_MS:
+            return [SweepAgain(after_ms=QUIET_MS - event.resting_ms)]
         return self._look(event.recording, may_repair=True)
 
     def _look(self, recording: Recording, *, may_repair: bool) -> list[Output]:
