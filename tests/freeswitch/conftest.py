@@ -28,16 +28,29 @@ class Rig:
     lab: Lab
 
     async def get(self, service: str, path: str, **params: str) -> Any:
-        """GET as a supervisor; the decoded JSON."""
+        """GET as a supervisor; the decoded JSON, or bytes."""
+        return await self._ask("GET", service, path, params=params)
+
+    async def post(self, service: str, path: str, **wish: str) -> Any:
+        """POST as a supervisor; the decoded JSON."""
+        return await self._ask("POST", service, path, json=wish)
+
+    async def _ask(self, method: str, service: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.stack.token('lab', 'supervisor')}"}
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            response = await client.get(self.stack.http(service) + path, params=params, headers=headers)
+            response = await client.request(method, self.stack.http(service) + path, headers=headers, **more)
             response.raise_for_status()
             return response.json() if "json" in response.headers["content-type"] else response.content
 
     async def agent(self, agent_id: str) -> dict[str, Any]:
+        """What routing says of an agent."""
         agents = await self.get("routing", "/v1/agents")
         return next(a for a in agents if a["agent_id"] == agent_id)
+
+    async def calls(self, queue: str, *states: str) -> list[dict[str, Any]]:
+        """Contacts of ``queue`` that the queue service sees in one of ``states``."""
+        answer = await self.get("queue", "/v1/calls")
+        return [c for c in answer["calls"] if c["queue"] == queue and c["state"] in states]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

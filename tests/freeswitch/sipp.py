@@ -7,7 +7,9 @@ import csv
 import itertools
 import re
 import shutil
+import signal
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 from tests.freeswitch.switch import AGENT_PASSWORD, DOMAIN, FreeSwitch, free_port
 
 SCENARIOS = Path(__file__).with_name("sipp")
+FIRST_MEDIA_PORT = 10_000  # 300 processes with 20 ports each end below the ports that FreeSWITCH may take.
 _number = itertools.count(1)
 
 
@@ -57,6 +60,12 @@ class Sipp:
             raise AssertionError(f"sipp {self.name} did not end in {timeout_s} s\n{self.errors()}") from None
         return self.counts()
 
+    async def leave(self, timeout_s: float = 20) -> Counts:
+        """Let it finish the calls that it has, take no more, and end (SIPp's SIGUSR1)."""
+        if self._child.returncode is None:
+            self._child.send_signal(signal.SIGUSR1)
+        return await self.done(timeout_s)
+
     async def stop(self) -> Counts:
         if self._child.returncode is None:
             self._child.kill()
@@ -95,13 +104,19 @@ async def _bound(port: int) -> None:
             await asyncio.sleep(0.02)
 
 
-def _key(digit: str, number: str, cseq: int) -> str:
+CALLER_PARTIES = """From: "@caller_name@" <sip:@from_user@@[local_ip]:[local_port]>;tag=[pid]c[call_number]
+To: <sip:@number@@[remote_ip]:[remote_port]>[peer_tag_param]"""
+AGENT_PARTIES = """From: <sip:agent@[local_ip]:[local_port]>;tag=[pid]a[call_number]
+To:[$from]"""
+
+
+def _key(digit: str, parties: str, cseq: int, *, rest_ms: int = 400) -> str:
     """Scenario steps that press one key by SIP INFO (SIPp's own RFC 4733 sender needs raw sockets)."""
+    rest = f'  <pause milliseconds="{rest_ms}"/>\n' if rest_ms else ""
     return f"""  <send retrans="500"><![CDATA[
 INFO [next_url] SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: "@caller_name@" <sip:@from_user@@[local_ip]:[local_port]>;tag=[pid]c[call_number]
-To: <sip:{number}@[remote_ip]:[remote_port]>[peer_tag_param]
+{parties}
 Call-ID: [call_id]
 CSeq: {cseq} INFO
 Max-Forwards: 70
@@ -112,8 +127,11 @@ Signal={digit}
 Duration=160
 ]]></send>
   <recv response="200"/>
-  <pause milliseconds="400"/>
-"""
+{rest}"""
+
+
+def _speak(tone: Path) -> str:
+    return f'  <nop><action><exec rtp_stream="{tone},-1,8"/></action></nop>\n'
 
 
 class Lab:
@@ -139,7 +157,8 @@ class Lab:
         limit: int | None = None,
     ) -> Sipp:
         """Fill in ``sipp/<scenario>.xml`` (``@name@``) and start it; ``to`` is the switch's port, None for a phone."""
-        name = f"{next(_number)}-{scenario}"
+        number = next(_number)
+        name = f"{number}-{scenario}"
         folder = self.folder / name
         folder.mkdir(parents=True)
         text = (SCENARIOS / f"{scenario}.xml").read_text()
@@ -177,7 +196,7 @@ class Lab:
             "120s",
             "-timeout_error",
             "-mp",
-            str(20000 + (port * 14) % 20000),
+            str(FIRST_MEDIA_PORT + number % 300 * 20),
         ]
         if limit:
             argv += ["-l", str(limit)]
@@ -219,39 +238,62 @@ class Lab:
         return await (await self.run("dial_code", values, to=self.switch.agents_port)).done(30)
 
     async def agent(
-        self, extension: str, *, ring_ms: int = 200, talk_ms: int = 60_000, calls: int = 1
+        self,
+        extension: str,
+        *,
+        ring_ms: int = 200,
+        talk_ms: int = 60_000,
+        calls: int = 1,
+        hz: float = 0,
+        keys: Sequence[tuple[int, str]] = (),
     ) -> Sipp:
-        """Put an answering, echoing phone where ``extension`` is registered."""
-        values = {"ring_ms": str(ring_ms), "talk_ms": str(talk_ms)}
-        return await self.run("agent_answers", values, port=self.phones[extension], calls=calls, echo=True)
+        """Put an answering phone where ``extension`` is registered. It sends a tone of ``hz``, or echoes what it hears.
+
+        ``keys``: (ms after the answer or the key before, digit). No BYE may come before the last one.
+        """
+        press = "".join(
+            f'  <pause milliseconds="{after_ms}"/>\n' + _key(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
+            for n, (after_ms, digit) in enumerate(keys)
+        )
+        values = {
+            "ring_ms": str(ring_ms),
+            "talk_ms": str(talk_ms),
+            "press": press,
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
+        }
+        return await self.run("agent_answers", values, port=self.phones[extension], calls=calls, echo=not hz)
 
     async def silent_agent(self, extension: str, calls: int = 1) -> Sipp:
         """Put a phone that rings and is never answered where ``extension`` is registered."""
         return await self.run("agent_rings", {}, port=self.phones[extension], calls=calls)
 
+    async def refusing_agent(self, extension: str, status: str, calls: int = 1) -> Sipp:
+        """Put a phone that refuses with ``status`` (``486 Busy Here``) where ``extension`` is registered."""
+        return await self.run("agent_refuses", {"status": status}, port=self.phones[extension], calls=calls)
+
     async def callers(
         self,
         number: str,
         *,
-        digits: str = "1",
+        digits: str = "",
         think_ms: int = 1500,
         patience_ms: int = 60_000,
         calls: int = 1,
         rate: float = 5,
         hz: float = 440,
-        name: str = "Caller",
+        ani: str = "2188776655",
     ) -> Sipp:
-        """Customers call ``number``, press ``digits``, and send a tone of ``hz``."""
-        tone = write_tone(self.folder / f"{hz:.0f}.pcma", hz)
-        press = "".join(_key(digit, number, 2 + n) for n, digit in enumerate(digits))
+        """Customers call ``number``, press ``digits`` after ``think_ms``, and send a tone of ``hz`` (0: nothing)."""
+        press = "".join(_key(digit, CALLER_PARTIES, 2 + n) for n, digit in enumerate(digits))
+        if digits:
+            press = f'  <pause milliseconds="{think_ms}"/>\n{press}'
         values = {
-            "number": number,
             "press": press,
-            "think_ms": str(think_ms),
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
+            "number": number,
             "patience_ms": str(patience_ms),
-            "tone": str(tone),
-            "from_user": "2188776655",
-            "caller_name": name,
+            "from_user": ani,
+            "caller_name": "Caller",
         }
         return await self.run(
             "caller", values, to=self.switch.trunk_port, calls=calls, rate=rate, limit=calls

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
+from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +32,53 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
+class Watch:
+    """A plain event socket, written for the tests only: events are kept while an answer is awaited."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._events: deque[dict[str, str]] = deque()
+
+    async def frame(self) -> tuple[str, str]:
+        """The next frame: content type and body."""
+        head = (await self._reader.readuntil(b"\n\n")).decode()
+        headers = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+        length = int(headers.get("Content-Length", 0))
+        return headers["Content-Type"], (await self._reader.readexactly(length)).decode()
+
+    async def ask(self, *commands: str) -> list[str]:
+        """Send commands in one write; the bodies of their replies."""
+        self._writer.write("".join(f"{command}\n\n" for command in commands).encode())
+        replies: list[str] = []
+        while len(replies) < len(commands):
+            kind, body = await self.frame()
+            if kind == "text/event-json":
+                self._events.append(json.loads(body))
+            else:
+                replies.append(body)
+        return replies
+
+    async def api(self, command: str) -> str:
+        return (await self.ask(f"api {command}"))[0]
+
+    async def next(self, **wanted: str) -> dict[str, str]:
+        """The next event with these headers (``_`` stands for ``-``, except in variables); what came before is dropped."""
+        headers = {
+            name if name.startswith("variable_") else name.replace("_", "-"): value
+            for name, value in wanted.items()
+        }
+        async with asyncio.timeout(30):
+            while True:
+                while self._events:
+                    event = self._events.popleft()
+                    if all(event.get(name) == value for name, value in headers.items()):
+                        return event
+                kind, body = await self.frame()
+                if kind == "text/event-json":
+                    self._events.append(json.loads(body))
+
+
 @dataclass
 class FreeSwitch:
     """Started by ``start()``, ended by ``stop()``; ``kill()`` is a crash of the machine's switch."""
@@ -39,6 +90,9 @@ class FreeSwitch:
     trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
 
     def __post_init__(self) -> None:
+        # A range of its own for each test run on the machine, below the ports that the system gives out: a port that somebody
+        # else has taken makes FreeSWITCH answer the call and drop it (INCOMPATIBLE_DESTINATION).
+        self.rtp_start = 16_384 + os.getpid() % 16 * 1_000
         for name in ("log", "db", "run", "sounds/music", "cdr", "recordings"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._child: asyncio.subprocess.Process | None = None
@@ -73,6 +127,8 @@ class FreeSwitch:
             "CC_ESL_PORT": str(self.esl_port),
             "CC_ESL_PASSWORD": ESL_PASSWORD,
             "CC_AGENT_PASSWORD": AGENT_PASSWORD,
+            "CC_RTP_START": str(self.rtp_start),
+            "CC_RTP_END": str(self.rtp_start + 998),
             "CC_SOUNDS": str(self.sounds),
             "CC_CDR_SPOOL": str(self.folder / "cdr"),
         }
@@ -113,14 +169,20 @@ class FreeSwitch:
 
     async def api(self, command: str) -> str:
         """One ``api`` command over a connection of its own, independent of the code under test."""
+        async with self.watch() as socket_:
+            return await socket_.api(command)
+
+    @contextlib.asynccontextmanager
+    async def watch(self, *events: str) -> AsyncIterator[Watch]:
+        """An event socket of the test's own, subscribed to ``events``."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.esl_port)
+        watch = Watch(reader, writer)
         try:
-            await reader.readuntil(b"\n\n")
-            writer.write(f"auth {ESL_PASSWORD}\n\napi {command}\n\n".encode())
-            await reader.readuntil(b"\n\n")
-            head = await reader.readuntil(b"\n\n")
-            length = int(next(x for x in head.split(b"\n") if x.startswith(b"Content-Length")).split(b":")[1])
-            return (await reader.readexactly(length)).decode()
+            await watch.frame()
+            await watch.ask(f"auth {ESL_PASSWORD}")
+            if events:
+                await watch.ask(f"event json {' '.join(events)}")
+            yield watch
         except asyncio.IncompleteReadError as e:
             raise OSError("the event socket closed") from e
         finally:
