@@ -6,12 +6,17 @@ call, prints one line of JSON on standard output, and exits 0 only if they agree
 
 from __future__ import annotations
 
+import signal
+
+# Until the event loop has taken it over, Ctrl-C ends this without a traceback, also while the imports below are read.
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
 import json
 import re
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -158,13 +163,13 @@ class Demo:
         await asyncio.sleep(kill.down_s)
         await process.start()
 
-    async def drain(self) -> None:
-        """No new calls; wait until the last one is over."""
+    async def drain(self, enough: asyncio.Event) -> None:
+        """No new calls; wait until the last one is over, or somebody has seen enough."""
         await self.simulator("POST", "/v1/scenario/stop")
         end = time.monotonic() + _DRAIN_S
-        while time.monotonic() < end:
+        while time.monotonic() < end and not enough.is_set():
             try:
-                picture = await self.picture("letting the calls end")
+                picture = await self.picture("letting the calls end; Ctrl-C does not wait for them")
             except httpx.HTTPError as e:
                 self.terminal.warn(f"no answer from a service: {e!r}")
                 await asyncio.sleep(1)
@@ -173,7 +178,8 @@ class Demo:
             if not picture.calls["in progress"] and not (await self.simulator("GET", "/v1/state"))["legs"]:
                 return
             await asyncio.sleep(0.5)
-        self.terminal.warn(f"calls were still in progress after {_DRAIN_S:.0f} s")
+        if not enough.is_set():
+            self.terminal.warn(f"calls were still in progress after {_DRAIN_S:.0f} s")
 
     async def compare(self) -> Balance:
         """Compare the accounts, again until they agree or the time to settle is over."""
@@ -243,8 +249,12 @@ async def run(args: argparse.Namespace) -> int:
         await demo.watch(stop, note, args.duration)
         if not stop.is_set():
             await asyncio.gather(*killing)
-        await demo.drain()
+        stop.clear()  # a Ctrl-C from here on is another one
+        await demo.drain(stop)
         terminal.stop()
+        if stop.is_set():
+            terminal.warn("stopped with calls in progress: the books were not compared")
+            return 130
         terminal.step("comparing the books with the switch's ledger")
         result = await demo.compare()
         report(result, terminal)

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import signal
+
+# Until the event loop has taken it over, Ctrl-C ends this without a traceback, also while the imports below are read.
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import asyncio
 import os
-import signal
 import sys
 import time
 
