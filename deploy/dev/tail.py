@@ -53,11 +53,11 @@ def lines(envelope: Envelope, wanted: Filter) -> Iterator[str]:
         broken = ""
     except DecodeError as e:
         message, broken = None, f" UNDECODABLE {e}"
-    at = datetime.fromtimestamp(envelope.time_us / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    at = _clock(envelope.time_us)
     where = (
         ".".join(envelope.subject.split(".")[4:]) if envelope.tenant else envelope.subject.removeprefix("cc.")
     )
-    start = f"{at} {envelope.tenant or '-':<10} {where:<28}"
+    start = f"{at} {_plain(envelope.tenant) or '-':<10} {_plain(where):<28}"
     if isinstance(message, Decided):
         for fact in message.facts:
             chosen = fact.WhichOneof("fact")
@@ -68,10 +68,22 @@ def lines(envelope: Envelope, wanted: Filter) -> Iterator[str]:
         if not message.facts and wanted.wants(envelope, "Decided", message):
             yield f"{start} Decided {fields(message)}"
         return
-    name = envelope.type.rpartition(".")[2]
+    name = _plain(envelope.type.rpartition(".")[2]) or "(no type)"
     if wanted.wants(envelope, name, message):
-        note = f" DEAD LETTER {envelope.note}" if envelope.note else ""
+        note = f" DEAD LETTER {_plain(envelope.note)}" if envelope.note else ""
         yield f"{start} {name} {fields(message) if message is not None else ''}{broken}{note}"
+
+
+def _clock(time_us: int) -> str:
+    try:
+        return datetime.fromtimestamp(time_us / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError, OSError):  # a year that this machine has no calendar for
+        return "--:--:--.---"
+
+
+def _plain(text: str) -> str:
+    """What a sender wrote, unable to drive the terminal."""
+    return text if text.isprintable() else repr(text)
 
 
 def fields(message: Message) -> str:

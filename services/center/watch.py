@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from services.center.loader import CenterError, CenterSet, Fault, load
+from services.common.errors import ConfigError
 
 log = structlog.get_logger()
 
@@ -25,8 +26,12 @@ class CenterWatch:
     def __init__(
         self, path: Path | str, on_change: Callable[[CenterSet], None] | None = None, *, every_s: float = 2.0
     ) -> None:
-        """Read the documents now. Raises CenterError: a process must not start with wrong centers."""
+        """Read the documents now. Raises ConfigError: a process must not start with wrong centers, or without any."""
         self._path = Path(path)
+        if not self._path.exists():
+            raise ConfigError(
+                f"{self._path}: there is no such file or folder of center documents (PEYVAND_CENTERS)"
+            )
         self._on_change = on_change
         self._every_s = every_s
         self._stamp = _stamp(self._path)

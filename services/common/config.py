@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.errors import ConfigError
@@ -48,6 +49,23 @@ class Settings(BaseSettings):
         "info", description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$"
     )
 
+    @field_validator("nats_url")
+    @classmethod
+    def _servers(cls, text: str) -> str:
+        servers = [part.strip() for part in text.split(",") if part.strip()]
+        if not servers or not all(map(_is_server, servers)):
+            # Without what was found: it may hold a password.
+            raise ValueError("expected nats://host:port, several separated by commas (tls:// for TLS)")
+        return text
+
+
+def _is_server(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
 
 class CenterSettings(Settings):
     """For services that work from the centers' documents."""
@@ -66,7 +84,7 @@ def load(settings_type: type[S]) -> S:
         return settings_type()
     except ValidationError as e:
         lines = [
-            f"  {PREFIX}{'_'.join(str(p) for p in err['loc']).upper()}: {err['msg']}"
+            f"  {PREFIX}{'_'.join(str(p) for p in err['loc']).upper()}: {err['msg'].removeprefix('Value error, ')}"
             for err in e.errors(include_url=False)
         ]
         raise ConfigError("settings are wrong:\n" + "\n".join(lines)) from None

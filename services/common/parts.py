@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services.common.bus import ReadyHook
 from services.common.bus.nats import NatsBus
 from services.common.config import Settings
+from services.common.errors import ConfigError
 from services.common.esl import GeventHub, SwitchAddress
 from services.common.runtime import Runtime
 
@@ -20,9 +21,20 @@ class SwitchSettings(Settings):
         ..., description="FreeSWITCH nodes: name=esl://:PASSWORD@HOST:PORT, separated by commas.", repr=False
     )
 
+    @field_validator("switches")
+    @classmethod
+    def _well_formed(cls, text: str) -> str:
+        try:
+            addresses = SwitchAddress.parse_all(text)
+        except ConfigError as e:
+            raise ValueError(str(e)) from None
+        if not addresses and cls.model_fields["switches"].is_required():
+            raise ValueError("expected at least one node")
+        return text
+
     def addresses(self) -> list[SwitchAddress]:
-        """The nodes. Raises ConfigError for an entry of another form."""
-        return [SwitchAddress.parse(part) for part in self.switches.split(",") if part.strip()]
+        """The nodes."""
+        return SwitchAddress.parse_all(self.switches)
 
 
 def switch_part(node: str) -> str:

@@ -22,7 +22,7 @@ from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Retry, codec, subjects
 from services.common.clock import Clock
-from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
+from services.common.errors import DecodeError, NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
 from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
@@ -426,12 +426,15 @@ class NodeRunner:
         self._listing = self._spawn(self._read_node())
 
     async def _read_node(self) -> None:
+        said = ""
         while True:
             self._list_again = False
             try:
                 event = await self._read_channels()
             except PeyvandError as e:
-                log.warning("node_not_read", node=self.name, reason=str(e))
+                if str(e) != said:
+                    said = str(e)
+                    log.warning("node_not_read", node=self.name, reason=said)
                 if self._client is None or not self._client.up:
                     return  # Read when the connection is back.
                 await asyncio.sleep(LIST_RETRY_S)
@@ -487,6 +490,11 @@ class NodeRunner:
             async for envelope in self._bus.read_log(
                 subject, after_seq=max(0, newest.stream_seq - LOOK_BACK)
             ):
-                fold.feed(routing_log.decided(envelope))
+                try:
+                    entry = routing_log.decided(envelope)
+                except DecodeError as e:  # routing passes over it as well: no owner wrote it
+                    log.error("log_entry_unreadable", node=self.name, subject=subject, reason=str(e))
+                else:
+                    fold.feed(entry)
             found += fold.contacts()
         return tuple(found)

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Outgoing, codec, subjects
 from services.common.clock import Clock
-from services.common.errors import BusUnavailable, NotReady
+from services.common.errors import BusUnavailable, DecodeError, NotReady
 from services.common.esl import Event
 from services.common.parts import switch_part
 from services.contracts.peyvand.queue.v1.events_pb2 import AgentBridged
@@ -24,6 +24,10 @@ log = structlog.get_logger()
 
 # Recordings that ended, by how. Anything but "stored" wants a look at the folder and the node's disk.
 FINISHED = Counter("peyvand_recording_finished_total", "Recordings that ended", ["node", "how"])
+# Facts of queue that could not be read. Above zero: a newer queue (update recording), or a broken one.
+UNREADABLE = Counter(
+    "peyvand_recording_unreadable_total", "Facts left out because they could not be read", ["node"]
+)
 
 EVENTS = ("RECORD_START", "RECORD_STOP")
 SWEEP_S = 60.0
@@ -158,7 +162,13 @@ class NodeRunner:
         self._ready(switch_part(self.name), False, reason)
 
     async def _on_bridged(self, envelope: Envelope) -> None:
-        message = codec.decode(envelope)
+        try:
+            message = codec.decode(envelope)
+        except DecodeError as e:
+            # An error would end the following, and the same message end the next one: no recording would have its agent.
+            UNREADABLE.labels(self.name).inc()
+            log.error("fact_unreadable", node=self.name, id=envelope.id, type=envelope.type, reason=str(e))
+            return
         if isinstance(message, AgentBridged):
             self.feed(
                 c.Talking(

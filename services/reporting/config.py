@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from services.common.clickhouse import StoreUrl
 from services.common.config import CenterSettings
+from services.common.errors import ConfigError
 from services.common.parts import SwitchSettings
 
 
@@ -18,6 +20,7 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         description="clickhouse://user:password@host:port/database (clickhouses:// for TLS).",
         repr=False,
     )
+
     clickhouse_cluster: str = Field(
         "",
         description="Name of the ClickHouse cluster the tables are made on; empty for a single server.",
@@ -31,3 +34,12 @@ class ReportingSettings(SwitchSettings, CenterSettings):
     reporting_cdr_spool: Path | None = Field(
         None, description="Folder into which mod_json_cdr writes <uuid>.cdr.json; read, stored, emptied."
     )
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _well_formed_url(cls, url: str) -> str:
+        try:
+            StoreUrl.parse(url)
+        except ConfigError as e:
+            raise ValueError(str(e).removeprefix("PEYVAND_CLICKHOUSE_URL: ")) from None
+        return url

@@ -47,6 +47,10 @@ DECIDED = Counter("peyvand_routing_decisions_total", "Entries appended to tenant
 POISONED = Counter(
     "peyvand_routing_poisoned_inputs_total", "Inputs left out because the engine failed on them", ["tenant"]
 )
+# Observations that could not be read and were left out. Above zero: a newer queue (update routing), or a broken one.
+UNREADABLE = Counter(
+    "peyvand_routing_unreadable_total", "Observations left out because they could not be read", ["tenant"]
+)
 # Times the engine was built again. A steady rate: two processes believe that they own the tenant.
 REBUILDS = Counter("peyvand_routing_rebuilds_total", "Engines built from the log", ["tenant"])
 # Inputs that wait for the loop. Grows while NATS elects a leader; otherwise this process needs more CPU.
@@ -334,6 +338,7 @@ class TenantOwner:
             try:
                 return messages.observation(envelope, at_us)
             except DecodeError as e:
+                UNREADABLE.labels(self.tenant).inc()
                 log.error(
                     "observation_unreadable",
                     tenant=self.tenant,

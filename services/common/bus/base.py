@@ -343,11 +343,14 @@ class BaseBus(abc.ABC):
         return self._start(run_all(), part)
 
     async def _end_for_sure(self, stream: str) -> int:
+        waiting = False
         while True:
             try:
                 return await self._patient(lambda t: self._end_of(stream, t), f"the end of {stream}", 30.0)
             except BusUnavailable as e:
-                logger.warning("follow_waits", stream=stream, reason=str(e))
+                if not waiting:
+                    waiting = True
+                    logger.warning("follow_waits", stream=stream, reason=str(e))
 
     async def consume(
         self,

@@ -62,6 +62,7 @@ class Connection:
         self._checking: asyncio.Task[None] | None = None
         self._stopping = False
         self._logged: set[str] = set()
+        self._unreachable = ""
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -109,8 +110,9 @@ class Connection:
                     _CONNECT_S,
                 )
             except (OSError, nats.errors.Error, TimeoutError) as e:
-                self._once("bus_unreachable", f"{self._shown()}: {e!r}")
-                self._on_ready("nats", False, f"NATS at {self._shown()} does not answer (PEYVAND_NATS_URL)")
+                # nats-py tries again within connect(), and tells each failure to the callback: then this is only its deadline.
+                if self._unreachable == "" or not isinstance(e, TimeoutError):
+                    self._say_unreachable(e)
                 with contextlib.suppress(Exception):
                     await client.close()
                 await asyncio.sleep(0.2)
@@ -160,7 +162,20 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
 
     async def _error(self, error: Exception) -> None:
-        self._once("bus_error", repr(error))
+        if self._client is None:
+            self._say_unreachable(error)
+        else:
+            self._once("bus_error", repr(error))
+
+    def _say_unreachable(self, error: Exception) -> None:
+        """The first connection failed. Logged when the reason is another than before."""
+        reason = str(error) or repr(error)
+        if reason != self._unreachable:
+            self._unreachable = reason
+            logger.warning(
+                "bus_unreachable", servers=self._shown(), reason=reason, setting="PEYVAND_NATS_URL"
+            )
+        self._on_ready("nats", False, f"NATS at {self._shown()} does not answer: {reason} (PEYVAND_NATS_URL)")
 
     async def _disconnected(self) -> None:
         self._connected.clear()

@@ -27,7 +27,7 @@ from services.common import ids, metrics
 from services.common.bus import Bus, Envelope, Outgoing, Subscription, codec, subjects
 from services.common.bus.base import end
 from services.common.clock import Clock
-from services.common.errors import BusUnavailable, Conflict, WrongSequence
+from services.common.errors import BusUnavailable, Conflict, DecodeError, WrongSequence
 from services.contracts.peyvand.common.v1.state_pb2 import LeaseHeld
 
 logger = structlog.get_logger()
@@ -167,6 +167,7 @@ class Lease:
 
     async def _keep(self) -> None:
         pause_s = self._timing.renew_s
+        failing = False
         while True:
             await asyncio.sleep(pause_s)
             pause_s = self._timing.renew_s
@@ -174,6 +175,7 @@ class Lease:
             try:
                 self._revision = await self._write(self._revision, self.owner, timeout_s=self._timing.renew_s)
                 self._confirmed_s = began_s
+                failing = False
             except WrongSequence:
                 # A renewal that nobody confirmed may have been stored after the one that we know of.
                 found = await self._look()
@@ -186,7 +188,9 @@ class Lease:
                 self._revision, pause_s = found[0], 0.0
             except BusUnavailable as e:
                 # Nobody else can take it while nobody can write; valid() ends by itself.
-                logger.warning("lease_not_renewed", lease=self._subject, valid=self.valid(), reason=str(e))
+                if not failing:
+                    failing = True
+                    logger.warning("lease_not_renewed", lease=self._subject, reason=str(e))
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._timing.poll_s * random.uniform(0.8, 1.2))  # noqa: S311 -- jitter
@@ -205,9 +209,17 @@ class Lease:
 
 
 def _held(envelope: Envelope) -> LeaseHeld:
-    message = codec.decode(envelope)
-    assert isinstance(message, LeaseHeld)
-    return message
+    """The lease in a message. One that cannot be read was written by nobody of ours: nobody holds it."""
+    try:
+        message = codec.decode(envelope)
+    except DecodeError as e:
+        message, reason = None, str(e)
+    else:
+        reason = f"expected a LeaseHeld, found {envelope.type}"
+    if isinstance(message, LeaseHeld):
+        return message
+    logger.error("lease_unreadable", lease=envelope.subject, stream_seq=envelope.stream_seq, reason=reason)
+    return LeaseHeld()
 
 
 # What to do for a shard while its lease is held; cancelled when the lease is lost.

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+from google.protobuf.message import Message
 
 from services.common import ids
 from services.common.bus import Bus, Envelope, Outgoing, Sendable, codec, subjects
@@ -135,7 +136,7 @@ async def load_snapshot(bus: Bus, tenant: str, service: str) -> Snapshot | None:
         parts: list[bytes] = []
         for index in range(taken.chunks):
             found = await bus.last(subjects.snapshot(tenant, service, "log", f"{taken.slot}-{index}"))
-            chunk = codec.decode(found) if found is not None else None
+            chunk = _read(found, tenant, service) if found is not None else None
             if not isinstance(chunk, SnapshotChunk) or chunk.snapshot_id != taken.snapshot_id:
                 break
             parts.append(chunk.data)
@@ -173,14 +174,16 @@ async def save_snapshot(bus: Bus, clock: Clock, tenant: str, service: str, snaps
 
 async def _taken(bus: Bus, tenant: str, service: str) -> SnapshotTaken | None:
     newest = await bus.last(subjects.snapshot(tenant, service, "log", "current"))
-    if newest is None:
-        return None
+    message = _read(newest, tenant, service) if newest is not None else None
+    return message if isinstance(message, SnapshotTaken) else None
+
+
+def _read(envelope: Envelope, tenant: str, service: str) -> Message | None:
     try:
-        message = codec.decode(newest)
+        return codec.decode(envelope)
     except DecodeError as e:
         logger.error("snapshot_damaged", tenant=tenant, service=service, reason=str(e))
         return None
-    return message if isinstance(message, SnapshotTaken) else None
 
 
 async def _store(bus: Bus, tenant: str, subject: str, message: Sendable) -> None:

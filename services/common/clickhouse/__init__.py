@@ -91,8 +91,10 @@ class StoreUrl:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as e:
-            raise ConfigError(f"PEYVAND_CLICKHOUSE_URL is no URL: {e}") from None
+        except ValueError:  # its text may hold a part of the password
+            raise ConfigError(
+                "PEYVAND_CLICKHOUSE_URL: expected clickhouse://user:password@host:port/database, the password percent-encoded"
+            ) from None
         if parts.scheme not in ("clickhouse", "clickhouses"):
             raise ConfigError(
                 f"PEYVAND_CLICKHOUSE_URL: expected clickhouse://user:password@host:port/database, found scheme {parts.scheme!r}"
@@ -118,4 +120,4 @@ class StoreUrl:
         return f"StoreUrl({self.user}@{self.host}:{self.port}/{self.database})"
 
 
-__all__ = ["Row", "Store", "StoreRefused", "StoreUrl"]
+__all__ = ["Row", "Store", "StoreRefused", "StoreUrl", "ValuesRefused"]

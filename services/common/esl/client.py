@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from services.common.errors import ConfigError, Conflict, NotReady, ProtocolError, UnsafeCommandError
 from services.common.esl.hub import GeventHub, fail, resolve, within
@@ -30,6 +30,10 @@ _log = structlog.get_logger(__name__)
 
 # Events that wait for their handlers. Near max_backlog the sockets are about to be closed: this process needs more CPU.
 ESL_BACKLOG = Gauge("peyvand_esl_backlog", "Events that wait for their handlers", ["node"])
+
+# Events on which a service's handler failed. Above zero is a defect: report the log line.
+HANDLER_FAILURES = Counter("peyvand_esl_handler_failures_total", "Events on which a handler failed", ["node"])
+_FAILURES_LOGGED = 100
 
 DEFAULT_PORT = 8021
 # Handlers run so long before the event loop gets a turn for its other work.
@@ -46,19 +50,32 @@ class SwitchAddress:
     password: str = field(repr=False)
 
     @classmethod
+    def parse_all(cls, text: str) -> list[SwitchAddress]:
+        """Read addresses separated by commas. Raises ConfigError, also for a name that is there twice."""
+        addresses = [cls.parse(part) for part in text.split(",") if part.strip()]
+        names = [address.name for address in addresses]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"the switch {', '.join(twice)} is there more than once")
+        return addresses
+
+    @classmethod
     def parse(cls, text: str) -> SwitchAddress:
         """Read ``fs1=esl://:PASSWORD@HOST:PORT``; the password percent-encoded where needed. Raises ConfigError."""
         name, _, url = text.strip().partition("=")
         form = "name=esl://:PASSWORD@HOST:PORT"
         if not is_token(name):
+            # Without "=" the whole address, password and all, stands where the name should.
+            found = repr(name) if url else "what stands before '='"
             raise ConfigError(
-                f"a switch address has the form {form}; {name!r} is not a name of small letters, digits and hyphens"
+                f"a switch address has the form {form}; {found} is not a name of small letters, digits and hyphens"
             )
         try:
             parts = urlsplit(url)
             port = parts.port or DEFAULT_PORT
-        except ValueError as e:
-            raise ConfigError(f"the address of switch {name} must have the form {form}: {e}") from None
+        except ValueError:  # its text may hold a part of the password
+            raise ConfigError(
+                f"the address of switch {name} must have the form {form}, the password percent-encoded"
+            ) from None
         if parts.scheme != "esl" or not parts.hostname or parts.password is None or parts.username:
             raise ConfigError(f"the address of switch {name} must have the form {form}")
         password = unquote(parts.password)
@@ -96,6 +113,7 @@ class SwitchClient:
         self._on_event = on_event
         self._on_up = on_up
         self._on_down = on_down
+        self._failures: set[tuple[str, type[Exception]]] = set()
         self._inbox: deque[Event | Up | Down] = deque()
         self._armed = False
         self._resync: asyncio.Task[None] | None = None
@@ -256,12 +274,27 @@ class SwitchClient:
                 self._went_down(item)
 
     def _handler_failed(self, event: Event, error: Exception) -> None:
+        """Count it; log it once for each kind of event and error until the next connection."""
         if isinstance(error, ProtocolError):
             ESL_MALFORMED.labels(self.address.name).inc()
-        _log.error("event_handler_failed", node=self.address.name, event_name=event.name, exc_info=error)
+        else:
+            HANDLER_FAILURES.labels(self.address.name).inc()
+        kind = (event.name, type(error))
+        if kind not in self._failures and len(self._failures) < _FAILURES_LOGGED:
+            self._failures.add(kind)
+            _log.error(
+                "event_handler_failed",
+                node=self.address.name,
+                event_name=event.name,
+                unique_id=event.raw[:300].decode("utf-8", "replace")
+                if isinstance(error, ProtocolError)
+                else event.unique_id,
+                exc_info=error,
+            )
 
     def _came_up(self, up: Up) -> None:
         self.up = True
+        self._failures.clear()
         self.core_uuid = up.core_uuid
         self.switchname = up.switchname
         self._resync = asyncio.get_running_loop().create_task(self._run_on_up())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import structlog
+from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Sendable, codec
 from services.common.bus.log import FencedLog
 from services.common.clock import Clock
-from services.common.errors import BusUnavailable, Conflict
+from services.common.errors import BusUnavailable, Conflict, DecodeError
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided as DecidedMessage
 from services.routing.core.center import Policy
 from services.routing.core.engine import Engine
@@ -18,6 +19,11 @@ from services.routing.core.inputs import Output
 from services.routing.core.state import State
 
 log = structlog.get_logger()
+
+# Messages in a tenant's log that no owner wrote. Above zero: somebody else may write to NATS; look at the log line's source.
+FOREIGN = Counter(
+    "peyvand_routing_foreign_entries_total", "Messages in the log that are no entries of it", ["tenant"]
+)
 
 TakeOver = Callable[[State], tuple[Engine, list[Output], Decided]]
 """Builds the engine on a state: what it wants done, and the entry with which it opens its part of the log."""
@@ -41,14 +47,25 @@ class TenantLog:
         """Replay, then append the opening entry of ``take_over``.
 
         Raises Fenced when a newer owner has been here, BusUnavailable, and DecodeError for an entry of a newer program:
-        deciding on half of what happened would be worse than leaving the tenant to that program.
+        deciding on half of what happened would be worse than leaving the tenant to that program. What is no entry at all
+        was written by no owner, decides nothing, and is passed over.
         """
         state = await self._load(policy)
         taken: list[tuple[Engine, Sequence[Output]]] = []
 
         def apply(envelope: Envelope) -> None:
-            state.replay(codec.read(envelope, Decided))
             self._since_snapshot += 1
+            if (problem := _problem_of(envelope)) is not None:
+                FOREIGN.labels(self._tenant).inc()
+                log.error(
+                    "log_entry_foreign",
+                    tenant=self._tenant,
+                    stream_seq=envelope.stream_seq,
+                    source=envelope.source,
+                    reason=problem,
+                )
+                return
+            state.replay(codec.read(envelope, Decided))
 
         def opening() -> Sendable:
             # Called again when the owner before wrote once more: the replayed state must not have been changed by us.
@@ -82,8 +99,20 @@ class TenantLog:
                 log.warning("snapshot_not_stored", tenant=self._tenant, reason=str(e))
 
 
+def _problem_of(envelope: Envelope) -> str | None:
+    """Why a message in the log is no entry of it; None for an entry."""
+    try:
+        entry = codec.decode(envelope)
+    except DecodeError as e:
+        return str(e)
+    return None if isinstance(entry, DecidedMessage) else f"found {envelope.type}"
+
+
 def _epoch_of(envelope: Envelope) -> int:
-    entry = codec.decode(envelope)
+    try:
+        entry = codec.decode(envelope)
+    except DecodeError:
+        return 0
     return entry.epoch if isinstance(entry, DecidedMessage) else 0
 
 
