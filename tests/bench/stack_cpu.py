@@ -42,7 +42,7 @@ async def main() -> int:
         before = {name: cpu_ms(stack.processes[name].pid) for name in names}
         await demo.start_calls()
         await asyncio.sleep(SECONDS)
-        await demo.drain()
+        await demo.drain(asyncio.Event())
         after = {name: cpu_ms(stack.processes[name].pid) for name in names}
         calls = (await demo.simulator("GET", "/v1/state"))["counts"]["calls"]
         per_call = {name: round((after[name] - before[name]) / calls, 2) for name in names}
