@@ -12,8 +12,9 @@ LOCKS := deploy/locks/dev.lock deploy/locks/embedded.lock
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off --require-hashes
 
 # $(call debian,PACKAGE): install a package of Debian and say so; what apt-get says is shown only when it fails.
-debian = { echo "Installing Debian's $(1) (apt-get) ..."; [ -z "$(SUDO)" ] || command -v sudo >/dev/null \
-  || { echo "Not root, and no sudo here. As root: apt-get install $(1)"; exit 1; }; \
+debian = { [ -z "$(SUDO)" ] || command -v sudo >/dev/null \
+  || { echo "Debian's $(1) is missing, and there is no sudo. As root: apt-get install $(1)"; exit 1; }; \
+  echo "Installing Debian's $(1) (apt-get) ..."; \
   $(SUDO) sh -c 'export DEBIAN_FRONTEND=noninteractive; said=$$({ apt-get update -qq && apt-get install -y -qq $(1); } 2>&1) \
     || { echo "$$said"; exit 1; }'; }
 
@@ -63,7 +64,7 @@ lint: install ## Format, lint, types, import rules, current contracts, wire comp
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=. $(BIN)/lint-imports
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	@$(RUN) deploy.dev.protoc --check
 	@$(RUN) deploy.dev.proto_compat
 	@$(RUN) services.center check deploy/centers/*.yaml
