@@ -19,12 +19,18 @@ _Stamp = tuple[tuple[str, int, int], ...]
 class CenterWatch:
     """The running centers and their newest refusal.
 
-    ``on_change`` is called in the event loop with each new set (not with the first one: that is ``current``). Polling,
+    ``on_change`` is called in the event loop with each new set (not with the first one: that is ``current``); ``ready`` hears
+    of the part ``centers``, with the running revision and why a newer one does not run. Polling,
     because the documents may come by a mounted volume or a Git checkout, where change notices do not arrive reliably.
     """
 
     def __init__(
-        self, path: Path | str, on_change: Callable[[CenterSet], None] | None = None, *, every_s: float = 2.0
+        self,
+        path: Path | str,
+        on_change: Callable[[CenterSet], None] | None = None,
+        *,
+        every_s: float = 2.0,
+        ready: Callable[[str, bool, str], None] | None = None,
     ) -> None:
         """Read the documents now. Raises ConfigError: a process must not start with wrong centers, or without any."""
         self._path = Path(path)
@@ -38,6 +44,8 @@ class CenterWatch:
         self.current: CenterSet = load(self._path)
         self.refused: tuple[Fault, ...] = ()
         """Faults of the newest documents, when they were refused and ``current`` is older than the files."""
+        self._ready = ready
+        self._tell()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,15 +70,25 @@ class CenterWatch:
             log.error(
                 "center_refused", running=self.current.revision, faults=[str(fault) for fault in e.faults]
             )
+            self._tell()
             return False
         self.refused = ()
         if centers.revision == self.current.revision:
+            self._tell()
             return False
         log.info("center_changed", revision=centers.revision, before=self.current.revision)
         self.current = centers
+        self._tell()
         if self._on_change is not None:
             self._on_change(centers)
         return True
+
+    def _tell(self) -> None:
+        """Say which revision runs, and that a newer one does not. Old documents serve as well as new ones: ready."""
+        if self._ready is not None:
+            refused = f"; the files are refused: {self.refused[0]}" if self.refused else ""
+            more = f" (and {len(self.refused) - 1} more)" if len(self.refused) > 1 else ""
+            self._ready("centers", True, f"revision {self.current.revision}{refused}{more}")
 
     async def _run(self) -> None:
         while True:

@@ -84,11 +84,10 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.add(outbox, "outbox")
     rt.spawn(outbox.run(), "outbox")
 
-    watch = CenterWatch(settings.centers, lambda centers: ivr.use(centers))
+    watch = CenterWatch(settings.centers, lambda centers: ivr.use(centers), ready=rt.ready)
     ivr = Ivr(settings, rt.clock, bus, outbox, watch.current)
     watch.start()
     rt.add(watch, "centers")
-    rt.ready("centers", True, f"revision {watch.current.revision}")
     rt.app.include_router(api.router(lambda: watch))
 
     server = OutboundServer(

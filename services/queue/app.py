@@ -78,10 +78,8 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
         plans = centers.plans_of(current, str(settings.queue_sounds_dir))
         for runner in runners.values():
             runner.revise(plans)
-        rt.ready("centers", True, f"revision {current.revision}")
 
-    watch = CenterWatch(settings.centers, revised)
-    rt.ready("centers", True, f"revision {watch.current.revision}")
+    watch = CenterWatch(settings.centers, revised, ready=rt.ready)
     runners.update(build_runners(settings, rt, bus, start_hub(rt), watch))
     watch.start()
     rt.add(watch, "centers")

@@ -133,17 +133,17 @@ class _LegIntake:
 async def prepare(url: StoreUrl, cluster: str, ready: Callable[[bool, str], None]) -> None:
     """Bring the schema up to date, however long ClickHouse is away. Raises ConfigError and StoreRefused."""
     store = ServerStore(url, threads=1, database="default")
-    said = ""
+    said: set[str] = set()
     try:
         while True:
             try:
                 await migrate.apply(store, database=url.database, cluster=cluster)
                 return
             except StoreUnavailable as e:
-                if str(e) != said:
-                    said = str(e)
-                    log.warning("waiting_for_clickhouse", reason=said)
-                ready(False, said)
+                if str(e) not in said:
+                    said.add(str(e))
+                    log.warning("waiting_for_clickhouse", reason=str(e))
+                ready(False, str(e))
                 await asyncio.sleep(_RETRY_S)
     finally:
         await store.stop()
@@ -183,7 +183,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     url = StoreUrl.parse(settings.clickhouse_url)
     addresses = settings.addresses()
     feed = live_api.LiveFeed(rt.clock, source_ok=lambda: bus_ok[0])
-    watch = CenterWatch(settings.centers, lambda centers: feed.reconfigure(centers.centers))
+    watch = CenterWatch(settings.centers, lambda centers: feed.reconfigure(centers.centers), ready=rt.ready)
     bus_ok = [False]
 
     def bus_ready(part: str, ok: bool, detail: str) -> None:

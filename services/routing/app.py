@@ -120,11 +120,10 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
     addresses = settings.addresses()
     bus = start_bus(settings, rt)
 
-    watch = CenterWatch(settings.centers, lambda centers: routing.use(centers))
+    watch = CenterWatch(settings.centers, lambda centers: routing.use(centers), ready=rt.ready)
     routing = Routing(settings, rt.clock, bus, watch.current)
     watch.start()
     rt.add(watch, "centers")
-    rt.ready("centers", True, f"revision {watch.current.revision}")
     rt.app.include_router(api.router(bus, lambda: watch.current))
 
     if addresses:

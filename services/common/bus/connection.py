@@ -168,14 +168,11 @@ class Connection:
             self._once("bus_error", repr(error))
 
     def _say_unreachable(self, error: Exception) -> None:
-        """The first connection failed. Logged when the reason is another than before."""
+        """The first connection failed."""
         reason = str(error) or repr(error)
-        if reason != self._unreachable:
-            self._unreachable = reason
-            logger.warning(
-                "bus_unreachable", servers=self._shown(), reason=reason, setting="PEYVAND_NATS_URL"
-            )
-        self._on_ready("nats", False, f"NATS at {self._shown()} does not answer: {reason} (PEYVAND_NATS_URL)")
+        self._unreachable = f"NATS at {self._shown()} does not answer: {reason} (PEYVAND_NATS_URL)"
+        self._once("bus_unreachable", self._unreachable)
+        self._on_ready("nats", False, self._unreachable)
 
     async def _disconnected(self) -> None:
         self._connected.clear()
