@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ PLACES = places(TREE)
 def test_damaged_values_give_faults_or_a_sound_center(
     folder: Path, changes: list[tuple[tuple[Any, ...], Any]]
 ) -> None:
-    tree = parse(GOOD).value
+    tree = copy.deepcopy(TREE)
     for path, junk in changes:
         at = tree
         try:
