@@ -19,6 +19,8 @@ import yaml
 
 from deploy.dev.process import Process, ProcessFailed, module
 from services.common import auth
+from services.common.bus.migrate import migrate
+from services.common.errors import PeyvandError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TABLE: Final = ROOT / "deploy" / "services.yaml"
@@ -247,12 +249,13 @@ class Stack:
         try:
             infrastructure, services = self._plan()
             (self.folder / "env").write_text("".join(f"{k}={v}\n" for k, v in self.environment().items()))
-            await asyncio.gather(*(p.start() for p in infrastructure), self.prepare_prompts())
-            await self._streams(deadline_s)
-            for process in services:
+            # All at once: a service waits for what it needs, and most of the time goes into loading Python.
+            for process in (*infrastructure, *services):
                 await process.start()
             await asyncio.gather(
-                *(p.wait_ready(deadline_s) for p in [*infrastructure, *services] if p.ready_url)
+                self.prepare_prompts(),
+                self._streams(deadline_s),
+                *(p.wait_ready(deadline_s) for p in (*infrastructure, *services) if p.ready_url),
             )
         except BaseException:
             await self.stop()
@@ -287,7 +290,10 @@ class Stack:
             if asyncio.get_running_loop().time() > until:
                 raise ProcessFailed(f"nats-server does not listen:\n{nats.log_tail()}")
             await asyncio.sleep(0.02)
-        await self._run("services.common.bus.migrate")
+        try:
+            await migrate(self.nats_url, replicas=1)
+        except PeyvandError as e:
+            raise ProcessFailed(f"the bus's streams could not be made: {e}") from e
 
     async def revive(self) -> list[str]:
         """Start again what ended by itself; the names of what was."""
