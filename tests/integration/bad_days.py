@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from deploy.dev.process import Process, module
+from services.common import config
 from services.common.clickhouse.embedded import free_port
+from services.common.runtime import Runtime
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of thirty-two characters and more"
@@ -172,6 +176,34 @@ async def running(name: str, folder: Path, **env: str) -> AsyncIterator[Service]
     finally:
         code = await service.stop()
     assert code == 0, service.process.log_tail(40)
+
+
+@contextlib.asynccontextmanager
+async def in_process(
+    name: str, monkeypatch: pytest.MonkeyPatch, **settings: object
+) -> AsyncIterator[Runtime]:
+    """A service wired as its process does it, in the test's own loop; by default in surroundings where nothing else is."""
+    values = {
+        "AUTH_SECRET": SECRET,
+        "NATS_URL": "nats://127.0.0.1:1",
+        "CLICKHOUSE_URL": "clickhouse://peyvand@127.0.0.1:1/peyvand",
+        "SWITCHES": "fs1=esl://:x@127.0.0.1:1",
+        "CENTERS": ROOT / "deploy" / "centers",
+        "IVR_ESL_PORT": 0,
+        **settings,
+    }
+    with monkeypatch.context() as patch:
+        for variable, value in values.items():
+            patch.setenv(f"PEYVAND_{variable}", str(value))
+        kinds = vars(importlib.import_module(f"services.{name}.config"))
+        read = config.load(kinds[f"{name.capitalize()}Settings"])
+    rt = Runtime(name, read)
+    await importlib.import_module(f"services.{name}.app").start(read, rt)
+    try:
+        yield rt
+    finally:
+        rt.stop()
+        assert await rt._wait() == 0
 
 
 @contextlib.asynccontextmanager
