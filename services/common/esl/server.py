@@ -256,6 +256,7 @@ class _Link(Protocol, greenswitch.OutboundSession):  # type: ignore[misc]
         self._accepted = accepted
         self._unique_id = ""
         self._hangup_cause = ""
+        self._malformed_logged = False
         self._apps: dict[str, Callable[[Event | Exception], None]] = {}
         self.connected = True
         self.start_event_handlers()
@@ -331,6 +332,9 @@ class _Link(Protocol, greenswitch.OutboundSession):  # type: ignore[misc]
 
     def on_malformed(self, frame: Frame) -> None:
         ESL_MALFORMED.labels("outbound").inc()
+        if self._malformed_logged:
+            return
+        self._malformed_logged = True
         _log.error(
             "event_malformed", unique_id=self._unique_id, headers=frame.headers, start=repr(frame.body[:200])
         )

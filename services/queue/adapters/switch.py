@@ -34,6 +34,7 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
 _NUMBER = re.compile(r"\+?[0-9*#]{2,24}")
 _BRIDGED_STATES = ("CS_SOFT_EXECUTE", "CS_EXCHANGE_MEDIA")
 _DEAD_STATES = ("CS_HANGUP", "CS_REPORTING", "CS_DESTROY")
+_NUMBER_MAX = 2**53  # Beyond it no fact could carry the number, and the caller would never be heard of.
 _UNPAIRED = str.maketrans("", "", "{}[]<>;,'\"")
 
 
@@ -129,9 +130,10 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
 
 def _number(text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         return 0
+    return number if abs(number) <= _NUMBER_MAX else 0
 
 
 def _is_bridged(event: Event) -> bool:
