@@ -111,6 +111,7 @@ class Offer:
     answered_at_us: int = 0
     bridged_at_us: int = 0
     job_pending: bool = False
+    bridge_held: bool = False  # Answered, but originate has not let go of the leg.
     leg_seen: bool = False
     leg_gone: bool = False
     reported: bool = False  # Its end is known to routing, or was decided there.

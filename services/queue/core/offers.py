@@ -3,6 +3,11 @@
 The agent's leg is named first in ``uuid_bridge``. The other order loses people: a caller who hangs up in that moment leaves the
 agent's leg connected and silent for ever, and an agent who hangs up takes the waiting caller along (5 of 24). With the agent first the
 caller was never lost, only silent, and is rescued by a transfer to music when no CHANNEL_BRIDGE follows.
+
+The bridge waits for the end of the originate. ``originate ... &park()`` sets the answered leg's state to CS_EXECUTE as its last act,
+some milliseconds after CHANNEL_ANSWER and longer on a machine with too much to do. When that hits a ``uuid_bridge`` under way, FreeSWITCH
+finds the agent's leg "not ready" and hangs up the *caller* with DESTINATION_OUT_OF_ORDER (switch_ivr_bridge.c,
+uuid_bridge_on_soft_execute): seen once in about a hundred calls under load. The job's +OK is written after that act, and costs 15 ms.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ from services.queue.core.treatment import back_to_music, remember, stop_announce
 # as long as both live, it may still come on a machine with too much to do, and taking a bridge apart is worse than a second of waiting.
 BRIDGE_LIMIT_MS = 500
 BRIDGE_LOOKS = 4
+JOB_LATE_MS = 2_000  # So long an answered leg waits for its originate's +OK.
+JOB_UNHEARD_MS = 500  # The same where another connection has the job; its end came within 395 ms at worst.
 FORMER_LEG_MS = 1_000  # So long an order waits for the end of the agent's former leg.
 STALE_GRACE_MS = 30_000  # An order so much older than its ring time has long been ended by routing.
 
@@ -151,8 +158,8 @@ def ringing(node: Node, leg: str) -> None:
     )
 
 
-def answered(node: Node, leg: str) -> None:
-    """Bridge at once; the park that follows gains nothing and avoids no race."""
+def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
+    """Prepare the bridge, and make it once originate has let go of the leg."""
     offer = node.offer_on(leg)
     if offer is None:
         return
@@ -194,12 +201,25 @@ def answered(node: Node, leg: str) -> None:
         cc_offer=offer.offer_id,
         cc_agent=offer.agent,
     )
-    node.emit(Bridge(contact=caller.contact, leg=offer.leg, caller_leg=caller.contact, offer=offer.offer_id))
+    offer.retries = 0
+    if let_go:
+        _bridge(node, offer)
+    else:
+        offer.bridge_held = True
+        node.timer(f"bridge:{offer.offer_id}", JOB_LATE_MS if offer.job_pending else JOB_UNHEARD_MS)
+
+
+def _bridge(node: Node, offer: Offer) -> None:
+    offer.bridge_held = False
+    node.emit(Bridge(contact=offer.contact, leg=offer.leg, caller_leg=offer.contact, offer=offer.offer_id))
     node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
 
 
 def bridge_overdue(node: Node, offer: Offer, caller: Caller) -> None:
     """No CHANNEL_BRIDGE in time: look at both legs, and give it up at the last look."""
+    if offer.bridge_held:
+        _bridge(node, offer)
+        return
     offer.retries += 1
     if offer.retries >= BRIDGE_LOOKS:
         bridge_failed(node, offer, "failed", "NO_BRIDGE")
@@ -262,9 +282,11 @@ def job_ended(node: Node, event: JobEnded) -> None:
     if event.ok:
         if offer.phase is Phase.CLOSING:
             node.press_close(offer)
+        elif offer.phase is Phase.ANSWERED and offer.bridge_held:
+            _bridge(node, offer)
         elif offer.phase is Phase.RINGING and not offer.leg_gone:
             # +OK means answered; when CHANNEL_ANSWER was lost with a connection this is the news.
-            answered(node, offer.leg)
+            answered(node, offer.leg, let_go=True)
         return
     offer.cause = offer.cause or cause_of(event.text)
     if offer.leg_gone:

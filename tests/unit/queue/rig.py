@@ -364,6 +364,9 @@ class Rig:
                 caller = self.legs.get(command.caller_leg)
                 if leg is None or caller is None:
                     self._refuse(command, "-ERR Invalid uuid")
+                elif any(isinstance(r, m.JobEnded) and r.offer == command.offer for r in self.replies):
+                    # Originate's last act hits the bridge.
+                    self.hang_up(caller.uuid, "DESTINATION_OUT_OF_ORDER")
                 else:
                     leg.mode = caller.mode = "bridging"
                     self.bridges.append((leg.uuid, caller.uuid))

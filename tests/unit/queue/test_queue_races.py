@@ -98,6 +98,36 @@ def test_agent_hangs_up_while_the_bridge_is_made(rig: Rig) -> None:
     assert [f.outcome for f in failed if isinstance(f, facts.OfferFailed)] == ["declined"]
 
 
+def test_the_bridge_waits_for_the_end_of_originate(rig: Rig) -> None:
+    """Before it, the real switch hung up the waiting caller: DESTINATION_OUT_OF_ORDER."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    while rig.events:
+        rig.feed_next(rig.events)
+    assert rig.commands(m.Bridge) == []
+    rig.deliver()
+    assert len(rig.commands(m.Bridge)) == 1
+    rig.complete_bridges()
+    rig.deliver()
+    assert rig.state() == "talking"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_answered_agent_is_bridged_though_the_end_of_originate_is_not_heard(rig: Rig, known: bool) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    lost = rig.replies.pop()
+    rig.deliver()
+    if not known:
+        assert isinstance(lost, m.JobEnded)
+        rig.feed(m.JobEnded(at_us=rig.now_us, offer=lost.offer, ok=False, text="", known=False))
+        rig.deliver()
+    assert rig.commands(m.Bridge) == []
+    rig.advance(2_100)
+    assert rig.state() == "talking"
+    assert len(rig.commands(m.Bridge)) == 1
+
+
 def test_the_bridge_never_comes(rig: Rig) -> None:
     leg = rig.offer("c1")
     rig.answer(leg)
@@ -272,8 +302,8 @@ def test_takeover_bridges_an_answered_leg(rig: Rig) -> None:
     rig.answer(leg)
     rig.take_over()
     rig.deliver()
-    rig.complete_bridges()
-    rig.deliver()
+    assert rig.commands(m.Bridge) == [], "nobody here hears of the originate: it may still have the leg"
+    rig.advance(600)
     assert rig.state() == "talking"
 
 
@@ -406,6 +436,5 @@ def test_an_answer_that_was_missed_is_found_when_the_connection_is_back(rig: Rig
     rig.replies.clear()
     rig.feed(m.LinkUp(at_us=rig.now_us))
     rig.deliver()
-    rig.complete_bridges()
-    rig.deliver()
+    rig.advance(2_100)
     assert rig.state() == "talking"
