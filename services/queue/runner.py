@@ -24,6 +24,7 @@ from services.common.bus import Bus, Envelope, Retry, codec, subjects
 from services.common.clock import Clock
 from services.common.errors import DecodeError, NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
+from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
@@ -359,7 +360,11 @@ class NodeRunner:
                         self._originate(command, switch.originate_line(command, self.name, self._dialing))
                     )
                     continue
-                lines.append(switch.api_line(command, self._dialing))
+                line = switch.api_line(command, self._dialing)
+                refuse_unsafe(
+                    f"api {line}"
+                )  # here, where it costs one command and not all that go out with it
+                lines.append(line)
             except UnsafeCommandError as e:
                 log.error("command_unsafe", node=self.name, contact=contact, reason=str(e))
                 self._refused(command, f"-ERR {e}")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import nats
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 
 from deploy.dev.tail import Filter, lines
@@ -287,10 +288,14 @@ async def test_hostile_events_cost_nothing_but_themselves(
 ) -> None:
     async with place(tmp_path, nats_server.url, store_url, monkeypatch) as p:
         failures = counted("peyvand_esl_handler_failures_total", node=p.bus.node)
-        for client in p.sw.socket._clients:
-            for frame in hostile():
-                client._write(frame)
-        await p.a_call_goes_well(store)
+        with structlog.testing.capture_logs() as logged:
+            for client in p.sw.socket._clients:
+                for frame in hostile():
+                    client._write(frame)
+            await p.a_call_goes_well(store)
+        broken = [entry["event"] for entry in logged if "exc_info" in entry]
+        assert set(broken) <= {"event_handler_failed"}, "refused where they come in, and nowhere behind"
+        assert len(broken) <= 4 * 15, "once for each kind of event and service"
         assert counted("peyvand_esl_malformed_total", node=p.bus.node) > 0
         assert counted("peyvand_esl_handler_failures_total", node=p.bus.node) == failures
         assert counted("peyvand_routing_poisoned_inputs_total", tenant=p.bus.tenant) == 0

@@ -21,7 +21,7 @@ from services.common.bus.jetstream import JetStream
 from services.common.bus.migrate import apply, migrate
 from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
-from services.common.errors import BusUnavailable, ConfigError
+from services.common.errors import BusUnavailable, ConfigError, ContractError
 from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided
 from services.contracts.peyvand.routing.v1.rpc_pb2 import AskPosition, Position
@@ -241,6 +241,21 @@ async def test_nats_a_message_too_large_is_refused_not_repeated(server: Embedded
         gone(1).subject, ContactGone(contact_id="c" * (2 << 20), state="waiting", at_us=1), "big", "demo"
     )
     with pytest.raises(Exception, match="more than NATS takes"):
+        await asyncio.wait_for(bus.append(fact), 10)
+
+
+@pytest.mark.parametrize("size", [70_000, 200_000])
+async def test_nats_headers_too_large_are_refused_not_repeated(
+    server: EmbeddedNats, make: MakeNats, size: int
+) -> None:
+    """The contact's id is in a header; repeated for ever, it would hold up every fact behind it."""
+    bus = make()
+    await up(server, bus)
+    contact = "c" * size
+    fact = Outgoing(
+        gone(1).subject, ContactGone(contact_id=contact, state="waiting", at_us=1), "big", "demo", contact
+    )
+    with pytest.raises(ContractError):
         await asyncio.wait_for(bus.append(fact), 10)
 
 

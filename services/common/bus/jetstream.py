@@ -23,7 +23,7 @@ _S = 1_000_000_000  # nanoseconds, the unit of durations in JetStream's requests
 _WRONG_LAST_SEQUENCE = (10071, 10164)
 _NO_MESSAGE = 10037
 _CONSUMER_NOT_FOUND = 10014
-_TOO_LARGE = 10054
+_TOO_LARGE = (10054, 10097)  # the message, its headers
 
 ACK = b"+ACK"
 IN_PROGRESS = b"+WPI"
@@ -90,7 +90,7 @@ class JetStream:
             return Appended(ack.seq, ack.duplicate)
         if ack.error.err_code in _WRONG_LAST_SEQUENCE:
             raise WrongSequence(f"{envelope.subject}: {ack.error.description}")
-        if ack.error.err_code == _TOO_LARGE:
+        if ack.error.err_code in _TOO_LARGE:
             raise ContractError(f"{envelope.subject}: {ack.error.description}")
         raise Unstored(f"{ack.error.description} (code {ack.error.code}, {ack.error.err_code})")
 

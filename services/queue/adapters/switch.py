@@ -31,6 +31,8 @@ WAITING = "peyvand::waiting"
 SUBCLASSES = (WAITING,)
 
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
+# origination_uuid may be any text; ours and FreeSWITCH's own are of these.
+_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+?[0-9*#]{2,24}")
 _BRIDGED_STATES = ("CS_SOFT_EXECUTE", "CS_EXCHANGE_MEDIA")
 _DEAD_STATES = ("CS_HANGUP", "CS_REPORTING", "CS_DESTROY")
@@ -51,7 +53,9 @@ class Dialing(Struct, frozen=True, kw_only=True):
 
 
 def to_input(event: Event, at_us: int) -> m.Input | None:
-    """Return what an event means to the engine, or None."""
+    """Return what an event means to the engine, or None. Raises ProtocolError for one about no channel."""
+    if not _UUID.fullmatch(event.unique_id):
+        raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
         case "CHANNEL_CREATE":
             return m.LegCreated(at_us=at_us, leg=event.unique_id)
@@ -156,7 +160,7 @@ def channel_rows(text: str) -> list[dict[str, Any]]:
         raise ProtocolError(
             f"show channels as json: expected an object with rows, found {text[:80]!r}"
         ) from None
-    return [row for row in rows if isinstance(row, dict) and row.get("uuid")]
+    return [row for row in rows if isinstance(row, dict) and _UUID.fullmatch(str(row.get("uuid")))]
 
 
 def dumped(text: str) -> Event | None:
