@@ -161,18 +161,18 @@ class OutboundSession:
 
     def on_events(self, events: list[Event]) -> None:
         """Take events that the socket delivered."""
-        for event in events:
-            if event.name == "CHANNEL_HANGUP" and event.unique_id == self.unique_id:
-                self.hung_up = True
         if len(self._unread) + len(events) > _MAX_UNREAD and not self._overflow_logged:
             self._overflow_logged = True
             _log.error("session_events_unread", unique_id=self.unique_id, dropped="the oldest")
         self._unread.extend(events)
         self._news.set()
 
-    def on_lost(self, hung_up: bool) -> None:
+    def on_hangup(self) -> None:
+        """Learn that the call is hung up; events may still follow."""
+        self.hung_up = True
+
+    def on_lost(self) -> None:
         """Learn that no event will follow."""
-        self.hung_up = self.hung_up or hung_up
         self.ended = True
         self._news.set()
 
@@ -341,14 +341,17 @@ class _Link(Protocol, greenswitch.OutboundSession):  # type: ignore[misc]
 
     def on_lost(self, lost: LinkLost) -> None:
         self.greeted.set()
-        self._fail_apps(self.error_for(lost))
         self._hub.deliver(self._session_over)
+        self._fail_apps(self.error_for(lost))
 
     def error_for(self, lost: LinkLost) -> Exception:
         return CallGone(f"{self._unique_id}: {self._hangup_cause or lost}")
 
     def _hung_up(self, cause: str) -> None:
         self._hangup_cause = cause
+        self._hub.deliver(
+            self._session_hung_up
+        )  # first: who is failed next asks the session whether it was this
         self._fail_apps(CallGone(f"{self._unique_id}: {cause}"))
         gevent.spawn_later(_LINGER_MAX_S, self.close, "closed", "the call is over")
 
@@ -365,7 +368,11 @@ class _Link(Protocol, greenswitch.OutboundSession):  # type: ignore[misc]
 
     def _session_over(self) -> None:
         if self.session is not None:
-            self.session.on_lost(hung_up=bool(self._hangup_cause))
+            self.session.on_lost()
+
+    def _session_hung_up(self) -> None:
+        if self.session is not None:
+            self.session.on_hangup()
 
 
 class _Listener(greenswitch.OutboundESLServer):  # type: ignore[misc]
