@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from services.common import ids
 from services.common.bus import Bus
@@ -16,6 +17,10 @@ from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.bus.migrate import migrate
 from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
+
+# How long an example takes says something about the machine's other work, nothing about the code.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 pytest_plugins = ("tests.clickhouse_fixtures",)
 

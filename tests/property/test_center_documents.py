@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.center import CenterError, CenterSet, load, numbers
@@ -75,7 +75,7 @@ TREE = parse(GOOD).value
 PLACES = places(TREE)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     changes=st.lists(
         st.tuples(st.sampled_from(PLACES), st.one_of(st.just("delete"), JUNK)), min_size=1, max_size=3
@@ -101,7 +101,7 @@ def test_damaged_values_give_faults_or_a_sound_center(
         assert_silent_callers_end(centers)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     line=st.integers(0, len(LINES) - 1),
     column=st.integers(0, 120),
