@@ -19,6 +19,7 @@ from deploy.dev.tail import Filter, lines
 from services.common import ids
 from services.common.bus import Envelope, codec, subjects
 from services.common.bus.embedded import EmbeddedNats
+from services.common.bus.migrate import migrate
 from services.common.bus.nats import NatsBus
 from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
@@ -48,6 +49,13 @@ PLACES = {
     "cc.lease.routing.{shard}": "peyvand.common.v1.LeaseHeld",
     "cc.v1.snap.{tenant}.routing.log.current": "peyvand.common.v1.SnapshotTaken",
 }
+
+
+@pytest.fixture
+def spoilt_nats(own_nats: EmbeddedNats) -> EmbeddedNats:
+    """A server of the test's own: what is left on it would be read by the services of the next."""
+    asyncio.run(migrate(own_nats.start(), replicas=1))
+    return own_nats
 
 
 def nonsense(kind: str) -> list[tuple[dict[str, str], bytes]]:
@@ -207,14 +215,14 @@ def counted(name: str, **labels: str) -> float:
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 async def test_nonsense_on_the_bus_costs_nothing_but_itself(
     when: str,
-    nats_server: EmbeddedNats,
+    spoilt_nats: EmbeddedNats,
     store: ServerStore,
     store_url: StoreUrl,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     unread = counted("peyvand_reporting_unread_total")
-    async with place(tmp_path, nats_server.url, store_url, monkeypatch, before=when == "before") as p:
+    async with place(tmp_path, spoilt_nats.url, store_url, monkeypatch, before=when == "before") as p:
         if when == "meanwhile":
             await p.a_call_goes_well(store)
             await p.bus.volley()
@@ -227,7 +235,7 @@ async def test_nonsense_on_the_bus_costs_nothing_but_itself(
         assert counted("peyvand_routing_unreadable_total", tenant=tenant) >= 3 * 2
         assert counted("peyvand_recording_unreadable_total", node=node) >= each
         dead = counted("peyvand_bus_dead_letters_total", consumer=f"queue-{node}", reason="undecodable")
-        assert dead >= each  # a new node reads the logs of all tenants
+        assert dead == each
         async with asyncio.timeout(WAIT_S):
             while counted("peyvand_reporting_unread_total") - unread < 6 * each - 6:
                 await asyncio.sleep(0.05)
@@ -280,13 +288,13 @@ def hostile() -> list[bytes]:
 
 
 async def test_hostile_events_cost_nothing_but_themselves(
-    nats_server: EmbeddedNats,
+    spoilt_nats: EmbeddedNats,
     store: ServerStore,
     store_url: StoreUrl,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with place(tmp_path, nats_server.url, store_url, monkeypatch) as p:
+    async with place(tmp_path, spoilt_nats.url, store_url, monkeypatch) as p:
         failures = counted("peyvand_esl_handler_failures_total", node=p.bus.node)
         with structlog.testing.capture_logs() as logged:
             for client in p.sw.socket._clients:
