@@ -28,6 +28,7 @@ REMEMBERED = (
 )
 CLOSE_RETRY_MS = 200  # First repetition of a kill that may have missed.
 CLOSE_RETRY_MAX_MS = 5_000
+HUNG_UP_MS = 50  # CHANNEL_HANGUP comes before the BYE is sent (8 ms on a busy machine); an INVITE between the two meets a busy phone.
 JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
 
 
@@ -227,7 +228,8 @@ class Node:
         del self.offers[offer.offer_id]
         self.offer_by_leg.pop(offer.leg, None)
         self.remember_ended(offer.offer_id)
-        self.dial(self.undialled.get((offer.tenant, offer.agent), ""))
+        if next_offer := self.undialled.get((offer.tenant, offer.agent)):
+            self.timer(f"dial:{next_offer}", HUNG_UP_MS)
         self.line(
             "agent_leg_over",
             contact=offer.contact,

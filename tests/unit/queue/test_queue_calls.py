@@ -205,6 +205,10 @@ def test_an_agent_is_not_rung_before_the_former_leg_is_gone(rig: Rig) -> None:
     rig.offer("c2", "o2", "sara")
     assert [order.offer for order in rig.dialled] == ["o1"]
     rig.deliver()
+    assert [order.offer for order in rig.dialled] == ["o1"], (
+        "the hangup is known before the phone has its BYE"
+    )
+    rig.advance(50)
     assert [order.offer for order in rig.dialled] == ["o1", "o2"]
 
 
