@@ -82,10 +82,10 @@ class Sipp:
             return Counts(0, 0)
         return Counts(int(rows[-1]["SuccessfulCall(C)"]), int(rows[-1]["FailedCall(C)"]))
 
-    def messages(self, first_word: str) -> int:
-        """How many messages that begin with ``first_word`` SIPp sent or received."""
+    def requests(self) -> list[str]:
+        """Methods of the requests that SIPp sent or received, in their order."""
         text = (self.folder / "messages.log").read_text(errors="replace")
-        return len(re.findall(rf"^{re.escape(first_word)} ", text, re.MULTILINE))
+        return re.findall(r"^([A-Z]+) sip:", text, re.MULTILINE)
 
     def errors(self) -> str:
         path = self.folder / "errors.log"

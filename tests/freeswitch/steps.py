@@ -82,6 +82,11 @@ async def talks(rig: Rig, queue: str, count: int = 1, timeout_s: float = 30) -> 
     return found
 
 
+async def hang_up(rig: Rig, contact_id: str) -> None:
+    """End a contact's call: a conversation lasts as long as the test needs it, on a slow machine too."""
+    await rig.post("queue", f"/v1/calls/{contact_id}/hangup")
+
+
 async def closed(rig: Rig, count: int = 1, **of: str) -> list[dict[str, Any]]:
     """Until the books have ``count`` contacts of an entry point or a queue, all closed; in the order of their start."""
 

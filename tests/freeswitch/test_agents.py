@@ -141,3 +141,17 @@ async def test_an_agent_who_leaves_first_and_a_caller_who_hears_goodbye(rig: Rig
     summary = await rig.get("reporting", "/v1/reports/summary", queue="parting")
     assert (summary["received"], summary["answered"], summary["missed"]["total"]) == (1, 1, 0)
     await is_idle(rig, "oda")
+
+
+async def test_the_next_call_rings_after_the_former_is_hung_up(rig: Rig) -> None:
+    """The end of the wrap-up brings the next order at once; the phone must not be busy with a leg that we still hold."""
+    await on_duty(rig, "zoe", "1032")
+    phone = await rig.lab.agent("1032", calls=2)
+    first = await rig.lab.callers("2015", patience_ms=3000, hz=0)
+    await talks(rig, "next")
+    second = await rig.lab.callers("2015", patience_ms=6000, hz=0)
+    assert (await first.done()).successful == 1
+    assert (await second.done()).successful == 1
+    assert (await phone.done()).successful == 2
+    assert phone.requests() == ["INVITE", "ACK", "BYE"] * 2
+    assert [c["outcome"] for c in await closed(rig, 2, entry_point="2015")] == ["answered"] * 2

@@ -31,7 +31,7 @@ def tone(path: Path, seconds: float) -> Path:
 
 
 class Parked:
-    """A phone on a parked leg that no service knows, and prompts of known length."""
+    """A phone on a parked leg that no service cares for, and prompts of known length."""
 
     def __init__(self, watch: Watch, leg: str, folder: Path) -> None:
         self.watch = watch
@@ -70,7 +70,9 @@ async def parked(rig: Rig, tmp_path: Path) -> AsyncIterator[Parked]:
     leg = str(uuid.uuid4())
     async with rig.switch.watch("CHANNEL_EXECUTE", "CHANNEL_EXECUTE_COMPLETE") as watch:
         to = f"sofia/agents/sip:breaks@127.0.0.1:{rig.lab.phones['breaks']}"
-        assert (await watch.api(f"originate {{origination_uuid={leg}}}{to} &park()")).startswith("+OK")
+        assert (
+            await watch.api(f"originate {{origination_uuid={leg},cc_tenant=lab}}{to} &park()")
+        ).startswith("+OK")
         yield Parked(watch, leg, tmp_path)
         await watch.api(f"uuid_kill {leg}")
     assert (await phone.done(10)).successful == 1

@@ -9,6 +9,7 @@ import pytest
 from tests.freeswitch.conftest import Rig
 from tests.freeswitch.steps import (
     closed,
+    hang_up,
     log_in,
     loudness,
     middle,
@@ -90,10 +91,10 @@ async def test_a_killed_ivr_costs_the_menu_not_the_call(rig: Rig) -> None:
 
 async def test_a_killed_queue_loses_no_waiting_and_no_talking_caller(rig: Rig) -> None:
     await log_in(rig, "dua", "1004")
-    talking_phone = await rig.lab.agent("1004", talk_ms=14_000)
+    talking_phone = await rig.lab.agent("1004")
     talking = await rig.lab.callers("1000", digits="3", hz=500)
 
-    await talks(rig, "queue-lost")
+    contact_id = (await talks(rig, "queue-lost"))[0]["contact_id"]
     waiting = await rig.lab.callers("1000", digits="3", hz=600)
     await waits(rig, "queue-lost")
     queue = rig.stack.processes["queue"]
@@ -107,25 +108,28 @@ async def test_a_killed_queue_loses_no_waiting_and_no_talking_caller(rig: Rig) -
     assert (await rig.lab.dial_code("1005", "*22")).successful == 1
     assert (await waiting_phone.done(40)).successful == 1
     assert (await waiting.done(40)).successful == 1
+    await hang_up(rig, contact_id)
     assert (await talking_phone.done(40)).successful == 1
     assert (await talking.done(40)).successful == 1
 
 
 async def test_a_killed_routing_loses_no_waiting_caller(rig: Rig) -> None:
     await log_in(rig, "fay", "1006")
-    talking_phone = await rig.lab.agent("1006", talk_ms=12_000)
+    talking_phone = await rig.lab.agent("1006")
     talking = await rig.lab.callers("1000", digits="4", hz=500)
-    await talks(rig, "routing-lost")
+    contact_id = (await talks(rig, "routing-lost"))[0]["contact_id"]
     routing = rig.stack.processes["routing"]
     await routing.kill()
     waiting = await rig.lab.callers("1000", digits="4", hz=600)
     await asyncio.sleep(2)
     await routing.start()
     await routing.wait_ready(30)
+    await talks(rig, "routing-lost")
     await rig.lab.register("1007")
     waiting_phone = await rig.lab.agent("1007", talk_ms=2000)
     assert (await rig.lab.dial_code("1007", "*22")).successful == 1
     assert (await waiting_phone.done(40)).successful == 1
     assert (await waiting.done(40)).successful == 1
+    await hang_up(rig, contact_id)
     assert (await talking_phone.done(40)).successful == 1
     assert (await talking.done(40)).successful == 1

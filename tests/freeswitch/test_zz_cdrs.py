@@ -19,11 +19,16 @@ async def test_cdrs_are_as_many_as_sipps_calls(rig: Rig) -> None:
         p.name for p in rig.lab.running if p.counts().failed
     ]
 
-    async def legs() -> Any:
-        answer = await rig.get("reporting", "/v1/reports/legs", limit="500")
-        return answer["items"] if len(answer["items"]) >= wanted else None
+    rows: list[dict[str, Any]] = []
 
-    rows = await until(f"{wanted} legs are stored", legs)
+    async def stored() -> bool:
+        rows[:] = (await rig.get("reporting", "/v1/reports/legs", limit="500"))["items"]
+        return len(rows) >= wanted
+
+    try:
+        await until(f"{wanted} legs are stored", stored)
+    finally:
+        print(f"SIPp counted {wanted} calls, the books have {len(rows)} legs")
     assert len(rows) == wanted
     assert len({r["leg_id"] for r in rows}) == wanted
     assert not list(rig.switch.cdr_spool.glob("*.cdr.json")), "the spool is not empty"
