@@ -142,6 +142,7 @@ class Node:
     undialled: dict[tuple[str, str], str] = field(
         default_factory=dict
     )  # Offer that waits for its agent's former leg.
+    last_leg_us: dict[tuple[str, str], int] = field(default_factory=dict)  # When an agent's last call ended.
     ended_offers: OrderedDict[str, None] = field(default_factory=OrderedDict)
     gone_legs: OrderedDict[str, None] = field(
         default_factory=OrderedDict
@@ -228,6 +229,8 @@ class Node:
         del self.offers[offer.offer_id]
         self.offer_by_leg.pop(offer.leg, None)
         self.remember_ended(offer.offer_id)
+        if offer.answered_at_us or offer.bridged_at_us:
+            self.last_leg_us[(offer.tenant, offer.agent)] = self.at_us
         if next_offer := self.undialled.get((offer.tenant, offer.agent)):
             self.timer(f"dial:{next_offer}", HUNG_UP_MS)
         self.line(
@@ -246,8 +249,18 @@ class Node:
             recovered=offer.recovered,
         )
 
+    def dial_after(self, offer: Offer, wait_ms: int) -> None:
+        """Send the originate in so many ms, or when the agent's former leg is gone."""
+        self.undialled[(offer.tenant, offer.agent)] = offer.offer_id
+        self.timer(f"dial:{offer.offer_id}", wait_ms)
+
+    def rest_ms(self, tenant: str, agent: str) -> int:
+        """How long the agent's phone may still be busy with the leg that ended last."""
+        since_us = self.at_us - self.last_leg_us.get((tenant, agent), 0)
+        return HUNG_UP_MS - since_us // 1000 if 0 <= since_us < HUNG_UP_MS * 1000 else 0
+
     def dial(self, offer_id: str) -> None:
-        """Send the originate of an offer that has waited for its agent's former leg."""
+        """Send the originate of an offer, which may have waited for its agent's former leg."""
         offer = self.offers.get(offer_id)
         if offer is None or offer.originate is None:
             return

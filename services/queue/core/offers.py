@@ -84,11 +84,12 @@ def order(node: Node, event: OfferMade) -> None:
     node.add_offer(offer)
     caller.offer_id = offer.offer_id
     caller.offers += 1
-    if free_agent(node, event.tenant, event.agent_id):
-        node.dial(offer.offer_id)
+    if not free_agent(node, event.tenant, event.agent_id):
+        node.dial_after(offer, FORMER_LEG_MS)
+    elif rest_ms := node.rest_ms(event.tenant, event.agent_id):
+        node.dial_after(offer, rest_ms)
     else:
-        node.undialled[(event.tenant, event.agent_id)] = offer.offer_id
-        node.timer(f"dial:{offer.offer_id}", FORMER_LEG_MS)
+        node.dial(offer.offer_id)
 
 
 def _ghost(node: Node, event: OfferMade) -> Caller | None:

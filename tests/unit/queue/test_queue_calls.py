@@ -212,6 +212,23 @@ def test_an_agent_is_not_rung_before_the_former_leg_is_gone(rig: Rig) -> None:
     assert [order.offer for order in rig.dialled] == ["o1", "o2"]
 
 
+def test_an_order_right_after_the_hangup_waits_for_the_bye_too(rig: Rig) -> None:
+    rig.call("c1")
+    leg = rig.talk("c1")
+    rig.hang_up("c1")
+    rig.advance(1_000)
+    rig.call("c2")
+    rig.hang_up(leg)
+    rig.deliver()
+    rig.offer("c2", "o2", "sara")
+    assert [order.offer for order in rig.dialled] == ["o1"]
+    rig.advance(50)
+    assert [order.offer for order in rig.dialled] == ["o1", "o2"]
+    rig.create("leg-o2")
+    rig.deliver()
+    assert "leg-o2" in rig.legs
+
+
 def test_an_order_does_not_wait_for_ever_for_a_former_leg(rig: Rig) -> None:
     rig.call("c1")
     rig.talk("c1")
