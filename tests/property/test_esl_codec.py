@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.common.errors import ProtocolError
 from services.common.esl.protocol import Decoder, Event, Frame
 from services.common.esl.quoting import channel_vars, command, neutralise, separate, setvar_multi
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "esl"
-NAMES = [
-    "01_inbound_auth_ok",
-    "05_rude_rejection",
-    "17_encodings_json",
-    "17_encodings_plain",
-    "18_disconnect_by_server",
-    "19_log",
-]
-TRANSCRIPTS = [(VECTORS / f"{name}.s2c").read_bytes() for name in [*NAMES, "21_outbound_json"]]
 
 LINE_TEXT = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
 TRICKY = st.text(st.sampled_from("ab'\\ ,=;:ns{}$^|\"é"), max_size=16)
@@ -33,28 +21,6 @@ def plain(item: Frame | Event) -> object:
     if isinstance(item, Frame):
         return item.content_type, item.headers, item.body
     return item.name, dict(item.headers)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    data=st.sampled_from(TRANSCRIPTS),
-    cuts=st.lists(st.integers(0, 120_000), max_size=12),
-    small=st.integers(0, 400),
-)
-def test_a_transcript_gives_the_same_items_however_it_is_split(
-    data: bytes, cuts: list[int], small: int
-) -> None:
-    at_once = [plain(item) for item in Decoder().feed(data)]
-    # some large pieces, and the first bytes one by one
-    points = sorted({min(cut, len(data)) for cut in cuts} | set(range(small)) | {len(data)})
-    decoder = Decoder()
-    in_pieces: list[object] = []
-    start = 0
-    for point in points:
-        in_pieces += [plain(item) for item in decoder.feed(data[start:point])]
-        start = point
-    assert decoder.pending == 0
-    assert in_pieces == at_once
 
 
 @given(

@@ -84,8 +84,8 @@ class Frame(msgspec.Struct, gc=False):
 class Event(msgspec.Struct, gc=False, eq=False):
     """One event.
 
-    ``raw`` is the text of the event as it came (JSON or plain), without the frame around it. Reading a header of an
-    event whose text turns out to be broken raises ProtocolError.
+    ``raw`` is the text of the event as it came (JSON or plain), without the frame around it; empty if it never was any.
+    Reading a header of an event whose text turns out to be broken raises ProtocolError.
     """
 
     name: str
@@ -99,8 +99,7 @@ class Event(msgspec.Struct, gc=False, eq=False):
         everything = dict(headers)
         if body:
             everything[_BODY] = body
-        name = everything.get("Event-Name", "")
-        return cls(name if isinstance(name, str) else "".join(name[:1]), b"", everything)
+        return cls(_name(everything), b"", everything)
 
     @property
     def headers(self) -> Mapping[str, str | list[str]]:
@@ -151,10 +150,9 @@ class Event(msgspec.Struct, gc=False, eq=False):
     def unique_id(self) -> str:
         """UUID of the channel the event is about, or empty."""
         raw = self.raw
-        start = raw.find(_UNIQUE_ID) + len(_UNIQUE_ID)
-        if start > len(
-            _UNIQUE_ID
-        ):  # within the first KB of every channel's event: cheaper than `get`, which seeks the last
+        # within the first KB of every channel's event: cheaper than `get`, which seeks the last
+        start = raw.find(_UNIQUE_ID) + len(_UNIQUE_ID) if self._all is None else 0
+        if start > len(_UNIQUE_ID):
             value = raw[start : raw.find(b'"', start)]
             if value.isascii() and b"\\" not in value:
                 return value.decode("ascii")
@@ -337,19 +335,26 @@ def _frame(head: bytes, headers: dict[str, str], body: bytes) -> Item:
     if content_type == "text/event-json":
         return _slow_json(head, body)
     if content_type == "text/event-plain":
-        return Event.of(_plain_headers(body))
+        headers_of_event = _plain_headers(body)
+        return Event(_name(headers_of_event), body, headers_of_event)
     return Frame(content_type, headers, body)
 
 
 def _slow_json(head: bytes, body: bytes) -> Item:
     """An event that does not begin with its name, such as a diverted one, which has none; or a name seen first."""
     try:
-        event = Event.of(_json_headers(body))
+        headers = _json_headers(body)
     except ProtocolError:
         return Frame("text/event-json", _head(head)[0], body)
+    event = Event(_name(headers), body, headers)
     if len(_NAMES) < _NAMES_MAX and _NAME.fullmatch(event.name):
         _NAMES[event.name.encode()] = event.name
     return event
+
+
+def _name(headers: Mapping[str, str | list[str]]) -> str:
+    name = headers.get("Event-Name", "")
+    return name if isinstance(name, str) else "".join(name[:1])
 
 
 def _json_headers(raw: bytes) -> dict[str, str | list[str]]:

@@ -47,6 +47,8 @@ _MYEVENTS: Final = """CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_
 MYEVENTS: Final = frozenset(_MYEVENTS.split())
 
 _UNSAFE: Final = re.compile(rb'%(?![0-9A-F]{2})|[\x00-\x20"#&+:;<=>?@\[\\\]^`{|}\x7f-\xff]')
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_DIGITS: Final = re.compile(r"[0-9]+")
 _SAFE_TEXT: Final = re.compile(r"[!$'()*,\-./0-9A-Z_a-z~]*")
 
 
@@ -134,14 +136,24 @@ class Command:
 
 
 class CommandReader:
-    """Cuts a byte stream into commands."""
+    """Cuts a byte stream into commands.
+
+    What is kept is bounded: a head or a body of more than 10 MB raises ProtocolError, after which the connection has to be
+    closed.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._searched = 0  # no end of a head begins before here
         self._waiting: tuple[str, dict[str, str], dict[str, str], int] | None = None
 
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the rest of their command; a head that waits for its body counts as one."""
+        return len(self._buffer) + (self._waiting is not None)
+
     def feed(self, data: bytes) -> Iterator[Command]:
-        """Yield every command that is complete with ``data``. Raises ProtocolError when one grows beyond 10 MB."""
+        """Yield every command that is complete with ``data``. Raises ProtocolError."""
         self._buffer += data
         while True:
             if self._waiting is not None:
@@ -156,25 +168,35 @@ class CommandReader:
             skip = 0
             while skip < len(self._buffer) and self._buffer[skip] in b"\r\n":
                 skip += 1
-            del self._buffer[:skip]
-            end = self._buffer.find(b"\n\n")
-            crlf = self._buffer.find(b"\n\r\n")
-            if end < 0 and crlf < 0:
+            if skip:
+                del self._buffer[:skip]
+                self._searched = 0
+            found = _HEAD_END.search(self._buffer, self._searched)
+            if found is None:
+                self._searched = max(0, len(self._buffer) - 2)
                 if len(self._buffer) > MAX_COMMAND_BYTES:
                     raise ProtocolError(f"a command of more than {MAX_COMMAND_BYTES} bytes")
                 return
-            if end < 0 or 0 <= crlf < end:
-                end, after = crlf, crlf + 3
-            else:
-                after = end + 2
-            text = bytes(self._buffer[:end]).decode("utf-8", "surrogateescape")
-            del self._buffer[:after]
+            text = bytes(self._buffer[: found.start()]).decode("utf-8", "surrogateescape")
+            del self._buffer[: found.end()]
+            self._searched = 0
             line, headers, written = _parse_head(text)
-            announced = headers.get("content-length", "")
-            if announced.isdigit() and int(announced):
-                self._waiting = (line, headers, written, int(announced))
+            announced = _body_length(headers.get("content-length", ""))
+            if announced:
+                self._waiting = (line, headers, written, announced)
                 continue
             yield Command(line, headers, "", written)
+
+
+def _body_length(text: str) -> int:
+    """What atoi() makes of the header: the digits it begins with. Raises ProtocolError for more than 10 MB."""
+    digits = _DIGITS.match(text)
+    if digits is None:
+        return 0
+    length = int(digits[0]) if len(digits[0]) < 10 else MAX_COMMAND_BYTES + 1
+    if length > MAX_COMMAND_BYTES:
+        raise ProtocolError(f"a body of {digits[0][:20]} bytes, more than {MAX_COMMAND_BYTES}")
+    return length
 
 
 def _parse_head(text: str) -> tuple[str, dict[str, str], dict[str, str]]:

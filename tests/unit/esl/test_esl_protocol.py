@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +16,12 @@ from services.common.esl.protocol import (
     event_from_connect,
     sendmsg,
 )
-
-VECTORS = Path(__file__).parents[2] / "vectors" / "esl"
+from tests.esl_transcripts import transcript
 
 
 def items_of(name: str) -> list[Frame | Event]:
     decoder = Decoder()
-    items = decoder.feed((VECTORS / f"{name}.s2c").read_bytes())
+    items = decoder.feed(transcript(name).s2c)
     assert decoder.pending == 0, "every transcript ends with a whole frame"
     return items
 
