@@ -24,6 +24,9 @@ DURATION ?=
 RATE ?= 5
 SEED ?= 1
 KILL ?=
+# How long `make soak` offers calls (minutes; memory is judged from 20 on), and how many a second.
+SOAK_MINUTES ?= 20
+SOAK_RATE ?= 2
 
 help: ## Show this list
 	@echo "Peyvand, an open contact center on FreeSWITCH."
@@ -81,6 +84,9 @@ tail: install ## Show the bus's messages, decoded, as they come (ARGS="--contact
 bench: install ## Measure; one line of JSON a figure
 	@$(RUN) tests.bench
 
+soak: install .dev/sounds/.current ## Memory of every process under steady calls, as curves and a verdict (SOAK_MINUTES=20 SOAK_RATE=2)
+	@$(RUN) deploy.dev.soak --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE)
+
 lock: ## Write deploy/locks anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o deploy/locks/runtime.lock
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev pyproject.toml -o deploy/locks/dev.lock
@@ -90,4 +96,4 @@ lock: ## Write deploy/locks anew from pyproject.toml
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench soak lock clean

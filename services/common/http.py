@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.common.auth import Principal, check
 from services.common.errors import NotReady, Refused
+from services.common.metrics import TASKS
 
 log = structlog.get_logger()
 
@@ -155,6 +157,7 @@ def make_app(name: str, version: str, readiness: Readiness, *, auth_secret: str)
 
     @app.get("/metrics", tags=["process"], summary="Prometheus metrics")
     async def metrics() -> Response:
+        TASKS.set(len(asyncio.all_tasks()))
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(Refused)

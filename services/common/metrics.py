@@ -19,6 +19,9 @@ BUS_APPEND_S = Histogram(
 # Shards this process owns. The sum over all copies of a service must equal the number of shards.
 SHARDS_OWNED = Gauge("peyvand_shards_owned", "Shards this process owns", ["service"])
 
+# Tasks of the event loop, counted when the metrics are read. Follows the calls in progress; a rise without them is a leak.
+TASKS = Gauge("peyvand_asyncio_tasks", "Tasks of the event loop")
+
 # Events read from FreeSWITCH. Zero for minutes with calls in progress: the subscription is lost.
 ESL_EVENTS = Counter("peyvand_esl_events_total", "Events read from FreeSWITCH", ["node"])
 # Connections made. A rising rate: the node restarts, refuses us, or the network is bad.
