@@ -34,3 +34,8 @@ ESL_BACKLOG_CLOSES = Counter(
 ESL_MALFORMED = Counter("peyvand_esl_malformed_total", "Malformed frames or events", ["node"])
 # 1 while the event connection is up.
 ESL_UP = Gauge("peyvand_esl_up", "1 while the event connection of the node is up", ["node"])
+# Connections that could not be made or were lost, by kind: no_listener and closed while a node restarts; denied and rejected want
+# its configuration; silent: it is frozen, or the network is; unreachable: the network says so; backlog: our own CPU.
+ESL_FAILURES = Counter(
+    "peyvand_esl_failures_total", "Connections not made or lost, by kind", ["node", "kind"]
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from pydantic import Field, field_validator
 
@@ -21,6 +22,20 @@ class SwitchSettings(Settings):
         ..., description="FreeSWITCH nodes: name=esl://:PASSWORD@HOST:PORT, separated by commas.", repr=False
     )
 
+    switch_silence_s: float = Field(
+        8.0,
+        description="Seconds for which a FreeSWITCH node that was asked may say nothing before it counts as unknown.",
+        ge=1,
+        le=300,
+    )
+    switch_heartbeat_s: float = Field(
+        20.0,
+        description="The nodes' event-heartbeat-interval in seconds; after three missed ones a node counts as unknown. "
+        "0: HEARTBEAT is not judged.",
+        ge=0,
+        le=3600,
+    )
+
     @field_validator("switches")
     @classmethod
     def _well_formed(cls, text: str) -> str:
@@ -34,7 +49,10 @@ class SwitchSettings(Settings):
 
     def addresses(self) -> list[SwitchAddress]:
         """The nodes."""
-        return SwitchAddress.parse_all(self.switches)
+        return [
+            replace(address, silence_s=self.switch_silence_s, heartbeat_s=self.switch_heartbeat_s)
+            for address in SwitchAddress.parse_all(self.switches)
+        ]
 
 
 def switch_part(node: str) -> str:

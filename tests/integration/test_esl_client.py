@@ -121,7 +121,7 @@ async def test_the_subscription_is_json_with_custom_last(service: Service, switc
     ).line == "event json BACKGROUND_JOB CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP"
     assert (
         await switch.sent("event json CHANNEL_ANSWER")
-    ).line == "event json CHANNEL_ANSWER CUSTOM peyvand::waiting"
+    ).line == "event json CHANNEL_ANSWER HEARTBEAT CUSTOM peyvand::waiting"
 
 
 async def test_unsafe_commands_are_refused_before_a_byte_is_written(service: Service) -> None:

@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge
 
 from services.common.errors import ConfigError, Conflict, NotReady, ProtocolError, UnsafeCommandError
 from services.common.esl.hub import GeventHub, fail, resolve, within
-from services.common.esl.node import Down, Node, Up
+from services.common.esl.node import HEARTBEAT, Down, Node, Up
 from services.common.esl.protocol import Event, Frame, command, sendmsg
 from services.common.ids import is_token, new_id
 from services.common.metrics import ESL_MALFORMED
@@ -42,12 +42,18 @@ _SLICE_S = 0.005
 
 @dataclass(frozen=True)
 class SwitchAddress:
-    """Where a FreeSWITCH node's event socket is. ``name`` is the node's name in subjects and facts."""
+    """Where a FreeSWITCH node's event socket is, and when it counts as silent.
+
+    ``name`` is the node's name in subjects and facts. A node that is asked and says nothing for ``silence_s``, or
+    misses three HEARTBEATs that are due every ``heartbeat_s`` (0: not judged), is *unknown*: connected anew and read anew.
+    """
 
     name: str
     host: str
     port: int
     password: str = field(repr=False)
+    silence_s: float = 8.0
+    heartbeat_s: float = 20.0
 
     @classmethod
     def parse_all(cls, text: str) -> list[SwitchAddress]:
@@ -133,6 +139,9 @@ class SwitchClient:
             max_backlog=max_backlog,
             connect_timeout_s=connect_timeout_s,
             retry_max_s=retry_max_s,
+            silence_s=address.silence_s,
+            heartbeat_s=address.heartbeat_s,
+            heartbeats_wanted=bool({HEARTBEAT, "ALL"}.intersection(events)),
         )
         ESL_BACKLOG.labels(address.name).set_function(self._inbox.__len__)
 
@@ -322,12 +331,17 @@ class SwitchClient:
 
 
 def subscription(events: Sequence[str], subclasses: Sequence[str]) -> str:
-    """Return the command that subscribes: standard names first, for every word after CUSTOM is a subclass."""
+    """Return the command that subscribes: standard names first, for every word after CUSTOM is a subclass.
+
+    HEARTBEAT is always among them: the node is judged by it.
+    """
     if not events and not subclasses:
         return ""
     words = [name for name in events if name != "CUSTOM"]
+    if len(words) < len(events) and not subclasses:
+        raise ValueError("CUSTOM without subclasses delivers nothing")
+    if not {HEARTBEAT, "ALL"}.intersection(words):
+        words.append(HEARTBEAT)
     if subclasses:
         words += ["CUSTOM", *subclasses]
-    elif len(words) < len(events):
-        raise ValueError("CUSTOM without subclasses delivers nothing")
     return "event json " + " ".join(words)

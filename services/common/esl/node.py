@@ -9,6 +9,14 @@ happened. When handlers do not keep up and the deque is full, our own sockets ar
 freeze the event sockets of the whole switch), what is queued is delivered, and only then is the node connected again and
 its state read anew.
 
+A connection that stands proves nothing: a switch that is frozen, or whose network is gone without a word, keeps it for
+minutes, and the callers of commands learn of it only by their own deadlines. So each socket on which nothing came for a
+while is asked something cheap (``api`` takes mod_event_socket's own locks, so the freeze by a stalled listener is found as
+well), and one on which nothing comes for ``silence_s`` after that is given up. What FreeSWITCH fires is judged by HEARTBEAT, which every
+event connection subscribes to: answers prove that a thread of the event socket lives, not that events are dispatched. Either
+makes the node *unknown*; what its calls do is found out after the reconnection. A switch that only takes seconds to answer
+is slow, not silent.
+
 Events wait up to 20 ms inside FreeSWITCH on a socket where nothing is written; so a bare newline goes out every few
 milliseconds while somebody waits for a completion, and for a moment after every command, whose effects come as events.
 """
@@ -16,6 +24,7 @@ milliseconds while somebody waits for a completion, and for a moment after every
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +36,14 @@ import structlog
 from services.common.errors import CallGone, SwitchUnavailable
 from services.common.esl.protocol import Event, Frame, command
 from services.common.esl.transport import InboundLink, LinkLost, Waiter
-from services.common.metrics import ESL_BACKLOG_CLOSES, ESL_CONNECTS, ESL_EVENTS, ESL_MALFORMED, ESL_UP
+from services.common.metrics import (
+    ESL_BACKLOG_CLOSES,
+    ESL_CONNECTS,
+    ESL_EVENTS,
+    ESL_FAILURES,
+    ESL_MALFORMED,
+    ESL_UP,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +52,11 @@ POKE_S = 0.004
 POKE_AFTER_COMMAND_S = 0.15
 # A wrong password or a forbidden address is not cured by asking often, and each try is a line in the switch's log.
 _SLOW_KINDS = ("denied", "rejected")
+
+HEARTBEAT = "HEARTBEAT"
+# A HEARTBEAT may be late once or lost; three in a row are not.
+BEATS_MISSED = 3
+_PROBE = command("api global_getvar core_uuid")
 
 # What a background job or an application ends with: the event, or why it will not come.
 EventWaiter = Callable[[Event | Exception], None]
@@ -73,6 +94,9 @@ class Node:
         max_backlog: int,
         connect_timeout_s: float,
         retry_max_s: float,
+        silence_s: float,
+        heartbeat_s: float,
+        heartbeats_wanted: bool,
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -83,6 +107,10 @@ class Node:
         self._lost_now = lost_now
         self._max_backlog = max_backlog
         self._retry_max_s = retry_max_s
+        self._silence_s = silence_s
+        self._heartbeat_s = heartbeat_s
+        self._beat_at = 0.0
+        self._beats_wanted = heartbeats_wanted
         self._commands: _CommandLink | None = None
         self._events: _EventLink | None = None
         self._reason = "not connected yet"
@@ -124,7 +152,7 @@ class Node:
                 _log.exception("switch_connect_failed", node=self.name)
                 lost = LinkLost("broken", repr(e))
             else:
-                failures = 0
+                began = time.monotonic()
                 ESL_CONNECTS.labels(self.name).inc()
                 ESL_UP.labels(self.name).set(1)
                 _log.info("switch_connected", node=self.name, core_uuid=up.core_uuid)
@@ -134,10 +162,13 @@ class Node:
                 self.wake()
                 lost = self._wait_lost()
                 self.close(lost)
+                if time.monotonic() - began > self._retry_max_s:  # else it was no success
+                    failures = 0
                 ESL_UP.labels(self.name).set(0)
                 self._lost_now()
                 told = None
             self.close(lost)  # one socket may have been opened
+            ESL_FAILURES.labels(self.name, lost.kind).inc()
             if lost.kind != told:  # once for a change, not once for a try
                 told = lost.kind
                 self._reason = f"{lost.kind}: {lost}"
@@ -173,10 +204,45 @@ class Node:
         return Up(core_uuid, switchname)
 
     def _wait_lost(self) -> LinkLost:
-        """Wait until a socket is lost."""
+        """Wait until a socket is lost, or is silent for too long."""
         links = [link for link in (self._commands, self._events) if link is not None]
-        gevent.wait([link.closed for link in links], count=1)
+        watch = gevent.spawn(self._watch, links)
+        try:
+            gevent.wait([link.closed for link in links], count=1)
+        finally:
+            watch.kill(block=False)
         return next(link.lost for link in links if link.lost is not None)
+
+    def _watch(self, links: list[_CommandLink]) -> None:
+        """Ask what is quiet, give up what is silent."""
+        step_s = self._silence_s / 4
+        self._beat_at = time.monotonic()
+        while True:
+            before = time.monotonic()
+            gevent.sleep(step_s)
+            now = time.monotonic()
+            if now - before > 2 * step_s:
+                # We were away ourselves (stopped, or without CPU): what came meanwhile has not been read yet.
+                self._beat_at += now - before
+                for link in links:
+                    link.heard_at += now - before
+            for link in links:
+                if link.asked_at:
+                    silent_s = now - max(link.asked_at, link.heard_at)
+                    if silent_s >= self._silence_s:
+                        link.close("silent", f"asked, and nothing came for {silent_s:.1f} s")
+                        return
+                elif now - link.heard_at >= step_s:
+                    link.asked_at = now
+                    link.submit(_PROBE, (link.answered,))
+            overdue_s = now - self._beat_at - BEATS_MISSED * self._heartbeat_s
+            if self._heartbeat_s and self._subscription and overdue_s > 0:
+                links[-1].close(
+                    "silent",
+                    f"no HEARTBEAT for {now - self._beat_at:.1f} s, expected every {self._heartbeat_s:g} s "
+                    "(PEYVAND_SWITCH_HEARTBEAT_S, and event-heartbeat-interval of switch.conf)",
+                )
+                return
 
     def close(self, lost: LinkLost) -> None:
         """Close both sockets for this reason; `run` connects again."""
@@ -291,6 +357,10 @@ class Node:
     def on_subscribed_events(self, events: list[Event]) -> None:
         """Events the service asked for, on the event socket."""
         self._events_read.inc(len(events))
+        if any(event.name == HEARTBEAT for event in events):
+            self._beat_at = time.monotonic()
+            if not self._beats_wanted:
+                events = [event for event in events if event.name != HEARTBEAT]
         if self._early is not None:
             self._early.extend(events)
             return
@@ -327,6 +397,11 @@ class Node:
 class _CommandLink(InboundLink):
     node: Node
     ready = False
+    asked_at = 0.0  # When a sign of life was asked for that has not come; else 0.
+
+    def answered(self, reply: Frame | Exception) -> None:
+        """Take the answer to a question that only asked for a sign of life."""
+        self.asked_at = 0.0
 
     def authenticate(self) -> None:
         super().authenticate()

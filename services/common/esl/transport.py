@@ -14,7 +14,10 @@ waiters fail at once.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket as stdlib_socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -63,6 +66,8 @@ class Protocol:
 
     sock: Any
     connected: bool
+    # When bytes came last, by the monotonic clock.
+    heard_at: float
     _lingering: bool
     _auth_request_event: Any
 
@@ -104,6 +109,7 @@ class Protocol:
         self._unsent: deque[bytes] = deque()
         self._notice = ""
         self.lost: LinkLost | None = None
+        self.heard_at = time.monotonic()
         self.closed = gevent.event.Event()
         hub_loop = gevent.get_hub().loop
         self._readable = hub_loop.io(self.sock.fileno(), 1)
@@ -154,6 +160,7 @@ class Protocol:
                 except BlockingIOError:
                     hub.wait(self._readable)
                     continue
+                self.heard_at = time.monotonic()
                 if not count:
                     text = self._notice or "FreeSWITCH closed the connection"
                     if decoder.pending:
@@ -293,7 +300,7 @@ class InboundLink(Protocol, greenswitch.InboundESL):  # type: ignore[misc]
             with gevent.Timeout(
                 self.timeout, LinkLost("silent", f"{where}: not ready within {self.timeout} s")
             ):
-                self.sock = gevent.socket.create_connection((self.host, self.port), timeout=self.timeout)
+                self.sock = open_socket(self.host, self.port, self.timeout)
                 self.connected = True
                 self._auth_request_event.clear()
                 self.start_event_handlers()
@@ -316,3 +323,51 @@ class InboundLink(Protocol, greenswitch.InboundESL):  # type: ignore[misc]
         if self.connected:
             self.close(kind, text)
         return LinkLost(kind, text)
+
+
+def open_socket(host: str, port: int, timeout_s: float) -> stdlib_socket.socket:
+    """Connect, in a greenlet: to each address that ``host`` has, in turn, within equal parts of the time. Raises OSError.
+
+    A literal address, IPv4 or IPv6, takes no look-up: gevent would do even that one in its pool of ten threads, where the
+    name of another node may hang until the resolver gives up. A ``%zone`` of a link-local address is understood.
+    """
+    where: tuple[str, int, int, int] = (host, port, 0, stdlib_socket.SOCK_STREAM)
+    try:
+        found = stdlib_socket.getaddrinfo(*where, flags=stdlib_socket.AI_NUMERICHOST)
+    except stdlib_socket.gaierror:
+        found = gevent.socket.getaddrinfo(*where)
+    error: OSError = OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+    for family, kind, protocol, _, address in found:
+        sock = stdlib_socket.socket(family, kind, protocol)
+        try:
+            _connect(sock, address, timeout_s / len(found))
+        except OSError as e:
+            sock.close()
+            error = e
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise error
+
+
+def _connect(sock: stdlib_socket.socket, address: Any, timeout_s: float) -> None:
+    sock.setblocking(False)
+    code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        hub = gevent.get_hub()
+        writable = hub.loop.io(sock.fileno(), 2)
+        try:
+            with gevent.Timeout(timeout_s, TimeoutError(errno.ETIMEDOUT, "the connection was not taken")):
+                hub.wait(writable)
+        finally:
+            writable.stop()
+            writable.close()
+        code = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+    # Where nobody listens on a port of the range that the system gives out, a socket can meet itself, and would keep
+    # FreeSWITCH from listening there again.
+    if not code and sock.getsockname() == sock.getpeername():
+        code = errno.ECONNREFUSED
+    if code:
+        raise OSError(code, os.strerror(code))
