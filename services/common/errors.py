@@ -70,7 +70,14 @@ class Conflict(PeyvandError):
 
 
 class WrongSequence(Conflict):
-    """A log append expected another last sequence than the stream has."""
+    """A log append expected another last sequence than the stream has.
+
+    ``last_seq`` is the one that it has, as far as whoever refused said so; 0 otherwise.
+    """
+
+    def __init__(self, text: str, last_seq: int = 0) -> None:
+        super().__init__(text)
+        self.last_seq = last_seq
 
 
 class Fenced(Conflict):

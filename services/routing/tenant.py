@@ -163,7 +163,14 @@ class TenantOwner:
 
     async def _own(self, lease: HeldLease) -> None:
         REBUILDS.labels(self.tenant).inc()
-        self._log = TenantLog(self._bus, self._clock, self.tenant, lease.epoch, self._snapshot_every)
+        self._log = TenantLog(
+            self._bus,
+            self._clock,
+            self.tenant,
+            owner=self._owner,
+            epoch=lease.epoch,
+            snapshot_every=self._snapshot_every,
+        )
         try:
             engine, outputs = await self._log.open(self._policy, self._take_over)
         except Fenced as e:

@@ -245,25 +245,38 @@ async def test_bus_fenced_log_does_not_open_for_an_owner_before(bus: Bus, tenant
 
 
 async def test_bus_fenced_log_opens_while_the_owner_before_writes(make_bus: MakeBus, tenant: str) -> None:
+    """The owner before never pauses: whoever has to replay first is always too late for the log's end."""
     old, _ = await opened(await make_bus("/a/1"), tenant, 1)
     written: list[str] = []
 
     async def write_on() -> None:
-        for n in range(500):
+        for n in range(20_000):
             await old.append(entry(1, f"w-{n}"))
             written.append(f"w-{n}")
-            await asyncio.sleep(
-                0.02
-            )  # one that never pauses would win every race; an owner decides call by call
+            for _ in range(3):  # in memory an append takes one turn of the loop, and reading the end one more
+                await asyncio.sleep(0)
 
     writing = asyncio.create_task(write_on())
     while not written:
         await asyncio.sleep(0)
-    new_bus = await make_bus("/a/2")
-    _, seen = await opened(new_bus, tenant, 2)
+    new = FencedLog(await make_bus("/a/2"), SystemClock(), tenant, epoch=2, epoch_of=epoch_of)
+    seen: list[str] = []
+    openings = 0
+
+    def opening() -> Decided:
+        nonlocal openings
+        openings += 1
+        return entry(2, f"open-{openings}")
+
+    def apply(envelope: Envelope) -> None:
+        seen.append(Decided.FromString(envelope.data).input_id)
+
+    async with asyncio.timeout(30):
+        await new.open(apply, opening, lambda: entry(2, "claim"))
     with pytest.raises(Fenced):
         await writing
-    assert seen == ["open-1", *written]
+    assert openings <= 2, "the log went on after it was claimed"
+    assert [name for name in seen if name != "claim"] == ["open-1", *written]
 
 
 async def test_bus_snapshot_in_chunks_shortens_the_replay(bus: Bus, tenant: str) -> None:

@@ -48,6 +48,7 @@ class Owner:
             await log.open(
                 lambda e: seen.append(Decided.FromString(e.data).input_id),
                 lambda: Decided(epoch=epoch, at_us=1, input_id=name),
+                lambda: Decided(epoch=epoch, at_us=1, input_id=f"claim-{epoch}"),
             )
         except BusUnavailable:
             self.unknown.add(name)
@@ -139,3 +140,20 @@ def _give_up_at_once(bus: MemoryBus) -> None:
         return await patient(subject, fact, expected_seq=expected_seq, timeout_s=0.0)  # type: ignore[arg-type]
 
     bus.append_log = append_log  # type: ignore[method-assign]
+
+
+async def test_bus_log_does_not_believe_a_leader_that_was_frozen() -> None:
+    """Stored, unconfirmed, refused the second time, and then read from a server that does not have it yet."""
+    broker = MemoryBroker(ManualClock())
+    owner = Owner(broker, 1)
+    await owner.open(1)
+    faults = [Fault.FORGOTTEN]
+    broker.fault = lambda envelope: faults.pop() if faults else Fault.NONE
+    truth, lies = owner.bus._next_of, [None, None]
+
+    async def next_of(subject: str, after_seq: int, timeout_s: float) -> Envelope | None:
+        return lies.pop() if lies else await truth(subject, after_seq, timeout_s)
+
+    owner.bus._next_of = next_of  # type: ignore[method-assign]
+    await owner.append("a")
+    assert [name for _, name in owner.confirmed] == ["open-1", "a"]

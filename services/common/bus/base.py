@@ -209,8 +209,12 @@ class BaseBus(abc.ABC):
         # entry is there to be read, and its id says whether it is ours (an attempt whose confirmation was lost).
         try:
             appended = await self._put(envelope, expected_seq=expected_seq, timeout_s=timeout_s)
-        except WrongSequence:
+        except WrongSequence as refused:
             entry = await self._next_of(envelope.subject, expected_seq, timeout_s)
+            if entry is None and refused.last_seq > expected_seq:
+                # Whoever answered does not have what the other refused us for: a leader that was frozen, and does not know
+                # yet that there is a new one. Believed, it would have us take our own stored entry for not stored.
+                raise Unconfirmed(f"{refused}, but a server says there is none") from None
             if entry is not None and entry.id == envelope.id:
                 return entry.stream_seq
             found = (

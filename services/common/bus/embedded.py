@@ -1,19 +1,22 @@
-"""A NATS server of one's own, from its wheel: for the one-machine default and for tests. The same server as in production.
+"""NATS servers of one's own, from their wheel: for the one-machine default and for tests. The same server as in production.
 
     python -m services.common.bus.embedded --dir .dev/nats --port 4222
 
-Prints one line of JSON with the address when it is ready, and runs until SIGTERM or SIGINT.
+Prints one line of JSON with the address when it is ready, and runs until SIGTERM or SIGINT. ``EmbeddedCluster`` is several
+servers that replicate their streams, on one machine: for tests of what happens when nodes fail, not for safety.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,7 +30,7 @@ _READY_S = 20.0
 _PR_SET_PDEATHSIG = 1
 
 _CONFIG = """\
-server_name: "peyvand-embedded"
+server_name: {name}
 listen: "127.0.0.1:{port}"
 http: "127.0.0.1:-1"
 ports_file_dir: {folder}
@@ -45,6 +48,15 @@ jetstream {{
   max_file: 16GB
   max_mem: 256MB
   sync_interval: "{sync}"
+}}
+{more}
+"""
+
+_CLUSTER = """\
+cluster {{
+  name: "peyvand-embedded"
+  listen: "127.0.0.1:{port}"
+  routes: [ {routes} ]
 }}
 """
 
@@ -66,8 +78,21 @@ def find_binary() -> str:
 class EmbeddedNats:
     """One server with its data in ``folder``. Start and stop it from the main thread: the server dies with that thread."""
 
-    def __init__(self, folder: Path, *, port: int = -1, sync: str = "2s") -> None:
-        """``port`` -1 takes a free one; ``sync`` is how often the server flushes its files to the disk."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = -1,
+        sync: str = "2s",
+        name: str = "peyvand-embedded",
+        more: str = "",
+    ) -> None:
+        """``port`` -1 takes a free one; ``sync`` is how often the server flushes its files to the disk.
+
+        ``more`` is further configuration in the server's own words: users, TLS, a cluster.
+        """
+        self.name = name
+        self.more = more
         self._folder = folder.resolve()
         self._port = port
         self._sync = sync
@@ -88,15 +113,26 @@ class EmbeddedNats:
 
         Raises ConfigError when the folder is in use, the port is taken, or the server refuses its configuration.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._take_lock()
+        self.launch()
         try:
-            self._launch()
-            self._wait_ready()
+            self.wait_ready()
         except BaseException:
             self.stop()
             raise
         return self.url
+
+    def launch(self) -> None:
+        """Start the server without waiting for it: a node of a cluster is ready only together with others.
+
+        Raises ConfigError when the folder is in use.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._take_lock()
+        try:
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
 
     def _take_lock(self) -> None:
         # The server itself does not lock its store: a second one on the same folder starts, and ruins it.
@@ -114,6 +150,8 @@ class EmbeddedNats:
         config = self._folder / "nats.conf"
         config.write_text(
             _CONFIG.format(
+                name=json.dumps(self.name),
+                more=self.more,
                 port=self._port,
                 sync=self._sync,
                 folder=json.dumps(str(self._folder)),
@@ -141,7 +179,11 @@ class EmbeddedNats:
             start_new_session=True,
         )
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Block until the server serves; in a cluster, until its streams have caught up too.
+
+        Raises ConfigError when it ends by itself or takes too long.
+        """
         assert self._process is not None
         until = time.monotonic() + _READY_S
         while not self._is_ready():
@@ -195,6 +237,66 @@ class EmbeddedNats:
         """Block until the server ends by itself; return its exit code."""
         assert self._process is not None
         return self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks, as a machine that hangs: its connections stay and nobody answers on them."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on from where it was frozen."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def retire(self) -> None:
+        """Ask it to go: it hands its leaderships over, sends its clients elsewhere one by one, and ends (``wait``)."""
+        os.kill(self.pid, signal.SIGUSR2)
+
+
+class EmbeddedCluster:
+    """Several servers with fixed ports on this machine that replicate to each other."""
+
+    def __init__(self, folder: Path, *, nodes: int = 3) -> None:
+        ports = _free_ports(nodes * 2)
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[nodes:])
+        self.nodes = [
+            EmbeddedNats(
+                folder / f"n{number}",
+                port=ports[number - 1],
+                name=f"n{number}",
+                more=_CLUSTER.format(port=ports[nodes + number - 1], routes=routes),
+            )
+            for number in range(1, nodes + 1)
+        ]
+        self.url = ",".join(f"nats://127.0.0.1:{port}" for port in ports[:nodes])
+
+    def start(self) -> str:
+        """Start all servers and return their URLs, separated by commas, when all are ready. Raises ConfigError."""
+        try:
+            for node in self.nodes:
+                node.launch()
+            for node in self.nodes:
+                node.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self.url
+
+    def node(self, name: str) -> EmbeddedNats:
+        """A server by name: n1, n2, and so on. Raises KeyError."""
+        return {node.name: node for node in self.nodes}[name]
+
+    def stop(self) -> None:
+        """End all servers, whatever state they are in."""
+        for node in self.nodes:
+            with contextlib.suppress(NotReady, ProcessLookupError):
+                node.thaw()
+            node.stop()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now: each server must know the others' before any of them runs."""
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(sock.getsockname()[1]) for sock in taken]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -89,7 +89,11 @@ class JetStream:
         if ack.error is None:
             return Appended(ack.seq, ack.duplicate)
         if ack.error.err_code in _WRONG_LAST_SEQUENCE:
-            raise WrongSequence(f"{envelope.subject}: {ack.error.description}")
+            # "wrong last sequence: 7" from the stream's leader; without the number while two appends are on their way.
+            last = ack.error.description.rpartition(": ")[2]
+            raise WrongSequence(
+                f"{envelope.subject}: {ack.error.description}", int(last) if last.isdecimal() else 0
+            )
         if ack.error.err_code in _TOO_LARGE:
             raise ContractError(f"{envelope.subject}: {ack.error.description}")
         raise Unstored(f"{ack.error.description} (code {ack.error.code}, {ack.error.err_code})")

@@ -4,6 +4,9 @@ Theory of operation
   Every entry names the sequence it must follow, so of two writers that believe to be the owner only one can go on. An owner
   opens the log: it replays what is there and appends an opening entry with its epoch; from then on any append of the owner
   before it is refused, whatever that one believes. An entry whose epoch is newer than ours means that we are the one before.
+  The owner before may still write while its successor replays, and the opening entry, which is decided on the replayed state,
+  comes after the last of it. A successor that lost that race once therefore first claims the log with an entry that needs no
+  state, right after the newest one; from then on the log stands still, however fast the other one writes.
   After an append whose outcome is unknown the owner's state and the log may differ by that entry: the log object closes
   itself, and the owner opens a new one, which replays.
 
@@ -14,6 +17,7 @@ Theory of operation
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 
@@ -67,8 +71,13 @@ class FencedLog:
             self.seq = snapshot.log_seq
         return snapshot
 
-    async def open(self, apply: Apply, opening: Callable[[], Sendable]) -> None:
+    async def open(
+        self, apply: Apply, opening: Callable[[], Sendable], claim: Callable[[], Sendable] | None = None
+    ) -> None:
         """Replay what follows the snapshot (or everything) into ``apply``, then append ``opening()`` as our first entry.
+
+        ``claim()`` is an entry of ours that changes nothing, to hold the owner before back with; without it an owner that
+        never pauses may win every race until its lease is over.
 
         Raises Fenced when a newer owner has been here, BusUnavailable when NATS does not answer, and what ``apply`` raises.
         """
@@ -86,16 +95,32 @@ class FencedLog:
             try:
                 self.seq = await self._put(opening(), expected_seq, "")
             except WrongSequence:
-                continue  # the owner before us wrote once more after we had read
+                # The owner before us wrote once more after we had read.
+                if claim is not None:
+                    await self._claim(claim)
+                continue
             self._open = True
             return
 
+    async def _claim(self, claim: Callable[[], Sendable]) -> None:
+        """Append an entry of ours right after the newest, whatever stands before it."""
+        while True:
+            newest = await self._bus.last(self._subject)
+            if newest is not None:
+                self._refuse_newer(newest)
+            with contextlib.suppress(WrongSequence):
+                await self._put(claim(), newest.stream_seq if newest is not None else 0, "")
+                return
+
+    def _refuse_newer(self, entry: Envelope) -> None:
+        if (epoch := self._epoch_of(entry)) > self._epoch:
+            raise Fenced(
+                f"{self._subject}: entry {entry.stream_seq} is of epoch {epoch}, ours is {self._epoch}"
+            )
+
     async def _replay(self, apply: Apply) -> None:
         async for entry in self._bus.read_log(self._subject, after_seq=self.seq):
-            if (epoch := self._epoch_of(entry)) > self._epoch:
-                raise Fenced(
-                    f"{self._subject}: entry {entry.stream_seq} is of epoch {epoch}, ours is {self._epoch}"
-                )
+            self._refuse_newer(entry)
             apply(entry)
             self.seq = entry.stream_seq
 

@@ -65,7 +65,7 @@ class _Stream:
             return Appended(self.by_id[envelope.id], True)
         last = self.last_of.get(envelope.subject, 0)
         if expected_seq is not None and last != expected_seq:
-            raise WrongSequence(f"{envelope.subject} ends at {last}, not at {expected_seq}")
+            raise WrongSequence(f"{envelope.subject} ends at {last}, not at {expected_seq}", last)
         self.last_seq += 1
         seq = self.last_seq
         if self.one_per_subject:

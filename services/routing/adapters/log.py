@@ -32,8 +32,13 @@ TakeOver = Callable[[State], tuple[Engine, list[Output], Decided]]
 class TenantLog:
     """One owner's view of a tenant's log."""
 
-    def __init__(self, bus: Bus, clock: Clock, tenant: str, epoch: int, snapshot_every: int) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, tenant: str, *, owner: str, epoch: int, snapshot_every: int
+    ) -> None:
         self._tenant = tenant
+        self._clock = clock
+        self._owner = owner
+        self._epoch = epoch
         self._log = FencedLog(bus, clock, tenant, epoch=epoch, epoch_of=_epoch_of)
         self._snapshot_every = snapshot_every
         self._since_snapshot = 0
@@ -75,7 +80,10 @@ class TenantLog:
             taken[:] = [(engine, outputs)]
             return entry
 
-        await self._log.open(apply, opening)
+        def claim() -> Sendable:
+            return Decided(self._epoch, self._owner, self._clock.now_us(), ())
+
+        await self._log.open(apply, opening, claim)
         return taken[0]
 
     async def _load(self, policy: Policy) -> State:
