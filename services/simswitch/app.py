@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from random import Random
 
@@ -54,6 +55,11 @@ async def start(settings: SimswitchSettings, rt: Runtime) -> None:
     rt.spawn(switch.run_housekeeping(), "housekeeping")
     if settings.simswitch_autostart:
         begin()
+    # What exists now stays; the few thousand dicts that a call in flight keeps are not worth a search every 700 objects
+    # (7 % of a call).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     rt.ready("event_socket", True, f"{settings.simswitch_esl_host}:{socket.port}")
     log.info(
         "simswitch_started",

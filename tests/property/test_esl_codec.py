@@ -113,3 +113,9 @@ def test_neutralised_text_is_always_sendable_and_never_expands(text: str) -> Non
     assume(not any("\ud800" <= c <= "\udfff" for c in tame))
     command(f"api x {tame}")
     command(f"api reload {tame}")
+
+
+@given(st.text(alphabet="ab ,;='\\n", max_size=20), st.sampled_from(" ,;="))
+def test_the_short_way_to_separate_gives_what_the_long_one_gives(text: str, delimiter: str) -> None:
+    # a limit beyond the number of parts changes nothing but takes the way that looks at every character
+    assert separate(text, delimiter) == separate(text, delimiter, 1000)

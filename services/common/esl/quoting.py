@@ -142,6 +142,13 @@ def separate(text: str, delimiter: str, limit: int | None = None) -> list[str]:
     A backslash speaks only in front of a quote, the delimiter (unless that is the blank), another backslash or one of
     ``nrts``; a single quote without a partner is an ordinary character. The last of ``limit`` parts takes all the rest.
     """
+    if limit is None and "\\" not in text and "'" not in text:  # nothing speaks: the common case by far
+        found = text.split(delimiter)
+        if delimiter == " ":
+            return [part for part in found if part]
+        if not found[-1]:
+            found.pop()
+        return [part.strip(" ") for part in found]
     parts: list[str] = []
     start = 0
     while start < len(text) and (limit is None or len(parts) < limit):

