@@ -145,7 +145,7 @@ def separate(text: str, delimiter: str, limit: int | None = None) -> list[str]:
     if limit is None and "\\" not in text and "'" not in text:  # nothing speaks: the common case by far
         found = text.split(delimiter)
         if delimiter == " ":
-            return [part for part in found if part]
+            return [part for part in found if part] or ([""] if text else [])
         if not found[-1]:
             found.pop()
         return [part.strip(" ") for part in found]
