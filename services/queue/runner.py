@@ -53,6 +53,7 @@ class Client(Protocol):
     """What is needed of ``SwitchClient``."""
 
     up: bool
+    core_uuid: str
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -219,7 +220,8 @@ class NodeRunner:
             self.feed(given)
 
     async def _on_up(self) -> None:
-        self.feed(m.LinkUp(at_us=self._now()))
+        client = self._client
+        self.feed(m.LinkUp(at_us=self._now(), core_uuid=client.core_uuid if client is not None else ""))
         if self._listing is not None:
             await asyncio.shield(self._listing)  # Events wait until the node has been read.
         self._ready(switch_part(self.name), True, "")

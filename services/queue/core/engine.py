@@ -34,6 +34,10 @@ from services.queue.core import conversation, offers, overflow, takeover, treatm
 from services.queue.core import messages as m
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage
 
+# What these would do needs FreeSWITCH. While it cannot be reached they wait: a farewell that nobody hears is none, and a call that is
+# given up in memory alone would be forgotten. The other timers look after the connection by themselves.
+FROZEN_TIMERS = frozenset({"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial"})
+FROZEN_MS = 1_000
 AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
 AUDIT = "audit"
 
@@ -69,7 +73,7 @@ class Engine:
             m.LegProbed: lambda e: takeover.probed(self._node, e),
             m.CommandFailed: self._command_failed,
             m.ChannelsListed: self._listed,
-            m.LinkUp: lambda e: takeover.link_up(self._node),
+            m.LinkUp: lambda e: takeover.link_up(self._node, e.core_uuid),
             m.LinkDown: lambda e: takeover.link_down(self._node),
             m.OfferMade: lambda e: offers.order(self._node, e),
             m.OfferEnded: lambda e: conversation.offer_ended(self._node, e),
@@ -191,6 +195,9 @@ class Engine:
 
     def _timer(self, event: m.TimerFired) -> None:
         kind, _, key = event.key.partition(":")
+        if kind in FROZEN_TIMERS and not self._node.link_up:
+            self._node.timer(event.key, FROZEN_MS)
+            return
         self._timers[kind](key)
 
     def _with_offer(self, offer_id: str, act: Callable[[Offer], None]) -> None:

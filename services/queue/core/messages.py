@@ -168,7 +168,12 @@ class ChannelsListed(Input, frozen=True, kw_only=True):
 
 
 class LinkUp(Input, frozen=True, kw_only=True):
-    """The event connection is up and subscribed; nothing has been read yet."""
+    """The event connection is up and subscribed; nothing has been read yet.
+
+    ``core_uuid`` is another one for each life of FreeSWITCH; empty when it could not be read.
+    """
+
+    core_uuid: str = ""
 
 
 class LinkDown(Input, frozen=True, kw_only=True):

@@ -148,6 +148,7 @@ class Node:
         default_factory=OrderedDict
     )  # A listing read before may still have them.
     link_up: bool = False
+    core_uuid: str = ""  # Of the FreeSWITCH that the legs were last seen in.
     bus_up: bool = True
     unserved: bool = False  # A leg waits that no center document covers.
     at_us: int = 0

@@ -11,6 +11,7 @@ agent's leg, no caller     after a conversation: asked for the disposition; befo
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
 known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
 open in routing's log      but no such leg: *ended unseen*
+anything remembered        and the node has another Core-UUID than before: ended with it, cause SWITCH_RESTARTED
 =========================  ============================================================================================
 """
 
@@ -41,6 +42,7 @@ from services.queue.core.treatment import (
     unsettle,
 )
 
+RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
 UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
 
 
@@ -56,9 +58,12 @@ def knows(node: Node, leg: str) -> bool:
     return caller is None or caller.stage is not Stage.UNSETTLED
 
 
-def link_up(node: Node) -> None:
+def link_up(node: Node, core_uuid: str = "") -> None:
     """Events may have been missed: whatever was in the middle of something is looked at anew."""
     node.link_up = True
+    if core_uuid and node.core_uuid not in ("", core_uuid):
+        _restarted(node)
+    node.core_uuid = core_uuid or node.core_uuid
     for caller in node.callers.values():
         if caller.stage is Stage.BRIDGING:
             unsettle(node, caller)
@@ -68,6 +73,21 @@ def link_up(node: Node) -> None:
         if offer.phase is Phase.RINGING and offer.originate is None:
             node.emit(Probe(contact=offer.contact, leg=offer.leg))  # The answer may have been missed.
     node.list_channels()
+
+
+def _restarted(node: Node) -> None:
+    """Another Core-UUID: the FreeSWITCH that had the legs is no more, and nobody need be asked."""
+    node.line("switch_restarted", warning=True, callers=len(node.callers), agent_legs=len(node.offers))
+    for offer in node.offers.values():
+        offer.job_pending, offer.leg_gone = False, True
+    for caller in list(node.callers.values()):
+        if caller.stage is Stage.UNSETTLED:
+            _missed_end(node, caller, caller.leg, "system", RESTARTED)
+        hung_up(node, LegHungUp(at_us=node.at_us, leg=caller.contact, cause=RESTARTED), unseen=True)
+    for offer in list(node.offers.values()):
+        offer.cause = offer.cause or RESTARTED
+        node.close_offer(offer, "NORMAL_CLEARING")
+        node.settle_offer(offer)
 
 
 def link_down(node: Node) -> None:
@@ -210,7 +230,7 @@ def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) ->
     farewell(node, caller, "goodbye")
 
 
-def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str) -> None:
+def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause: str = "UNSEEN") -> None:
     """Report a conversation whose end nobody saw."""
     if not (leg.offer and leg.agent and leg.bridged_ms) or caller.parted:
         return
@@ -223,7 +243,7 @@ def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str) -> No
             agent_id=leg.agent,
             ended_by=ended_by,
             talk_ms=max(0, node.at_us // 1000 - leg.bridged_ms),
-            cause="UNSEEN",
+            cause=cause,
             at_us=node.at_us,
         ),
         "conversation-ended",
