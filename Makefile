@@ -78,7 +78,7 @@ fmt: install ## Put the code into its form
 proto: install ## Generate services/contracts from proto/
 	@$(RUN) deploy.dev.protoc
 
-tail: install ## Show the bus's messages, decoded, as they come (ARGS="--contact ... --type ...")
+tail: install ## Show the bus's messages, decoded, as they come (ARGS="--since 10m --type 'Offer*'"; ARGS=--help)
 	@$(RUN) deploy.dev.tail $(ARGS)
 
 bench: install ## Measure; one line of JSON a figure

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.tail import Filter, watch
 from services.common.bus import Envelope, Outgoing, subjects
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.jetstream import JetStream
@@ -361,20 +360,3 @@ def _ended(descriptor: int, timeout_ms: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(timeout_ms))
-
-
-# -------------------------------------------------------------------------------------------------------------------- tail
-async def test_nats_tail_shows_stored_and_new_facts(server: EmbeddedNats, make: MakeNats, port: int) -> None:
-    bus = make()
-    await up(server, bus)
-    await bus.append(gone(1))
-    shown: asyncio.Queue[str] = asyncio.Queue()
-    watching = asyncio.create_task(
-        watch(f"nats://127.0.0.1:{port}", Filter(tenant="demo", kind="gone"), shown.put_nowait, since_min=5)
-    )
-    assert "contact_id=c-1" in await asyncio.wait_for(shown.get(), 20)
-    await bus.append(gone(2))
-    assert "contact_id=c-2" in await asyncio.wait_for(shown.get(), 20)
-    watching.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await watching

@@ -1,4 +1,4 @@
-"""Subjects, streams, the delivery limit, the plan of a migration, and the lines of the live tail."""
+"""Subjects, streams, the delivery limit, and the plan of a migration."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from deploy.dev.tail import Filter, lines
 from services.common.bus import Envelope, Reject, streams, subjects
 from services.common.bus.delivery import DEAD_LETTERS_A_MINUTE, Courier
 from services.common.bus.migrate import desired, plan
 from services.common.errors import ConfigError, ContractError
-from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
-from services.contracts.peyvand.routing.v1.log_pb2 import Decided, OfferMade
 
 
 @pytest.mark.parametrize("tenant", ["", "Acme", "a.b", "a*", ">", "-a", "a" * 64, "a b", "دمو"])
@@ -191,37 +188,3 @@ async def test_bus_delivery_that_is_cancelled_gives_back_what_is_left() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [m.verdict for m in messages] == ["nak 0", "nak 0"]
-
-
-# -------------------------------------------------------------------------------------------------------------------- tail
-def test_bus_tail_shows_a_fact_on_one_line() -> None:
-    message = ContactGone(contact_id="c-1", state="waiting", cause="NORMAL CLEARING", at_us=1)
-    sent = envelope(data=message.SerializeToString(), kind="peyvand.queue.v1.ContactGone")
-    (line,) = lines(sent, Filter())
-    assert "demo" in line
-    assert "queue.contact.gone" in line
-    assert line.endswith("ContactGone contact_id=c-1 state=waiting cause='NORMAL CLEARING' at_us=1")
-
-
-def test_bus_tail_shows_the_facts_of_a_log_entry_one_by_one() -> None:
-    entry = Decided(epoch=4, at_us=1, input_id="in-1")
-    for contact in ("c-1", "c-2"):
-        entry.facts.add().offer_made.CopyFrom(OfferMade(offer_id="o", contact_id=contact, agent_id="a"))
-    entry.facts[0].offer_made.extension = "1001"
-    for fact in entry.facts:
-        made = fact.offer_made
-        made.extension, made.queue, made.node, made.ring_ms = "1001", "sales", "fs1", 15000
-    sent = envelope(
-        data=entry.SerializeToString(), kind="peyvand.routing.v1.Decided", subject=subjects.log("demo")
-    )
-    shown = list(lines(sent, Filter(contact="c-2", kind="offer")))
-    assert len(shown) == 1
-    assert "OfferMade offer_id=o contact_id=c-2 agent_id=a extension=1001" in shown[0]
-    assert shown[0].endswith("epoch=4 by=in-1")
-    assert list(lines(sent, Filter(tenant="other"))) == []
-    assert list(lines(sent, Filter(kind="WrapUp"))) == []
-
-
-def test_bus_tail_shows_what_cannot_be_decoded() -> None:
-    (line,) = lines(envelope(kind="peyvand.queue.v9.Strange", data=b"x"), Filter())
-    assert "UNDECODABLE unknown message type 'peyvand.queue.v9.Strange'" in line
