@@ -1,30 +1,36 @@
 """Applications: what a leg runs. Each returns its Application-Response; empty is ``_none_``.
 
-Semantics from switch_ivr_play_say.c, switch_ivr.c and mod_dptools.c of FreeSWITCH 1.10.12: a key ends a prompt of
-``play_and_get_digits``; silence gives ``read_result`` ``failure``, not ``timeout``; an answer that the expression refuses is
-kept in ``<variable>_invalid``.
+Here are those of the call itself; `prompts` has those that play and ask, `keys` what keys are bound to.
+Semantics from mod_dptools.c and switch_ivr.c of FreeSWITCH 1.10.12.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from services.common.esl.quoting import separate
 from services.simswitch import bugs
 from services.simswitch.bridge import bridge_application
 from services.simswitch.channel import TICK_S, Channel, transfer
-from services.simswitch.core.media import ENDLESS, MISSING, duration_ms, say_ms
+from services.simswitch.core.causes import cause_named
+from services.simswitch.core.dial_string import is_true
 from services.simswitch.core.wire import EVENT_NAMES, Value
 from services.simswitch.listener import Controller
 from services.simswitch.originate import dial
+from services.simswitch.prompts import (
+    endless_playback,
+    play_and_get_digits,
+    playback,
+    say,
+    sleep,
+)
 from services.simswitch.switch import Application
 
-ANY_KEY: Final = "0123456789*#ABCD"
 CONNECT_TIMEOUT_S: Final = 5.0
+_DIALSTATUS: Final = {"NO_ANSWER": "NOANSWER", "USER_BUSY": "BUSY", "ORIGINATOR_CANCEL": "CANCEL"}
+"""Short forms for DIALSTATUS (switch_ivr_originate.c)."""
 _QUIET_APPS: Final = frozenset({"set", "multiset", "unset", "export"})
 
 
@@ -74,178 +80,6 @@ async def event(leg: Channel, data: str) -> str:
             tail[header] = value
     leg.switch.fire(name, leg, subclass=subclass, tail=tail, location="event")
     return ""
-
-
-async def play(leg: Channel, path: str, *, terminators: str = "", keep: bool = False) -> tuple[str, str]:
-    """Play one path; return the response and the key that ended it.
-
-    One of ``terminators`` ends it, other keys are reported and dropped; with ``keep`` keys are left alone.
-    """
-    ms = duration_ms(path, leg.switch.file_ms)
-    if ms == MISSING:
-        await leg.pause(TICK_S)
-        return "FILE NOT FOUND", ""
-    leg.clear_breaks()
-    shown: dict[str, Value] = {"Playback-File-Path": path}
-    if path.startswith("tone_stream://"):
-        shown = {"Playback-File-Type": "tone_stream", **shown}
-    leg.switch.fire("PLAYBACK_START", leg, tail=shown)
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    why = await leg.wait(
-        None if ms == ENDLESS else ms / 1000,
-        digits="keep" if keep else "take" if terminators else "eat",
-        accept=terminators,
-        breakable=True,
-    )
-    key = why if len(why) == 1 else ""
-    played = int((loop.time() - started) * 1000)
-    leg.variables.update(
-        {
-            "playback_last_offset_pos": str(played * 8),
-            "playback_seconds": str(played // 1000),
-            "playback_ms": str(played),
-            "playback_samples": str(played * 8),
-        }
-    )
-    leg.switch.fire(
-        "PLAYBACK_STOP", leg, tail={**shown, "Playback-Status": "done" if why == "time" else "break"}
-    )
-    if why == "stop":
-        return "PLAYBACK ERROR", ""
-    return "FILE PLAYED", key
-
-
-async def playback(leg: Channel, data: str) -> str:
-    terminators = leg.var("playback_terminators") or "*"
-    if terminators == "none":
-        terminators = ""
-    elif terminators == "any":
-        terminators = ANY_KEY
-    leg.variables.pop("playback_terminator_used", None)
-    response, key = await play(leg, data, terminators=terminators)
-    if key:
-        leg.variables["playback_terminator_used"] = key
-    return response
-
-
-async def endless_playback(leg: Channel, data: str) -> str:
-    response = "FILE PLAYED"
-    while not leg.interrupted and response == "FILE PLAYED":
-        response, _ = await play(leg, data, keep=True)
-    return response
-
-
-async def say(leg: Channel, data: str) -> str:
-    words = separate(data, " ")
-    text = " ".join(words[3:])
-    await leg.wait(say_ms(text) / 1000, breakable=True)
-    return ""
-
-
-async def sleep(leg: Channel, data: str) -> str:
-    ms = int(data) if data.strip().isdigit() else 0
-    await leg.wait(ms / 1000, digits="keep", breakable=True)
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Arguments of ``play_and_get_digits``."""
-
-    min_digits: int
-    max_digits: int
-    tries: int
-    timeout_ms: int
-    terminators: str
-    prompt: str
-    invalid: str
-    variable: str = ""
-    expression: str = ""
-    digit_timeout_ms: int = 0
-
-
-def parse_ask(data: str) -> Ask | None:
-    """``<min> <max> <tries> <timeout> <terminators> <file> <invalid> [<variable> [<regexp> [<digit timeout>]]]``"""
-    words = separate(data, " ")
-    if len(words) < 7 or not all(w.isdigit() for w in words[:4]):
-        return None
-    least, most, tries, timeout = (int(w) for w in words[:4])
-    words += [""] * 3
-    digit_timeout = int(words[9]) if words[9].isdigit() else 0
-    return Ask(
-        min_digits=least,
-        max_digits=max(least, most),
-        tries=tries,
-        timeout_ms=timeout,
-        terminators=words[4],
-        prompt=words[5],
-        invalid=words[6],
-        variable=words[7],
-        expression=words[8],
-        digit_timeout_ms=digit_timeout or timeout,
-    )
-
-
-async def play_and_get_digits(leg: Channel, data: str) -> str:
-    ask = parse_ask(data)
-    if ask is None:
-        return ""
-    if ask.variable and ask.expression:
-        leg.variables.pop(f"{ask.variable}_invalid", None)
-    for _ in range(ask.tries):
-        if leg.interrupted:
-            break
-        result, found = await _read(leg, ask)
-        if leg.interrupted:
-            break
-        if found and (result == "success" or (result == "timeout" and len(found) >= ask.min_digits)):
-            if not ask.expression or re.search(ask.expression, found):
-                return ""
-            if ask.variable:
-                leg.variables.pop(ask.variable, None)
-                leg.variables[f"{ask.variable}_invalid"] = found
-        if ask.invalid:
-            await play(leg, ask.invalid, keep=True)
-    return ""
-
-
-async def _read(leg: Channel, ask: Ask) -> tuple[str, str]:
-    leg.variables.pop("read_result", None)
-    if ask.variable:
-        leg.variables.pop(ask.variable, None)
-    found, result, terminated = "", "success", ""
-    if ask.prompt and ask.prompt != "silence":
-        _, key = await play(leg, ask.prompt, terminators=ANY_KEY)
-        if key in ask.terminators and key and ask.max_digits > 1:
-            terminated = key
-        else:
-            found += key
-    if leg.interrupted:
-        return "failure", ""
-    while len(found) < ask.max_digits and not terminated:
-        wait_ms = ask.digit_timeout_ms if found else ask.timeout_ms
-        key = await leg.wait(wait_ms / 1000, digits="take")
-        if key == "time":
-            result = "timeout"
-            break
-        if len(key) != 1:
-            result = "failure"
-            break
-        if key in ask.terminators:
-            terminated = key
-        else:
-            found += key
-    if terminated:
-        leg.variables["read_terminator_used"] = terminated
-    if ask.max_digits == 1 and found and found in ask.terminators:
-        found = ""
-    if len(found) < ask.min_digits:
-        result = "failure"
-    leg.variables["read_result"] = result
-    if ask.variable and found:
-        leg.variables[ask.variable] = found
-    return result, found
 
 
 async def park(leg: Channel, _: str) -> str:
@@ -318,18 +152,28 @@ async def stop_record_session(leg: Channel, data: str) -> str:
 
 
 async def bridge(leg: Channel, data: str) -> str:
-    """Dial out and join. A failure hangs the leg up unless ``continue_on_fail`` is set."""
+    """Dial out and join. A failure hangs the leg up unless ``continue_on_fail`` is set (true, or the causes to go on after)."""
+    if leg.answered:
+        leg.set_call_state("RING_WAIT")
     other, cause = await dial(leg.switch, data, caller=leg)
+    if leg.answered and not leg.down:
+        leg.set_call_state("ACTIVE")
     leg.variables["originate_disposition"] = cause
+    leg.variables["DIALSTATUS"] = _DIALSTATUS.get(cause, cause)
     if other is None:
-        leg.variables["DIALSTATUS"] = cause
-        if not leg.truth("continue_on_fail") and not leg.down:
+        leg.variables["originate_failed_cause"] = cause
+        if not leg.down and not goes_on_after(leg.var("continue_on_fail"), cause):
             leg.end(cause, by="dialplan")
         return ""
     if not leg.answered:
-        leg.mark_answered()
+        leg.mark_answered(early=False)
     await bridge_application(leg, other)
     return ""
+
+
+def goes_on_after(wanted: str, cause: str) -> bool:
+    """``continue_on_fail``: true, or a list of causes by name or number."""
+    return is_true(wanted) or cause in (cause_named(c) for c in wanted.split(",") if c.strip())
 
 
 async def send_dtmf(leg: Channel, data: str) -> str:

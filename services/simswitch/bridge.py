@@ -211,8 +211,6 @@ async def bridge_application(a: Channel, b: Channel) -> None:
     b.other = other_leg("originator", a.profile)
     b.joined_by = a
     b.redirect_to(partial(_bridged_by_application, b, a))
-    while b.running != "CS_SOFT_EXECUTE" and not (b.down or a.interrupted):
-        await a.pause(0)
     if a.interrupted or b.down:
         b.end("ORIGINATOR_CANCEL", by="switch")
         return
@@ -222,7 +220,6 @@ async def bridge_application(a: Channel, b: Channel) -> None:
 
 
 async def _bridged_by_application(b: Channel, a: Channel) -> None:
-    b.set_state("CS_SOFT_EXECUTE")
     await b.wait(None, digits="keep", messages=False, until=lambda: b.partner is a)
     await exchange_media(b, a)
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from services.simswitch.core import table
+from services.simswitch.core.causes import SIP_CAUSES, cause_named
 from services.simswitch.core.dialplan import Action, expand, inline
 from services.simswitch.core.leg import CALL_STATES, Leg, Profile
 from services.simswitch.core.leg_variables import answered_variables, hangup_variables, media_variables
@@ -83,6 +84,11 @@ class Channel(Leg):
         self.controller: Connection | None = None
         self.partner: Channel | None = None
         self.joined_by: Channel | None = None
+        self.twin: Channel | None = None
+        """The other half of a loopback call."""
+        self.asked = False
+        self.confirmed = False
+        """Of a ``group_confirm_key``: whether its person was asked, and said yes."""
         self.redirect: Step | None = None
         self.down = False
         self.gone = False
@@ -118,12 +124,12 @@ class Channel(Leg):
         self.wake()
 
     def end(self, cause: str, *, by: str, disposition: str = "") -> None:
-        """Hang up; later calls do nothing."""
+        """Hang up; later calls do nothing. What is no known cause is NORMAL_CLEARING, as for ``uuid_kill``."""
         if self.down:
             return
         self.switch.observer.leg_hung_up(self)
         self.down = True
-        self.hangup_cause = cause
+        self.hangup_cause = cause_named(cause)
         self.ended_by = by
         if not disposition:
             person = by in ("caller", "agent")
@@ -139,6 +145,12 @@ class Channel(Leg):
         self.switch.fire("CHANNEL_HANGUP", self)
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()
+
+    def refuse(self, status: int) -> None:
+        """The phone refuses the call with this SIP status."""
+        if not self.down:
+            self.sip_status = status
+            self.end(SIP_CAUSES.get(status, "NORMAL_UNSPECIFIED"), by="agent")
 
     def redirect_to(self, step: Step, state: str = "") -> None:
         """End what runs and do ``step`` instead; ``state`` is the one that was asked for, before it runs."""
@@ -282,21 +294,20 @@ class Channel(Leg):
             },
         )
 
-    def mark_answered(self) -> None:
-        """200 OK: media flows."""
+    def mark_answered(self, *, early: bool = True) -> None:
+        """200 OK: media flows. A leg that we answer has early media first, except when a bridge answers it."""
         if self.answered or self.down:
             return
+        if self.twin is not None and self.direction == "inbound":
+            self.twin.mark_answered()
         now = self.switch.now_us()
         self.codec = True
-        for name, value in media_variables(self, "127.0.0.1").items():
-            self.variables[name] = value
-        if self.direction == "inbound":
-            self.variables["endpoint_disposition"] = "EARLY MEDIA"
-            self.profile.times.progress_media = now
-            self.answer_state = "early"
-            self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
-            self.set_call_state("EARLY")
+        if self.name.startswith("sofia/"):
+            self.variables.update(media_variables(self, "127.0.0.1"))
+        if self.direction == "inbound" and self.twin is None:
             self.variables.update(answered_variables(self, "127.0.0.1"))
+        if self.direction == "inbound" and self.twin is None and early and self.answer_state != "early":
+            self.early_media()
         self.profile.times.answered = now
         self.answer_state = "answered"
         if (row := self.switch.rows.get(self.uuid)) is not None:
@@ -306,6 +317,15 @@ class Channel(Leg):
         self.set_call_state("ACTIVE")
         self.variables["endpoint_disposition"] = "ANSWER"
         self.switch.observer.leg_answered(self)
+
+    def early_media(self) -> None:
+        """183: sound flows to the caller before anybody answers."""
+        self.variables["endpoint_disposition"] = "EARLY MEDIA"
+        self.profile.times.progress_media = self.switch.now_us()
+        self.answer_state = "early"
+        self.codec = True
+        self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
+        self.set_call_state("EARLY")
 
     def new_profile(self, *, destination: str = "", dialplan: str = "", context: str = "") -> None:
         """A transfer or bridge starts another caller profile."""
@@ -486,6 +506,8 @@ class Channel(Leg):
         self.set_state("CS_HANGUP")
         self.switch.on_leg_ending(self)
         self.set_call_state("HANGUP")
+        if self.twin is not None:
+            self.twin.end(self.hangup_cause, by="switch")
         self.set_state("CS_REPORTING")
         self.variables.update(hangup_variables(self))
         fire("CHANNEL_HANGUP_COMPLETE", self, head={"Hangup-Cause": self.hangup_cause})

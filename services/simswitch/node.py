@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from services.common.clock import Clock
 from services.common.errors import ConfigError
@@ -15,7 +17,9 @@ from services.simswitch.commands import run
 from services.simswitch.core import dialplan
 from services.simswitch.core.media import MISSING
 from services.simswitch.listener import Client
-from services.simswitch.switch import Observer, Switch
+from services.simswitch.switch import Gateway, Observer, Switch
+
+_GATEWAY: Final = re.compile(r'<gateway name="([^"]+)"')
 
 
 def build(
@@ -42,7 +46,7 @@ def build(
     for folder in (cdr_spool, recordings):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-    return Switch(
+    switch = Switch(
         name=name,
         clock=clock,
         dialplan=plan,
@@ -56,6 +60,12 @@ def build(
         missing_file_ms=missing_file_ms,
         observer=observer,
     )
+    profiles = dialplan_file.parent.parent / "sip_profiles"
+    if profiles.is_dir():
+        switch.sofia_profiles = {file.stem for file in profiles.glob("*.xml")}
+        files = sorted(profiles.glob("*/*.xml"))
+        switch.gateways = {name: Gateway() for file in files for name in _GATEWAY.findall(_text(file))}
+    return switch
 
 
 class EventSocket:

@@ -1,78 +1,50 @@
-"""Legs that the switch itself starts: ``originate`` and the dialling part of the application ``bridge``.
+"""Legs that the switch itself starts: ``originate`` and the dialling part of the application ``bridge``. Theory.
 
-What a failed originate leaves behind differs by cause, as measured: without a registration there is no leg and no event
-but the job's answer (SUBSCRIBER_ABSENT); a UUID that exists is refused with DESTINATION_OUT_OF_ORDER, also without a
-leg; busy, declined, no answer and a kill end a leg that was there.
+A dial string (`core.dial_string`) is carried out as switch_ivr_originate.c does it, and every rule here was measured on a
+real 1.10.12:
+
+* the legs of a group are created together and ring together; the first that is *reached* wins, the others end with
+  LOSE_RACE. Reached is: answered; or early media, unless ``ignore_early_media``; or ringing, with
+  ``return_ring_ready``; with a ``group_confirm_key`` only when its person has pressed that key (or, with the key
+  ``exec``, when the application has ended);
+* a group whose legs all failed gives way to the next. The cause is that of the first leg of the last group. With
+  ``fail_on_single_reject`` the first refusal ends the group, the others with NO_ANSWER;
+* the time of the whole, ``originate_timeout`` or the seventh argument, ends it with NO_ANSWER and no other group is tried,
+  unless ``originate_continue_on_timeout``. ``leg_timeout`` ends one leg with ALLOTTED_TIMEOUT, ``leg_progress_timeout``
+  one that does not even ring with PROGRESS_TIMEOUT;
+* all of these compare whole seconds of the clock (``switch_epoch_time_now``): one second is anything from 0 to 1 s for the
+  whole, from 1 to 2 s for a leg;
+* enterprise attempts (``:_:``) run at the same time, the first that wins ends the others.
+
+A client that acts on CHANNEL_ANSWER has taken the leg away before the job is done: then the application is not run, and the answer
+is still ``+OK``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import uuid as uuids
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from services.common.esl.quoting import separate
 from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.core.dial_string import Attempt, Destination, is_true, parse
 from services.simswitch.core.dialplan import Action
-from services.simswitch.core.leg import Profile, Times
-from services.simswitch.core.leg_variables import outbound_variables, progress_variables
+from services.simswitch.core.leg_variables import media_variables, progress_variables
 from services.simswitch.core.wire import Value
+from services.simswitch.endpoints import HOST, Dialled, dialled
+from services.simswitch.prompts import ask_for_key
 from services.simswitch.switch import Switch
 
 USAGE: Final = (
     "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] "
     "[<timeout_sec>]\n"
 )
-_HOST: Final = "127.0.0.1"
 _APP: Final = re.compile(r"&([A-Za-z_]+)(?:\((.*)\))?$", re.DOTALL)
-
-
-@dataclass(slots=True)
-class DialString:
-    """One parsed dial string."""
-
-    endpoint: str
-    number: str
-    domain: str = ""
-    variables: dict[str, Value] = field(default_factory=dict)
-
-
-def parse_dial_string(text: str) -> DialString | None:
-    """``{a=b,c=d}user/1001@domain`` or ``sofia/...``; None for an endpoint that is not there."""
-    variables: dict[str, Value] = {}
-    text = text.strip()
-    while text[:1] in ("{", "[", "<"):
-        close = {"{": "}", "[": "]", "<": ">"}[text[0]]
-        inner, rest = _bracket(text, text[0], close)
-        for pair in separate(inner, ","):
-            parts = separate(pair, "=", 2)
-            if len(parts) == 2 and parts[0]:
-                variables[parts[0]] = parts[1]
-        text = rest.strip()
-    endpoint, _, rest = text.partition("/")
-    if endpoint == "user":
-        number, _, domain = rest.partition("@")
-        return DialString("user", number, domain, variables)
-    if endpoint == "sofia":
-        words = rest.split("/")
-        if words[0] == "gateway" and len(words) >= 3:
-            return DialString("gateway", words[2], words[1], variables)
-        target = "/".join(words[1:]).removeprefix("sip:")
-        number, _, domain = re.split("[;?]", target)[0].replace("%", "@").partition("@")
-        return DialString("sofia", number, domain, variables)
-    return None
-
-
-def _bracket(text: str, opening: str, closing: str) -> tuple[str, str]:
-    depth = 0
-    for i, c in enumerate(text):
-        depth += (c == opening) - (c == closing)
-        if depth == 0:
-            return text[1:i], text[i + 1 :]
-    return text[1:], ""
+_LIMIT_S: Final = 60
+_RETRY_S: Final = 1.0
 
 
 async def originate(switch: Switch, argument: str) -> str:
@@ -89,13 +61,14 @@ async def originate(switch: Switch, argument: str) -> str:
         url,
         cid_name=cid_name,
         cid_number=cid_number,
-        timeout_s=float(timeout) if timeout.isdigit() else 60.0,
+        timeout_s=int(timeout) if timeout.isdigit() else _LIMIT_S,
     )
     if leg is None:
         return f"-ERR {cause}\n"
     if _taken(leg):
         return f"+OK {leg.uuid}\n"
     if found := _APP.match(extension):
+        _flip_caller_id(leg)
         action = Action(found[1], found[2] or "")
         leg.profile.extension = (action.app, ((action.app, action.data),))
         leg.redirect_to(partial(leg.run_actions, (action,)))
@@ -104,124 +77,248 @@ async def originate(switch: Switch, argument: str) -> str:
     return f"+OK {leg.uuid}\n"
 
 
+def _flip_caller_id(leg: Channel) -> None:
+    p = leg.profile
+    if p.cid_name:
+        leg.variables["pre_transfer_caller_id_name"] = p.cid_name
+    leg.variables["pre_transfer_caller_id_number"] = p.cid_number
+    leg.variables["channel_cid_flipped"] = "yes"
+    leg.hit_dialplan = True
+    p.callee_name, p.callee_number = p.cid_name, p.cid_number
+    p.cid_name, p.cid_number = p.destination, p.destination
+    leg.switch.fire("CALL_UPDATE", leg, head={"Direction": "RECV"})
+
+
 async def dial(
     switch: Switch,
     url: str,
     *,
     cid_name: str = "",
     cid_number: str = "",
-    timeout_s: float = 60.0,
+    timeout_s: int = _LIMIT_S,
     caller: Channel | None = None,
 ) -> tuple[Channel | None, str]:
-    """Ring ``url`` until it answers; return the answered leg and SUCCESS, or None and the cause."""
-    target = parse_dial_string(url)
-    if target is None:
-        return None, "CHAN_NOT_IMPLEMENTED"
-    if switch.refuse_originates:
-        return None, switch.refuse_originates
-    phone = switch.phones.get(target.number if target.endpoint != "gateway" else "gateway")
-    if target.endpoint == "user" and (
-        target.number not in switch.registered or target.domain != switch.domain
-    ):
-        return None, "SUBSCRIBER_ABSENT"
-    if phone is None:
-        return None, "INVALID_GATEWAY" if target.endpoint == "gateway" else "USER_NOT_REGISTERED"
-    given = target.variables
-    uuid = str(given.get("origination_uuid") or uuids.uuid4())
-    if switch.find(uuid) is not None:
-        return None, "DESTINATION_OUT_OF_ORDER"
-    if target.endpoint == "user":
-        given = {"dialed_user": target.number, "dialed_domain": target.domain, **given}
+    """Ring ``url`` until somebody is reached; return that leg and SUCCESS, or None and the cause."""
     if caller is not None:
         cid_name, cid_number = caller.profile.cid_name, caller.profile.cid_number
-    leg = _create(switch, target, uuid, given, cid_name, cid_number)
-    for name in ("originate_timeout", "leg_timeout"):
-        limit = str(given.get(name, ""))
-        if limit.isdigit():
-            timeout_s = min(timeout_s, float(limit))
-    leg.start_outbound()
-    phone.invite(leg)
-    cause = await _outcome(leg, timeout_s, caller)
-    if cause != "SUCCESS":
+        if caller.var("effective_caller_id_name"):
+            cid_name = caller.var("effective_caller_id_name")
+        if caller.var("effective_caller_id_number"):
+            cid_number = caller.var("effective_caller_id_number")
+        if caller.var("call_timeout").isdigit():
+            timeout_s = int(caller.var("call_timeout"))
+    attempts = parse(url)
+    races = [_Race(switch, attempt, cid_name, cid_number, timeout_s, caller) for attempt in attempts]
+    if len(races) == 1:
+        return await races[0].run()
+    tasks = [asyncio.get_running_loop().create_task(race.run()) for race in races]
+    cause = "NONE"
+    for done in asyncio.as_completed(tasks):
+        leg, cause = await done
+        if leg is not None:
+            for race in races:
+                race.give_up(leg)
+            await asyncio.gather(*tasks)
+            return leg, "SUCCESS"
+    return None, cause
+
+
+class _Race:
+    """One attempt: its groups, one after the other."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        attempt: Attempt,
+        cid_name: str,
+        cid_number: str,
+        timeout_s: int,
+        caller: Channel | None,
+    ) -> None:
+        given = attempt.variables
+        self._switch = switch
+        self._attempt = attempt
+        self._cid = (cid_name, cid_number)
+        self._caller = caller
+        self._limit_s = _number(given, "originate_timeout") or timeout_s
+        self._progress_s = _number(given, "progress_timeout")
+        self._legs: list[Channel] = []
+        self._given_up = False
+        self._reached = "early"
+        if is_true(given.get("return_ring_ready")):
+            self._reached = "ringing"
+        elif str(given.get("ignore_early_media", "false")).lower() not in ("", "false", "no", "0"):
+            self._reached = "answered"
+
+    def give_up(self, winner: Channel) -> None:
+        """Another attempt has won."""
+        self._given_up = True
+        for leg in self._legs:
+            if leg is not winner:
+                leg.end("LOSE_RACE", by="switch")
+
+    async def run(self) -> tuple[Channel | None, str]:
+        given = self._attempt.variables
+        tries = _number(given, "originate_retries") or 1
+        pause_ms = _number(given, "originate_retry_sleep_ms")
+        cause = "NONE"
+        for turn in range(tries):
+            if turn:
+                await asyncio.sleep(pause_ms / 1000 if 500 <= pause_ms <= 60_000 else _RETRY_S)
+            for group in self._attempt.groups:
+                leg, cause, stop = await self._group(group)
+                if leg is not None or stop or self._given_up:
+                    return leg, cause
         return None, cause
-    await leg.pause(TICK_S)
-    if leg.down:
-        return None, leg.hangup_cause
-    if _taken(leg):
-        return leg, "SUCCESS"
-    leg.variables["pre_transfer_caller_id_number"] = leg.profile.cid_number
-    leg.variables["channel_cid_flipped"] = "yes"
-    leg.hit_dialplan = True
-    p = leg.profile
-    p.cid_name, p.cid_number, p.callee_name, p.callee_number = p.destination, p.destination, "", p.cid_number
-    switch.fire("CALL_UPDATE", leg, head={"Direction": "SEND"})
-    return leg, "SUCCESS"
 
+    async def _group(self, group: Sequence[Destination]) -> tuple[Channel | None, str, bool]:
+        """Ring one group. The last value says that no other group is to be tried."""
+        cause = "NONE"
+        ringing_: list[Dialled] = []
+        for to in group:
+            made = dialled(self._switch, to, *self._cid)
+            if isinstance(made, str):
+                cause = made
+            else:
+                ringing_.append(made)
+        if not ringing_:
+            return None, cause, False
+        legs = self._legs = [d.leg for d in ringing_]
+        if self._caller is not None:
+            for leg in legs:
+                leg.variables["originating_leg_uuid"] = self._caller.uuid
+                leg.variables["call_uuid"] = self._caller.var("call_uuid") or self._caller.uuid
+        begun = self._seconds()
+        for d in ringing_:
+            delay = _number(d.destination.local, "leg_delay_start")
+            if delay:
+                asyncio.get_running_loop().call_later(delay, d.start)
+            else:
+                d.start()
+        winner, why = await self._watch(ringing_, begun)
+        for leg in legs:
+            if leg is not winner:
+                leg.end("LOSE_RACE" if winner is not None else "NO_ANSWER", by="switch")
+        if winner is not None:
+            await winner.pause(TICK_S)
+            if not winner.down:
+                return winner, "SUCCESS", True
+        await _over(legs)
+        if why == "timeout":
+            goes_on = is_true(self._attempt.variables.get("originate_continue_on_timeout"))
+            return None, "NO_ANSWER", not goes_on
+        if why == "rejected":
+            return None, "NO_ANSWER", False
+        if why == "cancelled":
+            return None, "ORIGINATOR_CANCEL", True
+        return None, legs[0].hangup_cause, False
 
-def _create(
-    switch: Switch, target: DialString, uuid: str, given: dict[str, Value], cid_name: str, cid_number: str
-) -> Channel:
-    now = switch.now_us()
-    if target.endpoint == "gateway":
-        name, address = f"sofia/trunk/{target.number}", f"{target.number}@{_HOST}"
-    else:
-        name, address = f"sofia/agents/{target.number}@{_HOST}:5070", f"{target.number}@{_HOST}:5070"
-    cid_name = str(given.get("origination_caller_id_name", cid_name))
-    cid_number = str(given.get("origination_caller_id_number", cid_number)) or "0000000000"
-    profile = Profile(
-        direction="outbound",
-        uuid=uuid,
-        chan_name=name,
-        source="src/switch_ivr_originate.c",
-        context="default",
-        destination=target.number,
-        cid_name=cid_name,
-        cid_number=cid_number,
-        orig_cid_name=cid_name,
-        orig_cid_number=cid_number,
-        callee_name="Outbound Call",
-        callee_number=target.number,
-        ani=cid_number,
-        times=Times(profile_created=now, created=now),
-    )
-    leg = Channel(switch, uuid, profile, switch.next_session_id())
-    leg.running = "CS_NONE"
-    leg.state = "CS_INIT"
-    leg.variables = outbound_variables(leg, host=_HOST, url=address, given=given)
-    switch.add_channel(leg)
-    switch.observer.leg_created(leg)
-    switch.fire("CHANNEL_OUTGOING", leg, variables=False)
-    leg.set_state("CS_INIT")
-    leg.insert_row()
-    leg.state = "CS_ROUTING"
-    switch.fire("CHANNEL_CREATE", leg)
-    switch.fire("CHANNEL_ORIGINATE", leg)
-    leg.set_state("CS_ROUTING")
-    leg.set_state("CS_CONSUME_MEDIA")
-    return leg
-
-
-async def _outcome(leg: Channel, timeout_s: float, caller: Channel | None) -> str:
-    """Wait until the phone has answered or the leg is over. A caller who leaves ends the ringing."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    while not leg.down and not leg.answered:
-        if caller is not None and caller.down:
-            leg.end("ORIGINATOR_CANCEL", by="switch")
-        elif loop.time() >= deadline:
-            leg.end("NO_ANSWER", by="switch")
-        else:
+    async def _watch(self, ringing_: Sequence[Dialled], begun: int) -> tuple[Channel | None, str]:
+        """Until a leg is reached, which is returned, or it is over: ``failed``, ``rejected`` (one of them, and that is
+        enough), ``cancelled`` by the caller, ``timeout``."""
+        legs = [d.leg for d in ringing_]
+        fails = str(self._attempt.variables.get("fail_on_single_reject", ""))
+        while True:
+            for leg in legs:
+                if not leg.down and self._is_reached(leg):
+                    return leg, "reached"
+            if self._given_up or all(leg.down for leg in legs):
+                return None, "failed"
+            if fails and any(leg.down and _rejects(fails, leg.hangup_cause) for leg in legs):
+                return None, "rejected"
+            if self._caller is not None and self._caller.down:
+                for leg in legs:
+                    leg.end("ORIGINATOR_CANCEL", by="switch")
+                return None, "cancelled"
+            if self._caller is not None:
+                _tell_caller(self._caller, legs)
+            elapsed = self._seconds() - begun
+            if elapsed >= self._limit_s:
+                return None, "timeout"
+            for d in ringing_:
+                self._leg_limits(d, elapsed)
             await asyncio.sleep(TICK_S)
-    if leg.down:
-        if leg.task is not None:
-            await asyncio.wait({leg.task}, timeout=1.0)
-        return leg.hangup_cause
-    return "SUCCESS"
+
+    def _leg_limits(self, d: Dialled, elapsed: int) -> None:
+        leg = d.leg
+        if leg.answered or leg.down:
+            return
+        times = leg.profile.times
+        limit = _number(d.destination.variables, "leg_timeout")
+        if limit and elapsed > limit:
+            leg.end("ALLOTTED_TIMEOUT", by="switch")
+        limit = _number(d.destination.variables, "leg_progress_timeout") or self._progress_s
+        if limit and elapsed > limit and not (times.progress or times.progress_media):
+            leg.end("PROGRESS_TIMEOUT", by="switch")
+
+    def _is_reached(self, leg: Channel) -> bool:
+        times = leg.profile.times
+        if leg.answered:
+            return self._confirmed(leg)
+        if self._attempt.variables.get("group_confirm_key"):
+            return False
+        if self._reached == "ringing":
+            return bool(times.progress or times.progress_media)
+        return self._reached == "early" and bool(times.progress_media)
+
+    def _confirmed(self, leg: Channel) -> bool:
+        """Whether the person said yes; asks first."""
+        key = str(self._attempt.variables.get("group_confirm_key", ""))
+        if not key or leg.confirmed or _taken(leg):
+            return True
+        if not leg.asked:
+            leg.asked = True
+            file = str(self._attempt.variables.get("group_confirm_file", ""))
+            leg.redirect_to(partial(_ask, leg, key, file))
+        return False
+
+    def _seconds(self) -> int:
+        return self._switch.clock.now_us() // 1_000_000
+
+
+async def _ask(leg: Channel, key: str, file: str) -> None:
+    """``group_confirm_key``: play the file until the key comes; ``exec`` runs an application instead."""
+    if key == "exec":
+        app, _, data = file.partition(" ")
+        await leg.execute(app, data)
+        leg.confirmed = not leg.down
+    else:
+        while not leg.leaving and not leg.confirmed:
+            leg.confirmed = await ask_for_key(leg, key, file)
+    if not leg.leaving:
+        await leg.wait(None, digits="keep", messages=False)
+
+
+async def _over(legs: Sequence[Channel]) -> None:
+    tasks = {leg.task for leg in legs if leg.task is not None}
+    if tasks:
+        await asyncio.wait(tasks, timeout=1.0)
+
+
+def _number(given: Mapping[str, Value], name: str) -> int:
+    text = given.get(name, "")
+    return int(text) if isinstance(text, str) and text.isdigit() else 0
+
+
+def _rejects(wanted: str, cause: str) -> bool:
+    return is_true(wanted) or cause in (c.strip().upper() for c in wanted.split(","))
 
 
 def _taken(leg: Channel) -> bool:
     """Whether a client that acts on CHANNEL_ANSWER has bridged or transferred the leg before the job was done."""
-    return leg.redirect is not None or leg.running != "CS_CONSUME_MEDIA"
+    return (leg.redirect is not None and not leg.asked) or leg.running != "CS_CONSUME_MEDIA"
+
+
+def _tell_caller(caller: Channel, legs: Sequence[Channel]) -> None:
+    """A caller who is not answered yet hears that it rings, or the sound that comes back."""
+    if caller.answered or caller.down or caller.answer_state == "early":
+        return
+    times = caller.profile.times
+    if any(leg.answer_state == "early" and not leg.down for leg in legs):
+        caller.early_media()
+    elif not times.progress and any(leg.profile.times.progress for leg in legs):
+        times.progress = caller.switch.now_us()
+        caller.switch.fire("CHANNEL_PROGRESS", caller)
 
 
 def ringing(leg: Channel) -> None:
@@ -229,8 +326,19 @@ def ringing(leg: Channel) -> None:
     if leg.down or leg.profile.times.progress:
         return
     leg.profile.times.progress = leg.switch.now_us()
-    leg.profile.network_addr = _HOST
+    leg.profile.network_addr = HOST
     leg.profile.callee_name = leg.profile.callee_number
-    leg.variables.update(progress_variables(leg, _HOST))
+    leg.variables.update(progress_variables(leg, HOST))
     leg.switch.fire("CHANNEL_PROGRESS", leg)
     leg.set_call_state("RINGING")
+
+
+def early_media(leg: Channel) -> None:
+    """The phone or the network sends 183 with sound: an announcement, or a ringing tone of its own."""
+    if leg.down or leg.answered or leg.profile.times.progress_media:
+        return
+    leg.profile.network_addr = HOST
+    leg.profile.callee_name = leg.profile.callee_number
+    leg.variables.update(progress_variables(leg, HOST))
+    leg.variables.update(media_variables(leg, HOST))
+    leg.early_media()

@@ -280,6 +280,7 @@ class People:
         self.agents = {extension: Agent(self, extension, name) for extension, name in agents.items()}
         self.draining = False
         self.placed = 0
+        switch.phones.update(self.agents)
         switch.phones["gateway"] = Outside(self)
 
     @property

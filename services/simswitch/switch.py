@@ -18,6 +18,7 @@ import os
 import uuid as uuids
 import wave
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,6 +103,13 @@ class Phone(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Gateway:
+    """A carrier's gateway. One that is not ``up`` refuses every call without an INVITE (GATEWAY_DOWN)."""
+
+    up: bool = True
+
+
 class Switch:
     """One simulated FreeSWITCH node."""
 
@@ -138,6 +146,8 @@ class Switch:
         self.rows: dict[str, dict[str, str]] = {}
         self.phones: dict[str, Phone] = {}
         self.registered: dict[str, int] = {}
+        self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
+        self.sofia_profiles: set[str] = {"agents", "trunk"}
         self.listeners: list[Listener] = []
         self.refuse_originates: str = ""
         """A fault: every originate fails at once with this cause."""

@@ -15,7 +15,7 @@ from services.common.clock import SystemClock
 from services.simswitch.channel import Channel
 from services.simswitch.ledger import Ledger
 from services.simswitch.node import EventSocket, build
-from services.simswitch.originate import ringing
+from services.simswitch.originate import early_media, ringing
 from services.simswitch.switch import Switch
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,8 @@ def free_port() -> int:
 
 
 class Phone:
-    """Answers, declines, is busy, or never answers; ``legs`` are the invites it got."""
+    """Answers, declines, is busy, refuses with a SIP status (``486``), sends early media first (``early``), says nothing
+    at all (``silent``), or rings for ever; ``legs`` are the invites it got."""
 
     def __init__(self, does: str = "answer", after_s: float = 0.05) -> None:
         self.does = does
@@ -40,8 +41,16 @@ class Phone:
     def invite(self, leg: Channel) -> None:
         self.legs.append(leg)
         loop = asyncio.get_running_loop()
-        ringing(leg)
-        if self.does == "answer":
+        if self.does.isdigit():
+            loop.call_soon(leg.refuse, int(self.does))
+            return
+        if self.does == "silent":
+            return
+        if self.does == "early":
+            early_media(leg)
+        else:
+            ringing(leg)
+        if self.does in ("answer", "early"):
             loop.call_later(self.after_s, leg.mark_answered)
         elif self.does == "decline":
             loop.call_later(self.after_s, lambda: leg.end("CALL_REJECTED", by="agent"))

@@ -309,7 +309,7 @@ async def test_registrations_are_events_and_rows(tmp_path: Path) -> None:
         sw.switch.unregister("1002", expired=True)
         assert (await client.event("CUSTOM", Event_Subclass="sofia::unregister"))["from-user"] == "1001"
         assert (await client.event("CUSTOM", Event_Subclass="sofia::expire"))["user"] == "1002"
-        assert await client.api("originate user/1001@peyvand.local &park()") == "-ERR SUBSCRIBER_ABSENT"
+        assert await client.api("originate user/1001@peyvand.local &park()") == "-ERR USER_NOT_REGISTERED"
 
 
 async def test_a_heartbeat_has_the_real_headers(tmp_path: Path) -> None:

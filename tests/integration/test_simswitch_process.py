@@ -273,6 +273,6 @@ async def test_phones_of_the_kit_are_asked_only_when_registered(tmp_path: Path) 
         phone = Phone()
         sw.switch.phones["1009"] = phone
         client = await sw.client("event json ALL")
-        assert await client.api("originate user/1009@peyvand.local &park()") == "-ERR SUBSCRIBER_ABSENT"
+        assert await client.api("originate user/1009@peyvand.local &park()") == "-ERR USER_NOT_REGISTERED"
         assert phone.legs == []
         assert await client.api("originate user/1009@other.domain &park()") == "-ERR SUBSCRIBER_ABSENT"

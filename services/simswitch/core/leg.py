@@ -42,36 +42,6 @@ CALL_STATES: Final = {
     "HANGUP": 7,
     "UNHELD": 8,
 }
-Q850: Final = {
-    "NONE": 0,
-    "UNALLOCATED_NUMBER": 1,
-    "NO_ROUTE_DESTINATION": 3,
-    "NORMAL_CLEARING": 16,
-    "USER_BUSY": 17,
-    "NO_USER_RESPONSE": 18,
-    "NO_ANSWER": 19,
-    "SUBSCRIBER_ABSENT": 20,
-    "CALL_REJECTED": 21,
-    "DESTINATION_OUT_OF_ORDER": 27,
-    "NORMAL_UNSPECIFIED": 31,
-    "NORMAL_TEMPORARY_FAILURE": 41,
-    "CHAN_NOT_IMPLEMENTED": 66,
-    "SERVICE_NOT_IMPLEMENTED": 79,
-    "INCOMPATIBLE_DESTINATION": 88,
-    "RECOVERY_ON_TIMER_EXPIRE": 102,
-    "INTERWORKING": 127,
-    "ORIGINATOR_CANCEL": 487,
-    "SYSTEM_SHUTDOWN": 501,
-    "LOSE_RACE": 502,
-    "MANAGER_REQUEST": 503,
-    "ATTENDED_TRANSFER": 601,
-    "ALLOTTED_TIMEOUT": 602,
-    "USER_NOT_REGISTERED": 606,
-    "PICKED_OFF": 605,
-    "INVALID_GATEWAY": 608,
-}
-"""Cause names and numbers; ``hangup_cause_q850`` is the number below 128, else 16."""
-
 VERSION: Final = "1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit"
 _FIELDS: Final = [
     "Direction",
@@ -271,6 +241,8 @@ class Leg:
         self.hit_dialplan = profile.direction == "inbound"
         self.hangup_cause = ""
         self.hangup_disposition = ""
+        self.sip_status = 0
+        """The status that a phone refused the call with; 0 when it did not say one."""
         self.codec = False
         self.digits_dialed = ""
         self.variables: dict[str, Value] = {}

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.simswitch.core.leg import Q850, VERSION, Leg, stamp
+from services.simswitch.core.causes import SIP_CAUSES, SIP_PHRASES, q850
+from services.simswitch.core.leg import VERSION, Leg, stamp
 from services.simswitch.core.wire import Value
 
-SIP_FAILURE: Final = {
-    "USER_BUSY": ("486", "Busy Here"),
-    "CALL_REJECTED": ("603", "Decline"),
-    "NO_USER_RESPONSE": ("480", "Temporarily Unavailable"),
-    "UNALLOCATED_NUMBER": ("404", "Not Found"),
+_STATUS: Final = {cause: status for status, cause in reversed(SIP_CAUSES.items())} | {
+    "NORMAL_TEMPORARY_FAILURE": 503,
+    "CALL_REJECTED": 603,
 }
-"""What a phone answers when a leg ends with this cause before it was answered."""
+"""What a phone is taken to have answered when it refused a call and only the cause is known."""
 
 USER_AGENT: Final = f"FreeSWITCH-mod_sofia/{VERSION}"
 _ALLOW: Final = (
@@ -219,10 +218,9 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
     first = leg.old_profiles[0].times if leg.old_profiles else leg.profile.times
     t = leg.profile.times
     start, end = first.created, t.hungup
-    q850 = Q850.get(leg.hangup_cause, 16)
     out: dict[str, Value] = {
         "hangup_cause": leg.hangup_cause,
-        "hangup_cause_q850": str(q850 if q850 < 128 else 16),
+        "hangup_cause_q850": str(q850(leg.hangup_cause)),
         "digits_dialed": leg.digits_dialed or "none",
     }
     stamps = (
@@ -266,9 +264,10 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
             out[label] = str(value)
     if leg.hangup_disposition:
         out["sip_hangup_disposition"] = leg.hangup_disposition
-    if not leg.answered and leg.hangup_disposition == "recv_refuse" and leg.hangup_cause in SIP_FAILURE:
-        status, phrase = SIP_FAILURE[leg.hangup_cause]
-        out |= {"sip_invite_failure_status": status, "sip_invite_failure_phrase": phrase}
+    status = leg.sip_status or _STATUS.get(leg.hangup_cause, 0)
+    if not leg.answered and leg.hangup_disposition == "recv_refuse" and status:
+        out |= {"sip_invite_failure_status": str(status)}
+        out |= {"sip_invite_failure_phrase": SIP_PHRASES.get(status, "")}
         out["proto_specific_hangup_cause"] = f"sip:{status}"
     elif not leg.answered and leg.hangup_disposition == "send_cancel":
         out |= {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from services.common.errors import ConfigError
-from services.simswitch.apps import parse_ask
 from services.simswitch.config import SimswitchSettings, overrides
-from services.simswitch.core import cdr, dialplan, leg, leg_variables, media, scenario
-from services.simswitch.originate import parse_dial_string
+from services.simswitch.core import cdr, dial_string, dialplan, leg, leg_variables, media, scenario
+from services.simswitch.core.causes import cause_named, q850
+from services.simswitch.prompts import parse_ask
 from services.simswitch.recorder import Recorder, header
 from services.simswitch.scenario_file import parse
 
@@ -139,14 +139,40 @@ def test_arguments_of_play_and_get_digits() -> None:
 
 
 def test_dial_strings() -> None:
-    found = parse_dial_string("{origination_uuid=A,cc_name='x\\,y'}user/1001@peyvand.local")
-    assert found is not None
-    assert (found.endpoint, found.number, found.domain) == ("user", "1001", "peyvand.local")
+    """Levels, separators and who wins, as a real 1.10.12 read the same strings (``a`` and so on as CHANNEL_CREATE showed them)."""
+    (attempt,) = dial_string.parse("{origination_uuid=A,cc_name='x\\,y'}user/1001@peyvand.local")
+    ((found,),) = attempt.groups
+    assert (found.endpoint, found.number, found.place) == ("user", "1001", "peyvand.local")
     assert found.variables["origination_uuid"] == "A"
-    gateway = parse_dial_string("sofia/gateway/carrier/+98211234")
-    assert gateway is not None
-    assert (gateway.endpoint, gateway.number) == ("gateway", "+98211234")
-    assert parse_dial_string("nosuch/1") is None
+    ((gateway,),) = dial_string.parse("sofia/gateway/carrier/+98211234")[0].groups
+    assert (gateway.endpoint, gateway.place, gateway.number) == ("gateway", "carrier", "+98211234")
+    (attempt,) = dial_string.parse(
+        "{a=1,b=2}[a=3,c=4]sofia/agents/201@h:1 , sofia/agents/202%d|[leg_timeout=9]null/x"
+    )
+    assert [[d.number for d in group] for group in attempt.groups] == [["201", "202"], ["x"]]
+    first, second, third = (d for group in attempt.groups for d in group)
+    assert dict(first.variables) == {"a": "1", "b": "2", "c": "4"}, "the braces win over the brackets"
+    assert (first.host, first.registered, second.host, second.registered) == ("h:1", False, "d", True)
+    assert dict(third.local) == {"leg_timeout": "9"}
+    ((clobbered,),) = dial_string.parse("{a=1,local_var_clobber=true}[a=3]null/x")[0].groups
+    assert clobbered.variables["a"] == "3"
+    one, two = dial_string.parse("<a=1>{b=2}[c=3]sofia/agents/201@h:_:{b=3}sofia/agents/301@h")
+    assert dict(one.groups[0][0].variables) == {"a": "1", "b": "2", "c": "3"}
+    assert dict(two.groups[0][0].variables) == {"a": "1", "b": "3"}
+    ((colons,),) = dial_string.parse("{^^:a=1:b=2,3}null/x")[0].groups
+    assert dict(colons.variables) == {"a": "1", "b": "2,3"}
+    ((loopback,),) = dial_string.parse("loopback/1000/public")[0].groups
+    assert (loopback.number, loopback.place) == ("1000", "public")
+
+
+def test_causes_have_the_numbers_of_freeswitch() -> None:
+    assert (q850("USER_BUSY"), q850("LOSE_RACE"), q850("ORIGINATOR_CANCEL")) == (17, 16, 16)
+    assert [cause_named(x) for x in ("user_busy", "17", "nonsense", "805")] == [
+        "USER_BUSY",
+        "USER_BUSY",
+        "NORMAL_CLEARING",
+        "PICKED_OFF",
+    ]
 
 
 def test_the_same_seed_makes_the_same_people() -> None:
