@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 
+import structlog
 from pydantic import Field, field_validator
 
 from services.common.bus import ReadyHook
@@ -13,6 +15,8 @@ from services.common.config import Settings
 from services.common.errors import ConfigError
 from services.common.esl import GeventHub, SwitchAddress
 from services.common.runtime import Runtime
+
+_log = structlog.get_logger(__name__)
 
 
 class SwitchSettings(Settings):
@@ -89,4 +93,16 @@ def start_hub(rt: Runtime) -> GeventHub:
     hub = GeventHub()
     hub.start()
     rt.add(_Thread(hub), "event-socket")
+    rt.spawn(end_when_stuck(hub), name="event-socket-watch")
     return hub
+
+
+async def end_when_stuck(hub: GeventHub, *, look_s: float = 3.0) -> None:
+    """End the process, at once, when the thread of the event socket does not run any more.
+
+    Nobody else can close its sockets, and a socket that is not read freezes the event sockets of the whole switch. There is
+    no orderly end: that would ask the thread to stop. Exit code 70, as for every part that is lost.
+    """
+    await hub.stands_still(look_s=look_s)
+    _log.critical("event_socket_stuck", consequence="the process ends, for nobody reads its sockets")
+    os._exit(70)

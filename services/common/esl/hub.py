@@ -101,6 +101,24 @@ class GeventHub:
         self.post(gevent.spawn, contextvars.copy_context().run, run)
         return await future
 
+    async def stands_still(self, *, look_s: float = 3.0, looks: int = 3) -> None:
+        """Return when the hub has not run what was posted ``looks`` times in a row, for ``look_s`` seconds each.
+
+        More than once, because a machine that slept wakes up with all its deadlines behind it.
+        """
+        missed = 0
+        while missed < looks:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.post(self.deliver, resolve, turn, None)
+            try:
+                await asyncio.wait_for(turn, look_s)
+            except TimeoutError:
+                missed += 1
+                _log.warning("gevent_thread_stands_still", look_s=look_s, missed=missed)
+            else:
+                missed = 0
+                await asyncio.sleep(look_s)
+
     def deliver(self, fn: Callable[..., object], *args: Any) -> None:
         """From the hub's thread: run ``fn`` on the event loop, in order with everything delivered. An error is logged."""
         self._out.append((fn, args))
