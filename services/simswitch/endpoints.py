@@ -30,10 +30,10 @@ from typing import Final
 
 from services.simswitch.channel import Channel
 from services.simswitch.core.causes import cause_named
-from services.simswitch.core.dial_string import Destination
 from services.simswitch.core.leg import Profile, Times
 from services.simswitch.core.leg_variables import outbound_variables
 from services.simswitch.core.wire import Value
+from services.simswitch.dial_string import Destination
 from services.simswitch.switch import Phone, Switch
 
 HOST: Final = "127.0.0.1"

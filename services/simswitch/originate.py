@@ -1,6 +1,6 @@
 """Legs that the switch itself starts: ``originate`` and the dialling part of the application ``bridge``. Theory.
 
-A dial string (`core.dial_string`) is carried out as switch_ivr_originate.c does it, and every rule here was measured on a
+A dial string (`dial_string`) is carried out as switch_ivr_originate.c does it, and every rule here was measured on a
 real 1.10.12:
 
 * the legs of a group are created together and ring together; the first that is *reached* wins, the others end with
@@ -30,10 +30,10 @@ from typing import Final
 
 from services.common.esl.quoting import separate
 from services.simswitch.channel import TICK_S, Channel, transfer
-from services.simswitch.core.dial_string import Attempt, Destination, is_true, parse
 from services.simswitch.core.dialplan import Action
 from services.simswitch.core.leg_variables import media_variables, progress_variables
 from services.simswitch.core.wire import Value
+from services.simswitch.dial_string import Attempt, Destination, is_true, parse
 from services.simswitch.endpoints import HOST, Dialled, dialled
 from services.simswitch.prompts import ask_for_key
 from services.simswitch.switch import Switch

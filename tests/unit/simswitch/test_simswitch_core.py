@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from services.common.errors import ConfigError
+from services.simswitch import dial_string
 from services.simswitch.config import SimswitchSettings, overrides
-from services.simswitch.core import cdr, dial_string, dialplan, leg, leg_variables, media, scenario
+from services.simswitch.core import cdr, dialplan, leg, leg_variables, media, scenario
 from services.simswitch.core.causes import cause_named, q850
 from services.simswitch.prompts import parse_ask
 from services.simswitch.recorder import Recorder, header
