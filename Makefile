@@ -28,6 +28,9 @@ KILL ?=
 SOAK_MINUTES ?= 20
 SOAK_RATE ?= 2
 
+# How long `make fuzz` looks (seconds).
+FUZZ_SECONDS ?= 600
+
 help: ## Show this list
 	@echo "Peyvand, an open contact center on FreeSWITCH."
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -87,13 +90,23 @@ bench: install ## Measure; one line of JSON a figure
 soak: install .dev/sounds/.current ## Memory of every process under steady calls, as curves and a verdict (SOAK_MINUTES=20 SOAK_RATE=2)
 	@$(RUN) deploy.dev.soak --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE)
 
+fuzz: $(VENV)/.fuzz ## Look for bytes that the event socket's codec does not stand (FUZZ_SECONDS=600)
+	@nice -n 10 $(RUN) tests.fuzz --seconds $(FUZZ_SECONDS)
+
+$(VENV)/.fuzz: deploy/locks/fuzz.lock | install
+	@echo "Installing the fuzzer (a download of 35 MB) ..."
+	@$(PIP) --no-deps -r deploy/locks/fuzz.lock
+	@touch $@
+
 lock: ## Write deploy/locks anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o deploy/locks/runtime.lock
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev pyproject.toml -o deploy/locks/dev.lock
 	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['embedded']))" \
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/embedded.lock
+	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['fuzz']))" \
+	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/fuzz.lock
 
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench soak lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench soak fuzz lock clean

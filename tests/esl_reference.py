@@ -23,7 +23,7 @@ class Read:
     """One command as FreeSWITCH has it in the end."""
 
     line: str
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str | list[str]]] = field(default_factory=list)
     body: bytes = b""
     reloads: bool = False
     """It became ``api bgapi reload mod_event_socket``, whatever it was before."""
@@ -107,11 +107,13 @@ def _add(found: Read, raw_name: bytes, raw_value: bytes) -> None:
     if name == "_body":
         found.body = raw_value
     if "[" in name:
-        name, value = name.partition("[")[0], f"ARRAY::{value}"
+        found.headers.append((name.partition("[")[0], [value]))
     elif not value:
         found.headers = [(n, v) for n, v in found.headers if n.lower() != name.lower()]
-        return
-    found.headers.append((name, value))
+    elif value.startswith("ARRAY::"):
+        found.headers.append((name, value[7:].split("|:")))
+    else:
+        found.headers.append((name, value))
 
 
 def _atoi(text: bytes) -> int:

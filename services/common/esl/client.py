@@ -10,6 +10,7 @@ node is connected anew.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,10 +20,11 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.common.errors import ConfigError, Conflict, NotReady, ProtocolError, UnsafeCommandError
+from services.common.errors import ConfigError, Conflict, NotReady, ProtocolError
 from services.common.esl.hub import GeventHub, fail, resolve, within
 from services.common.esl.node import HEARTBEAT, Down, Node, Up
 from services.common.esl.protocol import Event, Frame, command, sendmsg
+from services.common.esl.quoting import checked_id, checked_job_id
 from services.common.ids import is_token, new_id
 from services.common.metrics import ESL_MALFORMED
 
@@ -36,6 +38,8 @@ HANDLER_FAILURES = Counter("peyvand_esl_handler_failures_total", "Events on whic
 _FAILURES_LOGGED = 100
 
 DEFAULT_PORT = 8021
+_EVENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_SUBCLASS = re.compile(r"[!-~]+")
 # Handlers run so long before the event loop gets a turn for its other work.
 _SLICE_S = 0.005
 
@@ -195,9 +199,10 @@ class SwitchClient:
     async def bgapi(self, command_line: str, *, job_id: str | None = None, timeout_s: float = 90) -> str:
         """Run an API command in a thread of FreeSWITCH; return the text of its BACKGROUND_JOB.
 
-        Raises as `api`, and Conflict if a job of that id is under way.
+        Raises as `api`, and Conflict if a job of that id is under way. FreeSWITCH keeps 36 characters of ``job_id``: a longer
+        one is refused.
         """
-        job = job_id or new_id()
+        job = new_id() if job_id is None else checked_job_id(job_id)
         data = command(f"bgapi {command_line}", {"Job-UUID": job})
         if job in self._jobs:
             raise Conflict(f"a background job {job} is under way")
@@ -227,8 +232,7 @@ class SwitchClient:
         ``arg`` is expanded by FreeSWITCH. Raises CallGone if the channel is not there or is hung up meanwhile, and as
         `api`.
         """
-        if not unique_id or any(c.isspace() for c in unique_id):
-            raise UnsafeCommandError(f"not a channel's UUID: {unique_id!r}")
+        checked_id(unique_id, "the id of a channel")
         app_id = new_id()
         data = sendmsg(app, arg, app_id, unique_id=unique_id, event_lock=event_lock)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
@@ -333,11 +337,18 @@ class SwitchClient:
 def subscription(events: Sequence[str], subclasses: Sequence[str]) -> str:
     """Return the command that subscribes: standard names first, for every word after CUSTOM is a subclass.
 
-    HEARTBEAT is always among them: the node is judged by it.
+    HEARTBEAT is always among them: the node is judged by it. Raises ValueError for a name of another form (FreeSWITCH
+    ignores it), and for CUSTOM without subclasses.
     """
     if not events and not subclasses:
         return ""
     words = [name for name in events if name != "CUSTOM"]
+    for word in words:
+        if not _EVENT_NAME.fullmatch(word):
+            raise ValueError(f"not the name of an event: {word!r}")
+    for word in subclasses:
+        if not _SUBCLASS.fullmatch(word):
+            raise ValueError(f"not the name of a subclass: {word!r}")
     if len(words) < len(events) and not subclasses:
         raise ValueError("CUSTOM without subclasses delivers nothing")
     if not {HEARTBEAT, "ALL"}.intersection(words):

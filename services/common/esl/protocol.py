@@ -32,7 +32,16 @@ import msgspec
 import orjson
 
 from services.common.errors import ProtocolError, UnsafeCommandError
-from services.common.esl.quoting import channel_vars, command, multiset, neutralise, separate, setvar_multi
+from services.common.esl.quoting import (
+    channel_vars,
+    checked_id,
+    command,
+    encoded,
+    multiset,
+    neutralise,
+    separate,
+    setvar_multi,
+)
 
 __all__ = [
     "Decoder",
@@ -52,6 +61,7 @@ __all__ = [
 # `show channels as json` of 10 000 legs is about 10 MB; the reply to `connect` holds all variables of a call in its lines.
 MAX_BODY_BYTES = 64 << 20
 MAX_HEAD_BYTES = 1 << 20
+_TOO_LONG = f"no end of the headers within {MAX_HEAD_BYTES} bytes"
 # What one read may take; grows for a frame that is larger.
 BUFFER_BYTES = 256 << 10
 
@@ -150,9 +160,9 @@ class Event(msgspec.Struct, gc=False, eq=False):
     def unique_id(self) -> str:
         """UUID of the channel the event is about, or empty."""
         raw = self.raw
-        # within the first KB of every channel's event: cheaper than `get`, which seeks the last
-        start = raw.find(_UNIQUE_ID) + len(_UNIQUE_ID) if self._all is None else 0
-        if start > len(_UNIQUE_ID):
+        # The last one counts, as in `get`: the dialplan's `event` puts what it is told in front of what is so.
+        start = raw.rfind(_UNIQUE_ID) + len(_UNIQUE_ID) if self._all is None else 0
+        if start >= len(_UNIQUE_ID):
             value = raw[start : raw.find(b'"', start)]
             if value.isascii() and b"\\" not in value:
                 return value.decode("ascii")
@@ -188,7 +198,12 @@ def _pattern(header: str) -> bytes:
 # Names of events that have been seen; FreeSWITCH has about 90. Bounded, since a peer chooses them.
 _NAMES: dict[bytes, str] = {}
 _NAMES_MAX = 256
-_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_FIRST_IN_JSON = re.compile(rb'\{"Event-Name":"([A-Z][A-Z0-9_]*)"')
+_FIRST_IN_PLAIN = re.compile(rb"Event-Name: ([A-Z][A-Z0-9_]*)\n")
+# A command that went through a channel's private queue comes out under two names, of which the second is true
+# (PRIVATE_COMMAND; switch_core_session.c:1274).
+_REUSED = "COMMAND"
+_APPLICATION = re.compile(r"[A-Za-z0-9_]+(::[A-Za-z0-9_]+)?")
 
 Item: TypeAlias = Frame | Event
 
@@ -200,13 +215,15 @@ class Decoder:
     for a fresh block at each read costs more than decoding what is in it.
 
     What is kept between calls is bounded: a head of more than 1 MiB, a body of more than 64 MiB, a length that is no
-    number, or a first line without a colon raise ProtocolError, after which the connection has to be closed. An event
-    whose text cannot be read comes as a `Frame` with its content type, and the next one is fine.
+    number, or a first line without a colon are errors, after which the connection has to be closed. What came before the
+    error is returned first, so that it does not depend on how the bytes were split: `error` is set then, and the next
+    call raises it. An event whose text cannot be read comes as a `Frame` with its content type, and the next one is fine.
     """
 
-    __slots__ = ("_buffer", "_size", "_view", "_wanted")
+    __slots__ = ("_buffer", "_size", "_view", "_wanted", "error")
 
     def __init__(self) -> None:
+        self.error: ProtocolError | None = None
         self._size = 0  # bytes in the buffer that are not decoded yet; they begin at 0
         self._wanted = 0  # not worth looking before so many are there
         self._allocate(BUFFER_BYTES)
@@ -227,11 +244,19 @@ class Decoder:
 
     def received(self, count: int) -> list[Item]:
         """Take ``count`` bytes that were written to `space`; return what they complete, in order. Raises ProtocolError."""
+        if self.error is not None:
+            raise self.error
         self._size += count
         if self._size < self._wanted:
             return []
         out: list[Item] = []
-        used, wanted = _decode_all(self._buffer, self._view, self._size, out)
+        try:
+            used, wanted = _decode_all(self._buffer, self._view, self._size, out)
+        except ProtocolError as e:
+            self.error = e
+            if not out:
+                raise
+            return out
         rest = self._size - used
         if used:
             kept = bytes(self._view[used : self._size])
@@ -269,8 +294,8 @@ def _decode_all(data: bytearray, view: memoryview, size: int, out: list[Item]) -
     while True:
         end = find(b"\n\n", at, size)
         if end < 0:
-            if size - at > MAX_HEAD_BYTES:
-                raise ProtocolError(f"no end of the headers within {MAX_HEAD_BYTES} bytes")
+            if size - at > MAX_HEAD_BYTES + 1:  # the last byte may be the first half of the end
+                raise ProtocolError(_TOO_LONG)
             return at, size - at + 1
         if starts(_LENGTH, at):  # an event
             line_end = find(b"\n", at)
@@ -292,6 +317,8 @@ def _decode_all(data: bytearray, view: memoryview, size: int, out: list[Item]) -
         elif starts(b"\n", at):  # blank lines between frames mean nothing
             at += 1
             continue
+        if end - at > MAX_HEAD_BYTES:
+            raise ProtocolError(_TOO_LONG)
         head = bytes(view[at:end])
         headers, length = _head(head)
         stop = end + 2 + length
@@ -335,8 +362,8 @@ def _frame(head: bytes, headers: dict[str, str], body: bytes) -> Item:
     if content_type == "text/event-json":
         return _slow_json(head, body)
     if content_type == "text/event-plain":
-        headers_of_event = _plain_headers(body)
-        return Event(_name(headers_of_event), body, headers_of_event)
+        told = _plain_headers(body)
+        return Event(_name(told, _FIRST_IN_PLAIN.match(body)), body, told)
     return Frame(content_type, headers, body)
 
 
@@ -346,13 +373,17 @@ def _slow_json(head: bytes, body: bytes) -> Item:
         headers = _json_headers(body)
     except ProtocolError:
         return Frame("text/event-json", _head(head)[0], body)
-    event = Event(_name(headers), body, headers)
-    if len(_NAMES) < _NAMES_MAX and _NAME.fullmatch(event.name):
-        _NAMES[event.name.encode()] = event.name
-    return event
+    first = _FIRST_IN_JSON.match(body)
+    name = _name(headers, first)
+    if first is not None and name == first[1].decode() and name != _REUSED and len(_NAMES) < _NAMES_MAX:
+        _NAMES[first[1]] = name
+    return Event(name, body, headers)
 
 
-def _name(headers: Mapping[str, str | list[str]]) -> str:
+def _name(headers: Mapping[str, str | list[str]], first: re.Match[bytes] | None = None) -> str:
+    """The name of an event: the one in front, which FreeSWITCH itself wrote and by which known events are told apart."""
+    if first is not None and first[1] != _REUSED.encode():
+        return first[1].decode()
     name = headers.get("Event-Name", "")
     return name if isinstance(name, str) else "".join(name[:1])
 
@@ -410,6 +441,9 @@ def sendmsg(app: str, arg: str, app_id: str, *, unique_id: str = "", event_lock:
     The argument goes as a body, which may hold any text and is not searched for the words that reload the module; line
     breaks in it are refused all the same, since no application has a use for them. Raises UnsafeCommandError.
     """
+    if not _APPLICATION.fullmatch(app):
+        # an application that is not there hangs up the call, without a completion
+        raise UnsafeCommandError(f"not the name of an application: {app[:80]!r}")
     headers = {"call-command": "execute", "execute-app-name": app, "Event-UUID": app_id}
     if event_lock:
         headers["event-lock"] = "true"
@@ -418,5 +452,6 @@ def sendmsg(app: str, arg: str, app_id: str, *, unique_id: str = "", event_lock:
         if any(c in arg for c in "\r\n\0"):
             raise UnsafeCommandError(f"CR, LF or NUL in the argument of {app}")
         headers["content-type"] = "text/plain"
-        body = arg.encode("utf-8", "surrogateescape")
-    return command(f"sendmsg {unique_id}".rstrip(), headers, body)
+        body = encoded(arg, f"the argument of {app}")
+    line = f"sendmsg {checked_id(unique_id, 'the id of a channel')}" if unique_id else "sendmsg"
+    return command(line, headers, body)

@@ -13,9 +13,16 @@ removes its own share of quotes and backslashes, and a value must be written so 
 `separate` is the splitter itself (``switch_separate_string`` in switch_utils.c, read at git a88d069), for those who must
 read what others wrote: the simulated switch, and the tests that prove that every value comes out as it went in.
 
-`command` is the only way bytes get to a socket. It refuses what would make one command two (CR, LF), what C ends at
-(NUL), and the two word pairs that mod_event_socket looks for anywhere in the text of a command, headers included, in
-order to reload itself, which drops every connection of everybody (``parse_command``; a body is not searched).
+`command` is the only way bytes get to a socket, and what it lets through arrives as one command with just these headers,
+or it raises. What ``read_packet`` and ``parse_command`` in mod_event_socket.c and ``switch_event_base_add_header`` in
+switch_event.c (git a88d069) would make something else of, and so is refused:
+
+* CR and LF (end the line), NUL (C ends there, in a body too);
+* a second ``content-length`` (it would swallow the next command), a head of more than 10 MB (the rest would be a command);
+* an empty value (removes the header), one that starts with a blank (loses it) or with ``ARRAY::`` (becomes a list);
+* the two word pairs that are looked for anywhere in the head, headers included, in order to reload the module, which
+  drops every connection of everybody;
+* ``getvar``, whose answer comes raw: a value with a blank line in it is two answers, and all later ones go astray.
 """
 
 from __future__ import annotations
@@ -28,10 +35,19 @@ from services.common.errors import UnsafeCommandError
 _NO_HEADERS: Mapping[str, str] = {}
 _LINE_BREAKERS = re.compile(r"[\r\n\0]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+# A first "-" or "/" would be a negative filter or a regular expression where ids are filtered by.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+\-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ARRAY = re.compile("ARRAY:{2,}")
 _MODULE = re.compile("mod_event_socket", re.IGNORECASE)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "s": " "}
+# At 10 MB read_packet() takes what it has for a command, and what follows for the next one.
+MAX_HEAD_BYTES = 10_485_759
+# What refuses an id repeats it in a reply that is cut at 511 bytes, its end included.
+_ID_MAX = 128
+# bgapi copies the Job-UUID into a buffer of this size: the job of a longer one would never be found again.
+_JOB_ID_MAX = 36
 # The array that uuid_setvar_multi splits into; the 64th element would take all the rest, delimiters included.
 _SETVAR_MULTI_MAX = 64
 # switch_event_create_brackets splits into an array of this size.
@@ -41,31 +57,74 @@ _BRACKETS_MAX = 1024
 def command(line: str, headers: Mapping[str, str] = _NO_HEADERS, body: bytes | None = None) -> bytes:
     """Return the bytes of one command, to be written with one write.
 
-    ``headers`` follow the line (``sendmsg``, ``sendevent``, ``bgapi``); ``body`` gets its ``content-length``. Any bytes
-    may stand in a body. Raises UnsafeCommandError.
+    ``headers`` follow the line (``sendmsg``, ``sendevent``, ``bgapi``); ``body`` gets its ``content-length`` and may hold
+    any bytes but NUL. Raises UnsafeCommandError, which names the line or the header.
     """
     if not line or line[0] == " ":
         raise UnsafeCommandError("an empty command, or one that starts with a blank, gets no answer")
+    if line.lower().startswith("getvar"):
+        raise UnsafeCommandError(f"{line[:80]!r}: getvar answers without any form; use api uuid_getvar")
+    if _LINE_BREAKERS.search(line):
+        raise UnsafeCommandError(f"CR, LF or NUL in {line[:80]!r}: it would end the line")
     parts = [line]
+    seen = set()
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise UnsafeCommandError(f"not a header name: {name!r}")
+        if name.lower() == "content-length" or name.lower() in seen:
+            raise UnsafeCommandError(f"a second header {name!r}")
+        seen.add(name.lower())
+        if _LINE_BREAKERS.search(value):
+            raise UnsafeCommandError(
+                f"CR, LF or NUL in the header {name}={value[:80]!r}: it would end the line"
+            )
+        if not value or value[0] == " " or value.startswith("ARRAY::"):
+            raise UnsafeCommandError(
+                f"the header {name}={value[:80]!r} is empty, or starts with a blank or ARRAY::, and would not arrive so"
+            )
         parts.append(f"{name}: {value}")
     if body is not None:
+        if b"\0" in body:
+            raise UnsafeCommandError(f"NUL in the body of {line[:80]!r}: it would end there")
         parts.append(f"content-length: {len(body)}")
-    for part in parts:
-        if _LINE_BREAKERS.search(part):
-            raise UnsafeCommandError(f"CR, LF or NUL in {part[:80]!r}: it would end the line")
     text = "\n".join(parts)
     lowered = text.lower()
     # "reload" would also be found in the name "reloadxml", and so does FreeSWITCH.
     if "mod_event_socket" in lowered and ("reload" in lowered or "unload" in lowered):
         raise UnsafeCommandError(
-            f"{parts[0][:80]!r}: names mod_event_socket and reload or unload, which drops all connections"
+            f"{line[:80]!r}: names mod_event_socket and reload or unload, which drops all connections"
         )
-    # surrogateescape gives back the very bytes of a value that came from the operating system, such as a file name
-    head = text.encode("utf-8", "surrogateescape") + b"\n\n"
+    head = encoded(text, f"the command {line[:80]!r}") + b"\n\n"
+    if len(head) > MAX_HEAD_BYTES:
+        raise UnsafeCommandError(f"{line[:80]!r}: {len(head)} bytes, more than {MAX_HEAD_BYTES}")
     return head if body is None else head + body
+
+
+def encoded(text: str, what: str) -> bytes:
+    """Return the bytes of ``text``. Raises UnsafeCommandError, which names ``what``, for half a surrogate pair."""
+    try:
+        # surrogateescape gives back the very bytes of a value that came from the operating system, such as a file name
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as e:
+        raise UnsafeCommandError(f"{text[e.start : e.end]!r} in {what} is no character") from None
+
+
+def checked_id(text: str, what: str) -> str:
+    """Return ``text`` if it may stand for a channel. Raises UnsafeCommandError, which names ``what``, otherwise."""
+    if not _ID.fullmatch(text) or len(text) > _ID_MAX:
+        raise UnsafeCommandError(
+            f"{what} must be 1 to {_ID_MAX} letters, digits and _.:@+-, not {text[:80]!r}"
+        )
+    return text
+
+
+def checked_job_id(text: str) -> str:
+    """Return ``text`` if FreeSWITCH would give it back as a Job-UUID, whole. Raises UnsafeCommandError otherwise."""
+    if not _ID.fullmatch(text) or len(text) > _JOB_ID_MAX:
+        raise UnsafeCommandError(
+            f"a job's id must be 1 to {_JOB_ID_MAX} letters, digits and _.:@+-, not {text[:80]!r}"
+        )
+    return text
 
 
 def neutralise(text: str) -> str:
@@ -73,12 +132,12 @@ def neutralise(text: str) -> str:
 
     Arguments of applications are expanded (``${api(x)}`` runs ``api``), and ``set`` and ``multiset`` expand twice, so a
     backslash in front protects only once: every ``$`` goes. So do backslashes (they eat the next character), control
-    characters (they end a command) and the name by which mod_event_socket is reloaded. Letters, digits, blanks and
-    punctuation of all languages stay. What separates the arguments of one application (``,`` ``;`` ``|`` or blanks)
+    characters (they end a command), the name by which mod_event_socket is reloaded, and the mark of a list
+    (``ARRAY::``). Letters, digits, blanks and punctuation of all languages stay. What separates the arguments of one application (``,`` ``;`` ``|`` or blanks)
     is not touched: that is for whoever builds the argument.
     """
     text = _CONTROL.sub(" ", text).replace("$", "").replace("\\", "/")
-    return _MODULE.sub("mod event socket", text)
+    return _MODULE.sub("mod event socket", _ARRAY.sub("ARRAY:", text))
 
 
 def channel_vars(vars: Mapping[str, str]) -> str:
@@ -170,6 +229,8 @@ def _check(name: str, value: str) -> None:
         raise UnsafeCommandError(f"not a variable name: {name!r}")
     if _LINE_BREAKERS.search(value):
         raise UnsafeCommandError(f"CR, LF or NUL in {name}={value[:80]!r}")
+    if value.startswith("ARRAY::"):
+        raise UnsafeCommandError(f"{name}={value[:80]!r} would become a list")
 
 
 def _escape(text: str, delimiter: str) -> str:

@@ -167,6 +167,8 @@ class Protocol:
                         text += " in the middle of a frame"
                     break
                 self._take(decoder.received(count))
+                if decoder.error is not None:
+                    raise decoder.error
                 if count > _BUSY_BYTES:
                     gevent.sleep(0)  # there is probably more: let timers and writers have a turn first
         except ProtocolError as e:

@@ -244,6 +244,43 @@ def test_garbage_is_refused_instead_of_kept(data: bytes) -> None:
         Decoder().feed(data)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_head_at_the_bound_passes_and_one_above_is_refused_however_it_comes(whole: bool) -> None:
+    longest = b"A: " + b"x" * (MAX_HEAD_BYTES - 3) + b"\n\n"
+
+    def feed(head: bytes) -> list[Frame | Event]:
+        decoder = Decoder()
+        return [
+            item for piece in ([head] if whole else [head[:-1], head[-1:]]) for item in decoder.feed(piece)
+        ]
+
+    assert len(feed(longest)) == 1
+    with pytest.raises(ProtocolError, match="no end of the headers"):
+        feed(b"A" + longest)
+
+
+def test_what_came_before_bytes_that_make_no_sense_is_returned_first() -> None:
+    good = json_event({"Event-Name": "HEARTBEAT"})
+    decoder = Decoder()
+    (event,) = decoder.feed(good + b"HTTP/1.1 400 Bad Request\n\n")
+    assert isinstance(event, Event)
+    assert decoder.error is not None
+    with pytest.raises(ProtocolError, match="not a header"):
+        decoder.feed(good)
+
+
+def test_an_event_under_two_names_has_the_one_in_front_unless_that_is_a_reused_command() -> None:
+    for first, second, name in (
+        ("CUSTOM", "CHANNEL_PARK", "CUSTOM"),
+        ("COMMAND", "PRIVATE_COMMAND", "PRIVATE_COMMAND"),
+    ):
+        for _ in range(2):
+            body = f'{{"Event-Name":"{first}","A":"1","Event-Name":"{second}"}}'.encode()
+            assert one_event(in_frame(body)).name == name
+            text = f"Event-Name: {first}\nA: 1\nEvent-Name: {second}\n\n".encode()
+            assert one_event(in_frame(text, b"plain")).name == name
+
+
 def test_a_frame_without_a_content_type_and_one_with_a_header_over_two_lines() -> None:
     bare, multi = Decoder().feed(
         b"Content-Length: 3\n\nabc\nReply-Text: one\ntwo\nContent-Type: command/reply\nEmpty:\n\n"
