@@ -307,7 +307,8 @@ def main(argv: list[str] | None = None) -> int:
             out.print(long(row), soft_wrap=True)
         else:
             # On a terminal a line is a line; into a file or a pipe nothing is cut.
-            out.print(short(row), soft_wrap=not out.is_terminal or args.wide)
+            cut = out.is_terminal and not args.wide
+            out.print(short(row), no_wrap=cut, overflow="ellipsis" if cut else None, soft_wrap=not cut)
 
     def say(text: str) -> None:
         err.print(f"· {text}", style="yellow", markup=False, soft_wrap=True)

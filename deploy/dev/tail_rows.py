@@ -173,7 +173,7 @@ def _named(name: str, pattern: str) -> bool:
 def short(row: Row) -> Text:
     """One line: local time, tenant, service, contact, fact, then what matters first."""
     envelope = row.envelope
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = Text()
     line.append(_clock(envelope.time_us), style="dim")
     line.append(f" {_plain(envelope.tenant) or '-':<8}", style="dim")
     line.append(f" {_plain(row.service) or '-':<9}", style=_SERVICE_STYLES.get(row.service, ""))
