@@ -33,7 +33,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.dev import soak_chart
 from deploy.dev.demo import SCENARIO, Demo, fresh
 from deploy.dev.process import Process, ProcessFailed
-from deploy.dev.soak_trend import Sample, findings, is_judged, trends
+from deploy.dev.soak_trend import CEILINGS_MIB, Sample, findings, is_judged, trends
 from deploy.dev.stack import ROOT, Stack, find_shift
 from deploy.dev.terminal import Terminal
 from services.common import log
@@ -53,6 +53,7 @@ class Sampler:
     def __init__(self, stack: Stack) -> None:
         self.samples: list[Sample] = []
         self.storage: dict[str, list[tuple[float, float]]] = {}
+        self.consumers: list[tuple[float, float]] = []
         self.dead_letters = 0
         self._stack = stack
         self._began = time.monotonic()
@@ -113,7 +114,9 @@ class Sampler:
     async def _streams(self, at_s: float) -> None:
         with contextlib.suppress(Nobody, Unconfirmed, Unstored, msgspec.DecodeError, KeyError):
             answer = await self._bus.connection.request("$JS.API.STREAM.LIST", b"{}", None, _SCRAPE_S)
-            for stream in msgspec.json.decode(answer.data)["streams"]:
+            streams = msgspec.json.decode(answer.data)["streams"]
+            self.consumers.append((at_s, float(sum(s["state"]["consumer_count"] for s in streams))))
+            for stream in streams:
                 name, state = stream["config"]["name"], stream["state"]
                 self.storage.setdefault(name, []).append((at_s, round(state["bytes"] / _MIB, 3)))
                 if name == "CC_DLQ":
@@ -214,6 +217,7 @@ async def _judge(
         books=result.findings if not result.balanced else (),
         restarts={p.name: p.restarts for p in stack.processes.values()},
         dead_letters=sampler.dead_letters,
+        consumers=sampler.consumers,
     )
     verdict = ("bounded" if judged else "too short to judge memory") if not against else "failed"
     subtitle = (
@@ -236,9 +240,11 @@ async def _judge(
         "dead_letters": sampler.dead_letters,
         "samples": len({s.at_s for s in sampler.samples}),
         "growth_mib": {t.process: t.growth_mib for t in found},
-        "bound_mib": {t.process: t.bound_mib for t in found},
+        "bound_mib": {t.process: t.bound_mib for t in found if t.process not in CEILINGS_MIB},
+        "ceiling_mib": CEILINGS_MIB,
         "rss_mib": {t.process: t.last_mib for t in found},
         "kib_per_call": {t.process: t.kib_per_call for t in found},
+        "consumers": sampler.consumers[-1][1] if sampler.consumers else 0,
         "storage_mib": {name: points[-1][1] for name, points in sampler.storage.items() if points},
     }
     print(json.dumps(line_of), flush=True)

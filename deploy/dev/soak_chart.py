@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from deploy.dev.soak_trend import Sample, Trend
+from deploy.dev.soak_trend import CEILINGS_MIB, Sample, Trend
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 3
@@ -26,17 +26,22 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(_BLOCKS[min(7, int((v - low) / span * 8))] for v in picked)
 
 
+def _bound(trend: Trend) -> str:
+    ceiling = CEILINGS_MIB.get(trend.process)
+    return f"bound {trend.bound_mib:.2f}" if ceiling is None else f"ceiling {ceiling:.0f}"
+
+
 def table(samples: Sequence[Sample], trends: Sequence[Trend]) -> list[str]:
     """One line a process: its curve, from what to what, the trend and its bound."""
     rows = [
         f"{'process':<12} {'resident memory':<40} {'start':>7} {'half':>7} {'end':>7} MiB"
-        f" {'grew':>7} {'bound':>6} {'KiB/call':>8} {'CPU %':>6}"
+        f" {'grew':>7} {'may':>12} {'KiB/call':>8} {'CPU %':>6}"
     ]
     for trend in trends:
         curve = sparkline([s.rss_mib for s in samples if s.process == trend.process])
         rows.append(
             f"{trend.process:<12} {curve:<40} {trend.first_mib:7.1f} {trend.half_mib:7.1f} {trend.last_mib:7.1f}    "
-            f" {trend.growth_mib:+7.2f} {trend.bound_mib:6.2f} {trend.kib_per_call:8.2f} {trend.cpu_percent:6.1f}"
+            f" {trend.growth_mib:+7.2f} {_bound(trend):>12} {trend.kib_per_call:8.2f} {trend.cpu_percent:6.1f}"
         )
     return rows
 
@@ -58,9 +63,7 @@ def svg(
     panels: list[tuple[str, str, Sequence[tuple[float, float]], float | None, bool]] = []
     for trend in trends:
         points = [(s.at_s, s.rss_mib) for s in samples if s.process == trend.process]
-        note = f"{trend.growth_mib:+.2f} MiB in the second half" + (
-            f", bound {trend.bound_mib:.2f}" if judged else ""
-        )
+        note = f"{trend.growth_mib:+.2f} MiB in the second half" + (f", {_bound(trend)}" if judged else "")
         panels.append(
             (trend.process, note, points, trend.slope_mib_per_min / 60, judged and bool(trend.excess))
         )
