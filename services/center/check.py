@@ -22,6 +22,7 @@ from services.center.model import (
     HoursNode,
     MenuNode,
     Node,
+    Overflow,
     PlayNode,
     Queue,
     QueueNode,
@@ -31,6 +32,7 @@ from services.center.model import (
     weekdays,
 )
 from services.center.numbers import LANGUAGES
+from services.center.skills import parse, skills_in
 from services.center.source import Path
 
 Fault = tuple[Path, str]
@@ -104,8 +106,9 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
         if queue.announce_position is not None:
             for part in ("before", "after"):
                 yield ("queues", name, "announce_position"), f"{queue.announce_position.prompt}-{part}"
-        if queue.max_wait is not None and queue.max_wait.then.hangup is not None:
-            yield ("queues", name, "max_wait", "then", "hangup", "prompt"), queue.max_wait.then.hangup.prompt
+        for path, way in _ways_out(queue):
+            if way.hangup is not None:
+                yield ("queues", name, *path, "hangup", "prompt"), way.hangup.prompt
     if document.limits.outage_prompt is not None:
         yield ("limits", "outage_prompt"), document.limits.outage_prompt
     if document.agents:
@@ -180,10 +183,10 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
         for skill in agent.skills:
             if skill not in skills:
                 yield ("agents", name, "skills", skill), _unknown("skill", skill, skills)
-        for i, served in enumerate(agent.queues):
+        for i, served in enumerate(agent.queue_names):
             if served not in queues:
                 yield ("agents", name, "queues", i), _unknown("queue", served, queues)
-            elif served in agent.queues[:i]:
+            elif served in agent.queue_names[:i]:
                 yield ("agents", name, "queues", i), f'queue "{served}" is named twice'
     for number, entry in document.entry_points.items():
         if entry.flow not in document.flows:
@@ -201,28 +204,56 @@ def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]
     for skill in queue.skills:
         if skill not in document.skills:
             yield ("queues", name, "skills", skill), _unknown("skill", skill, document.skills)
-    if queue.max_length and queue.max_wait is None:
-        yield ("queues", name, "max_length"), "max_length needs max_wait: it says where callers go then"
-    # Following max_wait from queue to queue must end, else contacts go round for ever.
-    seen, at = [name], queue
-    while at.max_wait is not None and at.max_wait.then.queue is not None:
-        target = at.max_wait.then.queue
-        if target not in document.queues:
-            if at is queue:
-                yield (
-                    ("queues", name, "max_wait", "then", "queue"),
-                    _unknown("queue", target, document.queues),
-                )
-            return
-        if target in seen:
-            if target == name:
-                yield (
-                    ("queues", name, "max_wait", "then", "queue"),
-                    f"max_wait goes round: {' -> '.join([*seen, target])}",
-                )
-            return
-        seen.append(target)
-        at = document.queues[target]
+    for i, step in enumerate(queue.steps):
+        for skill in sorted(set(skills_in(parse(step.skills)))):
+            if skill not in document.skills:
+                yield ("queues", name, "steps", i, "skills"), _unknown("skill", skill, document.skills)
+    codes = [named.code for named in document.dispositions]
+    for i, code in enumerate(queue.dispositions):
+        if code not in codes:
+            yield ("queues", name, "dispositions", i), _unknown("disposition", code, codes)
+    if queue.ring_at_once is not None and queue.strategy != "ring_all":
+        yield ("queues", name, "ring_at_once"), "ring_at_once needs strategy: ring_all"
+    if queue.wrap_up.mode in ("timed", "timed_no_exit") and queue.wrap_up_s > queue.wrap_up.max_s:
+        yield ("queues", name, "wrap_up", "max_s"), f"max_s is shorter than wrap_up_s ({queue.wrap_up_s})"
+    if queue.max_length and queue.max_wait is None and queue.full is None:
+        yield (
+            ("queues", name, "max_length"),
+            "max_length needs full or max_wait: it says where callers go then",
+        )
+    if queue.full is not None and not queue.max_length:
+        yield ("queues", name, "full"), "full needs max_length: it says when a queue is full"
+    for path, way in _ways_out(queue):
+        if way.queue is not None and way.queue not in document.queues:
+            yield ("queues", name, *path, "queue"), _unknown("queue", way.queue, document.queues)
+    yield from _rounds(document, name)
+
+
+def _ways_out(queue: Queue) -> Iterator[tuple[Path, Overflow]]:
+    if queue.max_wait is not None:
+        yield ("max_wait", "then"), queue.max_wait.then
+    if queue.full is not None:
+        yield ("full",), queue.full
+    if queue.no_agent is not None:
+        yield ("no_agent", "then"), queue.no_agent.then
+
+
+def _rounds(document: CenterDocument, name: str) -> Iterator[Fault]:
+    """Following the ways out from queue to queue must end, else contacts go round for ever."""
+    for path, way in _ways_out(document.queues[name]):
+        trails = [[name, way.queue]] if way.queue in document.queues else []
+        seen: set[str] = set()
+        while trails:
+            trail = trails.pop()
+            at = trail[-1] or ""
+            if at == name:
+                words = " -> ".join(str(step) for step in trail)
+                yield ("queues", name, *path, "queue"), f"{path[0]} goes round: {words}"
+                break
+            if at not in seen:
+                seen.add(at)
+                ways_on = _ways_out(document.queues[at])
+                trails += [[*trail, on.queue] for _, on in ways_on if on.queue in document.queues]
 
 
 def _names(document: CenterDocument) -> Iterator[Fault]:
@@ -297,6 +328,12 @@ def _flow(document: CenterDocument, flow: Flow) -> Iterator[Fault]:
             case QueueNode(queue=queue, skills=skills):
                 if queue not in document.queues:
                     yield (*path, "queue"), _unknown("queue", queue, document.queues)
+                elif node.prefer is not None and document.queues[queue].preferred_s is None:
+                    yield (*path, "prefer"), f'prefer needs preferred_s in queue "{queue}"'
+                if node.prefer is not None and node.prefer not in document.agents:
+                    yield (*path, "prefer"), _unknown("agent", node.prefer, document.agents)
+                if node.class_ is not None and node.class_ not in document.routing.classes:
+                    yield (*path, "class"), _unknown("class", node.class_, document.routing.classes)
                 for skill in skills:
                     if skill not in document.skills:
                         yield (*path, "skills", skill), _unknown("skill", skill, document.skills)

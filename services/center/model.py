@@ -27,6 +27,8 @@ from pydantic import (
     model_validator,
 )
 
+from services.center.skills import parse
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days as calendars write them, in the order of ``datetime.date.weekday``."""
 
@@ -109,8 +111,13 @@ DayKey = Annotated[str, AfterValidator(_weekdays)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]+$")]
 Text = Annotated[dict[Language, Line], Field(min_length=1)]
 """The same text by language."""
-Level = Annotated[int, Field(ge=1, le=10)]
-Skills = dict[Token, Level]
+Skill = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}(\.[a-z0-9][a-z0-9-]{0,30}){0,3}$")
+]
+"""A skill, perhaps in a family: ``billing``, ``lang.fa``."""
+Level = Annotated[int, Field(ge=1, le=5)]
+"""Proficiency, 1 to 5. Whoever does not have a skill has level 0."""
+Skills = dict[Skill, Level]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 
 
@@ -151,11 +158,25 @@ class Farewell(Part):
 
 
 class Overflow(Part):
-    """Where a contact goes that waited too long: exactly one of the three."""
+    """Where a contact goes that cannot stay: exactly one of the three."""
 
     queue: Token | None = None
+    """Another queue; the time of waiting goes on."""
     hangup: Farewell | None = None
+    """A message, then the end."""
     transfer: Number | None = None
+    """A number outside."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for way in ("callback", "voicemail"):
+                if way in value:
+                    raise ValueError(
+                        f"{way} cannot be carried out yet; expected one of queue, hangup, transfer"
+                    )
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> Overflow:
@@ -169,6 +190,56 @@ class MaxWait(Part):
 
     after_s: Seconds
     then: Overflow
+
+
+class NoAgent(Part):
+    """Nobody serves the queue: no agent is available with a phone that can be reached. Breaks and lost phones count as nobody."""
+
+    after_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """So long a caller waits all the same; 0 is not at all."""
+    then: Overflow
+
+
+def _expression(text: str) -> str:
+    parse(text)
+    return text
+
+
+class SkillStep(Part):
+    """What an agent must be able to do at first; after ``for_s`` the next step holds, after the last one nothing."""
+
+    skills: Annotated[str, AfterValidator(_expression)]
+    """For example ``billing>=3 and (lang.fa or lang.en>=2)``; see ``services.center.skills``."""
+    for_s: Seconds
+
+
+class WrapUp(Part):
+    """The work after a conversation.
+
+    * ``timed``: ``wrap_up_s``, ended sooner by the agent.
+    * ``timed_no_exit``: ``wrap_up_s``, whatever the agent does; a result is kept until then.
+    * ``mandatory``: until the agent ends it, ``max_s`` at most.
+    * ``optional``: none, unless the agent asks for it during the conversation.
+
+    A wrap-up that ends by time without a result gets the code ``timeout``.
+    """
+
+    mode: Literal["timed", "timed_no_exit", "mandatory", "optional"] = "timed"
+    max_s: Annotated[int, Field(ge=1, le=3600)] = 900
+    """The longest wrap-up: of ``mandatory``, and of one that the agent extends."""
+    result: Literal["optional", "required"] = "optional"
+    """Whether the agent may end it without a disposition."""
+
+
+Strategy = Literal[
+    "longest_idle",
+    "round_robin",
+    "least_occupied",
+    "fewest_contacts",
+    "ring_all",
+    "linear",
+    "random_weighted",
+]
 
 
 class BreakReason(Named):
@@ -227,7 +298,17 @@ class Queue(Part):
 
     name: Text
     skills: Skills = {}
-    """Skills an agent needs, with the least level."""
+    """Skills an agent needs, with the least level, for as long as a contact is in the queue."""
+    steps: Annotated[list[SkillStep], Field(max_length=6)] = []
+    """What is asked on top of that for a while, step by step; afterwards any agent of the queue will do."""
+    caller_skills_for_s: Seconds | None = None
+    """How long a caller's own skills (of the flow) are insisted on; None is for ever."""
+    strategy: Strategy = "longest_idle"
+    """How the agent is chosen from those who are free and fit; see ``services/routing/core/pools.py``."""
+    ring_at_once: Annotated[int, Field(ge=2, le=10)] | None = None
+    """How many phones ring at the same time; with ``ring_all`` only, 5 when it is not given."""
+    preferred_s: Annotated[int, Field(ge=1, le=3600)] | None = None
+    """How long a caller waits for the agent whom the flow prefers, as long as that agent is there."""
     music: Music = "local_stream://moh"
     welcome: Token | None = None
     announce_position: AnnouncePosition | None = None
@@ -236,11 +317,34 @@ class Queue(Part):
     short_abandon_s: Annotated[int, Field(ge=0, le=60)] = 5
     max_wait: MaxWait | None = None
     wrap_up_s: Annotated[int, Field(ge=0, le=3600)] = 20
+    wrap_up: WrapUp = WrapUp()
+    dispositions: list[Token] = []
+    """Results that a contact of this queue may have; empty: all of the center."""
     recording: bool = False
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     max_length: Annotated[int, Field(ge=0)] = 0
-    """Most contacts that may wait; 0 is no limit. Above it a new contact takes ``max_wait.then`` at once."""
+    """Most contacts that may wait; 0 is no limit. Above it a new contact takes ``full`` at once, else ``max_wait.then``."""
+    full: Overflow | None = None
+    no_agent: NoAgent | None = None
+    """The way out when nobody serves the queue; None: callers wait."""
     targets: Targets = Targets()
+
+    @property
+    def wrap_up_limit_s(self) -> int:
+        """How long a wrap-up may last that the agent does not extend; 0: there is none."""
+        if self.wrap_up.mode == "mandatory":
+            return self.wrap_up.max_s
+        return 0 if self.wrap_up.mode == "optional" else self.wrap_up_s
+
+
+class ServedQueue(Part):
+    """A queue as one agent serves it."""
+
+    queue: Token
+    priority: Annotated[int, Field(ge=1, le=10)] = 1
+    """1 comes first: an agent takes from a queue of 2 only when nobody waits in those of 1, however long."""
+    after_s: Annotated[int, Field(ge=0, le=3600)] = 0
+    """The agent comes in for contacts that have waited so long in the queue."""
 
 
 class Agent(Part):
@@ -249,7 +353,15 @@ class Agent(Part):
     name: Text
     extension: Extension
     skills: Skills = {}
-    queues: Annotated[list[Token], Field(min_length=1)]
+    queues: Annotated[list[Token | ServedQueue], Field(min_length=1)]
+    """Queues by name, or with the agent's own order."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Share of the contacts in queues with the strategy ``random_weighted``."""
+
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that the agent serves."""
+        return [served.queue if isinstance(served, ServedQueue) else served for served in self.queues]
 
 
 class EntryPoint(Part):
@@ -259,6 +371,8 @@ class EntryPoint(Part):
     flow: Token
     language: Language
     fallback_queue: Token
+    head_start_s: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
+    """Callers of this number count as if they had waited so much longer."""
 
 
 class PlayNode(Part):
@@ -322,6 +436,10 @@ class QueueNode(Part):
     priority: Annotated[int, Field(ge=-100, le=100)] | None = None
     """None takes the queue's."""
     skills: Skills = {}
+    class_: Token | None = Field(None, alias="class")
+    """The caller's class (``routing.classes``)."""
+    prefer: Token | None = None
+    """The agent to wait for first, for the queue's ``preferred_s``."""
 
 
 class TransferNode(Part):
@@ -390,6 +508,42 @@ class Limits(Part):
     outage_prompt: Token | None = None
 
 
+class Miss(Part):
+    """What follows for an agent after an offer that ended for one cause."""
+
+    delay_s: Annotated[int, Field(ge=0, le=3600)] = 5
+    """Nothing is offered for so long."""
+    most: Annotated[int, Field(ge=0, le=100)] = 0
+    """After so many in a row the agent is put on a break with this reason; 0 is never."""
+
+
+class Misses(Part):
+    """Per cause; what is not given is as the operator of routing has set it (unreachable: a break at once)."""
+
+    no_answer: Miss | None = None
+    declined: Miss | None = None
+    busy: Miss | None = None
+    unreachable: Miss | None = None
+
+
+class Routing(Part):
+    """How contacts compete. A contact's score is its age plus its head starts; the highest score comes first."""
+
+    priority_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """Head start for each point of priority."""
+    classes: dict[Token, Annotated[int, Field(ge=-86_400, le=86_400)]] = {}
+    """Head start in seconds by the class of the caller."""
+    between_queues: Literal["strict", "share"] = "strict"
+    """Between an agent's queues of the same priority.
+
+    ``strict``: the highest score of all comes first. A queue whose callers get large head starts is then served first, and
+    the others wait for as long as it has callers. ``share``: the queues take turns, one contact each, and the score orders within
+    a queue: nobody is starved, and head starts do nothing across queues. What both do to waits is measured in
+    ``tests/sim/test_routing_fairness.py``.
+    """
+    misses: Misses = Misses()
+
+
 class CenterDocument(Part):
     """One tenant's whole configuration as it is written down."""
 
@@ -405,7 +559,8 @@ class CenterDocument(Part):
     calendars: dict[Token, Calendar] = {}
     dispositions: list[Named] = []
     break_reasons: list[BreakReason] = []
-    skills: list[Token] = []
+    skills: list[Skill] = []
+    routing: Routing = Routing()
     queues: Annotated[dict[Token, Queue], Field(min_length=1)]
     agents: dict[Token, Agent] = {}
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]

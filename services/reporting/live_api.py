@@ -118,7 +118,7 @@ def center_info(center: Center) -> CenterInfo:
             for queue_id, queue in center.queues.items()
         ),
         agents=tuple(
-            AgentInfo(id=agent_id, names=agent.name, queues=tuple(agent.queues))
+            AgentInfo(id=agent_id, names=agent.name, queues=tuple(agent.queue_names))
             for agent_id, agent in center.agents.items()
         ),
         break_reasons=tuple(

@@ -49,7 +49,10 @@ class Queue(BaseModel):
     longest_wait_ms: int
     talking: int
     idle_agents: int
-    agents: int
+    agents: int = Field(description="Logged in and not on a break.")
+    serving: int = Field(
+        description="Those of them whose phone can be reached: they take a contact now or soon."
+    )
 
 
 class Contact(BaseModel):
@@ -67,6 +70,7 @@ class Contact(BaseModel):
     agent_id: str
     offers: int
     position: int
+    service_class: str
 
 
 class Named(BaseModel):
@@ -99,6 +103,20 @@ class DispositionWish(BaseModel):
     """The result of the contact in wrap-up; it ends the wrap-up."""
 
     code: str = Field(min_length=1, max_length=63)
+
+
+class WrapUpWish(BaseModel):
+    """Another wrap-up than the one that runs or would follow."""
+
+    action: Literal["request", "extend", "end"] = Field(
+        description="request: wrap up after this conversation; extend: more time; end: without a result."
+    )
+
+
+class PriorityWish(BaseModel):
+    """The new priority of a waiting contact; higher is sooner."""
+
+    priority: int = Field(ge=-100, le=100)
 
 
 def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
@@ -149,6 +167,29 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         center = own_agent(agent_id, principal)
         question = rpc_pb2.SetDisposition(agent_id=agent_id, code=wish.code, by="http")
         return shown(center, await ask(center.tenant, "agent", "dispose", question, views.AgentState))
+
+    @routes.post(
+        "/agents/{agent_id}/wrap-up", summary="Ask for a wrap-up, extend it, or end it without a result"
+    )
+    async def wrap_up(agent_id: str, wish: WrapUpWish, principal: _Person) -> Agent:
+        center = own_agent(agent_id, principal)
+        question = rpc_pb2.SetWrapUp(agent_id=agent_id, action=wish.action, by="http")
+        return shown(center, await ask(center.tenant, "agent", "wrap-up", question, views.AgentState))
+
+    @routes.post(
+        "/contacts/{contact_id}/priority", summary="Give a waiting contact another priority, at once"
+    )
+    async def prioritise(
+        contact_id: str,
+        wish: PriorityWish,
+        principal: Annotated[Principal, Depends(require("supervisor", "service"))],
+    ) -> Contact:
+        tenant = center_of(principal).tenant
+        question = rpc_pb2.SetContactPriority(
+            contact_id=contact_id, priority=wish.priority, actor=principal.role
+        )
+        state = await ask(tenant, "contact", "set-priority", question, views.ContactState)
+        return Contact(**msgspec.to_builtins(state))
 
     @routes.get("/queues", summary="All queues and who waits in them")
     async def queues(principal: _Reader) -> list[Queue]:

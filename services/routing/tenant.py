@@ -375,7 +375,9 @@ class TenantOwner:
             raise Refused(answer.slug, answer.reason, status=answer.status)
         if answer is None:
             raise BusUnavailable("the wish was not decided on")
-        return answer.agent
+        shown = answer.agent or answer.contact
+        assert shown is not None
+        return shown
 
     async def _serve(self) -> list[Subscription]:
         """Answer on the tenant's rpc subjects: only the owner does."""
@@ -385,6 +387,12 @@ class TenantOwner:
 
         async def dispose(envelope: Envelope) -> Sendable:
             return await self._wish(lambda at_us: messages.disposition_wish(envelope, at_us))
+
+        async def wrap_up(envelope: Envelope) -> Sendable:
+            return await self._wish(lambda at_us: messages.wrap_up_wish(envelope, at_us))
+
+        async def prioritise(envelope: Envelope) -> Sendable:
+            return await self._wish(lambda at_us: messages.priority_wish(envelope, at_us))
 
         async def agents(_: Envelope) -> Sendable:
             engine, now_us = self._present()
@@ -406,6 +414,8 @@ class TenantOwner:
         handlers = {
             ("agent", "set-presence"): presence,
             ("agent", "dispose"): dispose,
+            ("agent", "wrap-up"): wrap_up,
+            ("contact", "set-priority"): prioritise,
             ("agent", "list"): agents,
             ("queue", "list"): queues,
             ("contact", "list"): contacts,

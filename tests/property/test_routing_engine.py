@@ -9,10 +9,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.center.skills import parse
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
-from services.routing.core.center import AgentRules, Center, Overflow, Policy, QueueRules
+from services.routing.core.center import (
+    CAUSES,
+    STRATEGIES,
+    AgentRules,
+    Center,
+    Miss,
+    Overflow,
+    Policy,
+    QueueOrder,
+    QueueRules,
+    Step,
+)
+from services.routing.core.results import RESULTS
 from services.routing.core.state import State
 from tests.unit.routing.floor import Floor
 
@@ -33,11 +46,40 @@ QUEUE_RULES = st.builds(
     max_wait_ms=st.sampled_from((0, 20_000)),
     max_length=st.sampled_from((0, 0, 2)),
     overflow=OVERFLOWS,
+    strategy=st.sampled_from(STRATEGIES),
+    ring_at_once=st.sampled_from((1, 2, 3)),
+    steps=st.lists(
+        st.builds(
+            Step,
+            st.sampled_from(("x>=2", "x or y", "not y", "x=1 and y<2")).map(parse),
+            st.sampled_from((1_000, 7_000)),
+        ),
+        max_size=2,
+    ).map(tuple),
+    skills_for_ms=st.sampled_from((0, 0, 5_000)),
+    preferred_ms=st.sampled_from((0, 6_000)),
+    wrap_up_mode=st.sampled_from(("timed", "timed", "timed_no_exit", "mandatory", "optional")),
+    wrap_up_max_ms=st.just(30_000),
+    disposition_required=st.booleans(),
+    dispositions=st.sampled_from((frozenset[str](), frozenset("1"))),
+    full=st.none() | OVERFLOWS,
+    no_agent=st.none() | OVERFLOWS,
+    no_agent_after_ms=st.sampled_from((0, 4_000)),
+)
+ORDERS = st.dictionaries(
+    st.sampled_from(QUEUE_NAMES),
+    st.builds(QueueOrder, st.integers(1, 2), st.sampled_from((0, 3_000, 8_000))),
+    max_size=2,
 )
 AGENT_RULES = st.builds(
-    lambda queues, skills: AgentRules("", tuple(sorted(queues)), skills),
+    lambda queues, skills, orders, weight: AgentRules("", tuple(sorted(queues)), skills, orders, weight),
     st.sets(st.sampled_from(QUEUE_NAMES), min_size=1),
     SKILLS,
+    ORDERS,
+    st.integers(1, 3),
+)
+MISSES = st.dictionaries(
+    st.sampled_from(CAUSES), st.builds(Miss, st.sampled_from((0, 2_000)), st.integers(0, 2)), max_size=2
 )
 
 
@@ -53,7 +95,19 @@ def centers(draw: st.DrawFn) -> Center:
     }
     revision = str(draw(st.integers(0, 999)))
     fallback = draw(st.sampled_from(sorted(queues)))
-    return Center(revision, queues, agents, frozenset("12"), frozenset({"lunch"}), {}, fallback)
+    return Center(
+        revision,
+        queues,
+        agents,
+        frozenset("12"),
+        frozenset({"lunch"}),
+        {},
+        fallback,
+        priority_ms=draw(st.sampled_from((1_000, 60_000))),
+        class_ms={"vip": 30_000},
+        between_queues=draw(st.sampled_from(("strict", "share"))),
+        misses=draw(MISSES),
+    )
 
 
 class RoutingMachine(RuleBasedStateMachine):
@@ -83,13 +137,16 @@ class RoutingMachine(RuleBasedStateMachine):
         return self.floor.facts(f.OfferMade)
 
     @rule(queue=st.sampled_from((*QUEUE_NAMES, "unknown")), node=st.sampled_from(NODES), priority=st.integers(-1, 1),
-          skills=st.lists(st.sampled_from(("x:1", "y:2", "x", "z:?")), max_size=1), ago_ms=st.integers(0, 5_000))  # fmt: skip
-    def caller_waits(self, queue: str, node: str, priority: int, skills: list[str], ago_ms: int) -> None:
+          skills=st.lists(st.sampled_from(("x:1", "y:2", "x", "z:?")), max_size=1), ago_ms=st.integers(0, 5_000),
+          preferred=st.sampled_from(("", "", *AGENT_NAMES)), vip=st.booleans())  # fmt: skip
+    def caller_waits(self, queue: str, node: str, priority: int, skills: list[str], ago_ms: int,
+                     preferred: str, vip: bool) -> None:  # fmt: skip
         contact_id = f"k{self.contact_count}"
         self.contact_count += 1
         since_us = self.floor.now_us - ago_ms * 1000
         self.send(i.ContactWaiting, contact_id=contact_id, queue=queue, node=node, priority=priority,
-                  skills=tuple(skills), waiting_since_us=since_us)  # fmt: skip
+                  skills=tuple(skills), waiting_since_us=since_us, preferred_agent=preferred,
+                  service_class="vip" if vip else "")  # fmt: skip
 
     @rule(data=st.data(), recovered=st.booleans())
     def caller_is_reported_again(self, data: st.DataObject, recovered: bool) -> None:
@@ -151,6 +208,36 @@ class RoutingMachine(RuleBasedStateMachine):
     def presence(self, agent_id: str, presence: str) -> None:
         self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
 
+    @rule(agent_id=st.sampled_from(AGENT_NAMES), action=st.sampled_from(("request", "extend", "end", "odd")))
+    def wrap_up(self, agent_id: str, action: str) -> None:
+        self.send(i.SetWrapUp, request_id="r", agent_id=agent_id, action=action)
+
+    @rule(data=st.data(), priority=st.integers(-5, 5))
+    def priority(self, data: st.DataObject, priority: int) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.send(i.SetContactPriority, request_id="r", contact_id=contact_id, priority=priority)
+
+    @rule(agent_id=st.sampled_from(AGENT_NAMES), data=st.data(), held=st.booleans())
+    def hold(self, agent_id: str, data: st.DataObject, held: bool) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.send(i.AgentHeld, agent_id=agent_id, contact_id=contact_id, held=held)
+
+    @rule(
+        number=st.integers(1, 5),
+        leg=st.sampled_from(("l1", "l2")),
+        began=st.booleans(),
+        node=st.sampled_from(NODES),
+    )
+    def own_call(self, number: int, leg: str, began: bool, node: str) -> None:
+        self.send(i.OwnCallChanged, extension=f"10{number}", leg_id=leg, began=began, node=node)
+
+    @rule(
+        legs=st.dictionaries(st.sampled_from(("l1", "l2", "l3")), st.sampled_from(("101", "102", "105"))),
+        node=st.sampled_from(NODES),
+    )
+    def own_calls(self, legs: dict[str, str], node: str) -> None:
+        self.send(i.OwnCallsListed, node=node, legs=legs)
+
     @rule(number=st.integers(1, 5), registered=st.booleans(), node=st.sampled_from(NODES))
     def phone(self, number: int, registered: bool, node: str) -> None:
         self.send(i.PhoneChanged, extension=f"10{number}", registered=registered, node=node)
@@ -208,6 +295,52 @@ class RoutingMachine(RuleBasedStateMachine):
         assert set(made) - set(ended) == set(self.floor.engine.state.offers)
 
     @invariant()
+    def nobody_has_two_calls(self) -> None:
+        """From the facts alone: an agent has one open offer or one conversation, a contact one conversation."""
+        if not hasattr(self, "floor"):
+            return
+        offered: dict[str, str] = {}
+        talks: dict[str, str] = {}
+        for entry in self.floor.log:
+            for fact in entry.facts:
+                if isinstance(fact, f.OfferMade):
+                    assert fact.agent_id not in offered
+                    assert fact.agent_id not in talks.values()
+                    offered[fact.agent_id] = fact.offer_id
+                elif isinstance(fact, f.OfferEnded):
+                    assert offered.pop(fact.agent_id) == fact.offer_id
+                elif isinstance(fact, f.ContactConnected):
+                    assert fact.agent_id not in offered
+                    talks.pop(fact.contact_id, None)
+                    assert fact.agent_id not in talks.values()
+                    talks[fact.contact_id] = fact.agent_id
+                elif isinstance(fact, f.ContactClosed) or (
+                    isinstance(fact, f.ContactQueued) and fact.requeued
+                ):
+                    talks.pop(fact.contact_id, None)
+
+    @invariant()
+    def books_add_up(self) -> None:
+        """Every contact that came is open or ended in exactly one of the defined ways, and kept its waiting time."""
+        if not hasattr(self, "floor"):
+            return
+        since_us: dict[str, int] = {}
+        ends: dict[str, list[str]] = {}
+        for entry in self.floor.log:
+            for fact in entry.facts:
+                if isinstance(fact, f.ContactQueued):
+                    if fact.requeued:
+                        assert fact.waiting_since_us == since_us[fact.contact_id]
+                    since_us[fact.contact_id] = fact.waiting_since_us
+                    ends[fact.contact_id] = []
+                elif isinstance(fact, f.ContactClosed):
+                    assert fact.result in RESULTS
+                    assert fact.waiting_since_us == since_us[fact.contact_id]
+                    ends[fact.contact_id].append(fact.result)
+        still = self.floor.engine.state.contacts
+        assert all(len(found) == (contact_id not in still) for contact_id, found in ends.items())
+
+    @invariant()
     def nobody_is_lost(self) -> None:
         """Every queued contact is open or was closed after it was queued last."""
         if not hasattr(self, "floor"):
@@ -244,6 +377,7 @@ class RoutingMachine(RuleBasedStateMachine):
             return
         for node in NODES:
             self.floor.send(i.NodeSeen, node=node, up=True)
+            self.floor.send(i.OwnCallsListed, node=node, legs={})
         for agent_id in sorted(self.floor.engine.center.agents):
             self.floor.send(
                 i.PhoneChanged, extension=agent_id.replace("g", "10"), registered=True, node="fs1"

@@ -69,6 +69,8 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_skills": " ".join(output.skills),
         "cc_language": output.language,
         "cc_customer": output.customer,
+        "cc_class": output.service_class,
+        "cc_preferred_agent": output.preferred_agent,
     }
     return multiset({name: value for name, value in values.items() if value})
 

@@ -67,7 +67,13 @@ def _node(center: Center, node: document.AnyNode) -> core.Node:
         case document.QueueNode():
             own = center.queues[node.queue].priority
             skills = tuple(f"{skill}:{level}" for skill, level in node.skills.items())
-            return core.ToQueue(node.queue, own if node.priority is None else node.priority, skills)
+            return core.ToQueue(
+                node.queue,
+                own if node.priority is None else node.priority,
+                skills,
+                node.class_ or "",
+                node.prefer or "",
+            )
         case document.TransferNode():
             return core.ToNumber(node.transfer, node.otherwise)
         case document.HangupNode():

@@ -232,7 +232,17 @@ class _Step:
         s.mode = "handing"
         customer = s.variables.get("customer", "")
         language = s.languages[0] if s.languages else ""
-        self.out.append(HandOver(to.queue, to.priority, to.skills, language, customer))
+        self.out.append(
+            HandOver(
+                to.queue,
+                to.priority,
+                to.skills,
+                language,
+                customer,
+                to.service_class,
+                to.preferred_agent,
+            )
+        )
 
     def end(self, outcome: str, cause: str, *, hang_up: bool) -> None:
         self.state.mode = "ended"

@@ -62,6 +62,8 @@ class ToQueue(msgspec.Struct, frozen=True, tag=True):
     queue: str
     priority: int
     skills: tuple[str, ...] = ()
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class ToNumber(msgspec.Struct, frozen=True, tag=True):
@@ -240,6 +242,8 @@ class HandOver(msgspec.Struct, frozen=True):
     skills: tuple[str, ...]
     language: str
     customer: str
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class StepTaken(msgspec.Struct, frozen=True):

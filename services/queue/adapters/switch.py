@@ -102,6 +102,8 @@ def caller_leg(event: Event) -> m.CallerLeg:
         ani=event.get("Caller-Caller-ID-Number"),
         caller_name=event.get("Caller-Caller-ID-Name"),
         entry_point=var("cc_entry") or event.get("Caller-Destination-Number"),
+        service_class=var("cc_class"),
+        preferred_agent=var("cc_preferred_agent"),
         revision=var("cc_revision"),
         started_ms=_number(var("cc_started_ms")),
         waiting_ms=_number(var("cc_waiting_ms")),

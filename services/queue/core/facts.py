@@ -22,6 +22,8 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
     waiting_since_us: int
     started_at_us: int = 0
     recovered: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class TreatmentPlayed(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,8 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     ani: str = ""
     caller_name: str = ""
     entry_point: str = ""
+    service_class: str = ""
+    preferred_agent: str = ""
     revision: str = ""
     started_ms: int = 0
     waiting_ms: int = 0  # 0: nobody has adopted it yet.

@@ -89,6 +89,8 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
             waiting_since_us=caller.waiting_since_us,
             started_at_us=leg.started_ms * 1000,
             recovered=caller.recovered or n != "0",
+            service_class=leg.service_class,
+            preferred_agent=leg.preferred_agent,
         ),
         "waiting",
         n,

@@ -78,6 +78,8 @@ class ContactWaiting(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since_us: int = 0
     started_at_us: int = 0
     recovered: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +235,8 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since_us: int = 0
     started_at_us: int = 0
     requeued: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,6 +244,13 @@ class Excluded(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str = ""
     count: int = 0
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a contact's score."""
+
+    name: str = ""
+    ms: int = 0
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,6 +262,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     next_best: tuple[str, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     waiting_ahead: int = 0
+    strategy: str = ""
+    value: int = 0
+    next_values: tuple[int, ...] = ()
+    score_ms: int = 0
+    score: tuple[Term, ...] = ()
+    contact_rule: str = ""
+    requirement: str = ""
 
 
 class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +284,7 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     waited_ms: int = 0
     attempt: int = 0
     why: Explanation | None = None
+    at_once: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,6 +296,7 @@ class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
     cause: str = ""
     ring_ms: int = 0
+    delay_ms: int = 0
 
 
 class ContactConnected(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,6 +339,16 @@ class ContactClosed(msgspec.Struct, frozen=True, kw_only=True):
     ani: str = ""
     waiting_since_us: int = 0
     offers: int = 0
+    result: str = ""
+
+
+class ContactPriorityChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact that waits got another priority."""
+
+    contact_id: str = ""
+    priority: int = 0
+    previous: int = 0
+    actor: str = ""
 
 
 class AgentPresenceChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,6 +371,28 @@ class AgentActivityChanged(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = ""
     previous: str = ""
     previous_ms: int = 0
+    limit_ms: int = 0
+
+
+class AgentOwnCallChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that is none of ours began or ended on the agent's phone."""
+
+    agent_id: str = ""
+    leg_id: str = ""
+    began: bool = False
+    direction: str = ""
+    node: str = ""
+
+
+class WrapUpChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The wrap-up that runs or will follow is another one."""
+
+    agent_id: str = ""
+    contact_id: str = ""
+    action: str = ""
+    limit_ms: int = 0
+    disposition: str = ""
+    by: str = ""
 
 
 class WrapUpEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -395,6 +447,9 @@ RoutingFact = (
     | WrapUpEnded
     | AgentPhoneChanged
     | NodeChanged
+    | ContactPriorityChanged
+    | AgentOwnCallChanged
+    | WrapUpChanged
 )
 
 

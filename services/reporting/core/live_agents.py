@@ -21,13 +21,21 @@ STATES: Final = ("ready", "talking", "ringing", "wrap_up", "break", "unreachable
 MAX_AGENT_ROWS: Final = 120
 """A frame goes to every viewer each second: more names than fit on a wall are counted, not listed."""
 
-MISSED_REASONS: Final = ("no_answer", "unreachable")
+MISSED_REASONS: Final = ("no_answer", "declined", "busy", "unreachable")
 """Break reasons that routing gives by itself after a failed offer."""
 
 _ROW_ORDER: Final = {
     s: n for n, s in enumerate(("unreachable", "break", "wrap_up", "ringing", "talking", "ready"))
 }
-_BY_ACTIVITY: Final = {"offered": "ringing", "talking": "talking", "wrap_up": "wrap_up"}
+_BY_ACTIVITY: Final = {
+    "offered": "ringing",
+    "ringing": "ringing",
+    "talking": "talking",
+    "held": "talking",
+    "wrap_up": "wrap_up",
+    # A call that the agent makes or gets without us: on the phone, with no queue.
+    "own_call": "talking",
+}
 _SECOND_US: Final = 1_000_000
 
 

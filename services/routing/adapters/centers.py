@@ -6,10 +6,24 @@ import zlib
 
 from services.center import Center as Document
 from services.center import Queue
-from services.routing.core.center import AgentRules, Center, Overflow, QueueRules
+from services.center.model import Agent, Misses, ServedQueue
+from services.center.model import Overflow as Way
+from services.center.skills import parse
+from services.routing.core.center import (
+    CAUSES,
+    AgentRules,
+    Center,
+    Miss,
+    Overflow,
+    QueueOrder,
+    QueueRules,
+    Step,
+)
 
 SHARDS = 16
 """Never changed on a running installation: two numbers of shards would give a tenant two owners that contend."""
+RING_AT_ONCE = 5
+"""Phones that ring for one contact of a ring_all queue that does not say how many."""
 
 
 def shard_of(tenant: str) -> int:
@@ -22,33 +36,66 @@ def center_of(document: Document) -> Center:
     return Center(
         revision=document.revision,
         queues={name: _queue(queue) for name, queue in document.queues.items()},
-        agents={
-            name: AgentRules(agent.extension, tuple(agent.queues), dict(agent.skills))
-            for name, agent in document.agents.items()
-        },
+        agents={name: _agent(agent) for name, agent in document.agents.items()},
         dispositions=frozenset(d.code for d in document.dispositions),
         break_reasons=frozenset(r.code for r in document.break_reasons),
         fallback={number: entry.fallback_queue for number, entry in document.entry_points.items()},
         default_fallback=document.entry_points[document.default_entry_point].fallback_queue,
+        priority_ms=document.routing.priority_s * 1000,
+        class_ms={name: seconds * 1000 for name, seconds in document.routing.classes.items()},
+        entry_ms={number: entry.head_start_s * 1000 for number, entry in document.entry_points.items()},
+        between_queues=document.routing.between_queues,
+        misses=_misses(document.routing.misses),
     )
 
 
+def _agent(agent: Agent) -> AgentRules:
+    return AgentRules(
+        agent.extension,
+        tuple(agent.queue_names),
+        dict(agent.skills),
+        orders={
+            served.queue: QueueOrder(served.priority, served.after_s * 1000)
+            for served in agent.queues
+            if isinstance(served, ServedQueue)
+        },
+        weight=agent.weight,
+    )
+
+
+def _misses(misses: Misses) -> dict[str, Miss]:
+    found = {cause: getattr(misses, cause) for cause in CAUSES}
+    return {cause: Miss(miss.delay_s * 1000, miss.most) for cause, miss in found.items() if miss is not None}
+
+
+def _way(way: Way) -> Overflow:
+    if way.queue is not None:
+        return Overflow("queue", way.queue)
+    if way.transfer is not None:
+        return Overflow("transfer", way.transfer)
+    return Overflow("hangup", way.hangup.prompt if way.hangup is not None else "")
+
+
 def _queue(queue: Queue) -> QueueRules:
-    overflow, max_wait_ms = Overflow("hangup"), 0
-    if queue.max_wait is not None:
-        max_wait_ms = queue.max_wait.after_s * 1000
-        then = queue.max_wait.then
-        if then.queue is not None:
-            overflow = Overflow("queue", then.queue)
-        elif then.transfer is not None:
-            overflow = Overflow("transfer", then.transfer)
-        elif then.hangup is not None:
-            overflow = Overflow("hangup", then.hangup.prompt)
+    ring_at_once = (queue.ring_at_once or RING_AT_ONCE) if queue.strategy == "ring_all" else 1
     return QueueRules(
         skills=dict(queue.skills),
         ring_ms=queue.ring_s * 1000,
         wrap_up_ms=queue.wrap_up_s * 1000,
-        max_wait_ms=max_wait_ms,
+        max_wait_ms=queue.max_wait.after_s * 1000 if queue.max_wait is not None else 0,
         max_length=queue.max_length,
-        overflow=overflow,
+        overflow=_way(queue.max_wait.then) if queue.max_wait is not None else Overflow("hangup"),
+        strategy=queue.strategy,
+        ring_at_once=ring_at_once,
+        steps=tuple(Step(parse(step.skills), step.for_s * 1000) for step in queue.steps),
+        skills_for_ms=(queue.caller_skills_for_s or 0) * 1000,
+        preferred_ms=(queue.preferred_s or 0) * 1000,
+        wrap_up_mode=queue.wrap_up.mode,
+        wrap_up_max_ms=queue.wrap_up.max_s * 1000,
+        disposition_required=queue.wrap_up.result == "required",
+        dispositions=frozenset(queue.dispositions),
+        short_abandon_ms=queue.short_abandon_s * 1000,
+        full=_way(queue.full) if queue.full is not None else None,
+        no_agent=_way(queue.no_agent.then) if queue.no_agent is not None else None,
+        no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

@@ -21,7 +21,13 @@ _OBSERVATIONS: dict[str, type[Any]] = {
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
-_KINDS: tuple[type[Any], ...] = (*_OBSERVATIONS.values(), i.SetAgentPresence, i.SetDisposition)
+_KINDS: tuple[type[Any], ...] = (
+    *_OBSERVATIONS.values(),
+    i.SetAgentPresence,
+    i.SetDisposition,
+    i.SetWrapUp,
+    i.SetContactPriority,
+)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN) for kind in _KINDS
 }
@@ -48,6 +54,18 @@ def presence_wish(envelope: Envelope, now_us: int) -> i.SetAgentPresence:
 def disposition_wish(envelope: Envelope, now_us: int) -> i.SetDisposition:
     """Raises DecodeError."""
     wish: i.SetDisposition = _input(i.SetDisposition, envelope, now_us, request_id=envelope.id)
+    return wish
+
+
+def wrap_up_wish(envelope: Envelope, now_us: int) -> i.SetWrapUp:
+    """Raises DecodeError."""
+    wish: i.SetWrapUp = _input(i.SetWrapUp, envelope, now_us, request_id=envelope.id)
+    return wish
+
+
+def priority_wish(envelope: Envelope, now_us: int) -> i.SetContactPriority:
+    """Raises DecodeError."""
+    wish: i.SetContactPriority = _input(i.SetContactPriority, envelope, now_us, request_id=envelope.id)
     return wish
 
 

@@ -6,6 +6,22 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.routing.core.requirement import Requirement
+
+STRATEGIES = (
+    "longest_idle",
+    "round_robin",
+    "least_occupied",
+    "fewest_contacts",
+    "ring_all",
+    "linear",
+    "random_weighted",
+)
+"""Ways of choosing the agent; ``pools`` says what each one orders by."""
+
+CAUSES = ("no_answer", "declined", "busy", "unreachable")
+"""Ends of an offer that are the agent's (or the phone's) doing and may be followed by a delay or a break."""
+
 
 class Overflow(msgspec.Struct, frozen=True):
     """Where a contact goes that cannot stay: ``action`` queue, transfer or hangup; ``target`` a queue, number or prompt."""
@@ -14,15 +30,57 @@ class Overflow(msgspec.Struct, frozen=True):
     target: str = ""
 
 
+class Step(msgspec.Struct, frozen=True):
+    """What an agent must be able to do for the next ``for_ms`` of a wait; after the last step everybody of the queue may."""
+
+    requirement: Requirement
+    for_ms: int
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """After an offer that ended for one cause: nothing for ``delay_ms``; after ``most`` in a row a break (0: never)."""
+
+    delay_ms: int = 5_000
+    most: int = 0
+
+
 class QueueRules(msgspec.Struct, frozen=True):
     """One queue. ``max_wait_ms`` and ``max_length`` 0 are no limit."""
 
     skills: Mapping[str, int] = {}
+    """Asked of every agent for as long as the contact is in the queue."""
     ring_ms: int = 20_000
     wrap_up_ms: int = 0
     max_wait_ms: int = 0
     max_length: int = 0
     overflow: Overflow = Overflow("hangup")
+    """The way out after ``max_wait_ms``, and for the other limits where they name none of their own."""
+    strategy: str = "longest_idle"
+    ring_at_once: int = 1
+    """How many phones ring at the same time for one contact; more than 1 only with ring_all."""
+    steps: tuple[Step, ...] = ()
+    skills_for_ms: int = 0
+    """How long the contact's own skills are insisted on; 0 is for ever."""
+    preferred_ms: int = 0
+    """How long a contact waits for the agent that it prefers, as long as that agent is there."""
+    wrap_up_mode: str = "timed"
+    """optional, mandatory, timed, timed_no_exit."""
+    wrap_up_max_ms: int = 900_000
+    disposition_required: bool = False
+    dispositions: frozenset[str] = frozenset()
+    """Codes for contacts of this queue; empty: all of the center."""
+    short_abandon_ms: int = 5_000
+    full: Overflow | None = None
+    no_agent: Overflow | None = None
+    """The way out when nobody serves the queue; None: callers wait on."""
+    no_agent_after_ms: int = 0
+
+
+class QueueOrder(msgspec.Struct, frozen=True):
+    """An agent's own view of a queue: lower ``priority`` first, and only contacts that have waited ``delay_ms`` there."""
+
+    priority: int = 1
+    delay_ms: int = 0
 
 
 class AgentRules(msgspec.Struct, frozen=True):
@@ -31,6 +89,10 @@ class AgentRules(msgspec.Struct, frozen=True):
     extension: str
     queues: tuple[str, ...]
     skills: Mapping[str, int] = {}
+    orders: Mapping[str, QueueOrder] = {}
+    """By queue; what is not there is ``QueueOrder()``."""
+    weight: int = 1
+    """Share of the contacts under random_weighted."""
 
 
 class Center(msgspec.Struct, frozen=True):
@@ -43,6 +105,16 @@ class Center(msgspec.Struct, frozen=True):
     break_reasons: frozenset[str] = frozenset()
     fallback: Mapping[str, str] = {}
     default_fallback: str = ""
+    priority_ms: int = 60_000
+    """Head start for each point of priority."""
+    class_ms: Mapping[str, int] = {}
+    """Head start by the class of the customer."""
+    entry_ms: Mapping[str, int] = {}
+    """Head start by entry point."""
+    between_queues: str = "strict"
+    """How an agent's queues of equal priority compete. strict: the highest score of all. share: by turns, one contact a queue."""
+    misses: Mapping[str, Miss] = {}
+    """By cause (``CAUSES``); what is not there is as in ``Policy``."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -58,6 +130,12 @@ class Policy(msgspec.Struct, frozen=True):
     agent_delay_ms: int = 5_000
     contact_delay_ms: int = 1_000
 
+    def miss(self, center: Center, outcome: str) -> Miss:
+        """What follows for an agent after an offer that ended so."""
+        if (rule := center.misses.get(outcome)) is not None:
+            return rule
+        return Miss(self.agent_delay_ms, {"no_answer": self.max_no_answer, "unreachable": 1}.get(outcome, 0))
 
-SYSTEM_REASONS = frozenset({"no_answer", "unreachable", "removed"})
+
+SYSTEM_REASONS = frozenset({"no_answer", "declined", "busy", "unreachable", "removed"})
 """Break and offline reasons that only the system gives."""

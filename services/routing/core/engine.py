@@ -26,6 +26,8 @@ Rules worth knowing:
   finishes that; there is just no next offer.
 * While the connection to a node is down its contacts keep their places, are offered to nobody and run into no limit;
   its open offers stay reserved and get the grace anew when it is back.
+* Several agents may be offered the same contact at once (ring_all): each offer is one of its own, with its own end. The
+  first to answer has the contact and the others are withdrawn; the contact waits again when none of them is left.
 * A waiting time starts when the leg was parked and is never started again: not by a failed offer, an overflow to
   another queue, or a new owner. Only the limit of the longest wait counts from the entry into the present queue.
 """
@@ -38,15 +40,16 @@ from typing import Any
 from services.routing.core import inputs as i
 from services.routing.core.audit import problems
 from services.routing.core.center import Center, Policy
-from services.routing.core.index import contact_key
-from services.routing.core.rules import Rules
+from services.routing.core.explain import explain
+from services.routing.core.index import Head, contact_key
 from services.routing.core.state import Contact, Offer, State
+from services.routing.core.wishes import Wished
 
 Timer = tuple[str, str]
-"""Kind (offer, limit, hold, wrap_up, delay) and the id of the offer, contact or agent."""
+"""Kind (offer, limit, hold, widen, wrap_up, delay) and the id of the offer, contact or agent."""
 
 
-class Engine(Rules):
+class Engine(Wished):
     """Routing of one tenant. Not thread-safe; ``handle`` is the only method that changes anything."""
 
     def __init__(self, center: Center, policy: Policy, state: State | None = None) -> None:
@@ -82,13 +85,16 @@ class Engine(Rules):
         kind, entity_id = timer
         if kind == "offer":
             return self._offer_expires_us(self.state.offers.get(entity_id))
-        if kind in ("limit", "hold"):
+        if kind in ("limit", "hold", "widen"):
             contact = self.state.contacts.get(entity_id)
             if contact is None or contact.status != "waiting":
                 return None
             if kind == "hold":
                 return contact.hold_until_us if contact.hold_until_us > self._now_us else None
-            return self._limit_us(contact)
+            if kind == "widen":
+                return self.index.widens_us(entity_id) or None
+            limit = self._limit(contact)
+            return limit[0] if limit else None
         agent = self.state.agent(entity_id)
         if kind == "delay":
             free = agent.activity == "idle" and agent.delay_until_us > self._now_us
@@ -96,7 +102,8 @@ class Engine(Rules):
         if agent.activity != "wrap_up":
             return None
         rules = self.center.queues.get(agent.queue)
-        return agent.activity_since_us + (rules.wrap_up_ms if rules else 0) * 1000
+        limit_ms = agent.limit_ms or (rules.wrap_up_ms if rules else 0)
+        return agent.activity_since_us + limit_ms * 1000
 
     def _offer_expires_us(self, offer: Offer | None) -> int | None:
         if offer is None or not self.state.node_up(offer.node):
@@ -106,19 +113,13 @@ class Engine(Rules):
         again_us = node.since_us + grace_us if node else 0
         return max(offer.made_at_us + offer.ring_ms * 1000 + grace_us, again_us)
 
-    def _limit_us(self, contact: Contact) -> int | None:
-        rules = self.center.queues.get(contact.queue)
-        if rules is None or not rules.max_wait_ms or not self.state.node_up(contact.node):
-            return None
-        return contact.queued_at_us + rules.max_wait_ms * 1000 if self._way_out(contact) else None
-
     def _timer_fired(self, inp: i.TimerFired) -> None:
         kind, entity_id = inp.timer
         self.timers.pop(inp.timer, None)
         due_us = self._wanted(inp.timer)
         if kind == "offer":
             self.state.touched_offers[entity_id] = None
-        elif kind in ("limit", "hold"):
+        elif kind in ("limit", "hold", "widen"):
             self.state.touched_contacts[entity_id] = None
         else:
             self.state.touched_agents[entity_id] = None
@@ -128,9 +129,11 @@ class Engine(Rules):
             offer = self.state.offers[entity_id]
             self._end_offer(offer, "expired", "nobody_reported", self._ms_since(offer.made_at_us))
         elif kind == "limit":
-            self._overflow(entity_id, "max_wait")
+            limit = self._limit(self.state.contacts[entity_id])
+            assert limit is not None
+            self._overflow(entity_id, limit[1])
         elif kind == "wrap_up":
-            self._end_wrap_up(entity_id, "timeout", "timeout")
+            self._end_wrap_up(entity_id, self.state.agent(entity_id).disposition or "timeout", "timeout")
 
     def _sync(self, kinds: tuple[str, ...], entity_id: str, outputs: list[i.Output]) -> None:
         for kind in kinds:
@@ -148,13 +151,13 @@ class Engine(Rules):
     def _timer_problems(self) -> list[str]:
         everything = (
             [("offer", o) for o in self.state.offers]
-            + [(kind, c) for c in self.state.contacts for kind in ("limit", "hold")]
+            + [(kind, c) for c in self.state.contacts for kind in ("limit", "hold", "widen")]
             + [(kind, a) for a in self.state.agents for kind in ("wrap_up", "delay")]
         )
         found = []
         for timer in {*everything, *self.timers}:
             wanted, armed = self._wanted(timer), self.timers.get(timer)
-            overdue = armed is not None and armed <= self._now_us and timer[0] in ("hold", "delay")
+            overdue = armed is not None and armed <= self._now_us and timer[0] in ("hold", "widen", "delay")
             if wanted != armed and not overdue:
                 found.append(f"timer {timer} is armed for {armed}, should be for {wanted}")
         return found
@@ -173,40 +176,83 @@ class Engine(Rules):
             state.touched_offers.clear()
             agents = [a for a in agent_ids if index.place_agent(a, now_us)]
             contacts = [state.contacts[c] for c in contact_ids if index.place_contact(c, now_us)]
-            for contact in sorted(contacts, key=contact_key):
-                if index.can_be_offered(contact.contact_id) and (agent_id := index.best_agent(contact)):
-                    self._offer_now(contact, agent_id)
+            for contact in sorted(contacts, key=lambda c: contact_key(c, self.center)):
+                if index.can_be_offered(contact.contact_id):
+                    self._offer_contact(contact)
             for agent in sorted(
                 (state.agent(a) for a in agents), key=lambda a: (a.idle_since_us, a.agent_id)
             ):
-                if index.is_free(agent.agent_id) and (contact_id := index.best_contact(agent.agent_id)):
-                    self._offer_now(state.contacts[contact_id], agent.agent_id)
+                if index.is_free(agent.agent_id):
+                    self._offer_to_agent(agent.agent_id)
             for offer_id in offer_ids:
                 self._sync(("offer",), offer_id, timers)
             for contact_id in contact_ids:
-                self._sync(("limit", "hold"), contact_id, timers)
+                self._sync(("limit", "hold", "widen"), contact_id, timers)
             for agent_id in agent_ids:
                 self._sync(("wrap_up", "delay"), agent_id, timers)
         return timers
 
-    def _offer_now(self, contact: Contact, agent_id: str) -> None:
-        self._make_offer(contact, agent_id)
+    def _offer_contact(self, contact: Contact) -> None:
+        """Offer a contact to the best free agent, or to as many as ring at once."""
+        rules = self.center.queues[contact.queue]
+        best = self.index.best_agent(contact)
+        if best is None:
+            return
+        agent_ids = [best]
+        pool = self.index.pool_of(contact)
+        if rules.ring_at_once > 1 and pool is not None:
+            enough = rules.ring_at_once + len(contact.tried)
+            free = [a for a in pool.some(self.index.choice(contact), enough) if a != best]
+            # Who has let it ring comes after those who have not, as in the choice of one.
+            free.sort(key=lambda a: a in contact.tried)
+            agent_ids += free[: rules.ring_at_once - 1]
+        self._offer_now(contact, agent_ids, "arrived")
+
+    def _offer_to_agent(self, agent_id: str) -> None:
+        """Offer the contact that comes first for a free agent."""
+        heads = self.index.heads(agent_id)
+        if heads:
+            first = min(heads)
+            self._offer_now(self.state.contacts[first.key[1]], [agent_id], _contact_rule(first, heads))
+
+    def _offer_now(self, contact: Contact, agent_ids: list[str], contact_rule: str) -> None:
+        whys = [
+            explain(self.index, self.center, contact, agent_id, contact_rule, self._now_us)
+            for agent_id in agent_ids
+        ]
+        for agent_id, why in zip(agent_ids, whys, strict=True):
+            self._make_offer(contact, agent_id, why, len(agent_ids))
+            self.index.place_agent(agent_id, self._now_us)
         self.index.place_contact(contact.contact_id, self._now_us)
-        self.index.place_agent(agent_id, self._now_us)
+
+
+def _contact_rule(first: Head, heads: list[Head]) -> str:
+    """Why an agent gets this contact and no other of those that wait."""
+    if len(heads) == 1:
+        return "only"
+    oldest = min(heads, key=lambda head: head.key)
+    if oldest.key == first.key:
+        return "score"
+    return "own_order" if first.priority < oldest.priority else "share"
 
 
 _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.TakenOver: Engine._taken_over,
     i.ContactWaiting: Engine._contact_waiting,
-    i.OfferRinging: Engine._offer_reported,
+    i.OfferRinging: Engine._offer_ringing,
     i.OfferFailed: Engine._offer_failed,
-    i.OfferAnswered: Engine._offer_reported,
+    i.OfferAnswered: Engine._offer_answered,
     i.AgentBridged: Engine._agent_bridged,
     i.ConversationEnded: Engine._conversation_ended,
     i.ContactGone: Engine._contact_gone,
     i.DispositionKeyed: Engine._disposition_keyed,
     i.SetAgentPresence: Engine._presence_wished,
     i.SetDisposition: Engine._disposition_wished,
+    i.SetWrapUp: Engine._wrap_up_wished,
+    i.SetContactPriority: Engine._priority_wished,
+    i.OwnCallChanged: Engine._own_call_changed,
+    i.OwnCallsListed: Engine._own_calls_listed,
+    i.AgentHeld: Engine._held,
     i.PhoneChanged: Engine._phone_changed,
     i.PhonesListed: Engine._phones_listed,
     i.NodeSeen: Engine._node_seen,

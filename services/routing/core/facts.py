@@ -31,6 +31,8 @@ class ContactQueued(msgspec.Struct, frozen=True):
     customer: str = ""
     started_at_us: int = 0
     requeued: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class Excluded(msgspec.Struct, frozen=True):
@@ -38,6 +40,13 @@ class Excluded(msgspec.Struct, frozen=True):
 
     reason: str
     count: int
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One part of a contact's score."""
+
+    name: str
+    ms: int = 0
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -49,6 +58,13 @@ class Explanation(msgspec.Struct, frozen=True):
     next_best: tuple[str, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     waiting_ahead: int = 0
+    strategy: str = ""
+    value: int = 0
+    next_values: tuple[int, ...] = ()
+    score_ms: int = 0
+    score: tuple[Term, ...] = ()
+    contact_rule: str = ""
+    requirement: str = ""
 
 
 class OfferMade(msgspec.Struct, frozen=True):
@@ -64,6 +80,7 @@ class OfferMade(msgspec.Struct, frozen=True):
     waited_ms: int
     attempt: int
     why: Explanation
+    at_once: int = 1
 
 
 class OfferEnded(msgspec.Struct, frozen=True):
@@ -75,6 +92,7 @@ class OfferEnded(msgspec.Struct, frozen=True):
     outcome: str
     cause: str = ""
     ring_ms: int = 0
+    delay_ms: int = 0
 
 
 class ContactConnected(msgspec.Struct, frozen=True):
@@ -101,7 +119,7 @@ class ContactOverflowed(msgspec.Struct, frozen=True):
 
 
 class ContactClosed(msgspec.Struct, frozen=True):
-    """The end of a contact in routing's care: completed, abandoned, overflowed or ended_unseen."""
+    """The end of a contact in routing's care: completed, abandoned, overflowed or ended_unseen; finer in ``result``."""
 
     contact_id: str
     queue: str
@@ -117,6 +135,16 @@ class ContactClosed(msgspec.Struct, frozen=True):
     ani: str = ""
     waiting_since_us: int = 0
     offers: int = 0
+    result: str = ""
+
+
+class ContactPriorityChanged(msgspec.Struct, frozen=True):
+    """A contact that waits got another priority."""
+
+    contact_id: str
+    priority: int = 0
+    previous: int = 0
+    actor: str = ""
 
 
 class AgentPresenceChanged(msgspec.Struct, frozen=True):
@@ -131,7 +159,7 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, offered, talking, wrap_up or unreachable."""
+    """What the system sees: idle, offered, ringing, talking, held, wrap_up, own_call or unreachable."""
 
     agent_id: str
     activity: str
@@ -139,6 +167,28 @@ class AgentActivityChanged(msgspec.Struct, frozen=True):
     queue: str = ""
     previous: str = ""
     previous_ms: int = 0
+    limit_ms: int = 0
+
+
+class AgentOwnCallChanged(msgspec.Struct, frozen=True):
+    """A call that is none of ours began or ended on the agent's phone."""
+
+    agent_id: str
+    leg_id: str
+    began: bool = False
+    direction: str = ""
+    node: str = ""
+
+
+class WrapUpChanged(msgspec.Struct, frozen=True):
+    """The coming or running wrap-up is another one: ``action`` requested, extended or disposed."""
+
+    agent_id: str
+    contact_id: str
+    action: str
+    limit_ms: int = 0
+    disposition: str = ""
+    by: str = ""
 
 
 class WrapUpEnded(msgspec.Struct, frozen=True):
@@ -180,6 +230,9 @@ Fact = (
     | WrapUpEnded
     | AgentPhoneChanged
     | NodeChanged
+    | ContactPriorityChanged
+    | AgentOwnCallChanged
+    | WrapUpChanged
 )
 
 

@@ -1,10 +1,16 @@
 """Who is free and who waits, ordered, so that one event costs what it can affect and no scan of the floor.
 
-Contacts that want the same (queue, skills, node) form a *class*; agents with the same skills form a *profile*. Within
-a class the first contact stands for all others, within a profile the agent that is idle longest. So a free agent looks
-at the heads of the classes of its queues, a new contact at the heads of the profiles of its queue: the number of
-classes and profiles is small (it comes from the configuration), the number of callers and agents does not matter beyond
-a binary search.
+What a waiting contact asks for is a *want*: its queue, a requirement of skills, and how long it has waited as far as agents who
+come in later care (``QueueOrder.delay_ms``). Contacts with the same want on the same node form a *class*, ordered by score;
+within a class the first stands for all others. For each want there is a *pool* of the free agents who fit (``pools``).
+
+* An agent who becomes free is put into the pools that fit and looks at the heads of the classes that fit: k binary searches,
+  k being the distinct wants of the agent's queues. Which ones fit is remembered for each profile (skills and queues).
+* A contact that comes or is to be offered again looks at the front of one pool.
+* A want that nobody had before costs one pass over the free agents of its queue, once; the last ``POOLS`` of a queue are kept.
+
+What a contact asks for changes while it waits: skills are relaxed step by step, the preferred agent's time runs out, later
+agents come in. All of these are times counted from the entry into the queue, so ``widens_us`` says when to look again.
 
 Everything in here is derived from the state, the center document and the time: ``place_*`` computes where an entity
 belongs now and moves it there. A contact on hold and an agent in a delay are not in the order; the engine's timers
@@ -14,71 +20,86 @@ bring them back.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from heapq import merge
-from itertools import islice
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.routing.core.center import Center
-from services.routing.core.facts import Excluded, Explanation
+from services.routing.core.center import Center, QueueOrder
+from services.routing.core.facts import Term
+from services.routing.core.pools import Choice, Pool, Standing, new_pool
+from services.routing.core.requirement import (
+    ANYBODY,
+    Requirement,
+    all_of,
+    of_levels,
+    parse_levels,
+    satisfied,
+)
 from services.routing.core.state import Agent, Contact, State
 
-Skills = tuple[tuple[str, int], ...]
-"""Name and level, sorted by name."""
-ContactKey = tuple[int, int, str]
-"""Higher priority first, then who waits longest, then the id."""
-AgentKey = tuple[int, str]
-"""Who is idle longest, then the id."""
+POOLS = 64
+"""Wants of one queue whose pools are kept."""
+NOT_SERVING = frozenset({"break", "offline", "unreachable"})
+"""Agents who stand so will not take a contact soon."""
+
+ContactKey = tuple[int, str]
+"""Waiting since, less the head start, then the id: the highest score is first."""
+
+
+class Want(NamedTuple):
+    """What decides which agents can take a contact. ``requirement`` is a number of ``Index.requirement``."""
+
+    queue: str
+    requirement: int
+    reach_ms: int
+    """Agents who come in after this wait or sooner may take it."""
+    only: str = ""
+    """The preferred agent, as long as nobody else is asked."""
 
 
 class ContactClass(NamedTuple):
-    """What decides which agents can take a contact."""
+    """Contacts that are equal but for their order."""
 
-    queue: str
-    skills: Skills
+    want: Want
     node: str
 
 
 class AgentPlace(NamedTuple):
-    """Where an agent stands: the queues, why it is not free (or ``idle``), and the order among the free."""
+    """Why an agent is not free (or ``idle``), and what the strategies look at."""
 
-    queues: tuple[str, ...]
     status: str
-    profile: Skills
-    key: AgentKey
+    standing: Standing
 
 
-def parse_skills(texts: Iterable[str]) -> dict[str, int]:
-    """Read ``name:level`` texts. No level, or none that is a number, asks for the skill at any level."""
-    wanted: dict[str, int] = {}
-    for text in texts:
-        name, _, level = text.partition(":")
-        if name:
-            wanted[name] = max(wanted.get(name, 1), int(level) if level.isascii() and level.isdigit() else 1)
-    return wanted
+class Head(NamedTuple):
+    """The first contact of a class, as one agent sees it: lower is sooner."""
+
+    priority: int
+    turn: int
+    key: ContactKey
 
 
-def contact_key(contact: Contact) -> ContactKey:
-    """The place in the queue."""
-    return (-contact.priority, contact.waiting_since_us, contact.contact_id)
+def score_terms(contact: Contact, center: Center) -> tuple[Term, ...]:
+    """The head starts of a contact, in ms; those that are 0 are left out."""
+    terms = (
+        Term("priority", contact.priority * center.priority_ms),
+        Term("class", center.class_ms.get(contact.service_class, 0)),
+        Term("entry_point", center.entry_ms.get(contact.entry_point, 0)),
+    )
+    return tuple(term for term in terms if term.ms)
 
 
-def contact_class(contact: Contact, center: Center) -> ContactClass:
-    """The class of a contact whose queue exists: the queue's skills and its own, the higher level of both."""
-    wanted = dict(center.queues[contact.queue].skills)
-    for name, level in parse_skills(contact.skills).items():
-        wanted[name] = max(wanted.get(name, 0), level)
-    return ContactClass(contact.queue, tuple(sorted(wanted.items())), contact.node)
+def contact_key(contact: Contact, center: Center) -> ContactKey:
+    """The place among all who wait. The score is age plus head starts; ages grow alike, so the order never changes."""
+    head_start_ms = (
+        contact.priority * center.priority_ms
+        + center.class_ms.get(contact.service_class, 0)
+        + center.entry_ms.get(contact.entry_point, 0)
+    )
+    return (contact.waiting_since_us - head_start_ms * 1000, contact.contact_id)
 
 
-def contact_place(contact: Contact | None, center: Center, now_us: int) -> ContactClass | None:
-    """The class in which the contact waits for an offer at ``now_us``, None when it does not."""
-    if contact is None or contact.status != "waiting" or contact.hold_until_us > now_us:
-        return None
-    return contact_class(contact, center) if contact.queue in center.queues else None
-
-
-def agent_place(agent: Agent, center: Center, now_us: int) -> AgentPlace | None:
+def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPlace | None:
     """Where the agent stands at ``now_us``, None when the document does not have it."""
     rules = center.agents.get(agent.agent_id)
     if rules is None:
@@ -90,13 +111,17 @@ def agent_place(agent: Agent, center: Center, now_us: int) -> AgentPlace | None:
     else:
         status = "delayed" if agent.delay_until_us > now_us else "idle"
     return AgentPlace(
-        rules.queues, status, tuple(sorted(rules.skills.items())), (agent.idle_since_us, agent.agent_id)
+        status,
+        Standing(
+            agent.agent_id,
+            rank,
+            agent.idle_since_us,
+            agent.contacts,
+            agent.work_us,
+            agent.shift_since_us,
+            rules.weight,
+        ),
     )
-
-
-def covers(profile: Mapping[str, int], wanted: Skills) -> bool:
-    """Whether somebody with these skills can take what is wanted."""
-    return all(profile.get(name, 0) >= level for name, level in wanted)
 
 
 class Index:
@@ -106,65 +131,250 @@ class Index:
         self.center = center
         self._state = state
         self._waiting: dict[str, dict[ContactClass, list[ContactKey]]] = {}
+        self._held_for: dict[str, dict[ContactClass, list[ContactKey]]] = {}
+        """Contacts that wait for their preferred agent, by agent; the queue's order has them in ``_held_in``."""
+        self._held_in: dict[str, list[ContactKey]] = {}
         self._contact_at: dict[str, tuple[ContactClass, ContactKey]] = {}
-        self._idle: dict[str, dict[Skills, list[AgentKey]]] = {}
+        self._widens: dict[str, int] = {}
+        self._prefer: dict[str, dict[str, None]] = {}
+        """Contacts that name a preferred agent, by agent: they wait differently when it comes or goes."""
+        self._preferred: dict[str, str] = {}
         self._agent_at: dict[str, AgentPlace] = {}
+        self._free: dict[str, dict[str, None]] = {}
+        self._free_by_delay: dict[str, dict[int, int]] = {}
         self._status_counts: dict[str, dict[str, int]] = {}
-        self._skills: dict[Skills, dict[str, int]] = {}
+        self._pools: dict[str, OrderedDict[Want, Pool]] = {}
+        self._requirements: list[Requirement] = [ANYBODY]
+        self._requirement_ids: dict[Requirement, int] = {ANYBODY: 0}
+        self._needs: dict[tuple[str, tuple[str, ...], int], int] = {}
+        self._fits: dict[tuple[int, int], bool] = {}
+        self._rank = {agent_id: n for n, agent_id in enumerate(center.agents)}
+        profiles: dict[tuple[object, ...], int] = {}
+        groups: dict[tuple[object, ...], int] = {}
+        self._profile: dict[str, int] = {}
+        self._group: dict[str, int] = {}
+        delays: dict[str, set[int]] = {queue: {0} for queue in center.queues}
+        for agent_id, rules in center.agents.items():
+            profile = profiles.setdefault(tuple(sorted(rules.skills.items())), len(profiles))
+            orders = tuple((queue, self.order(agent_id, queue).delay_ms) for queue in rules.queues)
+            self._profile[agent_id] = profile
+            self._group[agent_id] = groups.setdefault((profile, orders), len(groups))
+            for queue, delay_ms in orders:
+                delays.setdefault(queue, {0}).add(delay_ms)
+        self._delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
+        self._pools_of: dict[int, tuple[Pool, ...]] = {}
+
+    # -- what a contact asks for
+
+    def order(self, agent_id: str, queue: str) -> QueueOrder:
+        """The agent's own view of a queue."""
+        return self.center.agents[agent_id].orders.get(queue) or QueueOrder()
+
+    def requirement(self, number: int) -> Requirement:
+        """The requirement of a want."""
+        return self._requirements[number]
+
+    def demand(self, contact: Contact, now_us: int) -> tuple[Want, int]:
+        """What a contact whose queue exists asks for now, and when that changes next (0: never)."""
+        rules = self.center.queues[contact.queue]
+        waited_us = now_us - contact.queued_at_us
+        changes: list[int] = []
+        if contact.preferred_agent and rules.preferred_ms:
+            until_us = rules.preferred_ms * 1000
+            if waited_us < until_us and self._is_there(contact):
+                return Want(contact.queue, 0, self._delays[contact.queue][-1], contact.preferred_agent), (
+                    contact.queued_at_us + until_us
+                )
+        step, until_us = 0, 0
+        for step, rule in enumerate(rules.steps):  # noqa: B007
+            until_us += rule.for_ms * 1000
+            if waited_us < until_us:
+                changes.append(until_us)
+                break
+        else:
+            step = len(rules.steps)
+        insist = not rules.skills_for_ms or waited_us < rules.skills_for_ms * 1000
+        if insist and rules.skills_for_ms and contact.skills:
+            changes.append(rules.skills_for_ms * 1000)
+        reach_ms = 0
+        for delay_ms in self._delays[contact.queue]:
+            if delay_ms * 1000 > waited_us:
+                changes.append(delay_ms * 1000)
+                break
+            reach_ms = delay_ms
+        need = self._need(contact.queue, contact.skills if insist else (), step)
+        return Want(contact.queue, need, reach_ms), (contact.queued_at_us + min(changes) if changes else 0)
+
+    def _is_there(self, contact: Contact) -> bool:
+        """Whether waiting for the preferred agent makes sense; one who has let this contact ring is waited for no longer."""
+        agent_id = contact.preferred_agent
+        rules = self.center.agents.get(agent_id)
+        if rules is None or contact.queue not in rules.queues or agent_id in contact.tried:
+            return False
+        agent = self._state.agent(agent_id)
+        return agent.presence == "available" and agent.activity != "unreachable"
+
+    def _need(self, queue: str, skills: tuple[str, ...], step: int) -> int:
+        known = self._needs.get((queue, skills, step))
+        if known is None:
+            rules = self.center.queues[queue]
+            parts = [of_levels(rules.skills), of_levels(parse_levels(skills))]
+            if step < len(rules.steps):
+                parts.append(rules.steps[step].requirement)
+            requirement = all_of(*parts)
+            known = self._requirement_ids.setdefault(requirement, len(self._requirements))
+            if known == len(self._requirements):
+                self._requirements.append(requirement)
+            self._needs[(queue, skills, step)] = known
+        return known
+
+    def _suits(self, agent_id: str, want: Want) -> bool:
+        if want.only:
+            return want.only == agent_id
+        return self.order(agent_id, want.queue).delay_ms <= want.reach_ms and self._can(agent_id, want)
+
+    def _can(self, agent_id: str, want: Want) -> bool:
+        key = (self._profile[agent_id], want.requirement)
+        known = self._fits.get(key)
+        if known is None:
+            known = satisfied(self.center.agents[agent_id].skills, self._requirements[want.requirement])
+            self._fits[key] = known
+        return known
 
     # -- keeping
+
+    def contact_place(self, contact: Contact | None, now_us: int) -> tuple[ContactClass, int] | None:
+        """The class in which the contact waits for an offer now and when that changes; None when it does not wait."""
+        if contact is None or contact.status != "waiting" or contact.hold_until_us > now_us:
+            return None
+        if contact.queue not in self.center.queues:
+            return None
+        want, changes_us = self.demand(contact, now_us)
+        return ContactClass(want, contact.node), changes_us
 
     def place_contact(self, contact_id: str, now_us: int) -> bool:
         """Put the contact where it belongs now; returns whether it waits for an offer."""
         contact = self._state.contacts.get(contact_id)
-        place = contact_place(contact, self.center, now_us)
-        target = (place, contact_key(contact)) if place is not None and contact is not None else None
+        place = self.contact_place(contact, now_us)
+        target = (place[0], contact_key(contact, self.center)) if place and contact else None
         current = self._contact_at.get(contact_id)
-        if current == target:
-            return target is not None
-        if current is not None:
-            del self._contact_at[contact_id]
-            classes = self._waiting[current[0].queue]
-            keys = classes[current[0]]
-            del keys[bisect_left(keys, current[1])]
-            if not keys:
-                del classes[current[0]]
-        if target is None:
+        if current != target:
+            if current is not None:
+                self._remove_contact(contact_id, *current)
+            if target is not None:
+                self._insert_contact(contact_id, *target)
+        if contact is None:
+            if preferred := self._preferred.pop(contact_id, ""):
+                del self._prefer[preferred][contact_id]
+        elif contact.preferred_agent and contact_id not in self._preferred:
+            self._preferred[contact_id] = contact.preferred_agent
+            self._prefer.setdefault(contact.preferred_agent, {})[contact_id] = None
+        if place is None:
+            self._widens.pop(contact_id, None)
             return False
-        self._contact_at[contact_id] = target
-        insort(self._waiting.setdefault(target[0].queue, {}).setdefault(target[0], []), target[1])
+        self._widens[contact_id] = place[1]
         return True
 
+    def _classes(self, want: Want) -> dict[ContactClass, list[ContactKey]]:
+        if want.only:
+            return self._held_for.setdefault(want.only, {})
+        return self._waiting.setdefault(want.queue, {})
+
+    def _insert_contact(self, contact_id: str, at: ContactClass, key: ContactKey) -> None:
+        self._contact_at[contact_id] = (at, key)
+        insort(self._classes(at.want).setdefault(at, []), key)
+        if at.want.only:
+            insort(self._held_in.setdefault(at.want.queue, []), key)
+
+    def _remove_contact(self, contact_id: str, at: ContactClass, key: ContactKey) -> None:
+        del self._contact_at[contact_id]
+        classes = self._classes(at.want)
+        keys = classes[at]
+        del keys[bisect_left(keys, key)]
+        if not keys:
+            del classes[at]
+        if at.want.only:
+            held = self._held_in[at.want.queue]
+            del held[bisect_left(held, key)]
+
     def place_agent(self, agent_id: str, now_us: int) -> bool:
-        """Put the agent where it belongs now; returns whether it is free."""
-        place = agent_place(self._state.agent(agent_id), self.center, now_us)
+        """Put the agent where it belongs now; returns whether it is free.
+
+        Touches the contacts of the state that wait differently for it: those that prefer the agent when it comes or goes, and
+        those of a queue that is served by somebody again, or by nobody any more.
+        """
+        place = agent_place(self._state.agent(agent_id), self.center, self._rank.get(agent_id, 0), now_us)
         current = self._agent_at.get(agent_id)
         if current != place:
-            if current is not None:
-                self._remove_agent(agent_id, current)
+            was_free, is_free = current is not None and current.status == "idle", False
+            if current is not None and was_free:
+                self._leave_pools(agent_id, current.standing)
             if place is not None:
-                self._insert_agent(agent_id, place)
+                self._agent_at[agent_id] = place
+                is_free = place.status == "idle"
+                if is_free:
+                    self._join_pools(agent_id, place.standing)
+                self._count(agent_id, current.status if current else "", place.status)
         return place is not None and place.status == "idle"
 
-    def _remove_agent(self, agent_id: str, place: AgentPlace) -> None:
-        del self._agent_at[agent_id]
-        for queue in place.queues:
-            self._status_counts[queue][place.status] -= 1
-            if place.status == "idle":
-                profiles = self._idle[queue]
-                keys = profiles[place.profile]
-                del keys[bisect_left(keys, place.key)]
-                if not keys:
-                    del profiles[place.profile]
+    def _leave_pools(self, agent_id: str, standing: Standing) -> None:
+        for pool in self._pools_for(agent_id):
+            pool.remove(standing)
+        for queue in self.center.agents[agent_id].queues:
+            del self._free[queue][agent_id]
+            self._free_by_delay[queue][self.order(agent_id, queue).delay_ms] -= 1
 
-    def _insert_agent(self, agent_id: str, place: AgentPlace) -> None:
-        self._agent_at[agent_id] = place
-        self._skills.setdefault(place.profile, dict(place.profile))
-        for queue in place.queues:
+    def _join_pools(self, agent_id: str, standing: Standing) -> None:
+        for pool in self._pools_for(agent_id):
+            pool.add(standing)
+        for queue in self.center.agents[agent_id].queues:
+            self._free.setdefault(queue, {})[agent_id] = None
+            delay_ms = self.order(agent_id, queue).delay_ms
+            by_delay = self._free_by_delay.setdefault(queue, {})
+            by_delay[delay_ms] = by_delay.get(delay_ms, 0) + 1
+
+    def _pools_for(self, agent_id: str) -> tuple[Pool, ...]:
+        group = self._group[agent_id]
+        found = self._pools_of.get(group)
+        if found is None:
+            found = self._pools_of[group] = tuple(
+                pool
+                for queue in self.center.agents[agent_id].queues
+                for want, pool in self._pools.get(queue, {}).items()
+                if self._suits(agent_id, want)
+            )
+        return found
+
+    def _pool(self, want: Want) -> Pool:
+        pools = self._pools.setdefault(want.queue, OrderedDict())
+        pool = pools.get(want)
+        if pool is not None:
+            pools.move_to_end(want)
+            return pool
+        pool = pools[want] = new_pool(self.center.queues[want.queue].strategy, len(self._rank))
+        for agent_id in self._free.get(want.queue, ()):
+            if self._suits(agent_id, want):
+                pool.add(self._agent_at[agent_id].standing)
+        if len(pools) > POOLS:
+            pools.popitem(last=False)
+        self._pools_of.clear()
+        return pool
+
+    def _count(self, agent_id: str, before: str, after: str) -> None:
+        if before == after:
+            return
+        touched = self._state.touched_contacts
+        for queue in self.center.agents[agent_id].queues:
             counts = self._status_counts.setdefault(queue, {})
-            counts[place.status] = counts.get(place.status, 0) + 1
-            if place.status == "idle":
-                insort(self._idle.setdefault(queue, {}).setdefault(place.profile, []), place.key)
+            served = self._serving(counts)
+            if before:
+                counts[before] -= 1
+            counts[after] = counts.get(after, 0) + 1
+            rules = self.center.queues.get(queue)
+            if rules and rules.no_agent is not None and bool(served) != bool(self._serving(counts)):
+                touched.update(dict.fromkeys(self.contacts_in(queue)))
+        if (before in NOT_SERVING or not before) != (after in NOT_SERVING):
+            touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
 
     # -- asking
 
@@ -172,115 +382,167 @@ class Index:
         """Whether the contact is in the order of its queue."""
         return contact_id in self._contact_at
 
+    def widens_us(self, contact_id: str) -> int:
+        """When the contact has to be placed anew because more agents may take it; 0 when never."""
+        return self._widens.get(contact_id, 0)
+
     def is_free(self, agent_id: str) -> bool:
         """Whether the agent can be offered a contact."""
         place = self._agent_at.get(agent_id)
         return place is not None and place.status == "idle"
 
+    def place_of(self, agent_id: str) -> AgentPlace:
+        """Where an agent of the document stands."""
+        return self._agent_at[agent_id]
+
+    def suits(self, agent_id: str, contact_id: str) -> bool:
+        """Whether the agent may take the waiting contact, if it were free."""
+        at = self._contact_at.get(contact_id)
+        return (
+            at is not None
+            and at[0].want.queue in self.center.agents[agent_id].queues
+            and (self._suits(agent_id, at[0].want))
+        )
+
+    def want_of(self, contact_id: str) -> Want | None:
+        """What a waiting contact asks for."""
+        at = self._contact_at.get(contact_id)
+        return at[0].want if at else None
+
+    def contacts_in(self, queue: str) -> Iterator[str]:
+        """All contacts in the order of the queue, class by class."""
+        for keys in (*self._waiting.get(queue, {}).values(), self._held_in.get(queue, ())):
+            for _, contact_id in keys:
+                yield contact_id
+
     def waiting(self, queue: str) -> int:
         """How many contacts are in the order of the queue."""
-        return sum(len(keys) for keys in self._waiting.get(queue, {}).values())
+        waiting = sum(len(keys) for keys in self._waiting.get(queue, {}).values())
+        return waiting + len(self._held_in.get(queue, ()))
 
     def ahead(self, contact: Contact) -> int:
         """How many waiting contacts of its queue come before the contact."""
-        key = contact_key(contact)
-        return sum(bisect_left(keys, key) for keys in self._waiting.get(contact.queue, {}).values())
+        key = contact_key(contact, self.center)
+        ahead = sum(bisect_left(keys, key) for keys in self._waiting.get(contact.queue, {}).values())
+        return ahead + bisect_left(self._held_in.get(contact.queue, ()), key)
 
     def count(self, queue: str, status: str) -> int:
         """How many agents of the queue stand so (see ``agent_place``)."""
         return self._status_counts.get(queue, {}).get(status, 0)
+
+    def counts(self, queue: str) -> dict[str, int]:
+        """How many agents of the queue stand how."""
+        return self._status_counts.get(queue, {})
 
     def logged_in(self, queue: str) -> int:
         """How many agents of the queue are available, whatever they do."""
         counts = self._status_counts.get(queue, {})
         return sum(number for status, number in counts.items() if status not in ("offline", "break"))
 
+    def serving(self, queue: str) -> int:
+        """How many agents of the queue take a contact now or soon: available, with a phone that can be reached."""
+        return self._serving(self._status_counts.get(queue, {}))
+
+    @staticmethod
+    def _serving(counts: dict[str, int]) -> int:
+        return sum(number for status, number in counts.items() if status not in NOT_SERVING)
+
+    def unserved_since_us(self, queue: str) -> int:
+        """When the last agent who served the queue stopped; 0 when none ever did. A pass over the queue's agents: rare."""
+        since_us = 0
+        for agent_id, rules in self.center.agents.items():
+            if queue in rules.queues and (agent := self._state.agents.get(agent_id)) is not None:
+                last_us = (
+                    agent.activity_since_us if agent.presence == "available" else agent.presence_since_us
+                )
+                since_us = max(since_us, last_us)
+        return since_us
+
+    def pool_of(self, contact: Contact) -> Pool | None:
+        """The free agents who may take the waiting contact; None when it waits for its preferred agent only."""
+        at = self._contact_at.get(contact.contact_id)
+        return None if at is None or at[0].want.only else self._pool(at[0].want)
+
+    def free_later(self, want: Want) -> int:
+        """How many free agents of the queue come in only after a longer wait."""
+        by_delay = self._free_by_delay.get(want.queue, {})
+        return sum(number for delay_ms, number in by_delay.items() if delay_ms > want.reach_ms)
+
+    def choice(self, contact: Contact) -> Choice:
+        """What choosing an agent for the contact depends on beside the pool."""
+        last = self._rank.get(self._state.turns.get(contact.queue, ""), -1)
+        return Choice(contact.contact_id, contact.offers + 1, contact.tried, last)
+
     def best_agent(self, contact: Contact) -> str | None:
-        """The free agent who should take the contact: idle longest among those who have not let it ring before.
+        """The free agent who should take the contact, by the strategy of its queue.
 
-        Only when every free agent has let it ring is one of them asked again.
+        Who has let it ring before is asked again only when everybody who is free has.
         """
-        free = list(self._candidates(contact))
-        untried = (self._first_untried(keys, contact.tried) for keys in free)
-        best = min((key for key in untried if key is not None), default=None)
-        if best is None:
-            best = min((keys[0] for keys in free), default=None)
-        return best[1] if best else None
+        at = self._contact_at.get(contact.contact_id)
+        if at is None:
+            return None
+        if only := at[0].want.only:
+            return only if self.is_free(only) else None
+        return self._pool(at[0].want).best(self.choice(contact))
 
-    def best_contact(self, agent_id: str) -> str | None:
-        """The contact that a free agent should take: first by priority and waiting time over all queues of the agent."""
-        place = self._agent_at[agent_id]
-        skills = self._skills[place.profile]
-        heads = [
-            keys[0]
-            for queue in place.queues
-            for wanted, keys in self._waiting.get(queue, {}).items()
-            if self._state.node_up(wanted.node) and covers(skills, wanted.skills)
-        ]
-        return min(heads)[2] if heads else None
+    def heads(self, agent_id: str) -> list[Head]:
+        """The first contact of every class that the agent may take, each with its order for this agent."""
+        shares = self.center.between_queues == "share"
+        found = []
+        for queue in self.center.agents[agent_id].queues:
+            classes = self._waiting.get(queue)
+            if not classes:
+                continue
+            order = self.order(agent_id, queue)
+            turn = self._state.turn_of(queue) if shares else 0
+            for at, keys in classes.items():
+                want = at.want
+                if (
+                    order.delay_ms <= want.reach_ms
+                    and self._can(agent_id, want)
+                    and self._state.node_up(at.node)
+                ):
+                    found.append(Head(order.priority, turn, keys[0]))
+        for at, keys in self._held_for.get(agent_id, {}).items():
+            if self._state.node_up(at.node):
+                order = self.order(agent_id, at.want.queue)
+                found.append(
+                    Head(order.priority, self._state.turn_of(at.want.queue) if shares else 0, keys[0])
+                )
+        return found
 
     def can_be_offered(self, contact_id: str) -> bool:
         """Whether the contact waits and its node answers."""
         at = self._contact_at.get(contact_id)
         return at is not None and self._state.node_up(at[0].node)
 
-    def explain(self, contact: Contact, agent_id: str, now_us: int) -> Explanation:
-        """Why this agent gets this contact, before the offer is made."""
-        free = list(self._candidates(contact))
-        candidates = sum(len(keys) for keys in free)
-        first = islice(
-            (key[1] for key in merge(*(islice(keys, 6) for keys in free)) if key[1] != agent_id), 5
-        )
-        excluded = {
-            status: number
-            for status, number in self._status_counts.get(contact.queue, {}).items()
-            if status != "idle" and number
-        }
-        if other := self.count(contact.queue, "idle") - candidates:
-            excluded["skills"] = other
-        idle_since_us = self._agent_at[agent_id].key[0]
-        return Explanation(
-            rule="tried_before" if agent_id in contact.tried else "longest_idle",
-            idle_ms=max(0, now_us - idle_since_us) // 1000,
-            candidates=candidates,
-            next_best=tuple(first),
-            excluded=tuple(Excluded(reason, number) for reason, number in sorted(excluded.items())),
-            waiting_ahead=self.ahead(contact),
-        )
-
-    def _candidates(self, contact: Contact) -> Iterator[list[AgentKey]]:
-        at = self._contact_at.get(contact.contact_id)
-        if at is None:
-            return
-        for profile, keys in self._idle.get(contact.queue, {}).items():
-            if covers(self._skills[profile], at[0].skills):
-                yield keys
-
-    @staticmethod
-    def _first_untried(keys: list[AgentKey], tried: Collection[str]) -> AgentKey | None:
-        return next((key for key in keys if key[1] not in tried), None) if tried else keys[0]
-
     # -- checking
 
     def problems(self, now_us: int) -> list[str]:
-        """What is not where a new index would have it; entities whose hold or delay has just passed may be either way."""
+        """What is not where a new index would have it; entities whose time has just passed may be either way."""
         found = []
         for contact_id, contact in self._state.contacts.items():
-            want = contact_place(contact, self.center, now_us)
+            place = self.contact_place(contact, now_us)
+            want = (place[0], contact_key(contact, self.center)) if place else None
             has = self._contact_at.get(contact_id)
-            if (has[0] if has else None) != want and not (
-                has is None and 0 < contact.hold_until_us <= now_us
-            ):
+            held = has is None and 0 < contact.hold_until_us <= now_us
+            if has != want and not held and not 0 < self.widens_us(contact_id) <= now_us:
                 found.append(f"contact {contact_id} is at {has}, should be at {want}")
         closed = self._contact_at.keys() - self._state.contacts.keys()
         found += [f"contact {contact_id} is indexed and not open" for contact_id in closed]
         for agent_id in self.center.agents:
             agent = self._state.agent(agent_id)
-            place, is_at = agent_place(agent, self.center, now_us), self._agent_at.get(agent_id)
-            if place != is_at and not (
-                is_at and is_at.status == "delayed" and agent.delay_until_us <= now_us
-            ):
-                found.append(f"agent {agent_id} is at {is_at}, should be at {place}")
-        if len(self._contact_at) != sum(len(k) for c in self._waiting.values() for k in c.values()):
+            stands, is_at = agent_place(agent, self.center, self._rank[agent_id], now_us), None
+            is_at = self._agent_at.get(agent_id)
+            late = is_at is not None and is_at.status == "delayed" and agent.delay_until_us <= now_us
+            if stands != is_at and not late:
+                found.append(f"agent {agent_id} is at {is_at}, should be at {stands}")
+        classes = [*self._waiting.values(), *self._held_for.values()]
+        if len(self._contact_at) != sum(len(k) for c in classes for k in c.values()):
             found.append("orders of the waiting and their places differ in number")
+        for pools in self._pools.values():
+            for wanted, pool in pools.items():
+                free = [a for a in self._free.get(wanted.queue, ()) if self._suits(a, wanted)]
+                if len(pool) != len(free):
+                    found.append(f"pool of {wanted} has {len(pool)} agents, should have {sorted(free)}")
         return found

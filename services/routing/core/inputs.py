@@ -8,11 +8,13 @@ the fields of ``proto/peyvand/queue/v1/events.proto``, without those that decide
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from services.routing.core.center import Center
 from services.routing.core.facts import Fact
-from services.routing.core.views import AgentState
+from services.routing.core.views import AgentState, ContactState
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,8 @@ class ContactWaiting(Input, frozen=True, kw_only=True):
     customer: str = ""
     started_at_us: int = 0
     recovered: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class OfferRinging(Input, frozen=True, kw_only=True):
@@ -137,6 +141,50 @@ class SetDisposition(Input, frozen=True, kw_only=True):
     by: str = "http"
 
 
+class SetWrapUp(Input, frozen=True, kw_only=True):
+    """A wish: ``action`` request (during the talk, a wrap-up that the queue does not ask for), extend or end (without a result)."""
+
+    request_id: str
+    action: str
+    agent_id: str = ""
+    extension: str = ""
+    by: str = "http"
+
+
+class SetContactPriority(Input, frozen=True, kw_only=True):
+    """A wish: another priority for a contact that waits, at once."""
+
+    request_id: str
+    contact_id: str
+    priority: int = 0
+    actor: str = "supervisor"
+
+
+class OwnCallChanged(Input, frozen=True, kw_only=True):
+    """A call without an offer of ours began or ended on a phone; ``direction`` is FreeSWITCH's (inbound: the phone dialled)."""
+
+    extension: str
+    leg_id: str
+    node: str
+    began: bool
+    direction: str = ""
+
+
+class OwnCallsListed(Input, frozen=True, kw_only=True):
+    """All calls without an offer of ours on a node: extension by leg."""
+
+    node: str
+    legs: Mapping[str, str]
+
+
+class AgentHeld(Input, frozen=True, kw_only=True):
+    """The agent put the contact on hold, or took it back."""
+
+    agent_id: str
+    contact_id: str
+    held: bool
+
+
 class PhoneChanged(Input, frozen=True, kw_only=True):
     """A phone registered with a node or was lost there."""
 
@@ -183,6 +231,11 @@ AnyInput = (
     | DispositionKeyed
     | SetAgentPresence
     | SetDisposition
+    | SetWrapUp
+    | SetContactPriority
+    | OwnCallChanged
+    | OwnCallsListed
+    | AgentHeld
     | PhoneChanged
     | PhonesListed
     | NodeSeen
@@ -211,10 +264,11 @@ class CancelTimer(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The wish was granted: the agent's state after it."""
+    """The wish was granted: the state of the agent, or of the contact, after it."""
 
     request_id: str
-    agent: AgentState
+    agent: AgentState | None = None
+    contact: ContactState | None = None
 
 
 class Refuse(msgspec.Struct, frozen=True):

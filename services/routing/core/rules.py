@@ -1,4 +1,4 @@
-"""What each input means: the handlers of the engine and the tools they share. See ``engine`` for how it is used.
+"""What all handlers of the engine share: the ends of offers, of conversations and of waits. See ``engine`` for how it is used.
 
 A handler reads the state, emits facts, and notes what was ignored or refused. It never touches the index or a timer:
 both follow from the facts afterwards.
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
-from services.routing.core import views
-from services.routing.core.center import SYSTEM_REASONS, Center, Overflow, Policy
+from services.routing.core import results
+from services.routing.core.center import CAUSES, Center, Miss, Overflow, Policy, QueueRules
 from services.routing.core.index import Index, contact_key
-from services.routing.core.state import Agent, Contact, Offer, State
+from services.routing.core.state import IN_TALK, OFFERED, Agent, Contact, Offer, State
 
-PRESENCES = ("available", "break", "offline")
-FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
+FREE = frozenset({"idle", "unreachable", "own_call"})
+"""Activities without a contact at hand: they follow from the phone."""
 
 
 class Rules:
-    """State, configuration and the handlers of one tenant."""
+    """State, configuration and what follows from an end."""
 
     def __init__(self, center: Center, policy: Policy, state: State) -> None:
         self.policy = policy
@@ -26,7 +26,8 @@ class Rules:
         self._now_us = state.at_us
         self._facts: list[f.Fact] = []
         self._notes: list[i.Output] = []
-        self._answer: tuple[str, str] | None = None
+        self._answer: tuple[str, str, str] | None = None
+        """Request, and the agent or the contact whose state answers it."""
         self._use(center)
 
     def _use(self, center: Center) -> None:
@@ -48,66 +49,82 @@ class Rules:
     def _ignore(self, reason: str, *, contact_id: str = "", agent_id: str = "", offer_id: str = "") -> None:
         self._notes.append(i.Ignored(reason, contact_id, agent_id, offer_id))
 
-    def _refuse(self, request_id: str, slug: str, reason: str, status: int = 409) -> None:
-        self._notes.append(i.Refuse(request_id, slug, reason, status))
-
-    def _answered(self, request_id: str, agent_id: str) -> i.Answer:
-        return i.Answer(request_id, views.agent_state(self.state, self.center, agent_id, self._now_us))
-
-    def _repeated(self, inp: i.AnyInput) -> list[i.Output]:
-        if isinstance(inp, i.SetAgentPresence | i.SetDisposition) and (agent_id := self._named(inp)):
-            return [self._answered(inp.request_id, agent_id)]
-        return [i.Ignored("input was decided on before")]
-
     def _ms_since(self, since_us: int) -> int:
         return max(0, self._now_us - since_us) // 1000
 
     # -- agents
-
-    def _named(self, wish: i.SetAgentPresence | i.SetDisposition) -> str | None:
-        if wish.agent_id:
-            return wish.agent_id if wish.agent_id in self.center.agents else None
-        return self._by_extension.get(wish.extension)
 
     def _set_presence(self, agent_id: str, presence: str, reason: str, actor: str) -> None:
         agent = self.state.agent(agent_id)
         ms = self._ms_since(agent.presence_since_us) if agent.presence_since_us else 0
         self._emit(f.AgentPresenceChanged(agent_id, presence, reason, actor, agent.presence, ms))
 
-    def _set_activity(self, agent_id: str, activity: str, contact_id: str = "", queue: str = "") -> None:
+    def _set_activity(
+        self, agent_id: str, activity: str, contact_id: str = "", queue: str = "", limit_ms: int = 0
+    ) -> None:
         agent = self.state.agent(agent_id)
         ms = self._ms_since(agent.activity_since_us) if agent.activity_since_us else 0
-        self._emit(f.AgentActivityChanged(agent_id, activity, contact_id, queue, agent.activity, ms))
+        self._emit(
+            f.AgentActivityChanged(agent_id, activity, contact_id, queue, agent.activity, ms, limit_ms)
+        )
 
     def _set_free(self, agent_id: str) -> None:
         self._set_activity(agent_id, self._free_activity(self.state.agent(agent_id)))
 
     def _free_activity(self, agent: Agent) -> str:
-        return "idle" if agent.registered and self.state.node_up(agent.node) else "unreachable"
+        if not (agent.registered and self.state.node_up(agent.node)):
+            return "unreachable"
+        return "own_call" if agent.own_legs else "idle"
 
-    def _settle_phone(self, agent: Agent) -> None:
-        """Make an agent without a contact idle or unreachable, as the phone and its node are."""
-        if agent.activity in ("idle", "unreachable") and agent.activity != self._free_activity(agent):
-            self._set_free(agent.agent_id)
+    def _settle_phone(self, agent_id: str) -> None:
+        """Make an agent without a contact idle, unreachable or on an own call, as the phone and its node are."""
+        agent = self.state.agent(agent_id)
+        if agent.activity in FREE and agent.activity != self._free_activity(agent):
+            self._set_free(agent_id)
 
     def _end_talk(self, contact: Contact) -> None:
-        """Send the agent of a conversation that is over to the after-call work."""
+        """Send the agent of a conversation that is over to the after-call work, as the queue's mode has it."""
         agent = self.state.agent(contact.agent_id)
-        if agent.activity != "talking" or agent.contact_id != contact.contact_id:
+        if agent.activity not in IN_TALK or agent.contact_id != contact.contact_id:
             return
         rules = self.center.queues.get(contact.queue)
-        if rules and rules.wrap_up_ms:
-            self._set_activity(agent.agent_id, "wrap_up", contact.contact_id, contact.queue)
+        limit_ms = self._wrap_up_ms(rules, agent) if rules else 0
+        if limit_ms:
+            self._set_activity(agent.agent_id, "wrap_up", contact.contact_id, contact.queue, limit_ms)
         else:
             self._set_free(agent.agent_id)
+
+    @staticmethod
+    def _wrap_up_ms(rules: QueueRules, agent: Agent) -> int:
+        """How long the wrap-up may last; 0 for none."""
+        if rules.wrap_up_mode == "mandatory":
+            return rules.wrap_up_max_ms
+        if rules.wrap_up_mode == "optional" and not agent.wants_wrap_up:
+            return 0
+        return rules.wrap_up_ms or (rules.wrap_up_max_ms if agent.wants_wrap_up else 0)
 
     def _end_wrap_up(self, agent_id: str, disposition: str, by: str) -> None:
         agent = self.state.agent(agent_id)
         ms = self._ms_since(agent.activity_since_us)
-        self._emit(f.WrapUpEnded(agent_id, agent.contact_id, disposition, by, ms, agent.queue))
+        code = disposition or agent.disposition
+        self._emit(f.WrapUpEnded(agent_id, agent.contact_id, code, by, ms, agent.queue))
         self._set_free(agent_id)
 
-    # -- contacts and offers
+    def _dispose(self, agent_id: str, code: str, by: str) -> None:
+        """Take the result of a contact: it ends the wrap-up, unless that lasts its whole time."""
+        agent = self.state.agent(agent_id)
+        rules = self.center.queues.get(agent.queue)
+        if rules is not None and rules.wrap_up_mode == "timed_no_exit":
+            self._emit(f.WrapUpChanged(agent_id, agent.contact_id, "disposed", agent.limit_ms, code, by))
+        else:
+            self._end_wrap_up(agent_id, code, by)
+
+    def _dispositions(self, queue: str) -> frozenset[str]:
+        """The codes that a contact of the queue may end with."""
+        rules = self.center.queues.get(queue)
+        return (rules.dispositions if rules else None) or self.center.dispositions
+
+    # -- contacts
 
     def _queued(self, contact: Contact, queue: str) -> f.ContactQueued:
         return f.ContactQueued(
@@ -124,6 +141,8 @@ class Rules:
             customer=contact.customer,
             started_at_us=contact.started_at_us,
             requeued=True,
+            service_class=contact.service_class,
+            preferred_agent=contact.preferred_agent,
         )
 
     def _close(
@@ -131,12 +150,19 @@ class Rules:
         contact: Contact,
         outcome: str,
         *,
+        result: str = "",
         talk_ms: int = 0,
         hold_ms: int = 0,
         ended_by: str = "",
         cause: str = "",
     ) -> None:
         talked = contact.status == "talking"
+        wait_ms = contact.wait_ms if talked else self._ms_since(contact.waiting_since_us)
+        if talked:
+            result = results.ANSWERED
+        elif outcome == "abandoned":
+            rules = self.center.queues.get(contact.queue)
+            result = results.of_hangup(cause, wait_ms, rules.short_abandon_ms if rules else 0)
         self._emit(
             f.ContactClosed(
                 contact_id=contact.contact_id,
@@ -144,7 +170,7 @@ class Rules:
                 outcome=outcome,
                 agent_id=contact.agent_id if talked else "",
                 offer_id=contact.offer_id if talked else "",
-                wait_ms=contact.wait_ms if talked else self._ms_since(contact.waiting_since_us),
+                wait_ms=wait_ms,
                 talk_ms=talk_ms,
                 hold_ms=hold_ms,
                 ended_by=ended_by,
@@ -153,19 +179,21 @@ class Rules:
                 ani=contact.ani,
                 waiting_since_us=contact.waiting_since_us,
                 offers=contact.offers,
+                result=result or results.ENDED_UNSEEN,
             )
         )
         if talked:
             self._end_talk(contact)
 
-    def _way_out(self, contact: Contact) -> Overflow | None:
+    def _way_out(self, contact: Contact, reason: str) -> Overflow | None:
         """Where the contact goes when it cannot stay in its queue; None when there is nowhere and it waits on."""
         rules = self.center.queues.get(contact.queue)
         if rules is None:
             target = self.center.fallback.get(contact.entry_point, self.center.default_fallback)
             way = Overflow("queue", target)
         else:
-            way = rules.overflow
+            own = {"max_length": rules.full, "no_agent": rules.no_agent}.get(reason)
+            way = own or rules.overflow
         return None if way.action == "queue" and way.target not in self.center.queues else way
 
     def _overflow(self, contact_id: str, reason: str) -> None:
@@ -173,7 +201,7 @@ class Rules:
         passed: set[str] = set()
         while True:
             contact = self.state.contacts[contact_id]
-            way = self._way_out(contact)
+            way = self._way_out(contact, reason)
             if way is None or (way.action == "queue" and way.target in passed):
                 return None
             passed.add(contact.queue)
@@ -182,7 +210,8 @@ class Rules:
                 f.ContactOverflowed(contact_id, contact.queue, reason, way.action, way.target, wait_ms)
             )
             if way.action != "queue":
-                return self._close(contact, "overflowed", ended_by="system", cause=reason)
+                result = results.of_limit(reason, way.action)
+                return self._close(contact, "overflowed", result=result, ended_by="system", cause=reason)
             full = self._is_full(way.target)
             self._emit(self._queued(contact, way.target))
             if not full:
@@ -193,28 +222,61 @@ class Rules:
         limit = self.center.queues[queue].max_length
         return bool(limit) and self.index.waiting(queue) >= limit
 
+    def _limit(self, contact: Contact) -> tuple[int, str] | None:
+        """When and why a waiting contact has to leave its queue next; None when it need not."""
+        rules = self.center.queues.get(contact.queue)
+        if rules is None or not self.state.node_up(contact.node):
+            return None
+        limits = []
+        if rules.max_wait_ms and self._way_out(contact, "max_wait"):
+            limits.append((contact.queued_at_us + rules.max_wait_ms * 1000, "max_wait"))
+        if rules.no_agent is not None and not self.index.serving(contact.queue):
+            way = self._way_out(contact, "no_agent")
+            # A queue that nobody serves either would send the caller on, perhaps back: then the caller waits here.
+            if way and (way.action != "queue" or self.index.serving(way.target)):
+                since_us = max(contact.queued_at_us, self.index.unserved_since_us(contact.queue))
+                limits.append((since_us + rules.no_agent_after_ms * 1000, "no_agent"))
+        return min(limits, default=None)
+
+    # -- offers
+
+    def _after_failure(self, outcome: str) -> Miss:
+        if outcome in CAUSES:
+            return self.policy.miss(self.center, outcome)
+        return Miss(self.policy.agent_delay_ms)
+
     def _end_offer(self, offer: Offer, outcome: str, cause: str = "", ring_ms: int = 0) -> None:
         """End an offer without a conversation and say what follows for the agent and the contact."""
         agent_id = offer.agent_id
-        self._emit(f.OfferEnded(offer.offer_id, offer.contact_id, agent_id, outcome, cause, ring_ms))
-        if self.state.agent(agent_id).activity == "offered":
+        rule = self._after_failure(outcome)
+        delay_ms = 0 if outcome == "withdrawn" else rule.delay_ms or -1
+        self._emit(
+            f.OfferEnded(offer.offer_id, offer.contact_id, agent_id, outcome, cause, ring_ms, delay_ms)
+        )
+        if self.state.agent(agent_id).activity in OFFERED:
             self._set_free(agent_id)
         agent = self.state.agent(agent_id)
-        missed = outcome == "no_answer" and agent.missed >= self.policy.max_no_answer
-        if agent.presence == "available" and (missed or outcome == "unreachable"):
+        missed = agent.missed if outcome == "no_answer" else agent.misses.get(outcome, 0)
+        if agent.presence == "available" and rule.most and missed >= rule.most:
             self._set_presence(agent_id, "break", outcome, "system")
         contact = self.state.contacts.get(offer.contact_id)
-        if contact is not None and contact.queue not in self.center.queues:
+        if contact is not None and contact.status == "waiting" and contact.queue not in self.center.queues:
             self._overflow(contact.contact_id, "queue_removed")
 
     def _withdraw(self, offer: Offer, cause: str) -> None:
         """End the offer of a contact that needs no other: it is leaving, or talks with somebody else."""
         self._emit(f.OfferEnded(offer.offer_id, offer.contact_id, offer.agent_id, "withdrawn", cause))
-        self._set_free(offer.agent_id)
+        if self.state.agent(offer.agent_id).activity in OFFERED:
+            self._set_free(offer.agent_id)
 
-    def _make_offer(self, contact: Contact, agent_id: str) -> None:
+    def _withdraw_all(self, contact: Contact, cause: str, *, but: str = "") -> None:
+        """Withdraw every open offer of the contact except one."""
+        for offer_id in contact.rings:
+            if offer_id != but:
+                self._withdraw(self.state.offers[offer_id], cause)
+
+    def _make_offer(self, contact: Contact, agent_id: str, why: f.Explanation, at_once: int) -> None:
         rules = self.center.agents[agent_id]
-        why = self.index.explain(contact, agent_id, self._now_us)
         self._emit(
             f.OfferMade(
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
@@ -227,11 +289,12 @@ class Rules:
                 waited_ms=self._ms_since(contact.waiting_since_us),
                 attempt=contact.offers + 1,
                 why=why,
+                at_once=at_once,
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
 
-    # -- handlers: the owner, the configuration, the switch
+    # -- the owner and the configuration
 
     def _taken_over(self, inp: i.TakenOver) -> None:
         self._emit(f.OwnerChanged(inp.owner, inp.epoch))
@@ -251,227 +314,5 @@ class Rules:
             for c in self.state.contacts.values()
             if c.status == "waiting" and c.queue not in self.center.queues
         ]
-        for contact in sorted(stranded, key=contact_key):
+        for contact in sorted(stranded, key=lambda c: contact_key(c, self.center)):
             self._overflow(contact.contact_id, "queue_removed")
-
-    def _phone_changed(self, inp: i.PhoneChanged) -> None:
-        agent_id = self._by_extension.get(inp.extension)
-        if agent_id is not None:  # else a phone of somebody who is no agent
-            self._set_phone(agent_id, inp.registered, inp.node)
-
-    def _set_phone(self, agent_id: str, registered: bool, node: str) -> None:
-        agent = self.state.agent(agent_id)
-        if not registered and agent.node not in ("", node):
-            return self._ignore("phone is registered with another node", agent_id=agent_id)
-        if (agent.registered, agent.node) != (registered, node):
-            self._emit(f.AgentPhoneChanged(agent_id, registered, node))
-            self._settle_phone(self.state.agent(agent_id))
-        return None
-
-    def _phones_listed(self, inp: i.PhonesListed) -> None:
-        """Agents who were never seen registering stay reachable: an offer will tell."""
-        for extension, agent_id in sorted(self._by_extension.items()):
-            agent = self.state.agent(agent_id)
-            listed = extension in inp.extensions
-            if listed or (agent.registered and agent.node == inp.node):
-                self._set_phone(agent_id, listed, inp.node)
-
-    def _node_seen(self, inp: i.NodeSeen) -> None:
-        if self.state.node_up(inp.node) == inp.up:
-            return
-        self._emit(f.NodeChanged(inp.node, inp.up))
-        for agent in [a for a in self.state.agents.values() if a.node == inp.node]:
-            self._settle_phone(agent)
-
-    # -- handlers: observations
-
-    def _contact_waiting(self, inp: i.ContactWaiting) -> None:
-        known = self.state.contacts.get(inp.contact_id)
-        if known is not None:
-            if not (inp.recovered and known.status == "talking"):
-                return self._ignore("contact waits already", contact_id=inp.contact_id)
-            # The agent's leg vanished unseen and queue found the caller parked: back to the former place.
-            self._emit(self._queued(known, known.queue))
-            return self._end_talk(known)
-        if inp.contact_id in self.state.closed and not inp.recovered:
-            return self._ignore("contact is closed", contact_id=inp.contact_id)
-        # Recovered though closed: its end was a mistake, for FreeSWITCH has the caller. It is a contact again.
-        rules = self.center.queues.get(inp.queue)
-        full = rules is not None and not inp.recovered and self._is_full(inp.queue)
-        self._emit(
-            f.ContactQueued(
-                contact_id=inp.contact_id,
-                queue=inp.queue,
-                waiting_since_us=inp.waiting_since_us,
-                node=inp.node,
-                priority=inp.priority,
-                skills=inp.skills,
-                language=inp.language,
-                ani=inp.ani,
-                caller_name=inp.caller_name,
-                entry_point=inp.entry_point,
-                customer=inp.customer,
-                started_at_us=inp.started_at_us,
-            )
-        )
-        if rules is None or full:
-            self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
-        return None
-
-    def _open_offer(self, inp: i.OfferRinging | i.OfferAnswered | i.OfferFailed) -> Offer | None:
-        offer = self.state.offers.get(inp.offer_id)
-        if offer is None or (offer.contact_id, offer.agent_id) != (inp.contact_id, inp.agent_id):
-            self._ignore(
-                "offer is over", contact_id=inp.contact_id, agent_id=inp.agent_id, offer_id=inp.offer_id
-            )
-            return None
-        return offer
-
-    def _offer_reported(self, inp: i.OfferRinging | i.OfferAnswered) -> None:
-        self._open_offer(inp)
-
-    def _offer_failed(self, inp: i.OfferFailed) -> None:
-        if offer := self._open_offer(inp):
-            outcome = inp.outcome if inp.outcome in FAILURES else "failed"
-            self._end_offer(offer, outcome, inp.cause, inp.ring_ms)
-
-    def _agent_bridged(self, inp: i.AgentBridged) -> None:
-        contact = self.state.contacts.get(inp.contact_id)
-        if contact is None:
-            if inp.contact_id in self.state.closed:
-                return self._ignore("contact is closed", contact_id=inp.contact_id, agent_id=inp.agent_id)
-            # Bridged by a queue process whose ContactWaiting never arrived, or longer ago than the log reaches.
-            since_us = self._now_us - inp.wait_ms * 1000
-            queue = inp.queue or self.center.default_fallback
-            self._emit(f.ContactQueued(inp.contact_id, queue, since_us, node=inp.node))
-            contact = self.state.contacts[inp.contact_id]
-        if contact.status == "talking" and contact.agent_id == inp.agent_id:
-            return self._ignore("contact talks already", contact_id=inp.contact_id, agent_id=inp.agent_id)
-        return self._connect(
-            contact, inp.offer_id, inp.agent_id, wait_ms=inp.wait_ms, recording_path=inp.recording_path
-        )
-
-    def _connect(
-        self, contact: Contact, offer_id: str, agent_id: str, *, wait_ms: int, recording_path: str
-    ) -> None:
-        contact_id = contact.contact_id
-        if contact.status == "talking":
-            self._end_talk(contact)
-        elif offer := self.state.offers.get(contact.offer_id):
-            if offer.offer_id == offer_id:
-                self._emit(f.OfferEnded(offer_id, contact_id, agent_id, "accepted"))
-            else:
-                self._withdraw(offer, "answered_by_other")
-        self._release(agent_id)
-        self._emit(
-            f.ContactConnected(
-                contact_id=contact_id,
-                offer_id=offer_id,
-                agent_id=agent_id,
-                queue=contact.queue,
-                wait_ms=wait_ms or self._ms_since(contact.waiting_since_us),
-                connected_at_us=self._now_us,
-                recording_path=recording_path,
-            )
-        )
-        self._set_activity(agent_id, "talking", contact_id, contact.queue)
-
-    def _release(self, agent_id: str) -> None:
-        """End whatever the agent was doing, because FreeSWITCH says that a conversation has begun."""
-        agent = self.state.agent(agent_id)
-        if other := self.state.offers.get(agent.offer_id):
-            self._end_offer(other, "withdrawn", "agent_bridged_elsewhere")
-        elif agent.activity == "wrap_up":
-            self._end_wrap_up(agent_id, "", "bridged")
-        elif agent.activity == "talking" and (former := self.state.contacts.get(agent.contact_id)):
-            self._emit_unseen_end(former)
-
-    def _emit_unseen_end(self, contact: Contact) -> None:
-        talk_ms = self._ms_since(contact.connected_at_us)
-        self._close(
-            contact, "ended_unseen", talk_ms=talk_ms, ended_by="system", cause="agent_bridged_elsewhere"
-        )
-        agent = self.state.agent(contact.agent_id)
-        if agent.activity == "wrap_up":
-            self._end_wrap_up(agent.agent_id, "", "bridged")
-
-    def _conversation_ended(self, inp: i.ConversationEnded) -> None:
-        contact = self.state.contacts.get(inp.contact_id)
-        if contact is not None and contact.status == "offered" and contact.offer_id == inp.offer_id:
-            # The report of the bridge went to the dead letters; the talk took place all the same.
-            self._connect(contact, inp.offer_id, inp.agent_id, wait_ms=0, recording_path="")
-        if contact is None or contact.status != "talking" or contact.agent_id != inp.agent_id:
-            return self._ignore("no such conversation", contact_id=inp.contact_id, agent_id=inp.agent_id)
-        return self._close(
-            contact,
-            "completed",
-            talk_ms=inp.talk_ms,
-            hold_ms=inp.hold_ms,
-            ended_by=inp.ended_by,
-            cause=inp.cause,
-        )
-
-    def _contact_gone(self, inp: i.ContactGone) -> None:
-        contact = self.state.contacts.get(inp.contact_id)
-        if contact is None:
-            return self._ignore("contact is closed", contact_id=inp.contact_id)
-        if contact.status == "talking":
-            # ConversationEnded comes before or after; a contact without a leg cannot be left open to wait for it.
-            outcome = "ended_unseen" if inp.unseen else "completed"
-            talk_ms = self._ms_since(contact.connected_at_us)
-            return self._close(contact, outcome, talk_ms=talk_ms, ended_by="caller", cause=inp.cause)
-        if offer := self.state.offers.get(contact.offer_id):
-            self._withdraw(offer, inp.cause)
-        outcome = "ended_unseen" if inp.unseen else "abandoned"
-        return self._close(contact, outcome, ended_by="caller", cause=inp.cause)
-
-    def _disposition_keyed(self, inp: i.DispositionKeyed) -> None:
-        agent = self.state.agent(inp.agent_id)
-        if agent.activity != "wrap_up" or agent.contact_id != inp.contact_id:
-            return self._ignore("wrap-up is over", contact_id=inp.contact_id, agent_id=inp.agent_id)
-        if inp.code not in self.center.dispositions:
-            return self._ignore("unknown disposition", contact_id=inp.contact_id, agent_id=inp.agent_id)
-        return self._end_wrap_up(inp.agent_id, inp.code, "key")
-
-    # -- handlers: wishes
-
-    def _presence_wished(self, inp: i.SetAgentPresence) -> None:
-        agent_id = self._named(inp)
-        if agent_id is None:
-            return self._refuse_unknown(inp)
-        agent = self.state.agent(agent_id)
-        presence = inp.presence
-        if presence == "toggle":
-            presence = "available" if agent.presence == "offline" else "offline"
-        if presence not in PRESENCES:
-            expected = f"expected one of {', '.join(PRESENCES)}, toggle; found {inp.presence!r}"
-            return self._refuse(inp.request_id, "unknown-presence", expected, 422)
-        reason = inp.reason if presence == "break" else ""
-        if reason and (reason in SYSTEM_REASONS or reason not in self.center.break_reasons):
-            expected = (
-                f"expected one of {', '.join(sorted(self.center.break_reasons)) or 'none'}; found {reason!r}"
-            )
-            return self._refuse(inp.request_id, "unknown-reason", expected, 422)
-        if (agent.presence, agent.reason) != (presence, reason):
-            self._set_presence(agent_id, presence, reason, inp.actor or "agent")
-        self._answer = (inp.request_id, agent_id)
-        return None
-
-    def _disposition_wished(self, inp: i.SetDisposition) -> None:
-        agent_id = self._named(inp)
-        if agent_id is None:
-            return self._refuse_unknown(inp)
-        if self.state.agent(agent_id).activity != "wrap_up":
-            return self._refuse(inp.request_id, "not-in-wrap-up", f"agent {agent_id} is not in wrap-up")
-        if inp.code not in self.center.dispositions:
-            expected = (
-                f"expected one of {', '.join(sorted(self.center.dispositions)) or 'none'}; found {inp.code!r}"
-            )
-            return self._refuse(inp.request_id, "unknown-disposition", expected, 422)
-        self._end_wrap_up(agent_id, inp.code, inp.by or "http")
-        self._answer = (inp.request_id, agent_id)
-        return None
-
-    def _refuse_unknown(self, inp: i.SetAgentPresence | i.SetDisposition) -> None:
-        who = f"id {inp.agent_id!r}" if inp.agent_id else f"extension {inp.extension!r}"
-        self._refuse(inp.request_id, "unknown-agent", f"there is no agent with {who}", 404)

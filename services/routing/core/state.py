@@ -17,13 +17,21 @@ from typing import Any
 import msgspec
 
 from services.routing.core import facts as f
-from services.routing.core.center import Policy
+from services.routing.core.center import CAUSES, Policy
 
 # Inputs are remembered by count and not by age: an owner that returns after an hour still has to recognise what its
 # predecessor decided on and did not acknowledge. A pull consumer has far fewer deliveries outstanding than this.
 INPUTS_REMEMBERED = 2048
 # Late reports about closed contacts follow within seconds; a busy tenant closes a few contacts a second.
 CLOSED_REMEMBERED = 2048
+# Who logs in again within this time goes on with the same shift: counts of the day survive a crash of the browser.
+SHIFT_GAP_US = 3_600_000_000
+
+OFFERED = frozenset({"offered", "ringing"})
+IN_TALK = frozenset({"talking", "held"})
+ENGAGED = OFFERED | IN_TALK | {"wrap_up"}
+"""Activities with a contact at hand. The others (idle, own_call, unreachable) follow from the phone."""
+WORKING = IN_TALK | {"wrap_up"}
 
 
 class Contact(msgspec.Struct):
@@ -53,6 +61,10 @@ class Contact(msgspec.Struct):
     """It is offered to nobody before this time."""
     wait_ms: int = 0
     connected_at_us: int = 0
+    rings: tuple[str, ...] = ()
+    """Its open offers; more than one with ring_all. ``offer_id`` is the newest of them, or the one that was accepted."""
+    service_class: str = ""
+    preferred_agent: str = ""
 
 
 class Agent(msgspec.Struct):
@@ -77,6 +89,21 @@ class Agent(msgspec.Struct):
     """Whether the phone is registered, as far as is known; never seen counts as registered."""
     node: str = ""
     """Node of the last registration; empty when never seen."""
+    shift_since_us: int = 0
+    offline_since_us: int = 0
+    contacts: int = 0
+    """Taken in this shift."""
+    work_us: int = 0
+    """Talk, hold and wrap-up of this shift, up to the present activity."""
+    misses: dict[str, int] = {}
+    """Offers in a row that ended declined, busy or unreachable, by that word; see ``missed`` for no_answer."""
+    own_legs: dict[str, str] = {}
+    """Calls on the phone that are none of ours: leg and node."""
+    limit_ms: int = 0
+    """How long the present wrap-up may last; 0 in logs that did not say."""
+    wants_wrap_up: bool = False
+    disposition: str = ""
+    """Already given in a wrap-up that goes on."""
 
 
 class Offer(msgspec.Struct):
@@ -113,6 +140,9 @@ class Snapshot(msgspec.Struct):
     nodes: dict[str, Node]
     inputs: list[str]
     closed: dict[str, str]
+    turns: dict[str, str] = {}
+    shares: dict[str, int] = {}
+    share_now: int = 0
 
 
 SNAPSHOT_VERSION = 1
@@ -135,6 +165,12 @@ class State:
         self.nodes: dict[str, Node] = {}
         self.closed: dict[str, str] = {}
         """Outcome by contact id of those that closed last, oldest first."""
+        self.turns: dict[str, str] = {}
+        """Agent of the last offer by queue."""
+        self.shares: dict[str, int] = {}
+        """Turns by queue: start-time fair queueing, a contact costs 1."""
+        self.share_now = 0
+        """Turn at which the queue served last began: one that was empty until now does not make up for that."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -156,6 +192,10 @@ class State:
         known = self.nodes.get(node)
         return known is None or known.up
 
+    def turn_of(self, queue: str) -> int:
+        """The queue's turn when queues share their agents: lower is sooner."""
+        return max(self.share_now, self.shares.get(queue, 0))
+
     def dump(self) -> bytes:
         """The whole state, as ``load`` reads it."""
         return msgspec.msgpack.encode(
@@ -172,6 +212,9 @@ class State:
                 self.nodes,
                 list(self._inputs_in_order),
                 self.closed,
+                self.turns,
+                self.shares,
+                self.share_now,
             )
         )
 
@@ -191,6 +234,10 @@ class State:
         state.agents = {a.agent_id: a for a in stored.agents}
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
+        state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
+        for contact in stored.contacts:
+            if contact.status == "offered" and not contact.rings:  # of a version without parallel offers
+                contact.rings = (contact.offer_id,)
         state._inputs_in_order = deque(stored.inputs)
         state._inputs = set(stored.inputs)
         return state
@@ -260,6 +307,8 @@ class State:
             queued_at_us=self.at_us if fact.requeued else fact.waiting_since_us,
             offers=old.offers if old else 0,
             tried=old.tried if old and old.queue == fact.queue else (),
+            service_class=fact.service_class,
+            preferred_agent=fact.preferred_agent,
         )
 
     def _offer_made(self, fact: f.OfferMade) -> None:
@@ -271,8 +320,13 @@ class State:
         )
         contact = self.contacts[fact.contact_id]
         contact.status, contact.offer_id, contact.agent_id = "offered", fact.offer_id, fact.agent_id
+        contact.rings = (*contact.rings, fact.offer_id)
         contact.offers = fact.attempt
         self._agent(fact.agent_id).offer_id = fact.offer_id
+        self.turns[fact.queue] = fact.agent_id
+        if fact.attempt == 1:
+            self.share_now = self.turn_of(fact.queue)
+            self.shares[fact.queue] = self.share_now + 1
 
     def _offer_ended(self, fact: f.OfferEnded) -> None:
         self.touched_offers[fact.offer_id] = None
@@ -280,27 +334,42 @@ class State:
         agent = self._agent(fact.agent_id)
         agent.offer_id = ""
         if fact.outcome == "accepted":
-            agent.missed = 0
+            agent.missed, agent.misses = 0, {}
         elif fact.outcome == "no_answer":
             agent.missed += 1
+        elif fact.outcome in CAUSES:
+            agent.misses = {**agent.misses, fact.outcome: agent.misses.get(fact.outcome, 0) + 1}
         if fact.outcome not in ("accepted", "withdrawn"):
-            agent.delay_until_us = self.at_us + self.policy.agent_delay_ms * 1000
+            # Entries from before delays were configured say nothing about it: 0 is the delay of then, -1 is none.
+            delay_ms = fact.delay_ms or self.policy.agent_delay_ms
+            agent.delay_until_us = self.at_us + max(0, delay_ms) * 1000
         contact = self.contacts.get(fact.contact_id)
-        if contact is None or contact.offer_id != fact.offer_id:
+        if contact is None or fact.offer_id not in contact.rings:
             return
         self.touched_contacts[fact.contact_id] = None
+        contact.rings = tuple(o for o in contact.rings if o != fact.offer_id)
+        if fact.outcome not in ("accepted", "withdrawn") and fact.agent_id not in contact.tried:
+            contact.tried = (*contact.tried, fact.agent_id)
+        if contact.rings:
+            if contact.offer_id == fact.offer_id:
+                other = self.offers[contact.rings[-1]]
+                contact.offer_id, contact.agent_id = other.offer_id, other.agent_id
+            return
         contact.status, contact.offer_id, contact.agent_id = "waiting", "", ""
         if fact.outcome == "withdrawn":
             # queue gave it up because the caller seems to leave: ContactGone follows, or else the caller is still there.
             contact.hold_until_us = self.at_us + self.policy.contact_delay_ms * 1000
-        elif fact.outcome != "accepted" and fact.agent_id not in contact.tried:
-            contact.tried = (*contact.tried, fact.agent_id)
 
     def _contact_connected(self, fact: f.ContactConnected) -> None:
         self.touched_contacts[fact.contact_id] = None
         contact = self.contacts[fact.contact_id]
         contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
         contact.wait_ms, contact.connected_at_us = fact.wait_ms, self.at_us
+        self._agent(fact.agent_id).contacts += 1
+
+    def _priority_changed(self, fact: f.ContactPriorityChanged) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        self.contacts[fact.contact_id].priority = fact.priority
 
     def _contact_closed(self, fact: f.ContactClosed) -> None:
         self.touched_contacts[fact.contact_id] = None
@@ -311,17 +380,43 @@ class State:
 
     def _presence_changed(self, fact: f.AgentPresenceChanged) -> None:
         agent = self._agent(fact.agent_id)
+        if agent.presence == "offline" and fact.presence != "offline":
+            gone_us = self.at_us - agent.offline_since_us
+            if not agent.shift_since_us or gone_us > SHIFT_GAP_US:
+                agent.shift_since_us, agent.contacts, agent.work_us = self.at_us, 0, 0
+        elif fact.presence == "offline":
+            agent.offline_since_us = self.at_us
         agent.presence, agent.reason, agent.presence_since_us = fact.presence, fact.reason, self.at_us
         if fact.presence == "available":
-            agent.missed = 0
+            agent.missed, agent.misses = 0, {}
             agent.idle_since_us = self.at_us
 
     def _activity_changed(self, fact: f.AgentActivityChanged) -> None:
         agent = self._agent(fact.agent_id)
-        if fact.activity == "idle" and agent.activity != "offered":
+        if fact.activity == "idle" and agent.activity not in OFFERED:
             agent.idle_since_us = self.at_us
+        if agent.activity in WORKING:
+            agent.work_us += max(0, self.at_us - agent.activity_since_us)
         agent.activity, agent.activity_since_us = fact.activity, self.at_us
         agent.contact_id, agent.queue = fact.contact_id, fact.queue
+        agent.limit_ms = fact.limit_ms
+        if fact.activity not in WORKING:
+            agent.wants_wrap_up = False
+        agent.disposition = ""
+
+    def _own_call_changed(self, fact: f.AgentOwnCallChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        legs = {leg: node for leg, node in agent.own_legs.items() if leg != fact.leg_id}
+        agent.own_legs = legs | {fact.leg_id: fact.node} if fact.began else legs
+
+    def _wrap_up_changed(self, fact: f.WrapUpChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        if fact.action == "requested":
+            agent.wants_wrap_up = True
+        elif fact.action == "extended":
+            agent.limit_ms = fact.limit_ms
+        elif fact.action == "disposed":
+            agent.disposition = fact.disposition
 
     def _phone_changed(self, fact: f.AgentPhoneChanged) -> None:
         agent = self._agent(fact.agent_id)
@@ -353,4 +448,7 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.WrapUpEnded: State._nothing,
     f.AgentPhoneChanged: State._phone_changed,
     f.NodeChanged: State._node_changed,
+    f.ContactPriorityChanged: State._priority_changed,
+    f.AgentOwnCallChanged: State._own_call_changed,
+    f.WrapUpChanged: State._wrap_up_changed,
 }

@@ -33,6 +33,7 @@ class QueueState(msgspec.Struct, frozen=True):
     talking: int = 0
     idle_agents: int = 0
     agents: int = 0
+    serving: int = 0
 
 
 class ContactState(msgspec.Struct, frozen=True):
@@ -50,6 +51,7 @@ class ContactState(msgspec.Struct, frozen=True):
     agent_id: str = ""
     offers: int = 0
     position: int = 0
+    service_class: str = ""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ class Position(msgspec.Struct, frozen=True):
     position: int = 0
     waiting: int = 0
     agents_available: int = 0
+    agents_serving: int = 0
 
 
 class AgentList(msgspec.Struct, frozen=True):
@@ -123,30 +126,36 @@ def queues(state: State, center: Center, index: Index, now_us: int) -> list[Queu
             talking.get(queue, 0),
             index.count(queue, "idle"),
             index.logged_in(queue),
+            index.serving(queue),
         )
         for queue in sorted(center.queues)
     ]
 
 
+def contact_state(state: State, index: Index, contact_id: str, now_us: int) -> ContactState:
+    """The state of one open contact. Raises KeyError for one that is not open."""
+    c = state.contacts[contact_id]
+    return ContactState(
+        c.contact_id,
+        c.queue,
+        c.status,
+        c.priority,
+        c.skills,
+        c.node,
+        c.entry_point,
+        c.ani,
+        c.wait_ms if c.status == "talking" else _since_ms(now_us, c.waiting_since_us),
+        c.agent_id,
+        c.offers,
+        0 if c.status == "talking" else index.ahead(c) + 1,
+        c.service_class,
+    )
+
+
 def contacts(state: State, index: Index, now_us: int) -> list[ContactState]:
     """All open contacts, who waits longest first."""
-    return [
-        ContactState(
-            c.contact_id,
-            c.queue,
-            c.status,
-            c.priority,
-            c.skills,
-            c.node,
-            c.entry_point,
-            c.ani,
-            c.wait_ms if c.status == "talking" else _since_ms(now_us, c.waiting_since_us),
-            c.agent_id,
-            c.offers,
-            0 if c.status == "talking" else index.ahead(c) + 1,
-        )
-        for c in sorted(state.contacts.values(), key=lambda c: (c.waiting_since_us, c.contact_id))
-    ]
+    order = sorted(state.contacts.values(), key=lambda c: (c.waiting_since_us, c.contact_id))
+    return [contact_state(state, index, c.contact_id, now_us) for c in order]
 
 
 def position(state: State, index: Index, contact_id: str) -> Position:
@@ -155,4 +164,10 @@ def position(state: State, index: Index, contact_id: str) -> Position:
     if contact is None or contact.status == "talking":
         return Position(contact_id)
     waiting = index.waiting(contact.queue) + (0 if index.waits(contact_id) else 1)
-    return Position(contact_id, index.ahead(contact) + 1, waiting, index.logged_in(contact.queue))
+    return Position(
+        contact_id,
+        index.ahead(contact) + 1,
+        waiting,
+        index.logged_in(contact.queue),
+        index.serving(contact.queue),
+    )

@@ -133,22 +133,55 @@ def test_wishes_are_named_by_their_request() -> None:
 
 
 def test_every_fact_survives_the_log() -> None:
-    why = f.Explanation("longest_idle", 5, 2, ("b",), (f.Excluded("break", 1),), 3)
+    why = f.Explanation(
+        "longest_idle",
+        5,
+        2,
+        ("b",),
+        (f.Excluded("break", 1),),
+        3,
+        strategy="longest_idle",
+        value=5,
+        next_values=(4,),
+        score_ms=70,
+        score=(f.Term("age", 10), f.Term("priority", 60)),
+        contact_rule="score",
+        requirement="fa>=3",
+    )
     facts = (
         f.OwnerChanged("o", 2),
-        f.ContactQueued("c", "q", 9, skills=("fa:1",), requeued=True),
-        f.OfferMade("c-1", "c", "a", "1001", "q", "fs1", 15_000, 10, 1, why),
-        f.OfferEnded("c-1", "c", "a", "no_answer", "NO_ANSWER", 15_000),
+        f.ContactQueued(
+            "c", "q", 9, skills=("fa:1",), requeued=True, service_class="vip", preferred_agent="a"
+        ),
+        f.OfferMade("c-1", "c", "a", "1001", "q", "fs1", 15_000, 10, 1, why, 2),
+        f.OfferEnded("c-1", "c", "a", "no_answer", "NO_ANSWER", 15_000, -1),
         f.ContactConnected("c", "c-1", "a", "q", 1, 2, "x.wav"),
         f.ContactOverflowed("c", "q", "max_wait", "transfer", "+98", 3),
         f.ContactClosed(
-            "c", "q", "completed", "a", "c-1", 1, 2, 3, "caller", "NORMAL_CLEARING", "1000", "0912", 9, 1
+            "c",
+            "q",
+            "completed",
+            "a",
+            "c-1",
+            1,
+            2,
+            3,
+            "caller",
+            "NORMAL_CLEARING",
+            "1000",
+            "0912",
+            9,
+            1,
+            "answered",
         ),
         f.AgentPresenceChanged("a", "break", "lunch", "agent", "available", 5),
         f.AgentActivityChanged("a", "talking", "c", "q", "offered", 5),
         f.WrapUpEnded("a", "c", "1", "key", 5, "q"),
         f.AgentPhoneChanged("a", False, "fs1"),
         f.NodeChanged("fs1", False),
+        f.ContactPriorityChanged("c", 5, 1, "supervisor"),
+        f.AgentOwnCallChanged("a", "leg", True, "inbound", "fs1"),
+        f.WrapUpChanged("a", "c", "extended", 9, "1", "http"),
     )
     assert {type(fact).__name__ for fact in facts} == {
         field.message_type.name for field in log_pb2.Fact.DESCRIPTOR.fields

@@ -32,7 +32,20 @@ def test_waiting_contact_is_offered_to_the_free_agent_with_an_explanation() -> N
         1,
         "fs1",
     )
-    assert offer.why == f.Explanation("longest_idle", 7_000, 1, (), (Excluded("offline", 1),), 0)
+    assert offer.why == f.Explanation(
+        "longest_idle",
+        7_000,
+        1,
+        (),
+        (Excluded("offline", 1),),
+        0,
+        strategy="longest_idle",
+        value=7_000,
+        score_ms=0,
+        score=(f.Term("age", 0),),
+        contact_rule="arrived",
+        requirement="sales",
+    )
 
 
 def test_agent_who_becomes_free_gets_the_contact_that_waits_longest_over_all_queues() -> None:

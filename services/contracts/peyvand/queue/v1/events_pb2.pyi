@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ContactWaiting(_message.Message):
-    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered")
+    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class ContactWaiting(_message.Message):
     WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     node: str
     queue: str
@@ -37,7 +39,9 @@ class ContactWaiting(_message.Message):
     waiting_since_us: int
     started_at_us: int
     recovered: bool
-    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ...) -> None: ...
+    service_class: str
+    preferred_agent: str
+    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
     __slots__ = ("contact_id", "what", "position", "at_us")

@@ -26,7 +26,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,9 @@ class Fact(_message.Message):
     WRAP_UP_ENDED_FIELD_NUMBER: _ClassVar[int]
     AGENT_PHONE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     NODE_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_PRIORITY_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_OWN_CALL_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    WRAP_UP_CHANGED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -51,7 +54,10 @@ class Fact(_message.Message):
     wrap_up_ended: WrapUpEnded
     agent_phone_changed: AgentPhoneChanged
     node_changed: NodeChanged
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ...) -> None: ...
+    contact_priority_changed: ContactPriorityChanged
+    agent_own_call_changed: AgentOwnCallChanged
+    wrap_up_changed: WrapUpChanged
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -62,7 +68,7 @@ class OwnerChanged(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ContactQueued(_message.Message):
-    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued")
+    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +82,8 @@ class ContactQueued(_message.Message):
     WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     REQUEUED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     node: str
@@ -89,10 +97,12 @@ class ContactQueued(_message.Message):
     waiting_since_us: int
     started_at_us: int
     requeued: bool
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ...) -> None: ...
+    service_class: str
+    preferred_agent: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ...) -> None: ...
 
 class OfferMade(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +113,7 @@ class OfferMade(_message.Message):
     WAITED_MS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     contact_id: str
     agent_id: str
@@ -113,23 +124,46 @@ class OfferMade(_message.Message):
     waited_ms: int
     attempt: int
     why: Explanation
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+    at_once: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead")
+    __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead", "strategy", "value", "next_values", "score_ms", "score", "contact_rule", "requirement")
     RULE_FIELD_NUMBER: _ClassVar[int]
     IDLE_MS_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEST_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     WAITING_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_VALUES_FIELD_NUMBER: _ClassVar[int]
+    SCORE_MS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_RULE_FIELD_NUMBER: _ClassVar[int]
+    REQUIREMENT_FIELD_NUMBER: _ClassVar[int]
     rule: str
     idle_ms: int
     candidates: int
     next_best: _containers.RepeatedScalarFieldContainer[str]
     excluded: _containers.RepeatedCompositeFieldContainer[Excluded]
     waiting_ahead: int
-    def __init__(self, rule: _Optional[str] = ..., idle_ms: _Optional[int] = ..., candidates: _Optional[int] = ..., next_best: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[Excluded, _Mapping]]] = ..., waiting_ahead: _Optional[int] = ...) -> None: ...
+    strategy: str
+    value: int
+    next_values: _containers.RepeatedScalarFieldContainer[int]
+    score_ms: int
+    score: _containers.RepeatedCompositeFieldContainer[Term]
+    contact_rule: str
+    requirement: str
+    def __init__(self, rule: _Optional[str] = ..., idle_ms: _Optional[int] = ..., candidates: _Optional[int] = ..., next_best: _Optional[_Iterable[str]] = ..., excluded: _Optional[_Iterable[_Union[Excluded, _Mapping]]] = ..., waiting_ahead: _Optional[int] = ..., strategy: _Optional[str] = ..., value: _Optional[int] = ..., next_values: _Optional[_Iterable[int]] = ..., score_ms: _Optional[int] = ..., score: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., contact_rule: _Optional[str] = ..., requirement: _Optional[str] = ...) -> None: ...
+
+class Term(_message.Message):
+    __slots__ = ("name", "ms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ms: int
+    def __init__(self, name: _Optional[str] = ..., ms: _Optional[int] = ...) -> None: ...
 
 class Excluded(_message.Message):
     __slots__ = ("reason", "count")
@@ -140,20 +174,22 @@ class Excluded(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class OfferEnded(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "outcome", "cause", "ring_ms")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "outcome", "cause", "ring_ms", "delay_ms")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     RING_MS_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     contact_id: str
     agent_id: str
     outcome: str
     cause: str
     ring_ms: int
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., ring_ms: _Optional[int] = ...) -> None: ...
+    delay_ms: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., ring_ms: _Optional[int] = ..., delay_ms: _Optional[int] = ...) -> None: ...
 
 class ContactConnected(_message.Message):
     __slots__ = ("contact_id", "offer_id", "agent_id", "queue", "wait_ms", "connected_at_us", "recording_path")
@@ -190,7 +226,7 @@ class ContactOverflowed(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ContactClosed(_message.Message):
-    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers")
+    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +241,7 @@ class ContactClosed(_message.Message):
     ANI_FIELD_NUMBER: _ClassVar[int]
     WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     outcome: str
@@ -219,7 +256,20 @@ class ContactClosed(_message.Message):
     ani: str
     waiting_since_us: int
     offers: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ...) -> None: ...
+    result: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ...) -> None: ...
+
+class ContactPriorityChanged(_message.Message):
+    __slots__ = ("contact_id", "priority", "previous", "actor")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    priority: int
+    previous: int
+    actor: str
+    def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., previous: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AgentPresenceChanged(_message.Message):
     __slots__ = ("agent_id", "presence", "reason", "actor", "previous", "previous_ms")
@@ -238,20 +288,52 @@ class AgentPresenceChanged(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., previous: _Optional[str] = ..., previous_ms: _Optional[int] = ...) -> None: ...
 
 class AgentActivityChanged(_message.Message):
-    __slots__ = ("agent_id", "activity", "contact_id", "queue", "previous", "previous_ms")
+    __slots__ = ("agent_id", "activity", "contact_id", "queue", "previous", "previous_ms", "limit_ms")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_MS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MS_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     activity: str
     contact_id: str
     queue: str
     previous: str
     previous_ms: int
-    def __init__(self, agent_id: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., previous: _Optional[str] = ..., previous_ms: _Optional[int] = ...) -> None: ...
+    limit_ms: int
+    def __init__(self, agent_id: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., previous: _Optional[str] = ..., previous_ms: _Optional[int] = ..., limit_ms: _Optional[int] = ...) -> None: ...
+
+class AgentOwnCallChanged(_message.Message):
+    __slots__ = ("agent_id", "leg_id", "began", "direction", "node")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    leg_id: str
+    began: bool
+    direction: str
+    node: str
+    def __init__(self, agent_id: _Optional[str] = ..., leg_id: _Optional[str] = ..., began: _Optional[bool] = ..., direction: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class WrapUpChanged(_message.Message):
+    __slots__ = ("agent_id", "contact_id", "action", "limit_ms", "disposition", "by")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MS_FIELD_NUMBER: _ClassVar[int]
+    DISPOSITION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    contact_id: str
+    action: str
+    limit_ms: int
+    disposition: str
+    by: str
+    def __init__(self, agent_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., action: _Optional[str] = ..., limit_ms: _Optional[int] = ..., disposition: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
 
 class WrapUpEnded(_message.Message):
     __slots__ = ("agent_id", "contact_id", "disposition", "by", "wrap_up_ms", "queue")

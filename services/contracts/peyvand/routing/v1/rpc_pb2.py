@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpeyvand/routing/v1/rpc.proto\x12\x12peyvand.routing.v1\"h\n\x10SetAgentPresence\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x10\n\x08presence\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"O\n\x0eSetDisposition\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"\xd0\x01\n\nAgentState\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x06 \x01(\t\x12\x12\n\ncontact_id\x18\x07 \x01(\t\x12\r\n\x05queue\x18\x08 \x01(\t\x12\x13\n\x0bpresence_ms\x18\t \x01(\x03\x12\x13\n\x0b\x61\x63tivity_ms\x18\n \x01(\x03\x12\x0e\n\x06queues\x18\x0b \x03(\t\"!\n\x0b\x41skPosition\x12\x12\n\ncontact_id\x18\x01 \x01(\t\"[\n\x08Position\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\x12\x18\n\x10\x61gents_available\x18\x04 \x01(\x05\"\x0c\n\nListAgents\";\n\tAgentList\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.AgentState\"\x0c\n\nListQueues\"{\n\nQueueState\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12\x17\n\x0flongest_wait_ms\x18\x03 \x01(\x03\x12\x0f\n\x07talking\x18\x04 \x01(\x05\x12\x13\n\x0bidle_agents\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\";\n\tQueueList\x12.\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.QueueState\"\x0e\n\x0cListContacts\"\xd9\x01\n\x0c\x43ontactState\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x07 \x01(\t\x12\x0b\n\x03\x61ni\x18\x08 \x01(\t\x12\x11\n\twaited_ms\x18\t \x01(\x03\x12\x10\n\x08\x61gent_id\x18\n \x01(\t\x12\x0e\n\x06offers\x18\x0b \x01(\x05\x12\x10\n\x08position\x18\x0c \x01(\x05\"A\n\x0b\x43ontactList\x12\x32\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32 .peyvand.routing.v1.ContactStateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpeyvand/routing/v1/rpc.proto\x12\x12peyvand.routing.v1\"h\n\x10SetAgentPresence\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x10\n\x08presence\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"O\n\x0eSetDisposition\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"L\n\tSetWrapUp\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"I\n\x12SetContactPriority\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"\xd0\x01\n\nAgentState\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x06 \x01(\t\x12\x12\n\ncontact_id\x18\x07 \x01(\t\x12\r\n\x05queue\x18\x08 \x01(\t\x12\x13\n\x0bpresence_ms\x18\t \x01(\x03\x12\x13\n\x0b\x61\x63tivity_ms\x18\n \x01(\x03\x12\x0e\n\x06queues\x18\x0b \x03(\t\"!\n\x0b\x41skPosition\x12\x12\n\ncontact_id\x18\x01 \x01(\t\"s\n\x08Position\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\x12\x18\n\x10\x61gents_available\x18\x04 \x01(\x05\x12\x16\n\x0e\x61gents_serving\x18\x05 \x01(\x05\"\x0c\n\nListAgents\";\n\tAgentList\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.AgentState\"\x0c\n\nListQueues\"\x8c\x01\n\nQueueState\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12\x17\n\x0flongest_wait_ms\x18\x03 \x01(\x03\x12\x0f\n\x07talking\x18\x04 \x01(\x05\x12\x13\n\x0bidle_agents\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\x12\x0f\n\x07serving\x18\x07 \x01(\x05\";\n\tQueueList\x12.\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.QueueState\"\x0e\n\x0cListContacts\"\xf0\x01\n\x0c\x43ontactState\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x07 \x01(\t\x12\x0b\n\x03\x61ni\x18\x08 \x01(\t\x12\x11\n\twaited_ms\x18\t \x01(\x03\x12\x10\n\x08\x61gent_id\x18\n \x01(\t\x12\x0e\n\x06offers\x18\x0b \x01(\x05\x12\x10\n\x08position\x18\x0c \x01(\x05\x12\x15\n\rservice_class\x18\r \x01(\t\"A\n\x0b\x43ontactList\x12\x32\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32 .peyvand.routing.v1.ContactStateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +36,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETAGENTPRESENCE']._serialized_end=156
   _globals['_SETDISPOSITION']._serialized_start=158
   _globals['_SETDISPOSITION']._serialized_end=237
-  _globals['_AGENTSTATE']._serialized_start=240
-  _globals['_AGENTSTATE']._serialized_end=448
-  _globals['_ASKPOSITION']._serialized_start=450
-  _globals['_ASKPOSITION']._serialized_end=483
-  _globals['_POSITION']._serialized_start=485
-  _globals['_POSITION']._serialized_end=576
-  _globals['_LISTAGENTS']._serialized_start=578
-  _globals['_LISTAGENTS']._serialized_end=590
-  _globals['_AGENTLIST']._serialized_start=592
-  _globals['_AGENTLIST']._serialized_end=651
-  _globals['_LISTQUEUES']._serialized_start=653
-  _globals['_LISTQUEUES']._serialized_end=665
-  _globals['_QUEUESTATE']._serialized_start=667
-  _globals['_QUEUESTATE']._serialized_end=790
-  _globals['_QUEUELIST']._serialized_start=792
-  _globals['_QUEUELIST']._serialized_end=851
-  _globals['_LISTCONTACTS']._serialized_start=853
-  _globals['_LISTCONTACTS']._serialized_end=867
-  _globals['_CONTACTSTATE']._serialized_start=870
-  _globals['_CONTACTSTATE']._serialized_end=1087
-  _globals['_CONTACTLIST']._serialized_start=1089
-  _globals['_CONTACTLIST']._serialized_end=1154
+  _globals['_SETWRAPUP']._serialized_start=239
+  _globals['_SETWRAPUP']._serialized_end=315
+  _globals['_SETCONTACTPRIORITY']._serialized_start=317
+  _globals['_SETCONTACTPRIORITY']._serialized_end=390
+  _globals['_AGENTSTATE']._serialized_start=393
+  _globals['_AGENTSTATE']._serialized_end=601
+  _globals['_ASKPOSITION']._serialized_start=603
+  _globals['_ASKPOSITION']._serialized_end=636
+  _globals['_POSITION']._serialized_start=638
+  _globals['_POSITION']._serialized_end=753
+  _globals['_LISTAGENTS']._serialized_start=755
+  _globals['_LISTAGENTS']._serialized_end=767
+  _globals['_AGENTLIST']._serialized_start=769
+  _globals['_AGENTLIST']._serialized_end=828
+  _globals['_LISTQUEUES']._serialized_start=830
+  _globals['_LISTQUEUES']._serialized_end=842
+  _globals['_QUEUESTATE']._serialized_start=845
+  _globals['_QUEUESTATE']._serialized_end=985
+  _globals['_QUEUELIST']._serialized_start=987
+  _globals['_QUEUELIST']._serialized_end=1046
+  _globals['_LISTCONTACTS']._serialized_start=1048
+  _globals['_LISTCONTACTS']._serialized_end=1062
+  _globals['_CONTACTSTATE']._serialized_start=1065
+  _globals['_CONTACTSTATE']._serialized_end=1305
+  _globals['_CONTACTLIST']._serialized_start=1307
+  _globals['_CONTACTLIST']._serialized_end=1372
 # @@protoc_insertion_point(module_scope)

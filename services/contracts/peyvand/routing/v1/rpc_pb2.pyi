@@ -33,6 +33,28 @@ class SetDisposition(_message.Message):
     by: str
     def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., code: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
 
+class SetWrapUp(_message.Message):
+    __slots__ = ("agent_id", "extension", "action", "by")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    extension: str
+    action: str
+    by: str
+    def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., action: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+
+class SetContactPriority(_message.Message):
+    __slots__ = ("contact_id", "priority", "actor")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    priority: int
+    actor: str
+    def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
+
 class AgentState(_message.Message):
     __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -66,16 +88,18 @@ class AskPosition(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ...) -> None: ...
 
 class Position(_message.Message):
-    __slots__ = ("contact_id", "position", "waiting", "agents_available")
+    __slots__ = ("contact_id", "position", "waiting", "agents_available", "agents_serving")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     AGENTS_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_SERVING_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     position: int
     waiting: int
     agents_available: int
-    def __init__(self, contact_id: _Optional[str] = ..., position: _Optional[int] = ..., waiting: _Optional[int] = ..., agents_available: _Optional[int] = ...) -> None: ...
+    agents_serving: int
+    def __init__(self, contact_id: _Optional[str] = ..., position: _Optional[int] = ..., waiting: _Optional[int] = ..., agents_available: _Optional[int] = ..., agents_serving: _Optional[int] = ...) -> None: ...
 
 class ListAgents(_message.Message):
     __slots__ = ()
@@ -92,20 +116,22 @@ class ListQueues(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueState(_message.Message):
-    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents")
+    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents", "serving")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     LONGEST_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     TALKING_FIELD_NUMBER: _ClassVar[int]
     IDLE_AGENTS_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
     queue: str
     waiting: int
     longest_wait_ms: int
     talking: int
     idle_agents: int
     agents: int
-    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ...) -> None: ...
+    serving: int
+    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ..., serving: _Optional[int] = ...) -> None: ...
 
 class QueueList(_message.Message):
     __slots__ = ("queues",)
@@ -118,7 +144,7 @@ class ListContacts(_message.Message):
     def __init__(self) -> None: ...
 
 class ContactState(_message.Message):
-    __slots__ = ("contact_id", "queue", "state", "priority", "skills", "node", "entry_point", "ani", "waited_ms", "agent_id", "offers", "position")
+    __slots__ = ("contact_id", "queue", "state", "priority", "skills", "node", "entry_point", "ani", "waited_ms", "agent_id", "offers", "position", "service_class")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +157,7 @@ class ContactState(_message.Message):
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     state: str
@@ -143,7 +170,8 @@ class ContactState(_message.Message):
     agent_id: str
     offers: int
     position: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waited_ms: _Optional[int] = ..., agent_id: _Optional[str] = ..., offers: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+    service_class: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waited_ms: _Optional[int] = ..., agent_id: _Optional[str] = ..., offers: _Optional[int] = ..., position: _Optional[int] = ..., service_class: _Optional[str] = ...) -> None: ...
 
 class ContactList(_message.Message):
     __slots__ = ("contacts",)

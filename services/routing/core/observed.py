@@ -1,0 +1,239 @@
+"""What the engine makes of what was seen: phones, nodes and calls."""
+
+from __future__ import annotations
+
+from services.routing.core import facts as f
+from services.routing.core import inputs as i
+from services.routing.core import results
+from services.routing.core.rules import Rules
+from services.routing.core.state import IN_TALK, Contact, Offer
+
+FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
+
+
+class Observed(Rules):
+    """Handlers of observations."""
+
+    # -- the switch
+
+    def _phone_changed(self, inp: i.PhoneChanged) -> None:
+        agent_id = self._by_extension.get(inp.extension)
+        if agent_id is not None:  # else a phone of somebody who is no agent
+            self._set_phone(agent_id, inp.registered, inp.node)
+
+    def _set_phone(self, agent_id: str, registered: bool, node: str) -> None:
+        agent = self.state.agent(agent_id)
+        if not registered and agent.node not in ("", node):
+            return self._ignore("phone is registered with another node", agent_id=agent_id)
+        if (agent.registered, agent.node) != (registered, node):
+            self._emit(f.AgentPhoneChanged(agent_id, registered, node))
+            self._settle_phone(agent_id)
+        return None
+
+    def _phones_listed(self, inp: i.PhonesListed) -> None:
+        """Agents who were never seen registering stay reachable: an offer will tell."""
+        for extension, agent_id in sorted(self._by_extension.items()):
+            agent = self.state.agent(agent_id)
+            listed = extension in inp.extensions
+            if listed or (agent.registered and agent.node == inp.node):
+                self._set_phone(agent_id, listed, inp.node)
+
+    def _node_seen(self, inp: i.NodeSeen) -> None:
+        if self.state.node_up(inp.node) == inp.up:
+            return
+        self._emit(f.NodeChanged(inp.node, inp.up))
+        for agent in [a for a in self.state.agents.values() if a.node == inp.node]:
+            self._settle_phone(agent.agent_id)
+
+    def _own_call_changed(self, inp: i.OwnCallChanged) -> None:
+        agent_id = self._by_extension.get(inp.extension)
+        if agent_id is None:
+            return
+        if (inp.leg_id in self.state.agent(agent_id).own_legs) != inp.began:
+            self._emit(f.AgentOwnCallChanged(agent_id, inp.leg_id, inp.began, inp.direction, inp.node))
+            self._settle_phone(agent_id)
+
+    def _own_calls_listed(self, inp: i.OwnCallsListed) -> None:
+        """The node's own list: calls that nobody saw begin or end."""
+        for agent_id, agent in sorted(self.state.agents.items()):
+            for leg_id, node in sorted(agent.own_legs.items()):
+                if node == inp.node and leg_id not in inp.legs:
+                    self._emit(f.AgentOwnCallChanged(agent_id, leg_id, node=node))
+        for leg_id, extension in sorted(inp.legs.items()):
+            agent_id = self._by_extension.get(extension, "")
+            if agent_id and leg_id not in self.state.agent(agent_id).own_legs:
+                self._emit(f.AgentOwnCallChanged(agent_id, leg_id, began=True, node=inp.node))
+        for agent_id in [a for a in self.state.touched_agents if a in self.state.agents]:
+            self._settle_phone(agent_id)
+
+    def _held(self, inp: i.AgentHeld) -> None:
+        agent = self.state.agent(inp.agent_id)
+        activity = "held" if inp.held else "talking"
+        if agent.activity not in IN_TALK or agent.contact_id != inp.contact_id:
+            return self._ignore("no such conversation", contact_id=inp.contact_id, agent_id=inp.agent_id)
+        if agent.activity != activity:
+            self._set_activity(inp.agent_id, activity, agent.contact_id, agent.queue)
+        return None
+
+    # -- contacts
+
+    def _contact_waiting(self, inp: i.ContactWaiting) -> None:
+        known = self.state.contacts.get(inp.contact_id)
+        if known is not None:
+            if not (inp.recovered and known.status == "talking"):
+                return self._ignore("contact waits already", contact_id=inp.contact_id)
+            # The agent's leg vanished unseen and queue found the caller parked: back to the former place.
+            self._emit(self._queued(known, known.queue))
+            return self._end_talk(known)
+        if inp.contact_id in self.state.closed and not inp.recovered:
+            return self._ignore("contact is closed", contact_id=inp.contact_id)
+        # Recovered though closed: its end was a mistake, for FreeSWITCH has the caller. It is a contact again.
+        rules = self.center.queues.get(inp.queue)
+        full = rules is not None and not inp.recovered and self._is_full(inp.queue)
+        self._emit(
+            f.ContactQueued(
+                contact_id=inp.contact_id,
+                queue=inp.queue,
+                waiting_since_us=inp.waiting_since_us,
+                node=inp.node,
+                priority=inp.priority,
+                skills=inp.skills,
+                language=inp.language,
+                ani=inp.ani,
+                caller_name=inp.caller_name,
+                entry_point=inp.entry_point,
+                customer=inp.customer,
+                started_at_us=inp.started_at_us,
+                service_class=inp.service_class,
+                preferred_agent=inp.preferred_agent,
+            )
+        )
+        if rules is None or full:
+            self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
+        return None
+
+    def _contact_gone(self, inp: i.ContactGone) -> None:
+        contact = self.state.contacts.get(inp.contact_id)
+        if contact is None:
+            return self._ignore("contact is closed", contact_id=inp.contact_id)
+        if contact.status == "talking":
+            # ConversationEnded comes before or after; a contact without a leg cannot be left open to wait for it.
+            outcome = "ended_unseen" if inp.unseen else "completed"
+            talk_ms = self._ms_since(contact.connected_at_us)
+            return self._close(contact, outcome, talk_ms=talk_ms, ended_by="caller", cause=inp.cause)
+        self._withdraw_all(contact, inp.cause)
+        if inp.unseen:
+            return self._close(
+                contact, "ended_unseen", result=results.ENDED_UNSEEN, ended_by="caller", cause=inp.cause
+            )
+        return self._close(contact, "abandoned", ended_by="caller", cause=inp.cause)
+
+    # -- offers and conversations
+
+    def _open_offer(self, inp: i.OfferRinging | i.OfferAnswered | i.OfferFailed) -> Offer | None:
+        offer = self.state.offers.get(inp.offer_id)
+        if offer is None or (offer.contact_id, offer.agent_id) != (inp.contact_id, inp.agent_id):
+            self._ignore(
+                "offer is over", contact_id=inp.contact_id, agent_id=inp.agent_id, offer_id=inp.offer_id
+            )
+            return None
+        return offer
+
+    def _offer_ringing(self, inp: i.OfferRinging) -> None:
+        offer = self._open_offer(inp)
+        if offer and self.state.agent(offer.agent_id).activity == "offered":
+            self._set_activity(offer.agent_id, "ringing", offer.contact_id, offer.queue)
+
+    def _offer_answered(self, inp: i.OfferAnswered) -> None:
+        """The first to answer has the contact; whoever else it rings at is free at once."""
+        if offer := self._open_offer(inp):
+            contact = self.state.contacts[offer.contact_id]
+            self._withdraw_all(contact, "answered_by_other", but=offer.offer_id)
+
+    def _offer_failed(self, inp: i.OfferFailed) -> None:
+        if offer := self._open_offer(inp):
+            outcome = inp.outcome if inp.outcome in FAILURES else "failed"
+            self._end_offer(offer, outcome, inp.cause, inp.ring_ms)
+
+    def _agent_bridged(self, inp: i.AgentBridged) -> None:
+        contact = self.state.contacts.get(inp.contact_id)
+        if contact is None:
+            if inp.contact_id in self.state.closed:
+                return self._ignore("contact is closed", contact_id=inp.contact_id, agent_id=inp.agent_id)
+            # Bridged by a queue process whose ContactWaiting never arrived, or longer ago than the log reaches.
+            since_us = self._now_us - inp.wait_ms * 1000
+            queue = inp.queue or self.center.default_fallback
+            self._emit(f.ContactQueued(inp.contact_id, queue, since_us, node=inp.node))
+            contact = self.state.contacts[inp.contact_id]
+        if contact.status == "talking" and contact.agent_id == inp.agent_id:
+            return self._ignore("contact talks already", contact_id=inp.contact_id, agent_id=inp.agent_id)
+        return self._connect(
+            contact, inp.offer_id, inp.agent_id, wait_ms=inp.wait_ms, recording_path=inp.recording_path
+        )
+
+    def _connect(
+        self, contact: Contact, offer_id: str, agent_id: str, *, wait_ms: int, recording_path: str
+    ) -> None:
+        contact_id = contact.contact_id
+        if contact.status == "talking":
+            self._end_talk(contact)
+        elif contact.rings:
+            self._withdraw_all(contact, "answered_by_other", but=offer_id)
+            if offer_id in self.state.offers:
+                self._emit(f.OfferEnded(offer_id, contact_id, agent_id, "accepted"))
+        self._release(agent_id)
+        self._emit(
+            f.ContactConnected(
+                contact_id=contact_id,
+                offer_id=offer_id,
+                agent_id=agent_id,
+                queue=contact.queue,
+                wait_ms=wait_ms or self._ms_since(contact.waiting_since_us),
+                connected_at_us=self._now_us,
+                recording_path=recording_path,
+            )
+        )
+        self._set_activity(agent_id, "talking", contact_id, contact.queue)
+
+    def _release(self, agent_id: str) -> None:
+        """End whatever the agent was doing, because FreeSWITCH says that a conversation has begun."""
+        agent = self.state.agent(agent_id)
+        if other := self.state.offers.get(agent.offer_id):
+            self._end_offer(other, "withdrawn", "agent_bridged_elsewhere")
+        elif agent.activity == "wrap_up":
+            self._end_wrap_up(agent_id, "", "bridged")
+        elif agent.activity in IN_TALK and (former := self.state.contacts.get(agent.contact_id)):
+            self._emit_unseen_end(former)
+
+    def _emit_unseen_end(self, contact: Contact) -> None:
+        talk_ms = self._ms_since(contact.connected_at_us)
+        self._close(
+            contact, "ended_unseen", talk_ms=talk_ms, ended_by="system", cause="agent_bridged_elsewhere"
+        )
+        agent = self.state.agent(contact.agent_id)
+        if agent.activity == "wrap_up":
+            self._end_wrap_up(agent.agent_id, "", "bridged")
+
+    def _conversation_ended(self, inp: i.ConversationEnded) -> None:
+        contact = self.state.contacts.get(inp.contact_id)
+        if contact is not None and contact.status == "offered" and inp.offer_id in contact.rings:
+            # The report of the bridge went to the dead letters; the talk took place all the same.
+            self._connect(contact, inp.offer_id, inp.agent_id, wait_ms=0, recording_path="")
+        if contact is None or contact.status != "talking" or contact.agent_id != inp.agent_id:
+            return self._ignore("no such conversation", contact_id=inp.contact_id, agent_id=inp.agent_id)
+        return self._close(
+            contact,
+            "completed",
+            talk_ms=inp.talk_ms,
+            hold_ms=inp.hold_ms,
+            ended_by=inp.ended_by,
+            cause=inp.cause,
+        )
+
+    def _disposition_keyed(self, inp: i.DispositionKeyed) -> None:
+        agent = self.state.agent(inp.agent_id)
+        if agent.activity != "wrap_up" or agent.contact_id != inp.contact_id:
+            return self._ignore("wrap-up is over", contact_id=inp.contact_id, agent_id=inp.agent_id)
+        if inp.code not in self._dispositions(agent.queue):
+            return self._ignore("unknown disposition", contact_id=inp.contact_id, agent_id=inp.agent_id)
+        return self._dispose(inp.agent_id, inp.code, "key")

@@ -1,0 +1,62 @@
+"""Every way in which a contact can end, each defined here and nowhere else. They are disjoint: a contact has one.
+
+===============  ======================================================================================================
+answered         an agent and the caller were bridged, whatever happened afterwards
+short_abandon    the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
+abandoned        the caller left before anybody was bridged, later than that
+overflowed       a limit of the queue sent the caller out of the center, to an outside number
+timed_out        the longest wait was over, and the caller was told so
+full             the queue was at its length, and the caller was told so
+no_agent         nobody served the queue, and the caller was told so
+closed           the queue was removed or its hours ended, and the caller was told so
+callback_taken   the caller asked to be called back and hung up
+ended_unseen     the leg vanished while nobody listened, and nothing tells how
+failed           the contact ended for a technical reason before anybody was bridged
+===============  ======================================================================================================
+
+A contact that a limit sends to another queue of the center has not ended: the last queue says how it ends.
+"""
+
+from __future__ import annotations
+
+ANSWERED = "answered"
+SHORT_ABANDON = "short_abandon"
+ABANDONED = "abandoned"
+OVERFLOWED = "overflowed"
+TIMED_OUT = "timed_out"
+FULL = "full"
+NO_AGENT = "no_agent"
+CLOSED = "closed"
+CALLBACK_TAKEN = "callback_taken"
+ENDED_UNSEEN = "ended_unseen"
+FAILED = "failed"
+
+RESULTS = (
+    ANSWERED,
+    SHORT_ABANDON,
+    ABANDONED,
+    OVERFLOWED,
+    TIMED_OUT,
+    FULL,
+    NO_AGENT,
+    CLOSED,
+    CALLBACK_TAKEN,
+    ENDED_UNSEEN,
+    FAILED,
+)
+
+_TECHNICAL = frozenset({"OUTAGE", "NETWORK_OUT_OF_ORDER", "MEDIA_TIMEOUT", "DESTINATION_OUT_OF_ORDER"})
+"""Causes that no caller has: the bus was down for too long, or the media or the switch failed."""
+_BY_LIMIT = {"max_wait": TIMED_OUT, "max_length": FULL, "no_agent": NO_AGENT, "queue_removed": CLOSED}
+
+
+def of_limit(reason: str, action: str) -> str:
+    """How a contact ends that a limit sends out of the center."""
+    return OVERFLOWED if action == "transfer" else _BY_LIMIT.get(reason, FAILED)
+
+
+def of_hangup(cause: str, wait_ms: int, short_ms: int) -> str:
+    """How a contact ends whose leg was over before anybody was bridged."""
+    if cause in _TECHNICAL:
+        return FAILED
+    return SHORT_ABANDON if wait_ms < short_ms else ABANDONED

@@ -1,0 +1,151 @@
+"""What people and other services wish of routing, and why a wish is refused."""
+
+from __future__ import annotations
+
+from services.routing.core import facts as f
+from services.routing.core import inputs as i
+from services.routing.core import views
+from services.routing.core.center import SYSTEM_REASONS
+from services.routing.core.observed import Observed
+from services.routing.core.state import IN_TALK
+
+PRESENCES = ("available", "break", "offline")
+PRIORITIES = range(-100, 101)
+EXTENSION_MS = 60_000
+"""What a wrap-up without a time of its own is extended by."""
+
+AgentWish = i.SetAgentPresence | i.SetDisposition | i.SetWrapUp
+
+
+class Wished(Observed):
+    """Handlers of wishes; each ends in an answer or a refusal."""
+
+    def _refuse(self, request_id: str, slug: str, reason: str, status: int = 409) -> None:
+        self._notes.append(i.Refuse(request_id, slug, reason, status))
+
+    def _answer_agent(self, request_id: str, agent_id: str) -> None:
+        self._answer = (request_id, agent_id, "")
+
+    def _answered(self, request_id: str, agent_id: str, contact_id: str) -> i.Answer:
+        if contact_id:
+            return i.Answer(
+                request_id, contact=views.contact_state(self.state, self.index, contact_id, self._now_us)
+            )
+        return i.Answer(request_id, views.agent_state(self.state, self.center, agent_id, self._now_us))
+
+    def _repeated(self, inp: i.AnyInput) -> list[i.Output]:
+        if isinstance(inp, AgentWish) and (agent_id := self._named(inp)):
+            return [self._answered(inp.request_id, agent_id, "")]
+        if isinstance(inp, i.SetContactPriority) and inp.contact_id in self.state.contacts:
+            return [self._answered(inp.request_id, "", inp.contact_id)]
+        return [i.Ignored("input was decided on before")]
+
+    def _named(self, wish: AgentWish) -> str | None:
+        if wish.agent_id:
+            return wish.agent_id if wish.agent_id in self.center.agents else None
+        return self._by_extension.get(wish.extension)
+
+    def _refuse_unknown(self, inp: AgentWish) -> None:
+        who = f"id {inp.agent_id!r}" if inp.agent_id else f"extension {inp.extension!r}"
+        self._refuse(inp.request_id, "unknown-agent", f"there is no agent with {who}", 404)
+
+    def _presence_wished(self, inp: i.SetAgentPresence) -> None:
+        agent_id = self._named(inp)
+        if agent_id is None:
+            return self._refuse_unknown(inp)
+        agent = self.state.agent(agent_id)
+        presence = inp.presence
+        if presence == "toggle":
+            presence = "available" if agent.presence == "offline" else "offline"
+        if presence not in PRESENCES:
+            expected = f"expected one of {', '.join(PRESENCES)}, toggle; found {inp.presence!r}"
+            return self._refuse(inp.request_id, "unknown-presence", expected, 422)
+        reason = inp.reason if presence == "break" else ""
+        if reason and (reason in SYSTEM_REASONS or reason not in self.center.break_reasons):
+            expected = (
+                f"expected one of {', '.join(sorted(self.center.break_reasons)) or 'none'}; found {reason!r}"
+            )
+            return self._refuse(inp.request_id, "unknown-reason", expected, 422)
+        if (agent.presence, agent.reason) != (presence, reason):
+            self._set_presence(agent_id, presence, reason, inp.actor or "agent")
+        return self._answer_agent(inp.request_id, agent_id)
+
+    def _disposition_wished(self, inp: i.SetDisposition) -> None:
+        agent_id = self._named(inp)
+        if agent_id is None:
+            return self._refuse_unknown(inp)
+        agent = self.state.agent(agent_id)
+        if agent.activity != "wrap_up":
+            return self._refuse(inp.request_id, "not-in-wrap-up", f"agent {agent_id} is not in wrap-up")
+        if inp.code not in (codes := self._dispositions(agent.queue)):
+            expected = f"expected one of {', '.join(sorted(codes)) or 'none'}; found {inp.code!r}"
+            return self._refuse(inp.request_id, "unknown-disposition", expected, 422)
+        self._dispose(agent_id, inp.code, inp.by or "http")
+        return self._answer_agent(inp.request_id, agent_id)
+
+    def _wrap_up_wished(self, inp: i.SetWrapUp) -> None:
+        agent_id = self._named(inp)
+        if agent_id is None:
+            return self._refuse_unknown(inp)
+        handler = {
+            "request": self._request_wrap_up,
+            "extend": self._extend_wrap_up,
+            "end": self._leave_wrap_up,
+        }.get(inp.action)
+        if handler is None:
+            expected = f"expected one of request, extend, end; found {inp.action!r}"
+            return self._refuse(inp.request_id, "unknown-action", expected, 422)
+        return handler(inp, agent_id)
+
+    def _request_wrap_up(self, inp: i.SetWrapUp, agent_id: str) -> None:
+        """Wrap up after this conversation although the queue does not ask for it."""
+        agent = self.state.agent(agent_id)
+        if agent.activity not in IN_TALK:
+            return self._refuse(inp.request_id, "not-talking", f"agent {agent_id} has no conversation")
+        if not agent.wants_wrap_up:
+            self._emit(f.WrapUpChanged(agent_id, agent.contact_id, "requested", by=inp.by or "http"))
+        return self._answer_agent(inp.request_id, agent_id)
+
+    def _extend_wrap_up(self, inp: i.SetWrapUp, agent_id: str) -> None:
+        agent = self.state.agent(agent_id)
+        rules = self.center.queues.get(agent.queue)
+        if agent.activity != "wrap_up" or rules is None:
+            return self._refuse(inp.request_id, "not-in-wrap-up", f"agent {agent_id} is not in wrap-up")
+        now_ms = agent.limit_ms or rules.wrap_up_ms
+        limit_ms = min(now_ms + (rules.wrap_up_ms or EXTENSION_MS), rules.wrap_up_max_ms)
+        if limit_ms <= now_ms:
+            longest = f"a wrap-up in {agent.queue} lasts {rules.wrap_up_max_ms // 1000} s at most"
+            return self._refuse(inp.request_id, "wrap-up-at-limit", longest)
+        self._emit(f.WrapUpChanged(agent_id, agent.contact_id, "extended", limit_ms, by=inp.by or "http"))
+        return self._answer_agent(inp.request_id, agent_id)
+
+    def _leave_wrap_up(self, inp: i.SetWrapUp, agent_id: str) -> None:
+        agent = self.state.agent(agent_id)
+        rules = self.center.queues.get(agent.queue)
+        if agent.activity != "wrap_up":
+            return self._refuse(inp.request_id, "not-in-wrap-up", f"agent {agent_id} is not in wrap-up")
+        if rules is not None and rules.wrap_up_mode == "timed_no_exit":
+            return self._refuse(inp.request_id, "wrap-up-timed", "this wrap-up lasts its whole time")
+        if rules is not None and rules.disposition_required and not agent.disposition:
+            return self._refuse(inp.request_id, "disposition-required", f"{agent.queue} asks for a result")
+        self._end_wrap_up(agent_id, "", inp.by or "http")
+        return self._answer_agent(inp.request_id, agent_id)
+
+    def _priority_wished(self, inp: i.SetContactPriority) -> None:
+        contact = self.state.contacts.get(inp.contact_id)
+        if contact is None:
+            unknown = f"there is no open contact {inp.contact_id!r}"
+            return self._refuse(inp.request_id, "unknown-contact", unknown, 404)
+        if inp.priority not in PRIORITIES:
+            expected = f"expected a priority from {PRIORITIES[0]} to {PRIORITIES[-1]}; found {inp.priority}"
+            return self._refuse(inp.request_id, "bad-priority", expected, 422)
+        if contact.status == "talking":
+            return self._refuse(inp.request_id, "contact-answered", f"{inp.contact_id} talks already")
+        if contact.priority != inp.priority:
+            self._emit(
+                f.ContactPriorityChanged(
+                    inp.contact_id, inp.priority, contact.priority, inp.actor or "supervisor"
+                )
+            )
+        self._answer = (inp.request_id, "", inp.contact_id)
+        return None

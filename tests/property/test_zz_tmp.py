@@ -1,0 +1,391 @@
+"""Routing's core under arbitrary events: invariants after every step, replay, takeovers, two owners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.center.skills import parse
+from services.routing.core import facts as f
+from services.routing.core import inputs as i
+from services.routing.core import views
+from services.routing.core.center import (
+    CAUSES,
+    STRATEGIES,
+    AgentRules,
+    Center,
+    Miss,
+    Overflow,
+    Policy,
+    QueueOrder,
+    QueueRules,
+    Step,
+)
+from services.routing.core.results import RESULTS
+from services.routing.core.state import State
+from tests.unit.routing.floor import Floor
+
+QUEUE_NAMES = ("a", "b", "c")
+AGENT_NAMES = ("g1", "g2", "g3", "g4")
+NODES = ("fs1", "fs2")
+SKILLS = st.dictionaries(st.sampled_from(("x", "y")), st.integers(1, 2), max_size=2)
+OVERFLOWS = st.one_of(
+    st.sampled_from(QUEUE_NAMES).map(lambda q: Overflow("queue", q)),
+    st.just(Overflow("transfer", "+1")),
+    st.just(Overflow("hangup")),
+)
+QUEUE_RULES = st.builds(
+    QueueRules,
+    skills=SKILLS,
+    ring_ms=st.sampled_from((5_000, 15_000)),
+    wrap_up_ms=st.sampled_from((0, 10_000)),
+    max_wait_ms=st.sampled_from((0, 20_000)),
+    max_length=st.sampled_from((0, 0, 2)),
+    overflow=OVERFLOWS,
+    strategy=st.sampled_from(STRATEGIES),
+    ring_at_once=st.sampled_from((1, 2, 3)),
+    steps=st.lists(
+        st.builds(
+            Step,
+            st.sampled_from(("x>=2", "x or y", "not y", "x=1 and y<2")).map(parse),
+            st.sampled_from((1_000, 7_000)),
+        ),
+        max_size=2,
+    ).map(tuple),
+    skills_for_ms=st.sampled_from((0, 0, 5_000)),
+    preferred_ms=st.sampled_from((0, 6_000)),
+    wrap_up_mode=st.sampled_from(("timed", "timed", "timed_no_exit", "mandatory", "optional")),
+    wrap_up_max_ms=st.just(30_000),
+    disposition_required=st.booleans(),
+    dispositions=st.sampled_from((frozenset[str](), frozenset("1"))),
+    full=st.none() | OVERFLOWS,
+    no_agent=st.none() | OVERFLOWS,
+    no_agent_after_ms=st.sampled_from((0, 4_000)),
+)
+ORDERS = st.dictionaries(
+    st.sampled_from(QUEUE_NAMES),
+    st.builds(QueueOrder, st.integers(1, 2), st.sampled_from((0, 3_000, 8_000))),
+    max_size=2,
+)
+AGENT_RULES = st.builds(
+    lambda queues, skills, orders, weight: AgentRules("", tuple(sorted(queues)), skills, orders, weight),
+    st.sets(st.sampled_from(QUEUE_NAMES), min_size=1),
+    SKILLS,
+    ORDERS,
+    st.integers(1, 3),
+)
+MISSES = st.dictionaries(
+    st.sampled_from(CAUSES), st.builds(Miss, st.sampled_from((0, 2_000)), st.integers(0, 2)), max_size=2
+)
+
+
+@st.composite
+def centers(draw: st.DrawFn) -> Center:
+    queues = draw(st.dictionaries(st.sampled_from(QUEUE_NAMES), QUEUE_RULES, min_size=1))
+    agents = draw(st.dictionaries(st.sampled_from(AGENT_NAMES), AGENT_RULES))
+    agents = {
+        name: msgspec.structs.replace(
+            r, extension=name.replace("g", "10"), queues=tuple(q for q in r.queues if q in queues)
+        )
+        for name, r in agents.items()
+    }
+    revision = str(draw(st.integers(0, 999)))
+    fallback = draw(st.sampled_from(sorted(queues)))
+    return Center(
+        revision,
+        queues,
+        agents,
+        frozenset("12"),
+        frozenset({"lunch"}),
+        {},
+        fallback,
+        priority_ms=draw(st.sampled_from((1_000, 60_000))),
+        class_ms={"vip": 30_000},
+        between_queues=draw(st.sampled_from(("strict", "share"))),
+        misses=draw(MISSES),
+    )
+
+
+class RoutingMachine(RuleBasedStateMachine):
+    """Callers, agents, phones, nodes, documents and owners do whatever they like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[type[Any], dict[str, Any]]] = []
+        self.contact_count = 0
+
+    @initialize(center=centers(), max_no_answer=st.integers(1, 2))
+    def begin(self, center: Center, max_no_answer: int) -> None:
+        self.floor = Floor(center, Policy(max_no_answer=max_no_answer))
+        for agent_id in sorted(center.agents):
+            self.floor.available(agent_id)
+
+    def send(self, kind: type[Any], **fields: Any) -> None:
+        fields["input_id"] = f"s{len(self.sent)}"
+        self.sent.append((kind, fields))
+        self.floor.send(kind, **fields)
+
+    def contact_ids(self) -> list[str]:
+        """Open, closed and unknown ones."""
+        return [f"k{n}" for n in range(self.contact_count + 1)]
+
+    def offers(self) -> list[f.OfferMade]:
+        return self.floor.facts(f.OfferMade)
+
+    @rule(queue=st.sampled_from((*QUEUE_NAMES, "unknown")), node=st.sampled_from(NODES), priority=st.integers(-1, 1),
+          skills=st.lists(st.sampled_from(("x:1", "y:2", "x", "z:?")), max_size=1), ago_ms=st.integers(0, 5_000),
+          preferred=st.sampled_from(("", "", *AGENT_NAMES)), vip=st.booleans())  # fmt: skip
+    def caller_waits(self, queue: str, node: str, priority: int, skills: list[str], ago_ms: int,
+                     preferred: str, vip: bool) -> None:  # fmt: skip
+        contact_id = f"k{self.contact_count}"
+        self.contact_count += 1
+        since_us = self.floor.now_us - ago_ms * 1000
+        self.send(i.ContactWaiting, contact_id=contact_id, queue=queue, node=node, priority=priority,
+                  skills=tuple(skills), waiting_since_us=since_us, preferred_agent=preferred,
+                  service_class="vip" if vip else "")  # fmt: skip
+
+    @rule(data=st.data(), recovered=st.booleans())
+    def caller_is_reported_again(self, data: st.DataObject, recovered: bool) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.send(i.ContactWaiting, contact_id=contact_id, queue="a", node="fs1",
+                  waiting_since_us=self.floor.now_us, recovered=recovered)  # fmt: skip
+
+    @rule(data=st.data(), unseen=st.booleans())
+    def caller_leaves(self, data: st.DataObject, unseen: bool) -> None:
+        self.send(i.ContactGone, contact_id=data.draw(st.sampled_from(self.contact_ids())), unseen=unseen)
+
+    @precondition(lambda self: self.offers())
+    @rule(data=st.data(), outcome=st.sampled_from(("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")),
+          what=st.sampled_from((i.OfferRinging, i.OfferAnswered, i.OfferFailed, i.AgentBridged, i.AgentBridged, i.ConversationEnded)),
+          newest=st.booleans())  # fmt: skip
+    def offer_is_reported_on(self, data: st.DataObject, outcome: str, what: type[Any], newest: bool) -> None:
+        offer = self.offers()[-1] if newest else data.draw(st.sampled_from(self.offers()))
+        fields: dict[str, Any] = {
+            "offer_id": offer.offer_id,
+            "contact_id": offer.contact_id,
+            "agent_id": offer.agent_id,
+        }
+        if what is i.OfferFailed:
+            fields["outcome"] = outcome
+        if what is i.ConversationEnded:
+            fields |= {"ended_by": "caller", "talk_ms": 1_000}
+        self.send(what, **fields)
+
+    @precondition(lambda self: self.floor.facts(f.ContactConnected))
+    @rule(data=st.data())
+    def conversation_ends(self, data: st.DataObject) -> None:
+        talk = data.draw(st.sampled_from(self.floor.facts(f.ContactConnected)))
+        self.send(i.ConversationEnded, offer_id=talk.offer_id, contact_id=talk.contact_id, agent_id=talk.agent_id,
+                  ended_by="agent", talk_ms=1_000)  # fmt: skip
+
+    @rule(data=st.data(), agent_id=st.sampled_from(AGENT_NAMES))
+    def somebody_is_bridged_by_surprise(self, data: st.DataObject, agent_id: str) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.contact_count = max(self.contact_count, int(contact_id[1:]) + 1)
+        self.send(i.AgentBridged, offer_id="surprise", contact_id=contact_id, agent_id=agent_id, node="fs1")
+
+    @rule(
+        data=st.data(),
+        agent_id=st.sampled_from(AGENT_NAMES),
+        code=st.sampled_from(("1", "9")),
+        keyed=st.booleans(),
+    )
+    def disposition(self, data: st.DataObject, agent_id: str, code: str, keyed: bool) -> None:
+        if keyed:
+            contact_id = data.draw(st.sampled_from(self.contact_ids()))
+            self.send(i.DispositionKeyed, contact_id=contact_id, agent_id=agent_id, code=code)
+        else:
+            self.send(i.SetDisposition, request_id="r", agent_id=agent_id, code=code)
+
+    @rule(
+        agent_id=st.sampled_from(AGENT_NAMES),
+        presence=st.sampled_from(("available", "available", "break", "offline", "toggle", "odd")),
+    )
+    def presence(self, agent_id: str, presence: str) -> None:
+        self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
+
+    @rule(agent_id=st.sampled_from(AGENT_NAMES), action=st.sampled_from(("request", "extend", "end", "odd")))
+    def wrap_up(self, agent_id: str, action: str) -> None:
+        self.send(i.SetWrapUp, request_id="r", agent_id=agent_id, action=action)
+
+    @rule(data=st.data(), priority=st.integers(-5, 5))
+    def priority(self, data: st.DataObject, priority: int) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.send(i.SetContactPriority, request_id="r", contact_id=contact_id, priority=priority)
+
+    @rule(agent_id=st.sampled_from(AGENT_NAMES), data=st.data(), held=st.booleans())
+    def hold(self, agent_id: str, data: st.DataObject, held: bool) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        self.send(i.AgentHeld, agent_id=agent_id, contact_id=contact_id, held=held)
+
+    @rule(
+        number=st.integers(1, 5),
+        leg=st.sampled_from(("l1", "l2")),
+        began=st.booleans(),
+        node=st.sampled_from(NODES),
+    )
+    def own_call(self, number: int, leg: str, began: bool, node: str) -> None:
+        self.send(i.OwnCallChanged, extension=f"10{number}", leg_id=leg, began=began, node=node)
+
+    @rule(
+        legs=st.dictionaries(st.sampled_from(("l1", "l2", "l3")), st.sampled_from(("101", "102", "105"))),
+        node=st.sampled_from(NODES),
+    )
+    def own_calls(self, legs: dict[str, str], node: str) -> None:
+        self.send(i.OwnCallsListed, node=node, legs=legs)
+
+    @rule(number=st.integers(1, 5), registered=st.booleans(), node=st.sampled_from(NODES))
+    def phone(self, number: int, registered: bool, node: str) -> None:
+        self.send(i.PhoneChanged, extension=f"10{number}", registered=registered, node=node)
+
+    @rule(numbers=st.sets(st.integers(1, 5)), node=st.sampled_from(NODES))
+    def phones(self, numbers: set[int], node: str) -> None:
+        self.send(i.PhonesListed, node=node, extensions=frozenset(f"10{n}" for n in numbers))
+
+    @rule(node=st.sampled_from(NODES), up=st.booleans())
+    def node(self, node: str, up: bool) -> None:
+        self.send(i.NodeSeen, node=node, up=up)
+
+    @rule(center=centers())
+    def document(self, center: Center) -> None:
+        self.send(i.CenterRevised, center=center)
+
+    @rule(ms=st.sampled_from((0, 1, 999, 1_000, 5_000, 10_000, 20_000, 60_000)))
+    def time_passes(self, ms: int) -> None:
+        self.floor.pass_ms(ms)
+
+    @rule(ms=st.integers(1, 30_000))
+    def clock_jumps(self, ms: int) -> None:
+        """The process was frozen, or its clock was set back and forth: timers fire late."""
+        self.floor.now_us += ms * 1000 if ms % 2 else -ms * 1000
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def redelivery(self, data: st.DataObject) -> None:
+        kind, fields = data.draw(st.sampled_from(self.sent))
+        recorded = self.floor.engine.state.has_seen(fields["input_id"])
+        if kind is i.CenterRevised or not recorded:
+            return  # a document is no delivery; what led to nothing may lead to something later
+        entries = len(self.floor.log)
+        self.floor.send(kind, **fields)
+        assert len(self.floor.log) == entries
+
+    @rule(via_snapshot=st.booleans())
+    def takeover(self, via_snapshot: bool) -> None:
+        self.floor.take_over(via_snapshot=via_snapshot)
+
+    @invariant()
+    def log_gives_the_same_state(self) -> None:
+        if hasattr(self, "floor"):
+            assert self.floor.replayed().dump() == self.floor.engine.state.dump()
+            assert self.floor.timers == self.floor.engine.timers
+
+    @invariant()
+    def each_offer_ends_once(self) -> None:
+        if not hasattr(self, "floor"):
+            return
+        made = [o.offer_id for o in self.floor.facts(f.OfferMade)]
+        ended = [o.offer_id for o in self.floor.facts(f.OfferEnded)]
+        assert len(made) == len(set(made))
+        assert len(ended) == len(set(ended))
+        assert set(made) - set(ended) == set(self.floor.engine.state.offers)
+
+    @invariant()
+    def nobody_has_two_calls(self) -> None:
+        """From the facts alone: an agent has one open offer or one conversation, a contact one conversation."""
+        if not hasattr(self, "floor"):
+            return
+        offered: dict[str, str] = {}
+        talks: dict[str, str] = {}
+        for entry in self.floor.log:
+            for fact in entry.facts:
+                if isinstance(fact, f.OfferMade):
+                    assert fact.agent_id not in offered
+                    assert fact.agent_id not in talks.values()
+                    offered[fact.agent_id] = fact.offer_id
+                elif isinstance(fact, f.OfferEnded):
+                    assert offered.pop(fact.agent_id) == fact.offer_id
+                elif isinstance(fact, f.ContactConnected):
+                    assert fact.agent_id not in offered
+                    talks.pop(fact.contact_id, None)
+                    assert fact.agent_id not in talks.values()
+                    talks[fact.contact_id] = fact.agent_id
+                elif isinstance(fact, f.ContactClosed) or (
+                    isinstance(fact, f.ContactQueued) and fact.requeued
+                ):
+                    talks.pop(fact.contact_id, None)
+
+    @invariant()
+    def books_add_up(self) -> None:
+        """Every contact that came is open or ended in exactly one of the defined ways, and kept its waiting time."""
+        if not hasattr(self, "floor"):
+            return
+        since_us: dict[str, int] = {}
+        ends: dict[str, list[str]] = {}
+        for entry in self.floor.log:
+            for fact in entry.facts:
+                if isinstance(fact, f.ContactQueued):
+                    if fact.requeued:
+                        assert fact.waiting_since_us == since_us[fact.contact_id]
+                    since_us[fact.contact_id] = fact.waiting_since_us
+                    ends[fact.contact_id] = []
+                elif isinstance(fact, f.ContactClosed):
+                    assert fact.result in RESULTS
+                    assert fact.waiting_since_us == since_us[fact.contact_id]
+                    ends[fact.contact_id].append(fact.result)
+        still = self.floor.engine.state.contacts
+        assert all(len(found) == (contact_id not in still) for contact_id, found in ends.items())
+
+    @invariant()
+    def nobody_is_lost(self) -> None:
+        """Every queued contact is open or was closed after it was queued last."""
+        if not hasattr(self, "floor"):
+            return
+        is_open: dict[str, bool] = {}
+        for entry in self.floor.log:
+            for fact in entry.facts:
+                if isinstance(fact, f.ContactQueued):
+                    assert fact.requeued == is_open.get(fact.contact_id, False)
+                    is_open[fact.contact_id] = True
+                elif isinstance(fact, f.ContactClosed):
+                    assert is_open[fact.contact_id]
+                    assert min(fact.wait_ms, fact.talk_ms) >= 0
+                    is_open[fact.contact_id] = False
+        assert {c for c, o in is_open.items() if o} == set(self.floor.engine.state.contacts)
+
+    @invariant()
+    def views_agree(self) -> None:
+        if not hasattr(self, "floor"):
+            return
+        state, center, index = self.floor.engine.state, self.floor.engine.center, self.floor.engine.index
+        shown = views.contacts(state, index, self.floor.now_us)
+        assert {c.contact_id for c in shown} == set(state.contacts)
+        for contact in shown:
+            place = views.position(state, index, contact.contact_id)
+            assert place.position == contact.position
+            assert place.position <= place.waiting
+        assert sum(q.talking for q in views.queues(state, center, index, self.floor.now_us)) <= len(shown)
+        assert len(views.agents(state, center, self.floor.now_us)) == len(center.agents)
+
+    def teardown(self) -> None:
+        """When everybody logs in and the nodes are back, whoever can be served is being served."""
+        if not hasattr(self, "floor"):
+            return
+        for node in NODES:
+            self.floor.send(i.NodeSeen, node=node, up=True)
+            self.floor.send(i.OwnCallsListed, node=node, legs={})
+        for agent_id in sorted(self.floor.engine.center.agents):
+            self.floor.send(
+                i.PhoneChanged, extension=agent_id.replace("g", "10"), registered=True, node="fs1"
+            )
+            self.floor.available(agent_id)
+        assert State.load(self.floor.engine.state.dump(), self.floor.policy) is not None
+        assert self.floor.engine.check() == []
+
+
+RoutingMachine.TestCase.settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
+TestRoutingMachine = RoutingMachine.TestCase
