@@ -125,7 +125,7 @@ async def while_others_work(rig: Rig, trouble: Callable[[], Awaitable[None]]) ->
 
 def harm(rig: Rig) -> list[str]:
     """What FreeSWITCH says when a listener's queue was full."""
-    log = (rig.switch.folder / "log" / "console.log").read_text(errors="replace")
+    log = (rig.switch.folder / "log" / "freeswitch.log").read_text(errors="replace")
     return [line for line in log.splitlines() if "illing listener" in line or "Lost [" in line]
 
 

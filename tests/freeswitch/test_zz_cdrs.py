@@ -1,4 +1,4 @@
-"""Last of the folder by its name: what SIPp counted in all tests before against what ClickHouse has."""
+"""What SIPp counted in all tests before against what ClickHouse has. After it, by their names, only tests that kill the switch."""
 
 from __future__ import annotations
 

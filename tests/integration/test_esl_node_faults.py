@@ -398,11 +398,11 @@ async def test_a_dead_network_is_noticed_by_the_kernel_too(hub: GeventHub, switc
 
 async def test_a_thread_that_stands_still_is_noticed(hub: GeventHub) -> None:
     """Nobody else can close its sockets; whoever looks ends the process. A pause is not yet a standstill."""
-    watch = asyncio.create_task(hub.stands_still(look_s=0.1))
+    watch = asyncio.create_task(hub.stands_still(look_s=0.2))
     for _ in range(4):
-        hub.post(time.sleep, 0.15)  # misses one look
+        hub.post(time.sleep, 0.3)  # misses one look
         await hub.call(lambda: None)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.25)
     assert not watch.done()
-    hub.post(time.sleep, 1.0)
+    hub.post(time.sleep, 1.5)
     await asyncio.wait_for(watch, 5)
