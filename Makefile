@@ -84,6 +84,9 @@ proto: install ## Generate services/contracts from proto/
 tail: install ## Show the bus's messages, decoded, as they come (ARGS="--since 10m --type 'Offer*'"; ARGS=--help)
 	@$(RUN) deploy.dev.tail $(ARGS)
 
+letters: install ## Look at dead letters and replay them (ARGS="list", "show 12", "replay 12", "drop --all --older-than 7d")
+	@$(RUN) services.common.bus.letters $(or $(ARGS),list)
+
 bench: install ## Measure; one line of JSON a figure
 	@$(RUN) tests.bench
 
@@ -109,4 +112,4 @@ lock: ## Write deploy/locks anew from pyproject.toml
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail bench soak fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench soak fuzz lock clean

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# A message nobody could decode or handle. Anything above zero: look at the dead letters (`make tail`).
+# A message nobody could decode or handle. Anything above zero: look at the dead letters (`make letters`).
 BUS_DEAD_LETTERS = Counter(
     "peyvand_bus_dead_letters_total", "Messages put aside as dead letters", ["consumer", "reason"]
 )
+# Dead letters that were replayed and handled. Those that failed again are counted as dead letters once more.
+BUS_REPLAYED = Counter("peyvand_bus_replayed_total", "Replayed dead letters that were handled", ["consumer"])
 # Publish attempts that had to be repeated. A burst is a leader election; a steady rate is a NATS cluster in trouble.
 BUS_RETRIES = Counter("peyvand_bus_publish_retries_total", "Publish attempts that were repeated")
 # Seconds from append to the server's confirmation. Rises with a slow disk of NATS.

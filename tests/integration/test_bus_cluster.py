@@ -301,7 +301,7 @@ async def read_whole(jetstream: JetStream, stream: str) -> list[tuple[int, str, 
         message = found["message"]
         headers = parse_block(base64.b64decode(message.get("hdrs", "")))
         data = base64.b64decode(message.get("data", ""))
-        return seq, message["subject"], headers["Nats-Msg-Id"], data
+        return seq, message["subject"], headers["ce-id"], data
 
     everything: list[tuple[int, str, str, bytes]] = []
     for first in range(state["first_seq"], state["last_seq"] + 1, 64):

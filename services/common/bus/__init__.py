@@ -41,11 +41,33 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=False):
     time_us: int = 0
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """What is known of a dead letter beside its data: where it stood, for whom, and what went wrong.
+
+    ``error`` is the text of the failure. ``deliveries`` says how often the consumer was given the message the last time, ``times`` how
+    often it has become a letter: 2 and more after replays that failed. The rest is the message's own.
+    """
+
+    consumer: str
+    reason: str
+    error: str
+    subject: str
+    stream: str
+    stream_seq: int
+    id: str
+    source: str
+    time_us: int
+    causation_id: str = ""
+    deliveries: int = 1
+    times: int = 1
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """A message from the bus. ``data`` is protobuf of the type named ``type``: read it with ``codec.read``.
 
     ``stream`` and ``stream_seq`` say where it is stored (empty and 0 for what is not stored); ``deliveries`` counts from
-    1 how often a consumer was given it. ``note`` says why it is a dead letter; empty for all others.
+    1 how often a consumer was given it. ``note`` says in one line why it is a dead letter, ``letter`` in parts; empty for
+    all others. ``traceparent`` (W3C Trace Context) is the trace that it belongs to, or empty.
     """
 
     id: str
@@ -61,6 +83,8 @@ class Envelope(msgspec.Struct, frozen=True):
     stream: str = ""
     deliveries: int = 1
     note: str = ""
+    letter: Letter | None = None
+    traceparent: str = ""
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -160,7 +184,8 @@ class Bus(Protocol):
         The handler gets 1 to ``batch`` messages: what is there, or what comes within ``linger_s`` of the first. It
         returns: they are acknowledged. It raises Retry or a NotReady: see there. It raises Reject: dead letter. Anything
         else: given again later, and dead letters after ``max_deliver`` deliveries. A batch that fails is tried
-        message by message, so that one bad message does not take others with it.
+        message by message, so that one bad message does not take others with it. A dead letter that a person replays comes
+        to this handler alone, as it was, outside of the order (letters.py).
 
         A process that dies keeps its messages from the others for five seconds. ``exclusive`` is for the owner of a shard,
         who knows that the reader before is gone: what that one had in hand comes at once (and again, if it is not gone).
@@ -215,6 +240,7 @@ __all__ = [
     "Bus",
     "Envelope",
     "Handler",
+    "Letter",
     "Outgoing",
     "ReadyHook",
     "Reject",

@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from services.common import ids, metrics
@@ -29,8 +30,9 @@ from services.common.bus import (
     codec,
     subjects,
 )
-from services.common.bus.delivery import Courier
-from services.common.bus.streams import DUPLICATE_WINDOW_S, by_stream, stream_of
+from services.common.bus.delivery import Courier, as_it_was, letter_of
+from services.common.bus.streams import DUPLICATE_WINDOW_S, REPLAY, by_stream, stream_of
+from services.common.bus.subjects import replay as replay_of
 from services.common.clock import Clock
 from services.common.errors import (
     BusUnavailable,
@@ -51,6 +53,8 @@ MAX_CONCURRENT_REQUESTS = 64
 # One attempt of an append. An election takes 4 to 11 s; shorter attempts notice its end sooner.
 ATTEMPT_S = 2.0
 _SHORTEST_ASK_S = 0.1
+# A person waits for the outcome of a replay: a letter that fails twice more is a letter again after a second.
+REPLAY_DELIVERIES = 2
 _PROBLEM = Problem.DESCRIPTOR.full_name
 
 
@@ -251,21 +255,48 @@ class BaseBus(abc.ABC):
         )
 
     async def _put_aside(self, durable: str, reason: str, envelope: Envelope, detail: str) -> None:
-        subject = subjects.dead_letter(durable.partition("-")[0], reason)
-        dead = Envelope(
-            id=f"{durable}:{envelope.stream}:{envelope.stream_seq}",
-            type=envelope.type,
+        dead = letter_of(envelope, durable, reason, detail, now_us=self._clock.now_us(), source=self._source)
+        try:
+            await self._repeat(dead, DUPLICATE_WINDOW_S / 20)
+        except ContractError:
+            # With what a letter adds it is too large for the server. Its place in the stream is enough to find it by.
+            logger.error("letter_without_data", consumer=durable, id=dead.id, bytes=len(dead.data))
+            await self._repeat(
+                msgspec.structs.replace(dead, data=b"", correlation_id=""), DUPLICATE_WINDOW_S / 20
+            )
+
+    async def _as_it_was(self, dead: Envelope) -> Envelope:
+        message = as_it_was(dead)
+        if message.data:
+            return message
+        # It was empty, or too large to be copied into a letter: then it is read where it stands.
+        found = await self._patient(
+            lambda t: self._next_of(message.subject, message.stream_seq - 1, t), f"{message.subject}", 5.0
+        )
+        return found if found is not None and found.stream_seq == message.stream_seq else message
+
+    async def replay(self, dead: Envelope) -> Appended:
+        """Send a dead letter back to the consumer that could not handle it, and to nobody else.
+
+        Doing it twice sends it once (within the stream's window). Raises ContractError for what is no dead letter,
+        BusUnavailable.
+        """
+        letter = dead.letter
+        if letter is None:
+            raise ContractError(
+                f"{dead.id or dead.stream_seq} does not say which consumer could not handle it"
+            )
+        again = msgspec.structs.replace(
+            dead,
+            id=f"{dead.id}:again",
             time_us=self._clock.now_us(),
             source=self._source,
-            tenant=envelope.tenant,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.id,
-            subject=subject,
+            subject=subjects.replay(letter.consumer),
+            stream="",
             stream_seq=0,
-            data=envelope.data,
-            note=f"{envelope.stream} {envelope.stream_seq} {envelope.subject}: {detail}"[:1000],
+            note="",
         )
-        await self._repeat(dead, DUPLICATE_WINDOW_S / 20)
+        return await self._repeat(again, 30.0)
 
     # ------------------------------------------------------------------------------------------------------------ reading
     async def last(self, subject: str, *, timeout_s: float = 30.0) -> Envelope | None:
@@ -375,13 +406,49 @@ class BaseBus(abc.ABC):
         if len(groups) != 1:
             raise ContractError(f"a consumer reads one stream; {list(subjects)} are in {', '.join(groups)}")
         ((stream, patterns),) = groups.items()
-        courier = self._courier(durable, handler, max_deliver)
-        return self._start(
-            self._consume(
-                durable, stream, patterns, courier, batch=batch, linger_s=linger_s, exclusive=exclusive
-            ),
-            f"consume:{durable}",
-        )
+        one_at_a_time = asyncio.Lock()
+
+        async def handle(envelopes: list[Envelope]) -> None:
+            async with one_at_a_time:
+                await handler(envelopes)
+
+        async def handle_again(envelopes: list[Envelope]) -> None:
+            await handle([await self._as_it_was(envelope) for envelope in envelopes])
+            for envelope in envelopes:
+                metrics.BUS_REPLAYED.labels(durable).inc()
+                logger.info("dead_letter_handled", consumer=durable, id=envelope.causation_id)
+
+        async def run() -> None:
+            lanes = [
+                self._consume(
+                    durable,
+                    stream,
+                    patterns,
+                    self._courier(durable, handle, max_deliver),
+                    batch=batch,
+                    linger_s=linger_s,
+                    exclusive=exclusive,
+                ),
+                self._consume(
+                    durable,
+                    REPLAY.name,
+                    [replay_subject],
+                    self._courier(durable, handle_again, min(max_deliver, REPLAY_DELIVERIES)),
+                    batch=1,
+                    linger_s=0.0,
+                    exclusive=exclusive,
+                ),
+            ]
+            tasks = [
+                asyncio.get_running_loop().create_task(lane, name=f"consume:{durable}") for lane in lanes
+            ]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                await end(tasks)
+
+        replay_subject = replay_of(durable)
+        return self._start(run(), f"consume:{durable}")
 
     def _courier(self, durable: str, handler: BatchHandler, max_deliver: int) -> Courier:
         return Courier(

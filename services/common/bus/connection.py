@@ -32,6 +32,7 @@ logger = structlog.get_logger()
 
 _CONNECT_S = 5.0
 _TCP_USER_TIMEOUT_MS = 4000
+_HEADER_FRAME = len("NATS/1.0\r\n\r\n")
 _TCP_USER_TIMEOUT = 18  # linux/tcp.h
 
 Verify = Callable[["Connection"], Awaitable[str]]
@@ -207,14 +208,11 @@ class Connection:
     ) -> Msg:
         """One request. Raises Unstored (surely not sent), Nobody (no listener), Unconfirmed (no answer), ContractError."""
         client = await self.connected(timeout_s)
+        self._refuse_too_large(subject, data, headers)
         try:
             return await client.request(subject, data, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError:
             raise Nobody(subject) from None
-        except nats.errors.MaxPayloadError:
-            raise ContractError(
-                f"{subject}: {len(data)} bytes are more than NATS takes ({self.max_payload})"
-            ) from None
         except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError):
             raise Unstored("the connection to NATS is down") from None
         except (nats.errors.Error, OSError, TimeoutError) as e:
@@ -227,15 +225,21 @@ class Connection:
         client = self._client
         if client is None or not client.is_connected:
             return False
+        self._refuse_too_large(subject, data, headers)
         try:
             await client.publish(subject, data, reply=reply, headers=headers)
-        except (nats.errors.Error, OSError) as e:
-            if isinstance(e, nats.errors.MaxPayloadError):
-                raise ContractError(
-                    f"{subject}: {len(data)} bytes are more than NATS takes ({self.max_payload})"
-                ) from None
+        except (nats.errors.Error, OSError):
             return False
         return True
+
+    def _refuse_too_large(self, subject: str, data: bytes, headers: dict[str, str] | None) -> None:
+        # nats-py looks at the data alone; the server counts the headers too, and closes the connection, and with it everything
+        # else that is on its way.
+        size = len(data)
+        if headers:
+            size += _HEADER_FRAME + sum(len(k) + len(v) + 4 for k, v in headers.items())
+        if size > self.max_payload:
+            raise ContractError(f"{subject}: {size} bytes are more than NATS takes ({self.max_payload})")
 
     async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Wanted:
         """Listen from now on, over all reconnections; active when this returns, if there is a connection."""

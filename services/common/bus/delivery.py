@@ -13,14 +13,17 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from services.common import metrics
-from services.common.bus import BatchHandler, Envelope, ReadyHook, Reject, Retry
+from services.common.bus import BatchHandler, Envelope, Letter, ReadyHook, Reject, Retry, subjects
 from services.common.errors import BusUnavailable, DecodeError, NotReady
 
 logger = structlog.get_logger()
@@ -28,6 +31,7 @@ logger = structlog.get_logger()
 # Seconds until a failed message is given again, by its number of deliveries.
 FAILURE_DELAYS_S = (1.0, 5.0, 30.0, 120.0)
 DEAD_LETTERS_A_MINUTE = 100
+_ERROR_CHARS = 1000
 
 
 class Delivered(Protocol):
@@ -47,6 +51,71 @@ class Delivered(Protocol):
     async def term(self, reason: str) -> None:
         """Never give it again."""
         ...
+
+
+def letter_of(
+    envelope: Envelope, durable: str, reason: str, error: str, *, now_us: int, source: str
+) -> Envelope:
+    """The dead letter about a message; about a replayed one, the next letter about the first message."""
+    before = envelope.letter
+    message = as_it_was(envelope) if before is not None else envelope
+    times = before.times + 1 if before is not None else 1
+    error = error[:_ERROR_CHARS]
+    return Envelope(
+        # With the count: the letter of a failed replay must not be taken for a repetition of the first one.
+        id=f"{durable}:{message.stream}:{message.stream_seq}:{times}",
+        type=message.type,
+        time_us=now_us,
+        source=source,
+        tenant=message.tenant,
+        correlation_id=message.correlation_id,
+        causation_id=message.id,
+        subject=subjects.dead_letter(durable.partition("-")[0], reason),
+        stream_seq=0,
+        data=message.data,
+        note=f"{message.stream} {message.stream_seq} {message.subject}: {error}",
+        letter=Letter(
+            consumer=durable,
+            reason=reason,
+            error=error,
+            subject=message.subject,
+            stream=message.stream,
+            stream_seq=message.stream_seq,
+            id=message.id,
+            source=message.source,
+            time_us=message.time_us,
+            causation_id=message.causation_id,
+            deliveries=envelope.deliveries,
+            times=times,
+        ),
+        traceparent=message.traceparent,
+    )
+
+
+def as_it_was(dead: Envelope) -> Envelope:
+    """The message that a dead letter is about, as its consumer was given it. Raises Reject for what is no dead letter."""
+    letter = dead.letter
+    if letter is None:
+        raise Reject(f"{dead.subject} {dead.stream_seq} is no dead letter")
+    return msgspec.structs.replace(
+        dead,
+        id=letter.id,
+        source=letter.source,
+        time_us=letter.time_us,
+        causation_id=letter.causation_id,
+        subject=letter.subject,
+        stream=letter.stream,
+        stream_seq=letter.stream_seq,
+        note="",
+        letter=None,
+    )
+
+
+def _failure(error: Exception) -> str:
+    """An exception in one line, with the line of code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{error!r}{where}"
 
 
 class Courier:
@@ -166,7 +235,7 @@ class Courier:
             exc_info=error,
         )
         if envelope.deliveries >= self._max_deliver:
-            await self._bury(message, "too-many-deliveries", repr(error))
+            await self._bury(message, "too-many-deliveries", _failure(error))
             return
         delays = self._failure_delays_s
         await message.nak(delays[min(envelope.deliveries, len(delays)) - 1])

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
-from services.common.bus import Envelope, subjects
+from services.common.bus import Envelope, Letter, subjects
 
 MSG_ID = "Nats-Msg-Id"
+TRACEPARENT = "traceparent"
 EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,9 +61,34 @@ def to_headers(envelope: Envelope, *, stored: bool) -> dict[str, str]:
         headers["ce-causationid"] = _escape(envelope.causation_id)
     if envelope.note:
         headers["ce-note"] = _escape(envelope.note)
+    if envelope.traceparent:
+        headers[TRACEPARENT] = envelope.traceparent
+    if envelope.letter is not None:
+        headers |= _letter_headers(envelope.letter)
     if stored:
         headers[MSG_ID] = headers["ce-id"]
     return headers
+
+
+def _letter_headers(letter: Letter) -> dict[str, str]:
+    return {
+        "ce-deadconsumer": letter.consumer,
+        "ce-deadreason": letter.reason,
+        "ce-deaderror": _escape(letter.error),
+        "ce-deadsubject": letter.subject,
+        "ce-deadstream": letter.stream,
+        "ce-deadsequence": str(letter.stream_seq),
+        "ce-deadid": _escape(letter.id),
+        "ce-deadsource": _escape(letter.source),
+        "ce-deadtime": rfc3339(letter.time_us),
+        "ce-deadcausationid": _escape(letter.causation_id),
+        "ce-deaddeliveries": str(letter.deliveries),
+        "ce-deadtimes": str(letter.times),
+    }
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
 def from_headers(
@@ -81,6 +107,22 @@ def from_headers(
         value = given.get(name, "")
         return unquote(value) if "%" in value else value
 
+    letter = None
+    if "ce-deadconsumer" in given:
+        letter = Letter(
+            consumer=given["ce-deadconsumer"],
+            reason=given.get("ce-deadreason", ""),
+            error=plain("ce-deaderror"),
+            subject=given.get("ce-deadsubject", ""),
+            stream=given.get("ce-deadstream", ""),
+            stream_seq=_number(given.get("ce-deadsequence", "")),
+            id=plain("ce-deadid"),
+            source=plain("ce-deadsource"),
+            time_us=from_rfc3339(given.get("ce-deadtime", "")),
+            causation_id=plain("ce-deadcausationid"),
+            deliveries=_number(given.get("ce-deaddeliveries", "")),
+            times=_number(given.get("ce-deadtimes", "")),
+        )
     return Envelope(
         id=plain("ce-id"),
         type=given.get("ce-type", ""),
@@ -95,6 +137,8 @@ def from_headers(
         stream=stream,
         deliveries=deliveries,
         note=plain("ce-note"),
+        letter=letter,
+        traceparent=given.get(TRACEPARENT, ""),
     )
 
 

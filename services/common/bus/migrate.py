@@ -38,7 +38,7 @@ def desired(spec: StreamSpec, replicas: int) -> dict[str, Any]:
         "name": spec.name,
         "description": spec.description,
         "subjects": list(spec.subjects),
-        "retention": "limits",
+        "retention": "workqueue" if spec.work_queue else "limits",
         "storage": "file",
         "discard": spec.discard.value,
         "max_age": spec.max_age_s * _S,

@@ -38,8 +38,8 @@ from services.common.bus.connection import Callback, Connection, Wanted
 from services.common.bus.delivery import Courier
 from services.common.bus.headers import from_headers, to_headers
 from services.common.bus.jetstream import ACK, IN_PROGRESS, ApiError, JetStream, nak, term
-from services.common.bus.pull import Pull, Silent
-from services.common.bus.streams import STREAMS
+from services.common.bus.pull import HEARTBEAT_S, Pull, Silent
+from services.common.bus.streams import REPLAY, STREAMS
 from services.common.clock import Clock
 
 logger = structlog.get_logger()
@@ -48,6 +48,8 @@ logger = structlog.get_logger()
 # should cause: messages in hand are marked "in progress" three times as often.
 ACK_WAIT_S = 5.0
 _READ_BATCH = 500
+# For what a person sends now and then: a node's death may go unnoticed for three times as long.
+IDLE_HEARTBEAT_S = 4.0
 _FOREVER = float("inf")
 
 
@@ -185,7 +187,8 @@ class NatsBus(BaseBus):
         await self._make_durable(stream, durable, patterns)
         if exclusive:
             await self._take_over(stream, durable)
-        pull = Pull(self._connection, self._jetstream, stream, durable)
+        beat_s = IDLE_HEARTBEAT_S if stream == REPLAY.name else HEARTBEAT_S
+        pull = Pull(self._connection, self._jetstream, stream, durable, heartbeat_s=beat_s)
         await pull.open()
         held: list[_Held] = []
         loop = asyncio.get_running_loop()

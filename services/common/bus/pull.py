@@ -20,7 +20,7 @@ from services.common.bus.jetstream import JetStream
 
 HEARTBEAT_S = 0.5
 EXPIRES_S = 20.0
-_SILENCE_S = 3 * HEARTBEAT_S
+_SILENT_BEATS = 3
 
 
 class Silent(Exception):
@@ -30,11 +30,20 @@ class Silent(Exception):
 class Pull:
     """The inbox of one consumer."""
 
-    def __init__(self, connection: Connection, jetstream: JetStream, stream: str, consumer: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        jetstream: JetStream,
+        stream: str,
+        consumer: str,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._connection = connection
         self._jetstream = jetstream
         self._stream = stream
         self._consumer = consumer
+        self._heartbeat_s = heartbeat_s
         self._base = ""
         self._number = 0
         self._credit = 0
@@ -74,7 +83,7 @@ class Pull:
             now = loop.time()
             if until is not None and now >= until:
                 return []
-            silence_at = heard_at + _SILENCE_S
+            silence_at = heard_at + _SILENT_BEATS * self._heartbeat_s
             if now >= silence_at:
                 self._credit = 0
                 raise Silent
@@ -113,7 +122,7 @@ class Pull:
             f"{self._base}.{self._number}",
             batch=most,
             expires_s=EXPIRES_S,
-            heartbeat_s=HEARTBEAT_S,
+            heartbeat_s=self._heartbeat_s,
         )
         if sent:
             self._credit = most

@@ -42,6 +42,8 @@ class StreamSpec:
     max_bytes: int = 0
     max_msgs_per_subject: int = 0
     duplicate_window_s: int = DUPLICATE_WINDOW_S
+    # True: a message is gone as soon as it is acknowledged.
+    work_queue: bool = False
 
     def holds(self, pattern: str) -> bool:
         """Whether every subject under ``pattern`` is stored here."""
@@ -88,12 +90,24 @@ DEAD_LETTERS = StreamSpec(
     name="CC_DLQ",
     subjects=("cc.dlq.>",),
     description="Messages that a consumer could not handle, for people",
+    # The oldest letter gives way: a letter is a copy, and a center that stands still because nobody reads its dead letters
+    # would be worse. Counted for each service and reason, so that one defect does not push out another's letters.
     discard=Discard.OLD,
     max_age_s=30 * _DAY_S,
     max_bytes=256 * _MIB,
+    max_msgs_per_subject=10_000,
+)
+REPLAY = StreamSpec(
+    name="CC_REPLAY",
+    subjects=("cc.replay.>",),
+    description="Dead letters on their way back to the consumer that could not handle them",
+    discard=Discard.NEW,
+    max_age_s=7 * _DAY_S,
+    max_bytes=256 * _MIB,
+    work_queue=True,
 )
 
-STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, SNAPSHOT, LEASE, DEAD_LETTERS)
+STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, SNAPSHOT, LEASE, DEAD_LETTERS, REPLAY)
 
 
 def stream_of(pattern: str) -> StreamSpec:

@@ -1,7 +1,7 @@
 """The only place that builds or parses a subject.
 
     cc.<version>.<kind>.<tenant>.<service>.<entity>.<what>      kind: evt, rpc, live, snap
-    cc.lease.<service>.<shard>   cc.dlq.<service>.<reason>   cc.alive.<process>
+    cc.lease.<service>.<shard>   cc.dlq.<service>.<reason>   cc.replay.<consumer>   cc.alive.<process>
 
 Every token matches ``[a-z0-9][a-z0-9-]{0,62}``: the server takes ``acme*`` for a literal tenant, and a publish to
 ``a..b`` fails as if the stream were missing, so a bad token is refused here, where the message can name it.
@@ -82,6 +82,11 @@ def lease(service: str, shard: str) -> str:
 def dead_letter(service: str, reason: str) -> str:
     """What a service's consumer could not handle."""
     return f"cc.dlq.{_token('service', service)}.{_token('reason', reason)}"
+
+
+def replay(consumer: str) -> str:
+    """Dead letters on their way back to the one consumer that could not handle them."""
+    return f"cc.replay.{_token('consumer', consumer)}"
 
 
 def alive(process: str) -> str:
