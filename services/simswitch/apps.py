@@ -14,10 +14,10 @@ from services.common.esl.quoting import separate
 from services.simswitch import bugs
 from services.simswitch.bridge import bridge_application
 from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.controller import Controller
 from services.simswitch.core.causes import cause_named
 from services.simswitch.core.wire import EVENT_NAMES, Value
 from services.simswitch.dial_string import is_true
-from services.simswitch.listener import Controller
 from services.simswitch.originate import dial
 from services.simswitch.prompts import (
     endless_playback,

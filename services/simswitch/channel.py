@@ -55,6 +55,8 @@ class Message:
     locked: bool = False
     loops: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has run; never when the leg ended before."""
 
 
 class Party:
@@ -82,6 +84,11 @@ class Channel(Leg):
         self.task: asyncio.Task[None] | None = None
         self.party: Any = None
         self.controller: Connection | None = None
+        self.watchers: list[Connection] = []
+        """Inbound connections whose ``myevents`` is this leg's: they end with it."""
+        self.diverted_to: Connection | None = None
+        """Where events go that are queued to the session (``divert_events``)."""
+        self.vanished = False
         self.partner: Channel | None = None
         self.joined_by: Channel | None = None
         self.twin: Channel | None = None
@@ -182,6 +189,28 @@ class Channel(Leg):
         if self.truth("socket_resume"):
             self.abandon = True
         self.wake_at_tick()
+
+    def _sockets(self) -> list[Connection]:
+        return [*([self.controller] if self.controller is not None else []), *self.watchers]
+
+    def vanish(self) -> None:
+        """The switch's process died: no event, no record, the line is dead."""
+        self.vanished = self.down = self.gone = True
+        self.hangup_cause = self.hangup_cause or "CRASH"
+        self.ended_by = self.ended_by or "switch"
+        self.switch.observer.leg_hung_up(self)
+        for recorder in self.recorders.values():
+            self.switch.drop_recorder(recorder)
+            recorder.abandon()
+        for timer in self.displaces.values():
+            if timer is not None:
+                timer.cancel()
+        self.switch.observer.leg_ended(self)
+        if self.party is not None:
+            self.party.on_ended(self)
+        if self.task is not None:
+            self.task.cancel()
+        self.switch.drop_channel(self)
 
     # -- waiting
 
@@ -365,7 +394,8 @@ class Channel(Leg):
             log.exception("simulated_leg_failed", leg=self.uuid)
             self.end("DESTINATION_OUT_OF_ORDER", by="switch")
         finally:
-            await self._finish()
+            if not self.vanished:
+                await self._finish()
 
     async def _first_inbound(self) -> None:
         fire = self.switch.fire
@@ -421,6 +451,7 @@ class Channel(Leg):
                     break
         finally:
             self._locked = was
+            message.done.set()
         self.switch.fire("PRIVATE_COMMAND", self, variables=False, head=dict(message.headers))
         self.variables.pop("current_loop", None)
         self.variables.pop("total_loops", None)
@@ -501,8 +532,8 @@ class Channel(Leg):
             self._tick.cancel()
             self._tick = None
         self.partner = None
-        if self.controller is not None:
-            self.controller.session_hung_up()
+        for connection in self._sockets():
+            connection.session_hung_up()
         self.set_state("CS_HANGUP")
         self.switch.on_leg_ending(self)
         self.set_call_state("HANGUP")
@@ -515,8 +546,8 @@ class Channel(Leg):
         self.switch.observer.leg_ended(self)
         if self.party is not None:
             self.party.on_ended(self)
-        if self.controller is not None:
-            await self.controller.session_ended()
+        for connection in self._sockets():
+            await connection.session_ended()
         self.state = "CS_DESTROY"
         fire("CHANNEL_DESTROY", self)
         self.running = "CS_DESTROY"

@@ -62,17 +62,17 @@ def dialled(switch: Switch, to: Destination, cid_name: str, cid_number: str) -> 
         phone = _phone(switch, to)
         if isinstance(phone, str):
             return phone
-        if switch.find(uuid) is not None:
+        if _no_session(switch, uuid):
             return "DESTINATION_OUT_OF_ORDER"
         leg = _leg(switch, to, uuid, cid_name, cid_number, *_address(to))
         made = Dialled(leg, to, partial(_ring, leg, phone))
     elif to.endpoint == "null":
-        if switch.find(uuid) is not None:
+        if _no_session(switch, uuid):
             return "DESTINATION_OUT_OF_ORDER"
         leg = _leg(switch, to, uuid, cid_name, cid_number, f"null/{to.number}", "")
         made = Dialled(leg, to, partial(_answer_at_once, leg))
     elif to.endpoint == "loopback":
-        if switch.find(uuid) is not None:
+        if _no_session(switch, uuid):
             return "DESTINATION_OUT_OF_ORDER"
         leg = _leg(switch, to, uuid, cid_name, cid_number, f"loopback/{to.number}-a", "")
         made = Dialled(leg, to, partial(_loop_back, leg, to))
@@ -80,6 +80,11 @@ def dialled(switch: Switch, to: Destination, cid_name: str, cid_number: str) -> 
         return "CHAN_NOT_IMPLEMENTED"
     switch.fire("CHANNEL_OUTGOING", made.leg, variables=False)
     return made
+
+
+def _no_session(switch: Switch, uuid: str) -> bool:
+    """A full, throttled or paused switch says the same as one that has the UUID already."""
+    return switch.find(uuid) is not None or bool(switch.refusal("outbound"))
 
 
 def _phone(switch: Switch, to: Destination) -> Phone | str | None:

@@ -9,6 +9,7 @@ the media clock.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
@@ -59,7 +60,7 @@ class Ledger(Observer):
         self._lines: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self._file: TextIO | None = None
         self.counts: dict[str, int] = dict.fromkeys(
-            ("calls", "ended", "bridged_calls", "menu", "waiting", "ringing", "talking", "legs"), 0
+            ("calls", "ended", "bridged_calls", "menu", "waiting", "ringing", "talking", "legs", "refused"), 0
         )
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +214,33 @@ class Ledger(Observer):
                 "ended_by": leg.ended_by,
                 "ended_in": phase,
                 "cause": leg.hangup_cause,
+            }
+        )
+
+    def call_refused(self, destination: str, number: str, reason: str) -> None:
+        """An INVITE that was answered 503: there is neither a leg nor a call."""
+        self.counts["refused"] += 1
+        self._write(
+            {
+                "kind": "refused",
+                "node": self._node,
+                "entry": destination,
+                "caller_number": number,
+                "reason": reason,
+                "at_us": self._clock.now_us(),
+            }
+        )
+
+    def fault(self, what: str, number: int, fault: Mapping[str, Any]) -> None:
+        """A fault began or ended."""
+        self._write(
+            {
+                "kind": "fault",
+                "node": self._node,
+                "what": what,
+                "number": number,
+                "at_us": self._clock.now_us(),
+                "fault": dict(fault),
             }
         )
 

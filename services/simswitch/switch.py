@@ -20,25 +20,35 @@ import wave
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from services.common.clock import Clock
+from services.common.errors import Refused
 from services.simswitch.channel import Channel
 from services.simswitch.core import cdr as cdr_core
+from services.simswitch.core import logs
 from services.simswitch.core.dialplan import Dialplan
+from services.simswitch.core.directory import Directory
 from services.simswitch.core.leg import VERSION, Profile, Times, stamp
 from services.simswitch.core.leg_variables import inbound_variables
+from services.simswitch.core.limits import Direction, Limits
 from services.simswitch.core.locations import LOCATIONS
 from services.simswitch.core.media import MISSING
 from services.simswitch.core.wire import Event, Value, to_json
+from services.simswitch.faults import Faults
 from services.simswitch.recorder import Recorder
+
+if TYPE_CHECKING:
+    from services.simswitch.connection import Link
+    from services.simswitch.listener import Connection
 
 log = structlog.get_logger()
 
 TICK_US = 20_000
 HEARTBEAT_S = 20.0
+EVENT_QUEUE = 10_000
 
 
 class Listener(Protocol):
@@ -94,6 +104,12 @@ class Observer:
     def leg_ended(self, leg: Channel) -> None:
         """A leg is over; its cause and who ended it are on it."""
 
+    def call_refused(self, destination: str, number: str, reason: str) -> None:
+        """An INVITE found no place and was answered 503; there never was a leg."""
+
+    def fault(self, what: str, number: int, fault: Mapping[str, Any]) -> None:
+        """A fault ``began`` or ``ended``."""
+
 
 class Phone(Protocol):
     """A registered telephone, asked by ``originate``."""
@@ -128,6 +144,7 @@ class Switch:
         recordings: Path | None = None,
         missing_file_ms: int = MISSING,
         observer: Observer | None = None,
+        directory: Directory | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -149,6 +166,20 @@ class Switch:
         self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
         self.sofia_profiles: set[str] = {"agents", "trunk"}
         self.listeners: list[Listener] = []
+        self.links: set[Link] = set()
+        """Every connection of the event socket, of either kind."""
+        self.loggers: set[Connection] = set()
+        self.directory = directory or Directory()
+        self.limits = Limits()
+        self.faults = Faults(self)
+        self.poll_s = 0.0
+        """How long an idle connection sleeps before it looks for events: 0.02 in the real switch."""
+        self.event_queue = EVENT_QUEUE
+        """Events that wait for one listener at most (100 000 in the real switch, which takes gigabytes for it)."""
+        self.heartbeat_s = HEARTBEAT_S
+        self.down = False
+        """The process of the switch is gone; it is being restarted."""
+        self.reloading: Callable[[bool], Awaitable[None]] | None = None
         self.refuse_originates: str = ""
         """A fault: every originate fails at once with this cause."""
         self.started_us = clock.now_us()
@@ -186,18 +217,21 @@ class Switch:
 
     async def run_housekeeping(self) -> None:
         """HEARTBEAT every 20 s, recordings to disk every second. Never returns."""
-        ticks = 0
+        loop = asyncio.get_running_loop()
+        next_beat = loop.time() + self.heartbeat_s
         while True:
-            await asyncio.sleep(1.0)
-            ticks += 1
+            await asyncio.sleep(min(1.0, self.heartbeat_s))
             now = self.clock.now_us()
             for recorder in list(self._recorders):
                 recorder.write_until(now)
-            if ticks % int(HEARTBEAT_S) == 0:
-                self.heartbeat()
+            if loop.time() >= next_beat:
+                next_beat += self.heartbeat_s
+                if not self.down:
+                    self.heartbeat()
 
     async def stop(self) -> None:
         """End every leg as a switch that shuts down does, and wait for their records."""
+        await self.faults.stop()
         for channel in list(self.channels.values()):
             channel.end("SYSTEM_SHUTDOWN", by="switch")
         legs = [c.task for c in self.channels.values() if c.task]
@@ -210,7 +244,8 @@ class Switch:
     # -- events
 
     def add_listener(self, listener: Listener) -> None:
-        self.listeners.append(listener)
+        if listener not in self.listeners:
+            self.listeners.append(listener)
 
     def remove_listener(self, listener: Listener) -> None:
         if listener in self.listeners:
@@ -250,13 +285,18 @@ class Switch:
         subclass: str = "",
         body: str | None = None,
         location: str = "",
+        owner: Channel | None = None,
     ) -> None:
-        """Fire an event: base headers, ``head``, the leg's headers and variables, ``tail``."""
+        """Fire an event: base headers, ``head``, the leg's headers and variables, ``tail``. ``owner`` is the leg whose
+        controller started a job."""
         self._sequence += 1
         takers = [x for x in self.listeners if x.offers(name, subclass)]
-        if leg is not None and leg.controller is not None and leg.controller.offers(name, subclass):
-            takers.append(leg.controller)
-        if not takers:
+        whose = leg or owner
+        if whose is not None and whose.controller is not None:
+            controller = whose.controller
+            if controller.subscription.only_session and controller.offers(name, subclass):
+                takers.append(controller)
+        if not takers and not self.loggers:
             return
         headers: dict[str, Value] = {"Event-Subclass": subclass} if subclass else {}
         headers.update(self.base(name, self._sequence, location))
@@ -271,9 +311,36 @@ class Switch:
         event = Event(name, headers, body, subclass)
         for taker in takers:
             taker.deliver(event)
+        if self.loggers:
+            for line in logs.lines(name, headers):
+                self.log_line(line)
+
+    def fire_own(
+        self, name: str, headers: Mapping[str, Value], *, subclass: str = "", body: str | None = None
+    ) -> None:
+        """Fire what a client made by ``sendevent``: its headers come first."""
+        self._sequence += 1
+        base = self.base(name, self._sequence, "sendevent")
+        event = Event(
+            name, {**headers, **{k: v for k, v in base.items() if k not in headers}}, body, subclass
+        )
+        for taker in [x for x in self.listeners if x.offers(name, subclass)]:
+            taker.deliver(event)
+        leg = self.find(str(event.get("Unique-ID") or ""))
+        if leg is not None and leg.controller is not None and leg.controller.subscription.only_session:
+            leg.controller.deliver(event)
+
+    def log_line(self, line: logs.Line) -> None:
+        """Write a line of the switch's own log to the clients that said ``log``."""
+        now = self.clock.now_us()
+        frame: bytes | None = None
+        for logger in self.loggers:
+            if logger.log_level is not None and line.level <= logger.log_level:
+                frame = frame or line.frame(stamp(now), now % 1_000_000)
+                logger.write_log(frame)
 
     def heartbeat(self) -> None:
-        """Fire HEARTBEAT."""
+        """Fire HEARTBEAT, and RE_SCHEDULE of the task that fires it: the only word about its interval."""
         up_us = self.clock.now_us() - self.started_us
         self.fire(
             "HEARTBEAT",
@@ -283,17 +350,64 @@ class Switch:
                 "FreeSWITCH-Version": VERSION,
                 "Uptime-msec": str(up_us // 1000),
                 "Session-Count": str(len(self.channels)),
-                "Max-Sessions": "2000",
-                "Session-Per-Sec": "1000",
-                "Session-Per-Sec-Last": "0",
-                "Session-Per-Sec-Max": "0",
-                "Session-Per-Sec-FiveMin": "0",
+                "Max-Sessions": str(self.limits.max_sessions),
+                "Session-Per-Sec": str(self.limits.sps),
+                "Session-Per-Sec-Last": str(self.limits.sps_last),
+                "Session-Per-Sec-Max": str(self.limits.sps_peak),
+                "Session-Per-Sec-FiveMin": str(self.limits.sps_peak),
                 "Session-Since-Startup": str(self.sessions_since_start),
                 "Session-Peak-Max": str(self.peak),
                 "Session-Peak-FiveMin": str(self.peak),
                 "Idle-CPU": "50.000000",
             },
         )
+        self.fire(
+            "RE_SCHEDULE",
+            tail={
+                "Task-ID": "1",
+                "Task-Desc": "heartbeat",
+                "Task-Group": "core",
+                "Task-Runtime": str(self.clock.now_us() // 1_000_000 + round(self.heartbeat_s)),
+            },
+        )
+
+    # -- the process
+
+    async def reload_event_socket(self, again: bool) -> None:
+        """``unload`` or ``reload mod_event_socket``: every connection is told and closed; legs live on."""
+        if self.reloading is not None:
+            await self.reloading(again)
+
+    async def vanish(self) -> None:
+        """The process dies: connections, legs, jobs and unwritten records are gone, and no event says so."""
+        self.down = True
+        for link in list(self.links):
+            link.drop()
+        for leg in list(self.channels.values()):
+            leg.vanish()
+        tasks = [t for t in self._tasks if t is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.listeners.clear()
+        self.loggers.clear()
+
+    def be_reborn(self, *, registrations: bool) -> None:
+        """The process is there again, as another one: its Core-UUID, counters and uptime are new."""
+        self.core_uuid = str(uuids.uuid4())
+        self.globals["core_uuid"] = self.core_uuid
+        self.started_us = self.clock.now_us()
+        self.sessions_since_start = self.peak = self._sequence = 0
+        self.limits = Limits(self.limits.max_sessions, self.limits.sps)
+        if not registrations:
+            self.registered.clear()
+        self.down = False
+
+    def refusal(self, direction: Direction) -> str:
+        """Why the switch takes no new leg now; empty when it does, and then the leg is counted."""
+        if self.down:
+            return "The switch is down."
+        return self.limits.refusal(direction, len(self.channels), self.clock.now_us() // 1_000_000)
 
     # -- legs
 
@@ -324,7 +438,11 @@ class Switch:
         user_name: str = "",
         uuid: str = "",
     ) -> Channel:
-        """An INVITE arrives: create the inbound leg and let it run the dialplan."""
+        """An INVITE arrives: create the inbound leg and let it run the dialplan. Raises Refused where FreeSWITCH would answer
+        503: it is down, paused or full."""
+        if reason := self.refusal("inbound"):
+            self.observer.call_refused(destination, caller_number, reason)
+            raise Refused("call-refused", f"503 Maximum Calls In Progress: {reason}", status=503)
         uuid = uuid or str(uuids.uuid4())
         host = "127.0.0.1"
         profile_name = "agents" if user_name else "trunk"

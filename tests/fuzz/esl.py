@@ -9,10 +9,10 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["services.common.esl", "services.simswitch.core.wire"]):
+with atheris.instrument_imports(include=["services.common.esl", "services.simswitch.core.command"]):
     import services.common.esl.protocol
     import services.common.esl.quoting
-    import services.simswitch.core.wire  # noqa: F401
+    import services.simswitch.core.command  # noqa: F401
 
 from tests.fuzz.esl_rules import RULES, small_bounds
 

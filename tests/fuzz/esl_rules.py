@@ -17,7 +17,7 @@ from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import protocol
 from services.common.esl.protocol import Decoder, Event, Frame, event_from_connect, sendmsg
 from services.common.esl.quoting import channel_vars, command, multiset, neutralise, separate, setvar_multi
-from services.simswitch.core import wire
+from services.simswitch.core import command as simulated_command
 from tests.esl_reference import read_commands, unread
 
 # So small that inputs of some KB get to the bounds.
@@ -32,7 +32,7 @@ def small_bounds() -> Iterator[None]:
         (protocol, "MAX_BODY_BYTES"): MAX_BODY,
         (protocol, "MAX_HEAD_BYTES"): MAX_HEAD,
         (protocol, "BUFFER_BYTES"): 512,
-        (wire, "MAX_COMMAND_BYTES"): MAX_BODY,
+        (simulated_command, "MAX_COMMAND_BYTES"): MAX_BODY,
     }
     usual = {(module, name): getattr(module, name) for module, name in bounds}
     try:
@@ -162,7 +162,7 @@ def server_stream(data: bytes) -> None:
 
 
 def _read(chunks: Any) -> tuple[list[object], str]:
-    reader = wire.CommandReader()
+    reader = simulated_command.CommandReader()
     seen: list[object] = []
     try:
         for chunk in chunks:
@@ -238,7 +238,7 @@ def arrives_as(sent: bytes, line: str, headers: dict[str, str], body: bytes | No
     length = [] if body is None else [("content-length", str(len(body)))]
     assert found.headers == [*headers.items(), *length]
     assert found.body == (body or b"")
-    reader = wire.CommandReader()
+    reader = simulated_command.CommandReader()
     (simulated,) = reader.feed(sent)
     assert reader.pending == 0
     assert (simulated.line, simulated.body) == (line, (body or b"").decode("utf-8", "surrogateescape"))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.esl.protocol import Decoder, Event, Frame
-from services.simswitch.core.wire import Command, CommandReader
+from services.simswitch.core.command import Command, CommandReader
 from tests.esl_reference import read_commands
 from tests.esl_transcripts import transcript, transcripts
 

@@ -38,10 +38,12 @@ LOCATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "RECORD_START": ("switch_ivr_async.c", "record_callback", "1481"),
     "RECORD_STOP": ("switch_ivr_async.c", "send_record_stop_event", "1240"),
     "event": ("mod_dptools.c", "event_function", "1857"),
+    "RE_SCHEDULE": ("switch_scheduler.c", "switch_scheduler_execute", "73"),
+    "sendevent": ("mod_event_socket.c", "parse_command", "2275"),
     "sofia::expire": ("sofia_reg.c", "sofia_reg_del_callback", "726"),
     "sofia::register": ("sofia_reg.c", "sofia_reg_handle_register_token", "2059"),
     "sofia::unregister": ("sofia_reg.c", "sofia_reg_handle_register_token", "2213"),
     "uuid_bridge a": ("switch_ivr_bridge.c", "uuid_bridge_on_soft_execute", "1236"),
     "uuid_bridge b": ("switch_ivr_bridge.c", "uuid_bridge_on_soft_execute", "1243"),
-    "uuid_dump": ("mod_commands.c", "uuid_dump_function", "6466"),
+    "uuid_dump": ("mod_commands.c", "uuid_dump_function", "6468"),
 }
