@@ -22,7 +22,9 @@ def api_response(text: str) -> bytes:
 
 
 def event(name: str, body: str = "", **headers: str) -> bytes:
-    fields = {"Event-Name": name, **{key.replace("_", "-"): value for key, value in headers.items()}}
+    fields = {"Event-Name": name}
+    for key, value in headers.items():
+        fields[key if key.startswith("variable_") else key.replace("_", "-")] = value
     if body:
         fields["_body"] = body
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
@@ -77,7 +79,10 @@ class Peer:
 
 
 class FakeSwitch:
-    """Listens, authenticates, answers. ``answer`` may take over: return bytes to send, or None for the usual answer."""
+    """Listens, authenticates, answers. ``answer`` may take over: return bytes to send, or None for the usual answer.
+
+    ``heard`` are the lines of all commands on all connections.
+    """
 
     def __init__(self) -> None:
         self.password = "ClueCon"
@@ -86,6 +91,7 @@ class FakeSwitch:
         self.answer: Callable[[Peer, Command], bytes | None] = lambda peer, command: None
         self.peers: list[Peer] = []
         self.lines: asyncio.Queue[Command] = asyncio.Queue()
+        self.heard: list[str] = []
         self.accepted = 0
         self.subscribers: asyncio.Queue[Peer] = asyncio.Queue()
         self.port = 0
@@ -147,6 +153,7 @@ class FakeSwitch:
             return
         while (command := await peer.command()) is not None:
             self.lines.put_nowait(command)
+            self.heard.append(command.line)
             answer = self.answer(peer, command)
             peer.send(self._usual(peer, command) if answer is None else answer)
             if command.line.startswith("event json") and "BACKGROUND_JOB" not in command.line:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.common.errors import CallGone, Conflict, SwitchTimeout, SwitchUnavailable, UnsafeCommandError
-from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
+from services.common.esl import Event
+from tests.integration.esl_kit import Service, service_on_switch
 from tests.integration.esl_peer import (
     FAREWELL,
     REJECTION,
@@ -23,77 +24,15 @@ from tests.integration.esl_peer import (
 )
 
 
-class Service:
-    """What a service would be: a client, and a diary of what it was told."""
-
-    def __init__(self, hub: GeventHub, switch: FakeSwitch) -> None:
-        self.hub = hub
-        self.switch = switch
-        self.diary: list[str] = []
-        self.news = asyncio.Event()
-        self.on_up: Callable[[], Awaitable[None]] = self._nothing
-        self.on_event: Callable[[Event], None] = lambda event: None
-        self.client: SwitchClient = self.make()
-
-    def make(self, *, max_backlog: int = 20_000, connect_timeout_s: float = 5.0) -> SwitchClient:
-        self.client = SwitchClient(
-            self.hub,
-            SwitchAddress("fs1", "127.0.0.1", self.switch.port, "ClueCon"),
-            events=["CHANNEL_ANSWER"],
-            subclasses=["peyvand::waiting"],
-            on_event=self._on_event,
-            on_up=self._on_up,
-            on_down=lambda reason: self._note(f"down {reason.split(':')[0]}"),
-            max_backlog=max_backlog,
-            connect_timeout_s=connect_timeout_s,
-            retry_max_s=0.02,
-        )
-        return self.client
-
-    async def until(self, entry: str, times: int = 1) -> None:
-        async with asyncio.timeout(5):
-            while self.diary.count(entry) < times:
-                self.news.clear()
-                await self.news.wait()
-
-    async def started(self) -> Peer:
-        await self.client.start()
-        await self.until("up")
-        return await self.switch.subscriber()
-
-    def _note(self, entry: str) -> None:
-        self.diary.append(entry)
-        self.news.set()
-
-    def _on_event(self, event: Event) -> None:
-        self._note(f"{event.name} {event.unique_id}")
-        self.on_event(event)
-
-    async def _on_up(self) -> None:
-        self._note("up?")
-        await self.on_up()
-        self._note("up")
-
-    async def _nothing(self) -> None:
-        return
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with service_on_switch() as service:
+        yield service
 
 
 @pytest.fixture
-async def switch() -> AsyncIterator[FakeSwitch]:
-    switch = FakeSwitch()
-    await switch.start()
-    yield switch
-    await switch.stop()
-
-
-@pytest.fixture
-async def service(switch: FakeSwitch) -> AsyncIterator[Service]:
-    hub = GeventHub()
-    hub.start()
-    service = Service(hub, switch)
-    yield service
-    await service.client.stop()
-    hub.stop()
+async def switch(service: Service) -> FakeSwitch:
+    return service.switch
 
 
 def metric(name: str) -> float:

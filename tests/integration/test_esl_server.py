@@ -3,59 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.common.errors import CallGone, SwitchTimeout
-from services.common.esl import GeventHub, OutboundServer, OutboundSession, multiset
+from services.common.esl import OutboundSession, multiset
 from services.common.esl import server as server_module
-from tests.integration.esl_peer import FakeCall, api_response, call_to, event, reply
+from tests.integration.esl_kit import Desk, desk_open, greeted
+from tests.integration.esl_peer import api_response, call_to, event, reply
 
 LINGER = b"Content-Type: text/disconnect-notice\nControlled-Session-UUID: u-1\nContent-Disposition: linger\nContent-Length: 0\n\n"
 
 
-class Desk:
-    """A server whose sessions are handed to the test and end when it says so."""
-
-    def __init__(self, hub: GeventHub) -> None:
-        self.sessions: asyncio.Queue[OutboundSession] = asyncio.Queue()
-        self.work: Callable[[OutboundSession], Awaitable[None]] = self._wait
-        self.release = asyncio.Event()
-        self.server = OutboundServer(hub, "127.0.0.1", 0, self._on_session, max_sessions=2)
-        self.port = 0
-
-    async def session(self) -> OutboundSession:
-        return await asyncio.wait_for(self.sessions.get(), 5)
-
-    async def _on_session(self, session: OutboundSession) -> None:
-        self.sessions.put_nowait(session)
-        await self.work(session)
-
-    async def _wait(self, session: OutboundSession) -> None:
-        await self.release.wait()
-
-
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    hub = GeventHub()
-    hub.start()
-    desk = Desk(hub)
-    desk.port = await desk.server.start()
-    yield desk
-    await desk.server.stop(0)
-    hub.stop()
+    async with desk_open() as desk:
+        yield desk
 
 
 def gauge(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-async def greeted(call: FakeCall, desk: Desk) -> OutboundSession:
-    await call.greet()
-    return await desk.session()
 
 
 async def test_a_call_is_greeted_in_one_go_and_described(desk: Desk) -> None:
