@@ -192,6 +192,33 @@ async def test_an_abandoned_call_stops_the_ringing(tmp_path: Path, hub: GeventHu
         assert f.facts("failed") == []
 
 
+async def test_three_phones_ring_and_the_first_to_answer_has_the_call(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        phones = {"1001": Phone("silent"), "1002": Phone("answer", after_s=0.3), "1003": Phone("silent")}
+        for extension, phone in phones.items():
+            f.sw.switch.register(extension, phone)
+        contact = await f.call()
+        offers = {extension: new_id() for extension in phones}
+        await f.decide(
+            *(
+                log_pb2.Fact(
+                    offer_made=log_pb2.OfferMade(
+                        offer_id=offer, contact_id=contact, agent_id=f"agent-{extension}", extension=extension,
+                        queue="support", node="fs1", ring_ms=15_000, at_once=3,
+                    )
+                )
+                for extension, offer in offers.items()
+            )
+        )  # fmt: skip
+        bridged = codec.decode(await f.fact("bridged"))
+        assert isinstance(bridged, events_pb2.AgentBridged)
+        assert bridged.offer_id == offers["1002"]
+        await f.until(lambda: all(phones[e].legs and phones[e].legs[0].down for e in ("1001", "1003")))
+        assert not phones["1002"].legs[0].down
+        assert len(f.facts("answered")) == 1
+        assert f.facts("failed") == []
+
+
 @pytest.mark.parametrize(
     ("does", "outcome"), [("decline", "declined"), ("busy", "busy"), (None, "unreachable")]
 )

@@ -29,6 +29,9 @@ class Calls(RuleBasedStateMachine):
         self.ended_by_routing: set[str] = set()
         self.moved: set[str] = set()  # Overflowed or closed by routing, which ends their offers with them.
         self.connections_lost = 0
+        self.together: set[str] = (
+            set()
+        )  # Offers of ring_all: routing withdraws the rest when one is answered.
 
     # --- people ---
 
@@ -85,6 +88,15 @@ class Calls(RuleBasedStateMachine):
     def routing_offers(self, data: st.DataObject, agent: str) -> None:
         if waiting := sorted(c.contact for c in self.rig.engine.calls() if c.state == "waiting"):
             self.routing_offers_anything(data.draw(st.sampled_from(waiting)), agent)
+
+    @rule(data=st.data(), agents=st.lists(st.sampled_from(AGENTS), min_size=2, max_size=3, unique=True))
+    def routing_offers_to_several(self, data: st.DataObject, agents: list[str]) -> None:
+        if waiting := sorted(c.contact for c in self.rig.engine.calls() if c.state == "waiting"):
+            contact = data.draw(st.sampled_from(waiting))
+            for agent in agents:
+                self.offers += 1
+                self.together.add(f"o{self.offers}")
+                self.rig.offer(contact, f"o{self.offers}", agent, at_once=len(agents))
 
     @rule(agent=st.sampled_from(AGENTS))
     def a_conversation_begins(self, agent: str) -> None:
@@ -236,8 +248,14 @@ class Calls(RuleBasedStateMachine):
             for f in (*self.rig.facts(facts.OfferFailed), *self.rig.facts(facts.AgentBridged))
         }
         gone = {f.contact_id for f in self.rig.facts(facts.ContactGone)}
+        answered = {f.contact_id for f in self.rig.facts(facts.OfferAnswered)}
+        lost = {o.offer for o in self.rig.dialled if o.offer in self.together and o.contact in answered}
         for order in self.rig.dialled:
-            ended = order.offer in known | self.ended_by_routing or order.contact in gone | self.moved
+            ended = (
+                order.offer in lost
+                or order.offer in known | self.ended_by_routing
+                or order.contact in gone | self.moved
+            )
             assert ended, f"nobody knows how {order.offer} ended"
 
 

@@ -27,6 +27,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 position_every_ms=queue.announce_position.every_s * 1000 if queue.announce_position else 0,
                 wrap_up_ms=queue.wrap_up_limit_s * 1000,
                 recording=queue.recording,
+                parallel=queue.strategy == "ring_all",
             )
             for name, queue in center.queues.items()
         },

@@ -58,6 +58,7 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 queue=made.queue,
                 leg=derived_id("leg", made.offer_id),
                 ring_ms=made.ring_ms,
+                at_once=made.at_once or 1,
                 age_ms=max(0, (at_us - decided_at_us) // 1000),
             )
         case "offer_ended":

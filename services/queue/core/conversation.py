@@ -166,11 +166,12 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
             )
             _wrap_up(node, offer)
         else:
-            # ContactGone tells routing everything: the offer's own end is routing's to decide.
+            # ContactGone tells routing everything: the offers' own ends are routing's to decide.
             state = "offered"
-            offer.reported = True
-            offer.cause = offer.cause or "caller_gone"
-            node.close_offer(offer, "ORIGINATOR_CANCEL")
+            for open_offer in {o.offer_id: o for o in (*node.rings_of(caller), offer)}.values():
+                open_offer.reported = True
+                open_offer.cause = open_offer.cause or "caller_gone"
+                node.close_offer(open_offer, "ORIGINATOR_CANCEL")
     node.cancel_timer(
         *(
             f"{kind}:{caller.contact}"

@@ -151,8 +151,9 @@ class Engine:
         if known is not None and known.stage is not Stage.UNSETTLED:
             return
         caller = treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
-        if caller is not None and known is not None and known.held is not None:
-            offers.order(self._node, known.held)
+        if caller is not None and known is not None:
+            for held in known.held:
+                offers.order(self._node, held)
 
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)

@@ -196,6 +196,7 @@ class OfferMade(Input, frozen=True, kw_only=True):
     queue: str
     leg: str  # The agent leg's UUID, derived from the offer.
     ring_ms: int
+    at_once: int = 1  # How many phones ring for the contact together.
     age_ms: int = 0
 
 

@@ -73,14 +73,15 @@ class Caller:
     waiting_since_us: int
     recovered: bool = False
     announcing: str = ""
-    offer_id: str = ""  # The offer that rings, was answered or talks; at most one.
+    offer_id: str = ""  # The offer that was answered or talks; before that the newest of those that ring.
+    rings: list[str] = field(default_factory=list)  # Offers whose phones ring; several with ring_all.
     bridged_at_us: int = 0
     reannounced: int = 0
     ended_by_us: bool = False
     parted: bool = False  # The conversation was reported as over.
     gone_reported: bool = False
     unsettled_at_us: int = 0
-    held: OfferMade | None = None  # An order that came while nobody knew how the leg is.
+    held: list[OfferMade] = field(default_factory=list)  # Orders that came while nobody knew how the leg is.
     offers: int = 0
 
     @property
@@ -184,6 +185,16 @@ class Node:
         """The caller's running offer."""
         return self.offers.get(caller.offer_id) if caller.offer_id else None
 
+    def rings_of(self, caller: Caller) -> list[Offer]:
+        """The offers of the caller whose phones ring."""
+        return [self.offers[offer_id] for offer_id in caller.rings if offer_id in self.offers]
+
+    def rings_for(self, caller: Caller, offer: Offer) -> None:
+        """From now on the phone of this offer rings for the caller."""
+        caller.offer_id = offer.offer_id
+        if offer.offer_id not in caller.rings:
+            caller.rings.append(offer.offer_id)
+
     def offer_on(self, leg: str) -> Offer | None:
         """The offer whose agent leg this is."""
         return self.offers.get(self.offer_by_leg.get(leg, ""))
@@ -211,8 +222,11 @@ class Node:
         offer.retries = 0
         self.cancel_timer(f"bridge:{offer.offer_id}", f"wrap-up:{offer.offer_id}", f"prompt:{offer.offer_id}")
         caller = self.callers.get(offer.contact)
-        if caller is not None and caller.offer_id == offer.offer_id:
-            caller.offer_id = ""
+        if caller is not None:
+            if offer.offer_id in caller.rings:
+                caller.rings.remove(offer.offer_id)
+            if caller.offer_id == offer.offer_id:
+                caller.offer_id = caller.rings[-1] if caller.rings else ""
         if not offer.leg_gone:
             self.emit(Kill(contact=offer.contact, leg=offer.leg, cause=cause))
         self.settle_offer(offer)

@@ -48,10 +48,9 @@ def order(node: Node, event: OfferMade) -> None:
     if caller is None and (caller := _ghost(node, event)) is None:
         return
     if caller.stage is Stage.UNSETTLED:
-        caller.held = event
+        caller.held.append(event)
         return
-    caller.held = None
-    refusal = _refusal(node, caller)
+    refusal = _refusal(node, caller, event)
     offer = Offer(
         offer_id=event.offer_id,
         contact=event.contact_id,
@@ -82,7 +81,7 @@ def order(node: Node, event: OfferMade) -> None:
         caller_name=caller.leg.caller_name,
     )
     node.add_offer(offer)
-    caller.offer_id = offer.offer_id
+    node.rings_for(caller, offer)
     caller.offers += 1
     if not free_agent(node, event.tenant, event.agent_id):
         node.dial_after(offer, FORMER_LEG_MS)
@@ -105,11 +104,20 @@ def _ghost(node: Node, event: OfferMade) -> Caller | None:
     return caller
 
 
-def _refusal(node: Node, caller: Caller) -> str:
-    """Why an order for the caller cannot be carried out; empty when it can."""
+def carry_out_held(node: Node, caller: Caller) -> None:
+    """Carry out what was ordered while nobody knew how the leg is."""
+    held, caller.held = caller.held, []
+    for event in held:
+        order(node, event)
+
+
+def _refusal(node: Node, caller: Caller, event: OfferMade) -> str:
+    """Why an order for the caller cannot be carried out; empty when it can. Phones ring together only when routing says so."""
     if caller.stage is not Stage.WAITING:
         return f"contact_{caller.stage.value}"
-    return "contact_offered" if node.offer_of(caller) is not None else ""
+    if node.offer_of(caller) is None:
+        return ""
+    return "" if event.at_once > 1 and len(node.rings_of(caller)) < event.at_once else "contact_offered"
 
 
 def free_agent(node: Node, tenant: str, agent: str) -> bool:
@@ -171,13 +179,21 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
     if offer.phase is not Phase.RINGING:
         return
     caller = node.callers.get(offer.contact)
-    if caller is None or caller.stage is not Stage.WAITING or caller.offer_id != offer.offer_id:
+    if caller is None or caller.stage is not Stage.WAITING or offer.offer_id not in caller.rings:
         report_failed(node, offer, "withdrawn", "contact_not_waiting")
         node.close_offer(offer, "ORIGINATOR_CANCEL")
         return
     offer.phase = Phase.ANSWERED
     offer.answered_at_us = node.at_us
     caller.stage = Stage.BRIDGING
+    for other in node.rings_of(caller):
+        if other is not offer:
+            # Routing withdraws it on reading OfferAnswered. The cause makes the phone say "answered elsewhere", not "missed".
+            other.reported = True
+            other.cause = "LOSE_RACE"
+            node.close_offer(other, "LOSE_RACE")
+    caller.rings.clear()
+    caller.offer_id = offer.offer_id
     node.report(
         offer.tenant,
         OfferAnswered(
@@ -333,8 +349,8 @@ def ended_by_routing(node: Node, event: OfferEnded) -> None:
         # The end may be read before the order when both were written while nobody owned the node.
         node.remember_ended(event.offer_id)
         caller = node.callers.get(event.contact_id)
-        if caller is not None and caller.held is not None and caller.held.offer_id == event.offer_id:
-            caller.held = None
+        if caller is not None:
+            caller.held = [order for order in caller.held if order.offer_id != event.offer_id]
         return
     offer.reported = True
     if offer.phase in (Phase.RINGING, Phase.ANSWERED):

@@ -44,8 +44,8 @@ def overflowed(node: Node, event: ContactOverflowed) -> None:
 
 def _end_offer(node: Node, caller: Caller) -> None:
     """Routing has ended the offer too; whichever of the two entries is read first."""
-    offer = node.offer_of(caller)
-    if offer is not None:
+    running = node.offer_of(caller)
+    for offer in {o.offer_id: o for o in (*node.rings_of(caller), running) if o is not None}.values():
         offer.reported = True
         node.close_offer(offer, "ORIGINATOR_CANCEL")
     if caller.stage in (Stage.BRIDGING, Stage.UNSETTLED):

@@ -18,6 +18,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     position_every_ms: int = 0  # 0: positions are not announced.
     wrap_up_ms: int = 0
     recording: bool = False
+    parallel: bool = False  # Several phones may ring for one caller.
 
 
 class CenterPlan(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ from services.queue.core.messages import (
     Probe,
 )
 from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage
-from services.queue.core.offers import answered, leg_probed, order, report_failed
+from services.queue.core.offers import answered, carry_out_held, leg_probed, report_failed
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     SETTLE_MS,
@@ -115,6 +115,8 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
         ):
             node.emit(Probe(contact=offer.contact, leg=offer.leg))
     found = [agent for agent in event.agents if agent.leg not in node.gone_legs]
+    # Of several legs that ring together the one that talks, else the one that answered, is the caller's.
+    found.sort(key=lambda agent: (agent.bridged, agent.answered))
     agents = {agent.contact: agent for agent in found if agent.offer not in node.ended_offers}
     for leg in event.callers:
         if leg.leg not in node.gone_legs:
@@ -207,7 +209,7 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
     if agent is not None and agent.answered:
         offer = _offer_from(node, agent, Phase.RINGING)
         if not offer.reported:
-            caller.offer_id = offer.offer_id
+            node.rings_for(caller, offer)
             answered(node, offer.leg)
             return
     offer_left = node.offer_of(caller)
@@ -217,8 +219,7 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
     if rescue:
         back_to_music(node, caller)
     announce_waiting(node, caller, "0")
-    if caller.held is not None:
-        order(node, caller.held)
+    carry_out_held(node, caller)
 
 
 def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) -> None:
@@ -276,10 +277,14 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
     caller = node.callers.get(agent.contact)
     if caller is not None and caller.stage is Stage.UNSETTLED:
         return
-    wanted = caller is not None and caller.stage is Stage.WAITING and not caller.offer_id
+    wanted = (
+        caller is not None
+        and caller.stage is Stage.WAITING
+        and (not caller.offer_id or (caller.queue.parallel and bool(caller.rings)))
+    )
     if wanted and caller is not None and agent.offer not in node.ended_offers:
         offer = _offer_from(node, agent, Phase.RINGING)
-        caller.offer_id = offer.offer_id
+        node.rings_for(caller, offer)
         if agent.answered:
             answered(node, offer.leg)
         else:

@@ -61,7 +61,7 @@ class Engine(Wished):
         """Take one input in and return what is to be done, in order; see the top of this file."""
         if inp.input_id and self.state.has_seen(inp.input_id):
             return self._repeated(inp)
-        self._now_us = max(inp.at_us, self.state.at_us)
+        self._now_us = max(inp.at_us, self.state.at_us, self._now_us)
         self._facts, self._notes, self._answer = [], [], None
         _HANDLERS[type(inp)](self, inp)
         timers = self._match()

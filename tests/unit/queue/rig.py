@@ -22,6 +22,7 @@ QUEUES = {
         name="sales", welcome="queue-welcome", position_every_ms=30_000, wrap_up_ms=20_000, recording=True
     ),
     "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
+    "everybody": plan.QueuePlan(name="everybody", parallel=True),
 }
 PROMPTS = ("queue-welcome", "goodbye", "sorry", "outage", "disposition", "caller-left")
 CENTER = plan.CenterPlan(
@@ -155,13 +156,19 @@ class Rig:
         return uuid
 
     def offer(
-        self, contact: str = "c1", offer: str = "o1", agent: str = "sara", ring_ms: int = 15_000
+        self,
+        contact: str = "c1",
+        offer: str = "o1",
+        agent: str = "sara",
+        ring_ms: int = 15_000,
+        at_once: int = 1,
     ) -> str:
         """Routing orders an agent to be rung; returns the leg."""
         self.feed(
             m.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
                 extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
+                at_once=at_once,
             )
         )  # fmt: skip
         return f"leg-{offer}"
