@@ -5,6 +5,7 @@ connect() to a dead server never fails                         a deadline on eac
 publishes are kept while disconnected and sent much later      pending_size=0: refused at once, repeated by the caller
 a hung peer with unsent data blocks the reconnection           TCP_USER_TIMEOUT on every new socket
 an error in a callback of ours ends the read loop              the callbacks only log; short pings find a dead loop
+a right that is missing only shows as a timeout                the reason is in the error, the log and readiness
 a client without attempts left is closed for good              attempts without end; if it closes all the same, say so
 request() copies, respond() echoes headers                     replies are published with headers of their own
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -32,6 +34,7 @@ logger = structlog.get_logger()
 
 _CONNECT_S = 5.0
 _TCP_USER_TIMEOUT_MS = 4000
+_VIOLATION = re.compile(r'(?i)permissions violation.* to "(?P<subject>[^"]+)"')
 _HEADER_FRAME = len("NATS/1.0\r\n\r\n")
 _TCP_USER_TIMEOUT = 18  # linux/tcp.h
 
@@ -63,6 +66,7 @@ class Connection:
         self._checking: asyncio.Task[None] | None = None
         self._stopping = False
         self._logged: set[str] = set()
+        self._denied: dict[str, str] = {}
         self._unreachable = ""
 
     def start(self) -> None:
@@ -132,6 +136,7 @@ class Connection:
         assert self._client is not None
         self._set_user_timeout()
         self._logged.clear()
+        self._denied.clear()
         server = self._client.connected_url
         logger.info(event, server=f"{server.hostname}:{server.port}" if server else "")
         self._connected.set()
@@ -165,6 +170,10 @@ class Connection:
     async def _error(self, error: Exception) -> None:
         if self._client is None:
             self._say_unreachable(error)
+        elif (found := _VIOLATION.search(str(error))) is not None:
+            self._denied[found["subject"]] = f"NATS refuses it: {error} (rights of {self._name}'s user)"
+            self._once("bus_permission_missing", str(error))
+            self._on_ready("nats", False, self._denied[found["subject"]])
         else:
             self._once("bus_error", repr(error))
 
@@ -216,7 +225,7 @@ class Connection:
         except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError):
             raise Unstored("the connection to NATS is down") from None
         except (nats.errors.Error, OSError, TimeoutError) as e:
-            raise Unconfirmed(repr(e)) from e
+            raise Unconfirmed(self._denied.get(subject) or repr(e)) from e
 
     async def publish(
         self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = ""

@@ -127,7 +127,6 @@ class Desk:
             max_deliver=max_deliver,
             put_aside=self._put_aside,
             on_ready=lambda part, ok, detail: self.ready.append(ok),
-            pause_s=0.05,
         )
 
     async def _put_aside(self, durable: str, reason: str, message: Envelope, detail: str) -> None:
@@ -159,18 +158,26 @@ async def test_bus_delivery_of_a_failing_message_waits_longer_each_time() -> Non
     assert [m.verdict for m in messages] == ["nak 1", "nak 5", "nak 30", "nak 120", "nak 120", "term"]
 
 
-async def test_bus_delivery_pauses_before_it_empties_the_stream() -> None:
+async def test_bus_delivery_pauses_before_it_empties_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     async def handler(batch: list[Envelope]) -> None:
         raise Reject("all wrong")
 
+    pauses: list[float] = []
+
+    async def sleep(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    monkeypatch.setattr("services.common.bus.delivery.asyncio.sleep", sleep)
     desk = Desk(handler)
     await desk.courier.rest()
-    await desk.courier.deliver([Given(envelope(n)) for n in range(DEAD_LETTERS_A_MINUTE)])
-    assert desk.ready == []
-    await asyncio.wait_for(desk.courier.rest(), 20)
-    assert desk.ready == [False, True]
-    await asyncio.wait_for(desk.courier.rest(), 20)
-    assert desk.ready == [False, True]
+    await desk.courier.deliver([Given(envelope(n)) for n in range(DEAD_LETTERS_A_MINUTE - 1)])
+    await desk.courier.rest()
+    assert (desk.ready, pauses) == ([], [])
+    await desk.courier.deliver([Given(envelope(DEAD_LETTERS_A_MINUTE))])
+    await desk.courier.rest()
+    assert (desk.ready, pauses) == ([False, True], [60.0])
+    await desk.courier.rest()
+    assert (desk.ready, pauses) == ([False, True], [60.0])
 
 
 async def test_bus_delivery_that_is_cancelled_gives_back_what_is_left() -> None:
