@@ -72,14 +72,16 @@ lint: install ## Format, lint, types, import rules, current contracts, wire comp
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	@$(RUN) deploy.dev.protoc --check
+	@$(RUN) deploy.dev.asyncapi --check
 	@$(RUN) deploy.dev.proto_compat
 	@$(RUN) services.center check deploy/centers/*.yaml
 
 fmt: install ## Put the code into its form
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-proto: install ## Generate services/contracts from proto/
+proto: install ## Generate services/contracts and proto/asyncapi.yaml from proto/
 	@$(RUN) deploy.dev.protoc
+	@$(RUN) deploy.dev.asyncapi
 
 tail: install ## Show the bus's messages, decoded, as they come (ARGS="--since 10m --type 'Offer*'"; ARGS=--help)
 	@$(RUN) deploy.dev.tail $(ARGS)

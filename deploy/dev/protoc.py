@@ -66,7 +66,9 @@ def generate(out: Path) -> None:
             (out / folder / "__init__.py").write_text(f'"""Contracts of the bus: {GENERATED}."""\n')
 
 
-def _messages(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
+def messages_of(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
+    """Every message of a file, nested ones too: the path of its comment, its full name, itself."""
+
     def walk(
         path: tuple[int, ...], prefix: str, message: DescriptorProto
     ) -> Iterator[tuple[tuple[int, ...], str, DescriptorProto]]:
@@ -92,7 +94,7 @@ def _required(files: FileDescriptorSet) -> str:
             tuple(place.path): (place.trailing_comments or place.leading_comments).strip()
             for place in file.source_code_info.location
         }
-        for path, name, message in _messages(file):
+        for path, name, message in messages_of(file):
             fields = [
                 field.name
                 for i, field in enumerate(message.field)
