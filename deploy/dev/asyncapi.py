@@ -132,7 +132,8 @@ def document() -> dict[str, Any]:
         "x-streams": [_stream(spec) for spec in (EVENTS, ROUTING)],
         "x-permissions": {
             "description": (
-                "What a NATS user needs to consume one stream with a durable consumer NAME; nothing else should be allowed."
+                "What a NATS user needs to consume one stream with a durable consumer NAME and an inbox prefix of its own: with "
+                "the common one it could read the answers that others get. Nothing else should be allowed."
             ),
             "publish": [
                 "$JS.API.STREAM.INFO.CC_EVENTS",
@@ -142,7 +143,7 @@ def document() -> dict[str, Any]:
                 "$JS.API.CONSUMER.MSG.NEXT.CC_EVENTS.NAME",
                 "$JS.ACK.CC_EVENTS.NAME.>",
             ],
-            "subscribe": ["_INBOX.>"],
+            "subscribe": ["_INBOX_NAME.>"],
         },
     }
 
