@@ -1,19 +1,19 @@
-"""HTTP routes: the scenario, the ledger, the state, single calls and faults."""
+"""HTTP routes: the scenario, the ledger, the state and single calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.errors import Refused
 from services.common.http import require
-from services.simswitch.core.scenario import CallerPlan, MenuAct, RingAct
+from services.simswitch.core.scenario import CallerPlan, MenuAct
 from services.simswitch.ledger import Ledger
 from services.simswitch.node import EventSocket
-from services.simswitch.people import Agent, People, press
+from services.simswitch.people import People
 from services.simswitch.switch import Switch
 
 _ADMIN = Depends(require("service", "supervisor"))
@@ -40,34 +40,6 @@ class CallRequest(_Body):
     patience_s: float | None = Field(None, ge=0, description="Longest wait in the queue; none is for ever.")
     talk_s: float = Field(2.0, ge=0)
     ends_call: bool = Field(True, description="Whether the caller, not the agent, ends the conversation.")
-
-
-class FaultRequest(_Body):
-    """Something goes wrong, or is set right again."""
-
-    kind: Literal[
-        "drop_listeners",
-        "refuse_originates",
-        "unregister",
-        "expire",
-        "register",
-        "ring",
-        "hangup",
-        "press",
-        "dial",
-    ]
-    extension: str = Field("", description="unregister, expire, register, ring, dial: the agent's phone.")
-    cause: str = Field(
-        "",
-        description="refuse_originates: every originate fails with it, empty ends that. hangup: the cause.",
-    )
-    outcome: Literal["answer", "no_answer", "decline", "busy"] = Field(
-        "answer", description="ring: what the agent does."
-    )
-    after_s: float = Field(0.5, ge=0, description="ring: how long it rings before that.")
-    count: int = Field(1, ge=1, le=1000, description="ring: for so many offers.")
-    leg: str = Field("", description="hangup, press: the leg whose person does it.")
-    digits: str = Field("", description="press: the keys; dial: the number.")
 
 
 def routes(
@@ -103,6 +75,8 @@ def routes(
             "core_uuid": switch.core_uuid,
             "esl_port": socket.port,
             "draining": people.draining,
+            "down": switch.down,
+            "faults": switch.faults.active(),
             "legs": len(switch.channels),
             "calls": ledger.live_calls(),
             "agents": people.state(),
@@ -124,41 +98,4 @@ def routes(
             acts.append(MenuAct(request.hangup_in_menu_after_s, hangup=True))
         return {"call_id": people.call(plan, acts).uuid}
 
-    @router.post("/faults", summary="Let something go wrong")
-    async def fault(request: FaultRequest) -> dict[str, Any]:
-        if request.kind == "drop_listeners":
-            return {"dropped": socket.drop_clients()}
-        if request.kind == "refuse_originates":
-            switch.refuse_originates = request.cause
-            return {"cause": request.cause}
-        if request.kind in ("hangup", "press"):
-            leg = switch.find(request.leg)
-            if leg is None or leg.down:
-                raise Refused("unknown-leg", f"there is no leg {request.leg!r}", status=404)
-            if request.kind == "press":
-                for digit in request.digits:
-                    press(leg, digit)
-            else:
-                person = "caller" if leg.direction == "inbound" else "agent"
-                leg.end(request.cause or "NORMAL_CLEARING", by=person)
-            return {"leg": leg.uuid}
-        agent = _agent(people, request.extension)
-        if request.kind == "register":
-            switch.register(agent.extension, agent)
-        elif request.kind == "dial":
-            agent.dial(request.digits)
-        elif request.kind == "ring":
-            agent.forced.extend([RingAct(request.after_s, request.outcome)] * request.count)
-        else:
-            switch.unregister(agent.extension, expired=request.kind == "expire")
-        return {"extension": agent.extension}
-
     return router
-
-
-def _agent(people: People, extension: str) -> Agent:
-    agent = people.agents.get(extension)
-    if agent is None:
-        known = ", ".join(people.agents)
-        raise Refused("unknown-agent", f"no phone {extension!r}; there are {known}", status=404)
-    return agent

@@ -11,8 +11,8 @@ import structlog
 from services import center
 from services.common.errors import ConfigError
 from services.common.runtime import Runtime
-from services.simswitch import api
-from services.simswitch.config import SimswitchSettings, overrides
+from services.simswitch import api, fault_api
+from services.simswitch.config import SimswitchSettings, networks, overrides
 from services.simswitch.core import scenario as sc
 from services.simswitch.core.media import MISSING
 from services.simswitch.ledger import Ledger
@@ -41,17 +41,32 @@ async def start(settings: SimswitchSettings, rt: Runtime) -> None:
         missing_file_ms=settings.simswitch_missing_file_ms or MISSING,
         observer=ledger,
     )
-    socket = EventSocket(switch, settings.simswitch_esl_password)
+    switch.poll_s = settings.simswitch_event_poll_ms / 1000
+    switch.event_queue = settings.simswitch_event_queue
+    switch.heartbeat_s = settings.simswitch_heartbeat_s
+    switch.limits.max_sessions = settings.simswitch_max_sessions
+    switch.limits.sps = settings.simswitch_sps
+    socket = EventSocket(
+        switch,
+        settings.simswitch_esl_password,
+        networks=networks(settings),
+        deadline_s=settings.simswitch_esl_deadline_s,
+    )
     await socket.start(settings.simswitch_esl_host, settings.simswitch_esl_port)
     rt.add(socket)
     rt.add(switch)
     people = People(switch, scenario, Random(settings.simswitch_seed), entries, agents, asking)  # noqa: S311 - behaviour, not secrets
 
+    switch.faults.on_restarted = people.after_restart
+
     def begin() -> None:
+        for fault in scenario.faults:
+            switch.faults.begin(fault)
         people.begin_day()
         rt.spawn(people.arrivals(settings.simswitch_duration_s), "arrivals")
 
     rt.app.include_router(api.routes(switch, socket, people, ledger, begin))
+    rt.app.include_router(fault_api.routes(switch, socket, people))
     rt.spawn(switch.run_housekeeping(), "housekeeping")
     if settings.simswitch_autostart:
         begin()

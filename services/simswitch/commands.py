@@ -51,12 +51,13 @@ async def _switchname(switch: Switch, _: str) -> str:
 
 async def _status(switch: Switch, _: str) -> str:
     up = uptime(switch.clock.now_us() - switch.started_us)
+    limits = switch.limits
     return (
         f"UP {up}\nFreeSWITCH (Version 1.10.12-release git a88d069 2024-08-02 21:02:27Z 64bit) is ready\n"
         f"{switch.sessions_since_start} session(s) since startup\n"
         f"{len(switch.channels)} session(s) - peak {switch.peak}, last 5min {switch.peak} \n"
-        "0 session(s) per Sec out of max 1000, peak 0, last 5min 0 \n2000 session(s) max\n"
-        "min idle cpu 0.00/50.00\nCurrent Stack Size/Max 240K/8192K\n"
+        f"{limits.sps_last} session(s) per Sec out of max {limits.sps}, peak {limits.sps_peak}, last 5min {limits.sps_peak} \n"
+        f"{limits.max_sessions} session(s) max\nmin idle cpu 0.00/50.00\nCurrent Stack Size/Max 240K/8192K\n"
     )
 
 

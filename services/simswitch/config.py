@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
@@ -26,6 +27,24 @@ class SimswitchSettings(CenterSettings):
         8021, description="Port of the event socket; 0 takes a free one.", ge=0, le=65535
     )
     simswitch_esl_password: str = Field("ClueCon", description="Password of the event socket.", repr=False)
+    simswitch_esl_network: str = Field(
+        "", description="Who may connect: networks in CIDR form, separated by commas; empty is everybody."
+    )
+    simswitch_esl_deadline_s: float = Field(
+        25.0, description="How long a client may stay without a command.", gt=0
+    )
+    simswitch_event_poll_ms: int = Field(
+        0,
+        description="How long events wait on an idle connection at most: 20 as in the real switch, 0 not at all.",
+        ge=0,
+        le=1000,
+    )
+    simswitch_event_queue: int = Field(
+        10_000, description="Events that wait for one listener at most; the real switch keeps 100000.", ge=1
+    )
+    simswitch_heartbeat_s: float = Field(20.0, description="Interval of HEARTBEAT.", gt=0)
+    simswitch_max_sessions: int = Field(2000, description="Legs at most.", ge=0)
+    simswitch_sps: int = Field(200, description="New legs a second at most.", ge=0)
     simswitch_dialplan: Path = Field(
         Path("freeswitch/conf/dialplan/peyvand.xml"), description="The dialplan file of the real switch."
     )
@@ -65,6 +84,17 @@ class SimswitchSettings(CenterSettings):
         description="How long a missing sound file plays; 0 makes it FILE NOT FOUND, as in the real switch.",
         ge=0,
     )
+
+
+def networks(settings: SimswitchSettings) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Who may connect to the event socket; empty is everybody. Raises ConfigError."""
+    texts = [text.strip() for text in settings.simswitch_esl_network.split(",") if text.strip()]
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError as e:
+        raise ConfigError(
+            f"PEYVAND_SIMSWITCH_ESL_NETWORK: {e}; expected networks such as 10.0.0.0/8"
+        ) from None
 
 
 def overrides(settings: SimswitchSettings) -> dict[str, str]:

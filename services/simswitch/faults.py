@@ -125,8 +125,9 @@ class Faults:
         if wrong := complaints(fault):
             raise Refused("bad-fault", "; ".join(wrong), status=422)
         number = next(self._numbers)
-        task = asyncio.get_running_loop().create_task(
-            self._run(_Active(number, fault)), name=f"fault {number}"
+        active = _Active(number, fault)
+        active.course = task = asyncio.get_running_loop().create_task(
+            self._run(active), name=f"fault {number}"
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -143,9 +144,10 @@ class Faults:
 
     async def stop(self) -> None:
         """Forget every fault."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- their course
 

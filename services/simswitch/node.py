@@ -144,6 +144,11 @@ class EventSocket:
                 log.warning("event_socket_accept_failed", error=str(e))
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
 
+    @property
+    def listening(self) -> bool:
+        """Whether connections are accepted now."""
+        return self._acceptor is not None
+
     def drop_clients(self) -> int:
         """A fault: close every connection that a client opened at once; return how many there were."""
         alive = [x for x in self._switch.links if isinstance(x, Client)]
@@ -209,7 +214,8 @@ class EventSocket:
             await self.open()
 
     async def stop(self) -> None:
-        """Stop listening and close every connection."""
+        """Stop listening and close every connection; a fault that ends later opens nothing."""
+        self._unloaded = True
         self.shut()
         for plug in self._plugs:
             plug.close()

@@ -7,6 +7,7 @@ call is put down. A phone in a conversation answers a further offer with 486.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,8 +17,10 @@ from typing import Any, Final
 
 import structlog
 
+from services.common.errors import Refused
 from services.simswitch.channel import Channel, Party
 from services.simswitch.core import scenario as sc
+from services.simswitch.core.faults import Fault
 from services.simswitch.originate import ringing
 from services.simswitch.switch import Switch
 
@@ -27,6 +30,8 @@ _CODE_CALL_S: Final = 8.0
 _PUT_DOWN_S: Final = 2.0
 _NOTICE_S: Final = 1.0
 _AWAY_S: Final = 20.0
+_REGISTER_S: Final = 1.0
+_STAGGER_S: Final = 0.05
 _CODES_CONTEXT: Final = "agents"
 _CALLS_CONTEXT: Final = "public"
 
@@ -144,13 +149,16 @@ class Agent(Party):
         """Dial a feature code, listen to the answer, put down."""
         if self.extension not in self._people.switch.registered:
             return
-        self._code_leg = leg = self._people.switch.place_call(
-            context=_CODES_CONTEXT,
-            destination=code,
-            caller_number=self.extension,
-            caller_name=self._name,
-            user_name=self.extension,
-        )
+        try:
+            self._code_leg = leg = self._people.switch.place_call(
+                context=_CODES_CONTEXT,
+                destination=code,
+                caller_number=self.extension,
+                caller_name=self._name,
+                user_name=self.extension,
+            )
+        except Refused:
+            return  # the phone shows 503
         asyncio.get_running_loop().call_later(_CODE_CALL_S, lambda: leg.end("NORMAL_CLEARING", by="agent"))
 
     # -- the phone
@@ -310,7 +318,9 @@ class People:
                 break
             await asyncio.sleep(pause)
             if not self.draining:
-                self.call(sc.new_caller(self.scenario, self.entries, self.chance))
+                # A caller whom a full switch answers 503 is in the ledger as refused, and does not try again.
+                with contextlib.suppress(Refused):
+                    self.call(sc.new_caller(self.scenario, self.entries, self.chance))
         self.stop()
         log.info("arrivals_ended", calls=self.placed)
 
@@ -319,15 +329,24 @@ class People:
         self.draining = True
 
     def call(self, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> Channel:
-        """Place one call now."""
-        self.placed += 1
-        return self.switch.place_call(
+        """Place one call now. Raises Refused when the switch is full, paused or down."""
+        leg = self.switch.place_call(
             context=_CALLS_CONTEXT,
             destination=plan.entry,
             caller_number=plan.number,
             caller_name=plan.name,
             party=Caller(self, plan, acts),
         )
+        self.placed += 1
+        return leg
+
+    def after_restart(self, fault: Fault) -> None:
+        """The switch is there again. Phones whose registration it lost notice within seconds and register anew."""
+        if fault.registrations == "lost":
+            for i, agent in enumerate(self.agents.values()):
+                asyncio.get_running_loop().call_later(
+                    _REGISTER_S + i * _STAGGER_S, self.switch.register, agent.extension, agent
+                )
 
     def state(self) -> list[dict[str, Any]]:
         """The agents' phones."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from services.common.errors import ConfigError
+from services.simswitch.core.faults import Fault, complaints
 from services.simswitch.core.scenario import AgentHabits, CallerHabits, Scenario, Spread
+
+_FAULT: Final = TypeAdapter(Fault)
+_FIELDS: Final = frozenset(Fault.__dataclass_fields__)
 
 
 def parse(text: str, source: str) -> Scenario:
@@ -32,6 +37,26 @@ def _build(kind: type[Any], document: Any, where: str) -> Any:
     return kind(**values)
 
 
+def _faults(value: Any, where: str) -> tuple[Fault, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected a list of faults")
+    made = []
+    for i, item in enumerate(value):
+        if not isinstance(item, dict) or (unknown := sorted(item.keys() - _FIELDS)):
+            found = "no mapping" if not isinstance(item, dict) else f"unknown {', '.join(unknown)}"
+            raise ConfigError(f"{where}[{i}]: {found}; expected fields of {', '.join(sorted(_FIELDS))}")
+        try:
+            fault = _FAULT.validate_python(item)
+        except ValidationError as e:
+            first = e.errors()[0]
+            at = ".".join(str(part) for part in (f"{where}[{i}]", *first["loc"]))
+            raise ConfigError(f"{at}: {first['msg']}, found {first['input']!r}") from None
+        if wrong := complaints(fault):
+            raise ConfigError("; ".join(f"{where}[{i}].{text}" for text in wrong))
+        made.append(fault)
+    return tuple(made)
+
+
 def _value(default: Any, declared: str, value: Any, where: str) -> Any:
     if isinstance(default, Spread):
         if isinstance(value, int | float):
@@ -43,6 +68,8 @@ def _value(default: Any, declared: str, value: Any, where: str) -> Any:
         if not isinstance(value, dict) or not all(isinstance(w, int | float) for w in value.values()):
             raise ConfigError(f"{where}: expected a mapping of texts to weights")
         return {str(name): float(weight) for name, weight in value.items()}
+    if declared == "tuple[Fault, ...]":
+        return _faults(value, where)
     if declared.startswith("tuple"):
         if not isinstance(value, list):
             raise ConfigError(f"{where}: expected a list")

@@ -276,3 +276,19 @@ async def test_phones_of_the_kit_are_asked_only_when_registered(tmp_path: Path) 
         assert await client.api("originate user/1009@peyvand.local &park()") == "-ERR USER_NOT_REGISTERED"
         assert phone.legs == []
         assert await client.api("originate user/1009@other.domain &park()") == "-ERR SUBSCRIBER_ABSENT"
+
+
+def test_faults_over_http_are_checked_listed_and_ended(
+    process: tuple[httpx.Client, int, subprocess.Popen[bytes], Path],
+) -> None:
+    http, _, _, _ = process
+    wrong = http.post("/v1/faults", json={"kind": "freeze"})
+    assert (wrong.status_code, wrong.json()["type"]) == (422, "bad-fault")
+    assert "for_s" in wrong.json()["detail"]
+    assert http.post("/v1/faults", json={"kind": "freeze", "for_s": 1, "x": 1}).status_code == 422
+    number = http.post("/v1/faults", json={"kind": "slow", "for_s": 60, "reply_ms": 1}).json()["number"]
+    assert [f["number"] for f in http.get("/v1/faults").json()["faults"]] == [number]
+    assert http.get("/v1/state").json()["faults"][0]["kind"] == "slow"
+    assert http.delete(f"/v1/faults/{number}").json() == {"number": number}
+    assert http.get("/v1/faults").json() == {"faults": []}
+    assert http.delete(f"/v1/faults/{number}").status_code == 404

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+from services.simswitch.core.faults import Fault
+
 
 class Chance(Protocol):
     """The part of `random.Random` that is used."""
@@ -105,6 +107,8 @@ class Scenario:
     login: bool = True
     caller: CallerHabits = CallerHabits()
     agent: AgentHabits = AgentHabits()
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong, and when (``at_s`` from the start)."""
 
 
 @dataclass(frozen=True, slots=True)
