@@ -11,6 +11,7 @@ PeyvandError
     - ProtocolError         the event socket's bytes make no frame
     - UnsafeCommandError    text that must not reach FreeSWITCH
     - DecodeError           a bus message that is unknown, broken or incomplete
+      · NewerMessage        of a type that this program does not know, but a newer one of ours may
   + Conflict                somebody else was first; read again and decide anew
     - WrongSequence         the log has an entry that the writer has not seen
     - Fenced                a newer owner holds the shard; stop writing for it
@@ -63,6 +64,10 @@ class UnsafeCommandError(ContractError):
 
 class DecodeError(ContractError):
     """A bus message of unknown type, with broken bytes, or without a required field."""
+
+
+class NewerMessage(DecodeError):
+    """A bus message whose type has a name of ours that this program does not know: its sender is newer."""
 
 
 class Conflict(PeyvandError):

@@ -235,7 +235,7 @@ async def test_nonsense_on_the_bus_costs_nothing_but_itself(
         assert counted("peyvand_routing_unreadable_total", tenant=tenant) >= 3 * 2
         assert counted("peyvand_recording_unreadable_total", node=node) >= each
         dead = counted("peyvand_bus_dead_letters_total", consumer=f"queue-{node}", reason="undecodable")
-        assert dead == each
+        assert dead == each - 1  # one has a name of ours: it may be a newer routing's, and is passed over
         async with asyncio.timeout(WAIT_S):
             while counted("peyvand_reporting_unread_total") - unread < 6 * each - 6:
                 await asyncio.sleep(0.05)

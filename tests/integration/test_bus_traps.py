@@ -168,6 +168,10 @@ async def test_t03_what_was_given_up_is_not_sent_later(restartable: EmbeddedNats
                 subjects.rpc("t3", "routing", "x", "y"), AskPosition(contact_id="c"), timeout_s=0.2
             )
         assert await bus.connection.publish("t3.direct", b"late") is False
+        with pytest.raises(
+            nats.errors.OutboundBufferLimitError
+        ):  # in the moment before the loss is noticed, too
+            await bus.connection._client.publish(gone("t3", "direct").subject, b"later")  # type: ignore[union-attr]
         restartable.start()
         assert restartable.url == url
         await bus.connected(10)

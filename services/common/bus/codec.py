@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import enum
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from google.protobuf.message import DecodeError as BrokenBytes
 from google.protobuf.message import Message
 
 from services.common.bus import Envelope, Sendable, subjects
-from services.common.errors import ContractError, DecodeError
+from services.common.errors import ContractError, DecodeError, NewerMessage
 from services.contracts.registry import TYPES
 from services.contracts.required import REQUIRED
 
@@ -36,6 +37,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 _Convert = Callable[[Any], Any]
+_OURS = re.compile(r"peyvand\.[a-z]+\.v\d+(alpha|beta)?\.[A-Z]\w*", re.ASCII)
 
 
 # ---------------------------------------------------------------------------------------------------------- entry points
@@ -67,13 +69,14 @@ def to_struct(message: Message, struct_type: Any) -> Any:
 
 
 def message_type(name: str) -> type[Message]:
-    """The class of a message by full name. Raises DecodeError for one that this process does not know."""
+    """The class of a message by full name. Raises NewerMessage for one that a newer sender may have, DecodeError for others."""
     try:
         return TYPES[name]
     except KeyError:
-        raise DecodeError(
+        problem = (
             f"unknown message type {name!r}: expected one of proto/; is this process older than the sender?"
-        ) from None
+        )
+        raise (NewerMessage if _OURS.fullmatch(name) else DecodeError)(problem) from None
 
 
 def encode(subject: str, message: Sendable) -> tuple[str, bytes]:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import structlog
+from prometheus_client import Counter
+
 from services.common.bus import Envelope, codec
-from services.common.errors import DecodeError
+from services.common.errors import DecodeError, NewerMessage
 from services.common.ids import derived_id
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided, Fact
 from services.queue.core import messages as m
+
+log = structlog.get_logger()
+
+# What routing said in words of a newer version. Above zero after an upgrade is done: update queue, too.
+NEWER = Counter(
+    "peyvand_queue_newer_facts_total", "Facts of routing passed over because a newer version wrote them"
+)
+_told: list[str] = []
 
 
 def decided(envelope: Envelope) -> Decided:
@@ -24,14 +35,21 @@ def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[m.In
     """Return what a batch of entries asks of ``node``, in order. Raises DecodeError.
 
     Offers that were made and ended within the batch are ended first, so that catching up after a pause does not ring phones
-    for orders that are over.
+    for orders that are over. What a newer routing says in words that this program does not have is no order to it: it is
+    counted and passed over, for during an upgrade it may come with every call, and must not hold up those that are understood.
     """
     ended: list[m.Input] = []
     rest: list[m.Input] = []
     made: set[str] = set()
     for envelope in envelopes:
-        entry = decided(envelope)
+        try:
+            entry = decided(envelope)
+        except NewerMessage as e:
+            _pass_over(envelope, str(e))
+            continue
         for fact in entry.facts:
+            if fact.WhichOneof("fact") is None:
+                _pass_over(envelope, "a kind of fact that is not known here")
             event = _input(fact, envelope.tenant, entry.at_us, node, at_us)
             if isinstance(event, m.OfferMade):
                 made.add(event.offer_id)
@@ -40,6 +58,19 @@ def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[m.In
             elif event is not None:
                 rest.append(event)
     return [*ended, *rest]
+
+
+def _pass_over(envelope: Envelope, reason: str) -> None:
+    NEWER.inc()
+    if not _told:  # once: during an upgrade they come with every call
+        _told.append(envelope.type)
+        log.warning(
+            "log_entry_newer",
+            type=envelope.type,
+            stream_seq=envelope.stream_seq,
+            source=envelope.source,
+            reason=reason,
+        )
 
 
 def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -> m.Input | None:

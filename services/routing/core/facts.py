@@ -79,7 +79,7 @@ class OfferMade(msgspec.Struct, frozen=True):
     ring_ms: int
     waited_ms: int
     attempt: int
-    why: Explanation
+    why: Explanation = Explanation(rule="")
     at_once: int = 1
 
 
