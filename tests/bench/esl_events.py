@@ -93,7 +93,7 @@ def read_with_client(port: int, total: int, lazy: bool) -> float:
         client = SwitchClient(
             hub,
             SwitchAddress("fs1", "127.0.0.1", port, "ClueCon"),
-            events=["CHANNEL_CREATE"],
+            events=["CHANNEL_CREATE", "HEARTBEAT"],  # all that was recorded
             on_event=on_event,
             on_up=on_up,
             on_down=print,
