@@ -1,0 +1,223 @@
+"""What is the same and what differs between a recorded conversation and one that was just held.
+
+Compared: the replies in their order; for each leg, and for the events of no leg, the events in their order (legs race each
+other in the real switch, so there is no order between legs); for each pair of events the names of the headers, and their
+values. What cannot be the same twice is replaced before: identifiers by the leg they stand for, and what `NOISE` names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+from tests.fidelity.conversation import Frame
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
+
+NOISE: Final[tuple[tuple[str, str], ...]] = (
+    (r"Event-Date-.*|Event-Sequence|Core-UUID|FreeSWITCH-.*", "the machine, the time, the count"),
+    (r".*-Time|.*-(Last-Hold|Hold-Accum)|.*(stamp|epoch|uepoch)", "times"),
+    (r"variable_.*(sec|msec|usec|_ms|duration|samples|_file_size|_offset_pos)", "durations"),
+    (r"variable_(session_id|.*_tag|.*_cseq|sip_call_id|.*ssrc|.*_via|.*_branch|sip_full_(from|to))", "identifiers"),
+    (r".*_(port|rport)|.*_sdp(_str)?|.*_(uri|url|contact)", "ports, and addresses with ports"),
+    (r"variable_rtp_audio_.*|variable_rtcp_.*", "counters of the media"),
+    (r"variable_(write|read)_.*rate_.*|Idle-CPU|Up-Time|Uptime-msec|Session-.*|Max-Sessions", "load of the machine"),
+    (r"variable_transfer_(source|history)|.*-Transfer-Source", "times and identifiers"),
+    (r".*-Codec-Bit-Rate|Media-Bug-Target|Record-File-Path", "files of the run"),
+    (r"Content-Length", "follows from the rest"),
+)
+"""Names of headers whose values are not compared (their presence is), and why."""
+
+_NOISE: Final = re.compile("|".join(f"(?:{pattern})" for pattern, _ in NOISE))
+
+
+@dataclass(frozen=True, order=True)
+class Difference:
+    """One difference. ``kind`` is ``reply``, ``missing_event``, ``extra_event``, ``order``, ``missing_header``,
+    ``extra_header`` or ``value``; ``event`` is the event's label, for a reply the command."""
+
+    scenario: str
+    kind: str
+    event: str
+    header: str = ""
+    was: str = field(default="", compare=False)
+    """In the recording."""
+    found: str = field(default="", compare=False)
+
+
+@dataclass
+class Result:
+    """What was compared."""
+
+    differences: Counter[Difference] = field(default_factory=Counter)
+    replies: int = 0
+    events: int = 0
+    headers: int = 0
+
+    def add(self, other: Result) -> None:
+        self.differences.update(other.differences)
+        self.replies += other.replies
+        self.events += other.events
+        self.headers += other.headers
+
+
+CLOCK: Final = ("HEARTBEAT", "RE_SCHEDULE")
+"""Events that come when their time has come, whatever else goes on."""
+
+
+class Legs:
+    """The legs of one side, named after their channel (``echo``, the second ``echo#2``); the phones' have no name."""
+
+    def __init__(self, frames: Iterable[Frame], phones: re.Pattern[str]) -> None:
+        self.roles: dict[str, str] = {}
+        self._phones = phones
+        for frame in frames:
+            self.see(frame)
+
+    def see(self, frame: Frame) -> None:
+        """Note the leg of an event."""
+        leg = frame.leg
+        if leg and leg not in self.roles:
+            event = frame.event or {}
+            name = str(event.get("Channel-Name", ""))
+            user = name.rpartition("/")[2].partition("@")[0]
+            nth = 1 + sum(1 for role in self.roles.values() if role.partition("#")[0] == user)
+            role = user if nth == 1 else f"{user}#{nth}"
+            self.roles[leg] = "" if self._phones.match(f"{event.get('Call-Direction', '')} {name} {role}") else role
+
+    def counts(self, frame: Frame) -> bool:
+        """Whether an event takes part: neither a phone's, nor of the clock, nor of the command that made a phone call."""
+        if frame.leg:
+            return self.roles.get(frame.leg, "") != ""
+        event = frame.event or {}
+        made = f"{event.get('API-Command-Argument', '')}{event.get('Job-Command-Arg', '')}"
+        return frame.name not in CLOCK and "sofia/internal/async" not in made
+
+    def normal(self, text: str) -> str:
+        """Identifiers replaced by the leg they stand for."""
+        return _UUID.sub(lambda m: f"<{self.roles.get(m[0]) or 'id'}>", text)
+
+    def found(self, role: str) -> str:
+        """The identifier of the leg with this name. Raises LookupError."""
+        for leg, name in self.roles.items():
+            if name == role:
+                return leg
+        raise LookupError(f"there is no leg {role!r}, only {sorted(filter(None, self.roles.values()))}")
+
+
+def compare(
+    scenario: str, recorded: list[Frame], found: list[Frame], commands: list[str], phones: re.Pattern[str]
+) -> Result:
+    """Compare two runs of one connection."""
+    result = Result()
+    was, now = Legs(recorded, phones), Legs(found, phones)
+    result.differences.update(_replies(scenario, recorded, found, commands, was, now, result))
+    result.differences.update(_events(scenario, recorded, found, was, now, result))
+    return result
+
+
+def _replies(
+    scenario: str,
+    recorded: list[Frame],
+    found: list[Frame],
+    commands: list[str],
+    was: Legs,
+    now: Legs,
+    result: Result,
+) -> Iterator[Difference]:
+    left = [f for f in recorded if f.event is None or f.name == "connect"]
+    right = [f for f in found if f.event is None or f.name == "connect"]
+    names = _named(left, commands)
+    for i in range(max(len(left), len(right))):
+        a = _text(left[i], was) if i < len(left) else ""
+        b = _text(right[i], now) if i < len(right) else ""
+        result.replies += i < len(left)
+        if a != b:
+            yield Difference(scenario, "reply", names[i] if i < len(names) else "(no command)", "", a, b)
+        elif left[i].event and right[i].event:
+            yield from _headers(scenario, left[i], right[i], was, now, result)
+
+
+def _named(replies: list[Frame], commands: list[str]) -> list[str]:
+    names, asked = [], iter(commands)
+    for reply in replies:
+        if reply.kind in ("command/reply", "api/response"):
+            names.append(next(asked, "(no command)"))
+        else:
+            names.append(reply.kind)
+    return names
+
+
+def _text(frame: Frame, legs: Legs) -> str:
+    text = _told(legs.normal(frame.reply))
+    extra = sorted(set(frame.headers) - {"Content-Length", "Content-Type", "Reply-Text", "Job-UUID"})
+    return f"{frame.kind} {text} {' '.join(extra)}".strip()
+
+
+def _events(
+    scenario: str, recorded: list[Frame], found: list[Frame], was: Legs, now: Legs, result: Result
+) -> Iterator[Difference]:
+    left, right = _streams(recorded, was), _streams(found, now)
+    for role in dict.fromkeys((*left, *right)):
+        a, b = left.get(role, []), right.get(role, [])
+        result.events += len(a)
+        missing: list[str] = []
+        extra: list[str] = []
+        matcher = SequenceMatcher(None, [f.label for f in a], [f.label for f in b], autojunk=False)
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+            if tag == "equal":
+                for x, y in zip(a[i1:i2], b[j1:j2], strict=True):
+                    yield from _headers(scenario, x, y, was, now, result)
+                continue
+            missing += [was.normal(f.label) for f in a[i1:i2]]
+            extra += [now.normal(f.label) for f in b[j1:j2]]
+        moved = Counter(missing) & Counter(extra)
+        for label in moved.elements():
+            yield Difference(scenario, "order", label)
+        for label in (Counter(missing) - moved).elements():
+            yield Difference(scenario, "missing_event", label, "", role)
+        for label in (Counter(extra) - moved).elements():
+            yield Difference(scenario, "extra_event", label, "", "", role)
+
+
+def _streams(frames: list[Frame], legs: Legs) -> dict[str, list[Frame]]:
+    out: dict[str, list[Frame]] = {}
+    for frame in frames:
+        if frame.event is not None and frame.name != "connect" and legs.counts(frame):
+            out.setdefault(legs.roles.get(frame.leg, ""), []).append(frame)
+    return out
+
+
+def _headers(
+    scenario: str, recorded: Frame, found: Frame, was: Legs, now: Legs, result: Result
+) -> Iterator[Difference]:
+    assert recorded.event is not None
+    assert found.event is not None
+    label = was.normal(recorded.label)
+    result.headers += len(recorded.event)
+    for name in recorded.event:
+        if name not in found.event:
+            yield Difference(scenario, "missing_header", label, name, _value(name, recorded.event[name], was))
+    for name, value in found.event.items():
+        if name not in recorded.event:
+            yield Difference(scenario, "extra_header", label, name, "", _value(name, value, now))
+            continue
+        a, b = _value(name, recorded.event[name], was), _value(name, value, now)
+        if a != b:
+            yield Difference(scenario, "value", label, name, a, b)
+
+
+def _told(text: str) -> str:
+    return _NUMBER.sub("#", text) if text.startswith(("UP ", "FreeSWITCH Version")) else text
+
+
+def _value(name: str, value: Any, legs: Legs) -> str:
+    text = value if isinstance(value, str) else "|:".join(map(str, value))
+    if _NOISE.fullmatch(name):
+        return "(noise)"
+    return re.sub(r"127\.0\.0\.1(:\d+)?", "<host>", _told(legs.normal(text)))

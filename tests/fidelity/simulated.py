@@ -1,0 +1,86 @@
+"""The simulated switch in the place of the lab switch of the recordings: its dialplan and its phones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.common.clock import SystemClock
+from services.simswitch.channel import Channel
+from services.simswitch.node import EventSocket, build
+from services.simswitch.originate import ringing
+from tests.fidelity.player import Lab, Peer
+
+DIALPLAN = """\
+<include>
+  <context name="esl">
+    <extension name="echo"><condition field="destination_number" expression="^echo$">
+      <action application="answer"/><action application="echo"/></condition></extension>
+    <extension name="park"><condition field="destination_number" expression="^park$">
+      <action application="answer"/><action application="park"/></condition></extension>
+    <extension name="async"><condition field="destination_number" expression="^async$">
+      <action application="socket" data="127.0.0.1:$${controller} async full"/></condition></extension>
+  </context>
+</include>
+"""
+_REFUSALS = {
+    "busy": "USER_BUSY",
+    "unalloc": "UNALLOCATED_NUMBER",
+    "reject": "CALL_REJECTED",
+    "x": "NORMAL_TEMPORARY_FAILURE",
+}
+
+
+class Phone:
+    """Answers at once, rings for ever, or refuses, as the extension of its name did in the lab."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def invite(self, leg: Channel) -> None:
+        loop = asyncio.get_running_loop()
+        if cause := _REFUSALS.get(self.name):
+            loop.call_soon(lambda: leg.end(cause, by="agent"))
+        elif self.name == "agent":
+            ringing(leg)
+            loop.call_later(0.3, leg.mark_answered)
+        elif self.name != "noanswer":
+            loop.call_later(0.005, leg.mark_answered)
+
+
+@asynccontextmanager
+async def simulated(folder: Path) -> AsyncIterator[Lab]:
+    """Run a simulated lab switch."""
+    controllers: asyncio.Queue[Peer] = asyncio.Queue()
+
+    def controller() -> Peer:
+        peer = Peer()
+        controllers.put_nowait(peer)
+        return peer
+
+    server = await asyncio.get_running_loop().create_server(controller, "127.0.0.1", 0)
+    file = folder / "conf" / "dialplan" / "lab.xml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(DIALPLAN)
+    switch = build(
+        name="lab",
+        clock=SystemClock(),
+        dialplan_file=file,
+        overrides={"controller": str(server.sockets[0].getsockname()[1]), "domain": "127.0.0.1", "sounds_dir": str(folder)},
+    )
+    for name in ("talker", "echo", "noanswer", "agent", *_REFUSALS):
+        switch.phones[name] = Phone(name)
+    socket = EventSocket(switch, "ClueCon")
+    await socket.start("127.0.0.1", 0)
+
+    async def call(number: str, caller: str, name: str) -> None:
+        switch.place_call(context="esl", destination=number, caller_number=caller, caller_name=name)
+
+    try:
+        yield Lab(socket.port, folder, call, controllers)
+    finally:
+        server.close()
+        await socket.stop()
+        await switch.stop()
