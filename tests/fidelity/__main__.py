@@ -39,10 +39,14 @@ def main() -> int:
     for name, result in results.items():
         total.add(result)
         kinds = Counter(d.kind for d in result.differences.elements())
-        print(f"{name:36} {result.replies:4} replies {result.events:5} events {result.headers:6} headers  {dict(kinds)}")
+        print(
+            f"{name:36} {result.replies:4} replies {result.events:5} events {result.headers:6} headers  {dict(kinds)}"
+        )
     for difference, count in sorted(total.differences.items()):
         d = difference
-        print(f"{count:4} {d.scenario[:4]} {d.kind:14} {d.event:40} {d.header:40} {d.was[:60]!r} -> {d.found[:60]!r}")
+        print(
+            f"{count:4} {d.scenario[:4]} {d.kind:14} {d.event:40} {d.header:40} {d.was[:60]!r} -> {d.found[:60]!r}"
+        )
     line = {"name": "fidelity", "transcripts": len(results), "replies": total.replies, "events": total.events}
     print(json.dumps(line | {"headers": total.headers, "differences": len(total.differences)}))
     return 0

@@ -23,10 +23,16 @@ NOISE: Final[tuple[tuple[str, str], ...]] = (
     (r"Event-Date-.*|Event-Sequence|Core-UUID|FreeSWITCH-.*", "the machine, the time, the count"),
     (r".*-Time|.*-(Last-Hold|Hold-Accum)|.*(stamp|epoch|uepoch)", "times"),
     (r"variable_.*(sec|msec|usec|_ms|duration|samples|_file_size|_offset_pos)", "durations"),
-    (r"variable_(session_id|.*_tag|.*_cseq|sip_call_id|.*ssrc|.*_via|.*_branch|sip_full_(from|to))", "identifiers"),
+    (
+        r"variable_(session_id|.*_tag|.*_cseq|sip_call_id|.*ssrc|.*_via|.*_branch|sip_full_(from|to))",
+        "identifiers",
+    ),
     (r".*_(port|rport)|.*_sdp(_str)?|.*_(uri|url|contact)", "ports, and addresses with ports"),
     (r"variable_rtp_audio_.*|variable_rtcp_.*", "counters of the media"),
-    (r"variable_(write|read)_.*rate_.*|Idle-CPU|Up-Time|Uptime-msec|Session-.*|Max-Sessions", "load of the machine"),
+    (
+        r"variable_(write|read)_.*rate_.*|Idle-CPU|Up-Time|Uptime-msec|Session-.*|Max-Sessions",
+        "load of the machine",
+    ),
     (r"variable_transfer_(source|history)|.*-Transfer-Source", "times and identifiers"),
     (r".*-Codec-Bit-Rate|Media-Bug-Target|Record-File-Path", "files of the run"),
     (r"Content-Length", "follows from the rest"),
@@ -88,7 +94,9 @@ class Legs:
             user = name.rpartition("/")[2].partition("@")[0]
             nth = 1 + sum(1 for role in self.roles.values() if role.partition("#")[0] == user)
             role = user if nth == 1 else f"{user}#{nth}"
-            self.roles[leg] = "" if self._phones.match(f"{event.get('Call-Direction', '')} {name} {role}") else role
+            self.roles[leg] = (
+                "" if self._phones.match(f"{event.get('Call-Direction', '')} {name} {role}") else role
+            )
 
     def counts(self, frame: Frame) -> bool:
         """Whether an event takes part: neither a phone's, nor of the clock, nor of the command that made a phone call."""

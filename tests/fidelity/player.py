@@ -101,24 +101,29 @@ async def connect(port: int) -> Peer:
 class _Play:
     """One scenario under way."""
 
-    def __init__(self, scenario: Scenario, lab: Lab, recorded: Conversation, peer: Peer, beside: Peer) -> None:
+    def __init__(
+        self, scenario: Scenario, lab: Lab, recorded: Conversation, peer: Peer, beside: Peer
+    ) -> None:
         self._scenario = scenario
         self._lab = lab
         self._recorded = recorded
         self._peer = peer
         self._beside = beside
+        self._given_up: Counter[tuple[str, str]] = Counter()
 
     async def run(self) -> None:
         awaited: list[Frame] = []
         for number, turn in enumerate(self._recorded.turns):
+            answers = [f for f in awaited + turn.before if f.event is None or f.name == "connect"]
+            await self._come(answers)
             for line in self._scenario.beside.get(number, ()):
                 await self.do(line)
             awaited += turn.before
-            await self._peer.until(self._all_there(awaited), self._scenario.settle_s)
+            await self._come(awaited)
             text = self._with_ids(turn.command.decode("utf-8", "surrogateescape"))
             self._peer.send(text.encode("utf-8", "surrogateescape"))
         awaited += self._recorded.after
-        await self._peer.until(self._all_there(awaited), self._scenario.settle_s)
+        await self._come(awaited)
         await self._peer.until(lambda: False, self._scenario.settle_s)
 
     async def do(self, line: str) -> None:
@@ -132,7 +137,9 @@ class _Play:
             if rest[0].isdigit():
                 count, label = int(rest.partition(" ")[0]), rest.partition(" ")[2]
             await self._peer.until(
-                lambda: sum(f.event is not None and f.label.startswith(label) for f in self._peer.frames) >= count,
+                lambda: (
+                    sum(f.event is not None and f.label.startswith(label) for f in self._peer.frames) >= count
+                ),
                 max(2.0, self._scenario.settle_s),
             )
         else:
@@ -149,14 +156,15 @@ class _Play:
         text = text.replace("<folder>", str(self._lab.folder)).replace("15080", self._lab.sip_port)
         return re.sub(r"<([^<>]+)>", lambda m: legs.found(m[1]), text)
 
-    def _all_there(self, awaited: list[Frame]) -> Callable[[], bool]:
+    async def _come(self, awaited: list[Frame]) -> None:
+        """Wait for as many frames of each kind and leg as these are; what does not come is not waited for again."""
         wanted = self._tally(awaited)
 
-        def there() -> bool:
-            found = self._tally(self._peer.frames)
-            return all(found[key] >= count for key, count in wanted.items())
+        def lacks() -> Counter[tuple[str, str]]:
+            return wanted - self._tally(self._peer.frames) - self._given_up
 
-        return there
+        if not await self._peer.until(lambda: not lacks(), self._scenario.settle_s):
+            self._given_up += lacks()
 
     def _tally(self, frames: list[Frame]) -> Counter[tuple[str, str]]:
         legs = Legs(frames, self._scenario.phones)

@@ -88,7 +88,8 @@ SCENARIOS: Final = (
         phones=CALLED,
         call="call async 15551230000 Cust",
         watched_by=tuple(
-            f"20_queue_call_sip.{name}" for name in ("all_json", "all_plain", "filt_json", "filt_plain", "min_plain")
+            f"20_queue_call_sip.{name}"
+            for name in ("all_json", "all_plain", "filt_json", "filt_plain", "min_plain")
         ),
         settle_s=1.0,
     ),

@@ -25,12 +25,7 @@ DIALPLAN = """\
   </context>
 </include>
 """
-_REFUSALS = {
-    "busy": "USER_BUSY",
-    "unalloc": "UNALLOCATED_NUMBER",
-    "reject": "CALL_REJECTED",
-    "x": "NORMAL_TEMPORARY_FAILURE",
-}
+_REFUSALS = {"busy": 486, "unalloc": 404, "reject": 603}
 
 
 class Phone:
@@ -41,8 +36,8 @@ class Phone:
 
     def invite(self, leg: Channel) -> None:
         loop = asyncio.get_running_loop()
-        if cause := _REFUSALS.get(self.name):
-            loop.call_soon(lambda: leg.end(cause, by="agent"))
+        if status := _REFUSALS.get(self.name):
+            loop.call_soon(leg.refuse, status)
         elif self.name == "agent":
             ringing(leg)
             loop.call_later(0.3, leg.mark_answered)
@@ -68,8 +63,13 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
         name="lab",
         clock=SystemClock(),
         dialplan_file=file,
-        overrides={"controller": str(server.sockets[0].getsockname()[1]), "domain": "127.0.0.1", "sounds_dir": str(folder)},
+        overrides={
+            "controller": str(server.sockets[0].getsockname()[1]),
+            "domain": "127.0.0.1",
+            "sounds_dir": str(folder),
+        },
     )
+    switch.sofia_profiles = {"internal", "external"}
     for name in ("talker", "echo", "noanswer", "agent", *_REFUSALS):
         switch.phones[name] = Phone(name)
     socket = EventSocket(switch, "ClueCon")
