@@ -30,11 +30,22 @@ def uuid_bridge(switch: Switch, first: str, second: str) -> str:
     a, b = switch.find(first), switch.find(second)
     if a is None or b is None or a is b:
         return "-ERR Invalid uuid\n"
+    if a.direction == "outbound" and not a.hit_dialplan:
+        a.flip_caller_id()
+    if b.direction == "outbound":
+        b.hit_dialplan = False
     a.variables["uuid_bridge"] = b.uuid
-    for leg, other, kind in ((a, b, "originatee"), (b, a, "originator")):
+    for leg, other in ((a, b), (b, a)):
         leg.variables["bridge_channel"] = other.name
         leg.variables["bridge_uuid"] = other.uuid
         leg.variables["signal_bond"] = other.uuid
+    if a.direction == "inbound" and a.b_leg:
+        a.profile.invert_caller_id()
+        b.b_leg = False
+    if b.direction == "inbound" and not b.b_leg:
+        b.profile.invert_caller_id()
+        b.b_leg = True
+    for leg, other in ((a, b), (b, a)):
         leg.variables["original_destination_number"] = leg.profile.destination
         if leg.profile.cid_name:
             leg.variables["original_caller_id_name"] = leg.profile.cid_name
@@ -42,15 +53,14 @@ def uuid_bridge(switch: Switch, first: str, second: str) -> str:
         source = f"{switch.now_us() // 1_000_000}:{uuids.uuid4()}:uuid_br:{other.uuid}"
         leg.variables["transfer_history"] = source
         leg.variables["transfer_source"] = source
-        leg.hit_dialplan = leg.direction == "inbound"
-        leg.other = other_leg(kind, other.profile)
         leg.new_profile()
         if leg.direction == "outbound":
-            leg.profile.cid_name, leg.profile.cid_number = (
-                other.profile.orig_cid_name,
-                other.profile.orig_cid_number,
-            )
+            leg.profile.logical_direction = "inbound" if leg.hit_dialplan else "outbound"
         leg.profile.transfer_source = source
+    a.other, b.other = other_leg("originatee", b.profile), other_leg("originator", a.profile)
+    p, q = a.profile, b.profile
+    p.callee_name, p.callee_number = q.callee_name, q.callee_number
+    q.cid_name, q.cid_number = p.cid_name, p.cid_number
     b.joined_by = a
     a.redirect_to(partial(_originator, a, b), "CS_HIBERNATE")
     b.redirect_to(partial(_joined, b, a), "CS_HIBERNATE")
@@ -153,15 +163,16 @@ async def talk(a: Channel, b: Channel) -> None:
     hear_partner(b)
     switch.observer.bridged(a, b)
     for leg, other in ((a, b), (b, a)):
-        leg.variables["last_sent_callee_id_name"] = other.profile.cid_name or other.profile.cid_number
-        leg.variables["last_sent_callee_id_number"] = other.profile.cid_number
+        shown_name, shown = _display(a, b, leg)
+        leg.variables["last_sent_callee_id_name"] = shown_name
+        leg.variables["last_sent_callee_id_number"] = shown
         switch.fire(
             "CALL_UPDATE",
             leg,
             head={
                 "Direction": "SEND",
-                "Sent-Callee-ID-Name": other.profile.cid_name or other.profile.cid_number,
-                "Sent-Callee-ID-Number": other.profile.cid_number,
+                "Sent-Callee-ID-Name": shown_name,
+                "Sent-Callee-ID-Number": shown,
                 "Bridged-To": other.uuid,
             },
         )
@@ -185,12 +196,22 @@ async def talk(a: Channel, b: Channel) -> None:
     if b.hangup_cause:
         a.variables["last_bridge_hangup_cause"] = b.hangup_cause
         a.variables["bridge_hangup_cause"] = b.hangup_cause
-    b.variables["last_bridge_role"] = "originatee"
-    b.variables["call_uuid"] = b.uuid
+    if not b.down:
+        b.variables["call_uuid"] = b.uuid
     switch.fire("CHANNEL_UNBRIDGE", a, head=ends)
     for leg in (a, b):
         if leg.party is not None:
             leg.party.on_unbridged(leg)
+
+
+def _display(a: Channel, b: Channel, leg: Channel) -> tuple[str, str]:
+    """Name and number that the phone of ``leg`` shows while ``a`` talks to ``b`` (``send_display``)."""
+    p, q = a.profile, b.profile
+    if leg is b:
+        number = q.cid_number or p.cid_number or "UNKNOWN"
+        return q.cid_name or p.cid_name or number, number
+    number = q.callee_number or q.destination
+    return q.callee_name or number, number
 
 
 def _after_bridge(a: Channel, b: Channel) -> bool:

@@ -30,7 +30,12 @@ from services.simswitch.core import table
 from services.simswitch.core.causes import SIP_CAUSES, cause_named
 from services.simswitch.core.dialplan import Action, expand, inline
 from services.simswitch.core.leg import CALL_STATES, Leg, Profile
-from services.simswitch.core.leg_variables import answered_variables, hangup_variables, media_variables
+from services.simswitch.core.leg_variables import (
+    answered_variables,
+    hangup_variables,
+    media_variables,
+    progress_variables,
+)
 from services.simswitch.core.wire import Value
 
 if TYPE_CHECKING:
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TICK_S: Final = 0.020
+CODEC: Final = (("name", "PCMU"), ("rate", "8000"), ("bit-rate", "64000"))
 
 Step = Callable[[], Awaitable[None]]
 
@@ -147,6 +153,9 @@ class Channel(Leg):
             else:
                 disposition = "recv_cancel" if person else "send_refuse"
         self.hangup_disposition = disposition
+        if self.partner is not None:
+            joined = self.joined_by is self.partner
+            self.variables["last_bridge_role"] = "originatee" if joined else "originator"
         self.state = "CS_HANGUP"
         self.answer_state = "hangup"
         self.switch.fire("CHANNEL_HANGUP", self)
@@ -330,9 +339,10 @@ class Channel(Leg):
         if self.twin is not None and self.direction == "inbound":
             self.twin.mark_answered()
         now = self.switch.now_us()
-        self.codec = True
         if self.name.startswith("sofia/"):
-            self.variables.update(media_variables(self, "127.0.0.1"))
+            self.heard_from_phone()
+            self.open_media()
+        self.codec = True
         if self.direction == "inbound" and self.twin is None:
             self.variables.update(answered_variables(self, "127.0.0.1"))
         if self.direction == "inbound" and self.twin is None and early and self.answer_state != "early":
@@ -347,14 +357,48 @@ class Channel(Leg):
         self.variables["endpoint_disposition"] = "ANSWER"
         self.switch.observer.leg_answered(self)
 
+    def heard_from_phone(self) -> None:
+        """The first response to our INVITE: the 180, or the 200 of a phone that answers at once."""
+        if self.direction == "outbound" and not self.profile.network_addr:
+            self.profile.network_addr = "127.0.0.1"
+            self.profile.callee_name = self.profile.callee_number
+            self.variables.update(progress_variables(self, "127.0.0.1"))
+
+    def open_media(self) -> None:
+        """The codecs are agreed: CODEC, once for each direction."""
+        if self.codec:
+            return
+        self.codec = True
+        fire = self.switch.fire
+        codec: dict[str, Value] = {f"channel-read-codec-{name}": value for name, value in CODEC}
+        fire("CODEC", self, variables=False, tail=codec)
+        codec = {f"Channel-Write-codec-{name}": value for name, value in CODEC if name == "bit-rate"}
+        fire("CODEC", self, variables=False, tail=codec, location="CODEC write")
+        self.variables.update(media_variables(self, "127.0.0.1"))
+
     def early_media(self) -> None:
         """183: sound flows to the caller before anybody answers."""
         self.variables["endpoint_disposition"] = "EARLY MEDIA"
         self.profile.times.progress_media = self.switch.now_us()
         self.answer_state = "early"
+        if self.name.startswith("sofia/"):
+            self.open_media()
         self.codec = True
         self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
         self.set_call_state("EARLY")
+
+    def flip_caller_id(self) -> None:
+        """A leg that we called runs an application or is the first of a bridge: from now on its phone is the caller
+        (``switch_channel_flip_cid``)."""
+        p = self.profile
+        if p.cid_name:
+            self.variables["pre_transfer_caller_id_name"] = p.cid_name
+        self.variables["pre_transfer_caller_id_number"] = p.cid_number
+        self.variables["channel_cid_flipped"] = "yes"
+        self.hit_dialplan = True
+        p.cid_name, p.callee_name = p.callee_name or p.cid_name, p.cid_name
+        p.cid_number, p.callee_number = p.callee_number or p.cid_number, p.cid_number
+        self.switch.fire("CALL_UPDATE", self, head={"Direction": "RECV"}, location="CALL_UPDATE flip")
 
     def new_profile(self, *, destination: str = "", dialplan: str = "", context: str = "") -> None:
         """A transfer or bridge starts another caller profile."""
@@ -548,6 +592,7 @@ class Channel(Leg):
             self.party.on_ended(self)
         for connection in self._sockets():
             await connection.session_ended()
+        self.variables["call_uuid"] = self.uuid
         self.state = "CS_DESTROY"
         fire("CHANNEL_DESTROY", self)
         self.running = "CS_DESTROY"

@@ -31,10 +31,9 @@ from typing import Final
 from services.common.esl.quoting import separate
 from services.simswitch.channel import TICK_S, Channel, transfer
 from services.simswitch.core.dialplan import Action
-from services.simswitch.core.leg_variables import media_variables, progress_variables
 from services.simswitch.core.wire import Value
 from services.simswitch.dial_string import Attempt, Destination, is_true, parse
-from services.simswitch.endpoints import HOST, Dialled, dialled
+from services.simswitch.endpoints import Dialled, dialled
 from services.simswitch.prompts import ask_for_key
 from services.simswitch.switch import Switch
 
@@ -68,25 +67,13 @@ async def originate(switch: Switch, argument: str) -> str:
     if _taken(leg):
         return f"+OK {leg.uuid}\n"
     if found := _APP.match(extension):
-        _flip_caller_id(leg)
+        leg.flip_caller_id()
         action = Action(found[1], found[2] or "")
         leg.profile.extension = (action.app, ((action.app, action.data),))
         leg.redirect_to(partial(leg.run_actions, (action,)))
     else:
         transfer(leg, extension, dialplan or "XML", context or "default")
     return f"+OK {leg.uuid}\n"
-
-
-def _flip_caller_id(leg: Channel) -> None:
-    p = leg.profile
-    if p.cid_name:
-        leg.variables["pre_transfer_caller_id_name"] = p.cid_name
-    leg.variables["pre_transfer_caller_id_number"] = p.cid_number
-    leg.variables["channel_cid_flipped"] = "yes"
-    leg.hit_dialplan = True
-    p.callee_name, p.callee_number = p.cid_name, p.cid_number
-    p.cid_name, p.cid_number = p.destination, p.destination
-    leg.switch.fire("CALL_UPDATE", leg, head={"Direction": "RECV"})
 
 
 async def dial(
@@ -326,9 +313,7 @@ def ringing(leg: Channel) -> None:
     if leg.down or leg.profile.times.progress:
         return
     leg.profile.times.progress = leg.switch.now_us()
-    leg.profile.network_addr = HOST
-    leg.profile.callee_name = leg.profile.callee_number
-    leg.variables.update(progress_variables(leg, HOST))
+    leg.heard_from_phone()
     leg.switch.fire("CHANNEL_PROGRESS", leg)
     leg.set_call_state("RINGING")
 
@@ -337,8 +322,5 @@ def early_media(leg: Channel) -> None:
     """The phone or the network sends 183 with sound: an announcement, or a ringing tone of its own."""
     if leg.down or leg.answered or leg.profile.times.progress_media:
         return
-    leg.profile.network_addr = HOST
-    leg.profile.callee_name = leg.profile.callee_number
-    leg.variables.update(progress_variables(leg, HOST))
-    leg.variables.update(media_variables(leg, HOST))
+    leg.heard_from_phone()
     leg.early_media()

@@ -203,6 +203,11 @@ class Profile:
         out[names.hide_number] = "false"
         return out
 
+    def invert_caller_id(self) -> None:
+        """Caller and callee change places; nobody is called Unknown (``switch_channel_invert_cid``)."""
+        self.cid_name, self.callee_name = self.callee_name or "Unknown", self.cid_name
+        self.cid_number, self.callee_number = self.callee_number or "Unknown", self.cid_number
+
     def step(self, now_us: int) -> Profile:
         """The next profile of the same leg (after a bridge or a transfer): the channel's times stay."""
         times = replace(self.times, profile_created=now_us)
@@ -239,6 +244,8 @@ class Leg:
         self.call_state = "DOWN"
         self.answer_state = "ringing"
         self.hit_dialplan = profile.direction == "inbound"
+        self.b_leg = False
+        """Of an inbound leg: it was the second of a ``uuid_bridge``, so that its caller and callee have changed places."""
         self.hangup_cause = ""
         self.hangup_disposition = ""
         self.sip_status = 0

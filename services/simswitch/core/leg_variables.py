@@ -21,6 +21,7 @@ USER_AGENT: Final = f"FreeSWITCH-mod_sofia/{VERSION}"
 _ALLOW: Final = (
     "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY, PUBLISH, SUBSCRIBE"
 )
+_PHONE_ALLOW: Final = _ALLOW.removesuffix(", PUBLISH, SUBSCRIBE")
 _CODECS: Final = "OPUS,G722,PCMU,PCMA,H264,VP8"
 
 
@@ -140,7 +141,7 @@ def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
         "sip_network_ip": host,
         "sip_network_port": "5060",
         "sip_user_agent": USER_AGENT,
-        "sip_allow": _ALLOW,
+        "sip_allow": _PHONE_ALLOW,
         "sip_recover_contact": f"<sip:{user}@{host}:5060;transport=udp>",
         "sip_full_via": via,
         "sip_recover_via": via,
