@@ -111,7 +111,10 @@ lock: ## Write deploy/locks anew from pyproject.toml
 	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['fuzz']))" \
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/fuzz.lock
 
+fidelity: install ## Hold every recorded conversation with the simulated switch; what differs, and why (ARGS="--all 20")
+	@$(RUN) tests.fidelity $(ARGS)
+
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench soak fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench fidelity soak fuzz lock clean

@@ -134,7 +134,7 @@ class Client:
         out = []
         for event in self.events:
             leg = who.get(event.get("Unique-ID", ""))
-            if leg is None or event["Event-Name"] in ("CALL_UPDATE", "PRIVATE_COMMAND"):
+            if leg is None or event["Event-Name"] in ("CALL_UPDATE", "CODEC", "PRIVATE_COMMAND"):
                 continue
             label = event["Event-Name"]
             if label.startswith("CHANNEL_EXECUTE"):
