@@ -26,7 +26,9 @@ from services.simswitch.prompts import (
     say,
     sleep,
 )
+from services.simswitch.supervise import eavesdrop, three_way
 from services.simswitch.switch import Application
+from services.simswitch.transfers import att_xfer, intercept
 
 CONNECT_TIMEOUT_S: Final = 5.0
 _DIALSTATUS: Final = {"NO_ANSWER": "NOANSWER", "USER_BUSY": "BUSY", "ORIGINATOR_CANCEL": "CANCEL"}
@@ -199,13 +201,16 @@ async def ring_ready(leg: Channel, _: str) -> str:
 
 APPS: Final[Mapping[str, Application]] = {
     "answer": answer,
+    "att_xfer": att_xfer,
     "bridge": bridge,
+    "eavesdrop": eavesdrop,
     "endless_playback": endless_playback,
     "event": event,
     "export": export,
     "flush_dtmf": flush_dtmf,
     "hangup": hangup,
     "info": nothing,
+    "intercept": intercept,
     "log": nothing,
     "loop_playback": endless_playback,
     "multiset": multiset,
@@ -223,6 +228,7 @@ APPS: Final[Mapping[str, Application]] = {
     "start_dtmf": nothing,
     "stop_dtmf": nothing,
     "stop_record_session": stop_record_session,
+    "three_way": three_way,
     "transfer": transfer_,
     "unset": unset,
 }

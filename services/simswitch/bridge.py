@@ -16,12 +16,12 @@ agent's Unique-ID. When the bridge ends, the leg that is left looks at ``park_af
 
 from __future__ import annotations
 
-import uuid as uuids
 from functools import partial
 
 from services.simswitch.bugs import hear_partner
-from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.channel import TICK_S, Channel, note_transfer, transfer
 from services.simswitch.core.leg import other_leg
+from services.simswitch.core.wire import Value
 from services.simswitch.switch import Switch
 
 
@@ -50,13 +50,10 @@ def uuid_bridge(switch: Switch, first: str, second: str) -> str:
         if leg.profile.cid_name:
             leg.variables["original_caller_id_name"] = leg.profile.cid_name
         leg.variables["original_caller_id_number"] = leg.profile.cid_number
-        source = f"{switch.now_us() // 1_000_000}:{uuids.uuid4()}:uuid_br:{other.uuid}"
-        leg.variables["transfer_history"] = source
-        leg.variables["transfer_source"] = source
         leg.new_profile()
         if leg.direction == "outbound":
             leg.profile.logical_direction = "inbound" if leg.hit_dialplan else "outbound"
-        leg.profile.transfer_source = source
+        note_transfer(leg, f"uuid_br:{other.uuid}")
     a.other, b.other = other_leg("originatee", b.profile), other_leg("originator", a.profile)
     p, q = a.profile, b.profile
     p.callee_name, p.callee_number = q.callee_name, q.callee_number
@@ -69,7 +66,10 @@ def uuid_bridge(switch: Switch, first: str, second: str) -> str:
 
 async def _originator(a: Channel, b: Channel) -> None:
     a.variables.pop("uuid_bridge", None)
-    for state in ("CS_HIBERNATE", "CS_RESET", "CS_SOFT_EXECUTE"):
+    bridged = a.running == "CS_SOFT_EXECUTE"
+    for state in (
+        ("CS_RESET", "CS_SOFT_EXECUTE") if bridged else ("CS_HIBERNATE", "CS_RESET", "CS_SOFT_EXECUTE")
+    ):
         a.set_state(state)
     if b.gone:
         await _without_partner(a)
@@ -102,6 +102,8 @@ async def _originator(a: Channel, b: Channel) -> None:
         return
     if not _after_bridge(a, b):
         a.set_state("CS_EXECUTE")
+        if a.call_state == "UNHELD":
+            a.set_call_state("ACTIVE")
         a.end("NORMAL_CLEARING", by="switch")
 
 
@@ -129,6 +131,8 @@ async def exchange_media(b: Channel, a: Channel) -> None:
     await b.wait(None, until=lambda: b.partner is not a)
     if b.leaving:
         b.running = "CS_RESET" if b.running == "CS_EXCHANGE_MEDIA" else b.running
+        if b.partner is a:
+            b.partner = None  # the originator must see it, also when this leg is in its next step already
         a.wake()
         return
     if b.truth("park_after_bridge"):
@@ -139,15 +143,14 @@ async def exchange_media(b: Channel, a: Channel) -> None:
         b.end("NORMAL_CLEARING", by="switch")
 
 
-async def talk(a: Channel, b: Channel) -> None:
-    """From CHANNEL_BRIDGE to CHANNEL_UNBRIDGE, in the originator's task."""
+def announce_bridge(a: Channel, b: Channel) -> None:
+    """CHANNEL_BRIDGE and all that comes with it: from now on the two hear each other."""
     switch = a.switch
     now = switch.now_us()
-    ends = {"Bridge-A-Unique-ID": a.uuid, "Bridge-B-Unique-ID": b.uuid}
     b.variables["call_uuid"] = a.uuid
     for leg in (a, b):
         leg.profile.times.bridged = now
-    switch.fire("CHANNEL_BRIDGE", a, head=ends)
+    switch.fire("CHANNEL_BRIDGE", a, head=_ends(a, b))
     for leg, other in ((a, b), (b, a)):
         leg.variables["bridge_to"] = other.uuid
         leg.variables["last_bridge_to"] = other.uuid
@@ -157,6 +160,7 @@ async def talk(a: Channel, b: Channel) -> None:
         if (row := switch.rows.get(leg.uuid)) is not None:
             row["call_uuid"] = a.uuid
     a.partner, b.partner = b, a
+    b.flips = True
     b.set_state("CS_EXCHANGE_MEDIA")
     b.wake()
     hear_partner(a)
@@ -178,9 +182,18 @@ async def talk(a: Channel, b: Channel) -> None:
         )
         if leg.party is not None:
             leg.party.on_bridged(leg, other)
-    await a.wait(None, until=lambda: b.leaving or a.partner is not b)
+
+
+async def talk(a: Channel, b: Channel) -> None:
+    """From CHANNEL_BRIDGE to CHANNEL_UNBRIDGE, in the originator's task."""
+    switch = a.switch
+    announce_bridge(a, b)
+    await a.wait(None, until=lambda: b.leaving or a.partner is not b or b.partner is not a)
     if a.redirect is None and b.redirect is None:
         await a.pause(TICK_S)
+    for leg in (a, b):
+        if leg.held and not leg.down:
+            leg.unhold_quietly()
     switch.observer.unbridged(a, b)
     a.partner = None
     if b.partner is a:
@@ -198,7 +211,7 @@ async def talk(a: Channel, b: Channel) -> None:
         a.variables["bridge_hangup_cause"] = b.hangup_cause
     if not b.down:
         b.variables["call_uuid"] = b.uuid
-    switch.fire("CHANNEL_UNBRIDGE", a, head=ends)
+    switch.fire("CHANNEL_UNBRIDGE", a, head=_ends(a, b))
     for leg in (a, b):
         if leg.party is not None:
             leg.party.on_unbridged(leg)
@@ -212,6 +225,10 @@ def _display(a: Channel, b: Channel, leg: Channel) -> tuple[str, str]:
         return q.cid_name or p.cid_name or number, number
     number = q.callee_number or q.destination
     return q.callee_name or number, number
+
+
+def _ends(a: Channel, b: Channel) -> dict[str, Value]:
+    return {"Bridge-A-Unique-ID": a.uuid, "Bridge-B-Unique-ID": b.uuid}
 
 
 def _after_bridge(a: Channel, b: Channel) -> bool:

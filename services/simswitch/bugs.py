@@ -17,8 +17,8 @@ def tone_hz(leg: Channel) -> int:
     return base + leg.session_id % 200
 
 
-def start_recording(leg: Channel, path: str) -> str:
-    """``uuid_record <uuid> start <path>``; a second start on the same file changes nothing and succeeds."""
+def start_recording(leg: Channel, path: str, *, limit_s: int = 0) -> str:
+    """``uuid_record <uuid> start <path> [<limit>]``; a second start on the same file changes nothing and succeeds."""
     switch = leg.switch
     if path in leg.recorders:
         return "+OK Success\n"
@@ -32,7 +32,14 @@ def start_recording(leg: Channel, path: str) -> str:
     switch.add_recorder(recorder)
     switch.fire("RECORD_START", leg, tail={"Record-File-Path": path})
     _bug(leg, "MEDIA_BUG_START", "session_record", path)
+    if limit_s:
+        asyncio.get_running_loop().call_later(limit_s, _record_limit, leg, path, recorder)
     return "+OK Success\n"
+
+
+def _record_limit(leg: Channel, path: str, recorder: Recorder) -> None:
+    if leg.recorders.get(path) is recorder:
+        stop_recording(leg, path)
 
 
 def stop_recording(leg: Channel, path: str) -> str:
@@ -42,6 +49,7 @@ def stop_recording(leg: Channel, path: str) -> str:
         return "-ERR Cannot stop record session!\n"
     for p in paths:
         _stop_recording(leg, p)
+    for p in reversed(paths):
         _bug(leg, "MEDIA_BUG_STOP", "session_record", p)
     return "+OK Success\n"
 
@@ -61,12 +69,15 @@ def hear_partner(leg: Channel) -> None:
         recorder.hears(_heard_hz(leg), leg.switch.clock.now_us())
 
 
-def start_displace(leg: Channel, path: str) -> str:
-    """``uuid_displace <uuid> start <path>``: what the leg hears is replaced until the file ends or is stopped."""
+def start_displace(leg: Channel, path: str, *, limit_s: int = 0) -> str:
+    """``uuid_displace <uuid> start <path> [<limit>] [mux]``: what the leg hears is replaced, or with ``mux`` mixed, until the
+    file ends, the limit is over, or it is stopped. The real switch counts only while sound flows to the leg; here it always does."""
     ms = duration_ms(path, leg.switch.file_ms)
     if ms == MISSING or path in leg.displaces or leg.down:
         return "-ERR Cannot displace session!\n"
     timer: asyncio.TimerHandle | None = None
+    if limit_s:
+        ms = limit_s * 1000 if ms == ENDLESS else min(ms, limit_s * 1000)
     if ms != ENDLESS:
         timer = asyncio.get_running_loop().call_later(ms / 1000, stop_displace, leg, path)
     leg.displaces[path] = timer
@@ -85,6 +96,33 @@ def stop_displace(leg: Channel, path: str) -> str:
     return "+OK Success\n"
 
 
+def start_audio(leg: Channel, what: str) -> None:
+    """``uuid_audio <uuid> start ...``: one bug, named after its first setting."""
+    if not leg.audio_bug and not leg.down:
+        leg.audio_bug = what
+        _bug(leg, "MEDIA_BUG_START", "audio", what)
+
+
+def stop_audio(leg: Channel) -> None:
+    """``uuid_audio <uuid> stop``."""
+    if leg.audio_bug:
+        what, leg.audio_bug = leg.audio_bug, ""
+        _bug(leg, "MEDIA_BUG_STOP", "audio", what)
+
+
+def start_eavesdrop(leg: Channel) -> None:
+    """Somebody listens to this leg."""
+    leg.listeners += 1
+    _bug(leg, "MEDIA_BUG_START", "eavesdrop", leg.uuid)
+
+
+def stop_eavesdrop(leg: Channel) -> None:
+    """They no longer do."""
+    if leg.listeners:
+        leg.listeners -= 1
+        _bug(leg, "MEDIA_BUG_STOP", "eavesdrop", leg.uuid)
+
+
 def stop_all_bugs(leg: Channel) -> None:
     """At the end of a leg: every recording is closed, then every bug is gone."""
     recordings = list(leg.recorders)
@@ -94,6 +132,9 @@ def stop_all_bugs(leg: Channel) -> None:
         _bug(leg, "MEDIA_BUG_STOP", "session_record", path)
     for path in list(leg.displaces):
         stop_displace(leg, path)
+    stop_audio(leg)
+    while leg.listeners:
+        stop_eavesdrop(leg)
 
 
 def _stop_recording(leg: Channel, path: str) -> None:

@@ -63,6 +63,24 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has run; never when the leg ended before."""
+    lead_s: float = 0.0
+    """A broadcast begins so much later: its ``lead-frames``."""
+    role: str = ""
+    """``hold``: music that plays because the other side holds."""
+    after: Callable[[], None] | None = None
+    """Called when it is over."""
+
+
+LEAD_S: Final = 0.1
+
+
+def broadcast_message(app: str, data: str, *, locked: bool = True, loops: int = 1, role: str = "") -> Message:
+    """What ``uuid_broadcast`` and hold music queue (``switch_ivr_broadcast_in_thread``)."""
+    headers = {"call-command": "execute", "execute-app-name": app, "execute-app-arg": data}
+    if locked:
+        headers["event-lock"] = "true"
+    headers |= {"lead-frames": "5", "loops": str(loops)}
+    return Message(app=app, data=data, locked=locked, loops=loops, headers=headers, lead_s=LEAD_S, role=role)
 
 
 class Party:
@@ -107,6 +125,11 @@ class Channel(Leg):
         self.gone = False
         self.abandon = False
         self.parked = False
+        self.held = False
+        self.music_at: Channel | None = None
+        """Who hears this leg's hold music."""
+        self.flips = False
+        """It was the second leg of a bridge: a transfer tells its phone who it talks to now."""
         self.ended_by = ""
         """Who ended the leg: ``caller``, ``agent`` (the person hung up), ``command`` (a client of the event socket),
         ``dialplan``, ``switch``."""
@@ -114,7 +137,12 @@ class Channel(Leg):
         self.messages: deque[Message] = deque()
         self.recorders: dict[str, Recorder] = {}
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
+        self.audio_bug = ""
+        self.listeners = 0
+        self.watchers: set[Channel] = set()
+        """Legs that listen to this one."""
         self._locked = False
+        self._now: Message | None = None
         self._breaks = 0
         self._digits: deque[tuple[str, str]] = deque()
         self._waker: asyncio.Future[None] | None = None
@@ -140,6 +168,8 @@ class Channel(Leg):
         """Hang up; later calls do nothing. What is no known cause is NORMAL_CLEARING, as for ``uuid_kill``."""
         if self.down:
             return
+        if self.held:
+            self.unhold_quietly()
         self.switch.observer.leg_hung_up(self)
         self.down = True
         self.hangup_cause = cause_named(cause)
@@ -159,6 +189,8 @@ class Channel(Leg):
         self.state = "CS_HANGUP"
         self.answer_state = "hangup"
         self.switch.fire("CHANNEL_HANGUP", self)
+        for watcher in self.watchers:
+            watcher.wake_at_tick()
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()
 
@@ -181,6 +213,27 @@ class Channel(Leg):
             self.messages.clear()
         self._breaks = 1
         self.wake_at_tick()
+
+    def stop_broadcast(self, role: str) -> None:
+        """End the message of this role, or drop it when it did not begin yet."""
+        for message in [m for m in self.messages if m.role == role]:
+            self.messages.remove(message)
+        if self._now is not None and self._now.role == role:
+            self._now = None
+            self._breaks = 1
+            self.wake()
+
+    def unhold_quietly(self, *, call_state: bool = True) -> None:
+        """The hold is over: by the phone, or because one of the two legs ends."""
+        self.held = False
+        other, self.music_at = self.music_at, None
+        if other is not None:
+            other.stop_broadcast("hold")
+        times = self.profile.times
+        times.hold_accum += self.switch.now_us() - times.last_hold
+        if call_state:
+            self.set_call_state("UNHELD")
+        self.switch.fire("CHANNEL_UNHOLD", self)
 
     def queue(self, message: Message) -> None:
         """Queue a message; nothing ever runs it when the leg is ending."""
@@ -458,7 +511,7 @@ class Channel(Leg):
 
     async def route(self) -> None:
         """CS_ROUTING and what the dialplan says."""
-        self.set_state("CS_ROUTING")
+        self._begin_routing()
         extension = self.switch.dialplan.route(self.profile.context, self.var)
         if extension is None:
             self.end("NO_ROUTE_DESTINATION", by="dialplan")
@@ -466,14 +519,28 @@ class Channel(Leg):
         self.profile.extension = (extension.name, tuple((a.app, a.data) for a in extension.actions))
         await self.run_actions(extension.actions)
 
+    def _begin_routing(self) -> None:
+        """A caller who is transferred after the answer is shown as ringing until the new extension runs (measured)."""
+        self.state = self.running = "CS_ROUTING"
+        if self.direction == "inbound" and self.answered:
+            self.set_call_state("RINGING")
+        self.set_state("CS_ROUTING")
+        if self.flips:
+            self.flips = False
+            if self.direction == "inbound" and self.answered:
+                self.switch.fire("CALL_UPDATE", self, head={"Direction": "RECV"})
+
     async def run_inline(self, actions: Sequence[Action]) -> None:
         """``uuid_transfer <uuid> 'app:data,...' inline``."""
         self.profile.extension = ("inline", tuple((a.app, a.data) for a in actions))
-        self.set_state("CS_ROUTING")
+        self._begin_routing()
         await self.run_actions(actions)
 
     async def run_actions(self, actions: Sequence[Action]) -> None:
         """CS_EXECUTE: one application after the other."""
+        self.state = self.running = "CS_EXECUTE"
+        if self.call_state == "RINGING" and self.answered:
+            self.set_call_state("ACTIVE")
         self.set_state("CS_EXECUTE")
         for action in actions:
             if self.down or self.redirect is not None:
@@ -484,18 +551,25 @@ class Channel(Leg):
 
     async def run_message(self, message: Message) -> None:
         """Run one queued message inside whatever runs."""
-        was = self._locked
+        was, before = self._locked, self._now
         self._locked = was or message.locked
-        self.variables["current_loop"] = "1"
-        self.variables["total_loops"] = str(message.loops)
+        self._now = message
         try:
-            for _ in range(max(1, message.loops)):
+            if message.lead_s and await self.wait(message.lead_s, digits="keep", messages=False) == "stop":
+                return
+            self.variables["current_loop"] = "1"
+            self.variables["total_loops"] = str(message.loops)
+            turn = 0
+            while self._now is message and (turn < max(1, message.loops) or message.loops < 0):
+                turn += 1
                 await self.execute(message.app, message.data, message.event_uuid)
                 if self.interrupted:
                     break
         finally:
-            self._locked = was
+            self._locked, self._now = was, before
             message.done.set()
+            if message.after is not None:
+                message.after()
         self.switch.fire("PRIVATE_COMMAND", self, variables=False, head=dict(message.headers))
         self.variables.pop("current_loop", None)
         self.variables.pop("total_loops", None)
@@ -603,10 +677,27 @@ class Channel(Leg):
 
 def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> None:
     """``uuid_transfer``: the leg leaves what it does and runs another extension."""
-    leg.profile.times.transferred = leg.switch.now_us()
-    if dialplan.lower() == "inline":
-        leg.new_profile(destination=destination, dialplan="inline")
+    now = leg.switch.now_us()
+    leg.profile.times.transferred = now
+    inline_ = dialplan.lower() == "inline"
+    context = leg.profile.context if inline_ else context or leg.profile.context
+    dialplan = "inline" if inline_ else dialplan or "XML"
+    leg.new_profile(destination=destination, dialplan=dialplan, context=context)
+    note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
+    if inline_:
         leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")
-        return
-    leg.new_profile(destination=destination, dialplan=dialplan or "XML", context=context)
-    leg.redirect_to(leg.route, "CS_ROUTING")
+    else:
+        leg.redirect_to(leg.route, "CS_ROUTING")
+
+
+def note_transfer(leg: Channel, what: str, *, history_only: bool = False) -> None:
+    """``transfer_history`` has every transfer and bridge of a leg, ``transfer_source`` the last."""
+    source = f"{leg.switch.now_us() // 1_000_000}:{uuids.uuid4()}:{what}"
+    before = leg.variables.get("transfer_history")
+    if before is None:
+        leg.variables["transfer_history"] = source
+    else:
+        leg.variables["transfer_history"] = [*([before] if isinstance(before, str) else before), source]
+    if not history_only:
+        leg.variables["transfer_source"] = source
+        leg.profile.transfer_source = source

@@ -7,15 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.common.esl.quoting import separate
-from services.simswitch import bugs
-from services.simswitch.bridge import uuid_bridge
-from services.simswitch.channel import Channel, Message, transfer
+from services.simswitch.call_commands import CALL_COMMANDS, NO_CHANNEL
 from services.simswitch.core.leg import stamp
 from services.simswitch.core.wire import header_lines, to_json
-from services.simswitch.originate import USAGE, originate
 from services.simswitch.switch import Switch, uptime
 
-NO_CHANNEL: Final = "-ERR No such channel!\n"
 _REGISTRATION: Final = (
     "reg_user",
     "realm",
@@ -75,37 +71,8 @@ async def _global_getvar(switch: Switch, argument: str) -> str:
     return "".join(f"{name}={value}\n" for name, value in switch.globals.items())
 
 
-async def _originate(switch: Switch, argument: str) -> str:
-    return await originate(switch, argument) if argument else USAGE
-
-
 async def _uuid_exists(switch: Switch, argument: str) -> str:
     return "true" if switch.find(argument) is not None else "false"
-
-
-async def _uuid_kill(switch: Switch, argument: str) -> str:
-    uuid, cause = _words(argument, 2)[:2]
-    if not uuid:
-        return "-USAGE: <uuid> [cause]\n"
-    leg = switch.find(uuid)
-    if leg is None:
-        return NO_CHANNEL
-    leg.end(cause or "NORMAL_CLEARING", by="command")
-    return "+OK\n"
-
-
-async def _hupall(switch: Switch, argument: str) -> str:
-    cause = argument.split()[0] if argument else "MANAGER_REQUEST"
-    for leg in list(switch.channels.values()):
-        leg.end(cause, by="command")
-    return f"+OK hangup all channels with cause {cause}\n"
-
-
-async def _uuid_bridge(switch: Switch, argument: str) -> str:
-    first, second = _words(argument, 2)[:2]
-    if not first or not second:
-        return "-USAGE: <uuid> <other_uuid>\n"
-    return uuid_bridge(switch, first, second)
 
 
 async def _uuid_setvar(switch: Switch, argument: str) -> str:
@@ -162,149 +129,6 @@ async def _uuid_dump(switch: Switch, argument: str) -> str:
     if fmt.lower() == "plain":
         return "".join(f"{k}: {v}\n" for k, v in headers.items()) + "\n"
     return header_lines(headers).decode() + "\n"
-
-
-async def _uuid_transfer(switch: Switch, argument: str) -> str:
-    usage = "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
-    words = separate(argument, " ")
-    if not 2 <= len(words) <= 5:
-        return usage
-    leg = switch.find(words[0])
-    if leg is None:
-        return NO_CHANNEL
-    flag = words[1] if words[1].startswith("-") else ""
-    rest = [*(words[2:] if flag else words[1:]), "", "", ""]
-    destination, dialplan, context = rest[:3]
-    if not destination:
-        return usage
-    other = switch.find(leg.var("bridge_to"))
-    legs: list[Channel] = [leg]
-    if flag == "-bleg" and other is not None:
-        legs = [other]
-    elif flag == "-both" and other is not None:
-        legs = [leg, other]
-    for x in legs:
-        if not x.down:
-            transfer(x, destination, dialplan, context or x.profile.context)
-    return "+OK\n"
-
-
-async def _uuid_park(switch: Switch, argument: str) -> str:
-    if not argument:
-        return "-USAGE: <uuid>\n"
-    leg = switch.find(argument)
-    if leg is None:
-        return NO_CHANNEL
-    if not leg.down:
-        leg.redirect_to(leg.park_state, "CS_PARK")
-    return "+OK\n"
-
-
-async def _uuid_broadcast(switch: Switch, argument: str) -> str:
-    uuid, path, legs = _words(argument, 3)[:3]
-    if not uuid or not path:
-        return "-USAGE: <uuid> <path> [aleg|bleg|holdb|both]\n"
-    leg = switch.find(uuid)
-    if leg is None:
-        return "-ERR invalid uuid\n"
-    app, found, data = path.partition("::")
-    if not found:
-        app, data = "playback", path
-    targets = [leg]
-    if legs in ("bleg", "both") and (other := switch.find(leg.var("bridge_to"))) is not None:
-        targets = [other] if legs == "bleg" else [leg, other]
-    for target in targets:
-        target.queue(
-            Message(
-                app=app.partition("!")[0],
-                data=data,
-                locked=True,
-                headers={
-                    "call-command": "execute",
-                    "execute-app-name": app,
-                    "execute-app-arg": data,
-                    "event-lock": "true",
-                    "lead-frames": "5",
-                    "loops": "1",
-                },
-            )
-        )
-    return "+OK Message sent\n"
-
-
-async def _uuid_break(switch: Switch, argument: str) -> str:
-    uuid, flag = _words(argument, 2)[:2]
-    if not uuid:
-        return "-USAGE: <uuid> [all]\n"
-    leg = switch.find(uuid)
-    if leg is None:
-        return NO_CHANNEL
-    leg.break_playback("all" in flag)
-    return "+OK\n"
-
-
-async def _uuid_record(switch: Switch, argument: str) -> str:
-    uuid, action, path = _words(argument, 3)[:3]
-    if not (uuid and action and path):
-        return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
-    leg = switch.find(uuid)
-    if leg is None:
-        return "-ERR Cannot locate session!\n"
-    if action == "start":
-        return bugs.start_recording(leg, path)
-    if action == "stop":
-        return bugs.stop_recording(leg, path)
-    if action in ("mask", "unmask"):
-        return bugs.mask_recording(leg, path, action == "mask")
-    return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
-
-
-async def _uuid_displace(switch: Switch, argument: str) -> str:
-    uuid, action, path = _words(argument, 3)[:3]
-    leg = switch.find(uuid)
-    if leg is None:
-        return "-ERR Cannot locate session!\n"
-    if action == "start" and path:
-        return bugs.start_displace(leg, path)
-    if action == "stop" and path:
-        return bugs.stop_displace(leg, path)
-    return "-USAGE: <uuid> [start|stop] <path> [<limit>] [mux]\n"
-
-
-async def _recv_dtmf(switch: Switch, argument: str) -> str:
-    uuid, digits = _words(argument, 2)[:2]
-    leg = switch.find(uuid)
-    if leg is None:
-        return "-ERR Cannot locate session!\n"
-    for digit in digits.partition("@")[0]:
-        leg.press(digit, "APP")
-    return f"+OK {uuid} received DTMF {digits}.\n"
-
-
-async def _send_dtmf(switch: Switch, argument: str) -> str:
-    uuid, digits = _words(argument, 2)[:2]
-    if switch.find(uuid) is None:
-        return "-ERR Cannot locate session!\n"
-    return f"+OK {uuid} sent DTMF {digits}.\n"
-
-
-async def _uuid_hold(switch: Switch, argument: str) -> str:
-    words = _words(argument, 2)
-    off = words[0] == "off"
-    leg = switch.find(words[1] if off or words[0] == "toggle" else words[0])
-    if leg is None or leg.down or not leg.answered:
-        return "-ERR Operation failed\n"
-    now = switch.now_us()
-    if off:
-        leg.set_call_state("UNHELD")
-        leg.set_call_state("ACTIVE")
-        leg.profile.times.hold_accum += now - (leg.profile.times.last_hold or now)
-        switch.fire("CHANNEL_UNHOLD", leg)
-    else:
-        leg.set_call_state("HELD")
-        leg.profile.times.last_hold = now
-        switch.fire("CHANNEL_HOLD", leg)
-    return "+OK Success\n"
 
 
 def _calls(switch: Switch) -> list[dict[str, str]]:
@@ -416,30 +240,18 @@ COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "create_uuid": _create_uuid,
     "echo": _echo,
     "global_getvar": _global_getvar,
-    "hupall": _hupall,
-    "originate": _originate,
     "show": _show,
     "sofia": _sofia,
     "sofia_contact": _sofia_contact,
     "status": _status,
     "strepoch": _strepoch,
     "strftime": _strftime,
-    "uuid_break": _uuid_break,
-    "uuid_bridge": _uuid_bridge,
-    "uuid_broadcast": _uuid_broadcast,
-    "uuid_displace": _uuid_displace,
     "uuid_dump": _uuid_dump,
     "uuid_exists": _uuid_exists,
     "uuid_getvar": _uuid_getvar,
-    "uuid_hold": _uuid_hold,
-    "uuid_kill": _uuid_kill,
-    "uuid_park": _uuid_park,
-    "uuid_record": _uuid_record,
-    "uuid_recv_dtmf": _recv_dtmf,
-    "uuid_send_dtmf": _send_dtmf,
     "uuid_setvar": _uuid_setvar,
     "uuid_setvar_multi": _uuid_setvar_multi,
     "switchname": _switchname,
-    "uuid_transfer": _uuid_transfer,
     "version": _version,
+    **CALL_COMMANDS,
 }

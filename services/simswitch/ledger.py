@@ -136,10 +136,11 @@ class Ledger(Observer):
 
     def unbridged(self, a: Channel, b: Channel) -> None:
         now = self._clock.now_us()
-        for leg in (a, b):
+        for leg, other in ((a, b), (b, a)):
             book = self._books.get(leg.uuid)
-            if book is not None and book.bridges and not book.bridges[-1].until_us:
-                book.bridges[-1].until_us = now
+            for bridge in book.bridges if book is not None else ():
+                if bridge.agent_leg == other.uuid and not bridge.until_us:
+                    bridge.until_us = now
 
     def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
         self._books[leg.uuid].recordings.append({"path": path, "ms": ms, "samples": samples})

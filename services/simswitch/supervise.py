@@ -1,0 +1,53 @@
+"""Listening in: the applications ``eavesdrop`` and ``three_way``. Measured on 1.10.12.
+
+The listener's leg stays in its application (CS_EXECUTE) and the leg listened to gets a media bug: MEDIA_BUG_START with the
+function ``eavesdrop``, then CALL_UPDATE tells the listener's phone whom it hears. The bug goes with whichever of the two ends first,
+and follows the leg through bridges and parking. A leg that does not exist ends the application at once, which looks
+like success. The keys 1, 2, 3 and 0 of the listener (who is spoken to) are DTMF events and nothing else; the voices are
+not mixed into recordings here.
+"""
+
+from __future__ import annotations
+
+from services.simswitch import bugs
+from services.simswitch.channel import Channel
+
+
+async def eavesdrop(leg: Channel, data: str) -> str:
+    """``eavesdrop <uuid>|all``."""
+    return await _listen(leg, data.strip())
+
+
+async def three_way(leg: Channel, data: str) -> str:
+    """``three_way <uuid>``: listening in with both sides spoken to."""
+    return await _listen(leg, data.strip())
+
+
+async def _listen(leg: Channel, target: str) -> str:
+    heard = _any_call(leg) if target == "all" else leg.switch.find(target)
+    if heard is None or heard is leg or heard.down or not heard.answered:
+        return ""
+    await leg.pause(0)
+    bugs.start_eavesdrop(heard)
+    number = heard.profile.cid_number
+    name = heard.profile.cid_name or number
+    leg.variables["last_sent_callee_id_name"] = name
+    leg.variables["last_sent_callee_id_number"] = number
+    shown = {"Direction": "SEND", "Sent-Callee-ID-Name": name, "Sent-Callee-ID-Number": number}
+    leg.switch.fire("CALL_UPDATE", leg, head=shown)
+    heard.watchers.add(leg)
+    try:
+        await leg.wait(None, until=lambda: heard.down)
+    finally:
+        heard.watchers.discard(leg)
+        if heard.listeners:
+            bugs.stop_eavesdrop(heard)
+    return ""
+
+
+def _any_call(leg: Channel) -> Channel | None:
+    """``all``: somebody who talks."""
+    for other in leg.switch.channels.values():
+        if other is not leg and other.partner is not None and not other.down:
+            return other
+    return None
