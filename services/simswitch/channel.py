@@ -139,7 +139,7 @@ class Channel(Leg):
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
         self.audio_bug = ""
         self.listeners = 0
-        self.watchers: set[Channel] = set()
+        self.overhearing: set[Channel] = set()
         """Legs that listen to this one."""
         self._locked = False
         self._now: Message | None = None
@@ -189,7 +189,7 @@ class Channel(Leg):
         self.state = "CS_HANGUP"
         self.answer_state = "hangup"
         self.switch.fire("CHANNEL_HANGUP", self)
-        for watcher in self.watchers:
+        for watcher in self.overhearing:
             watcher.wake_at_tick()
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()

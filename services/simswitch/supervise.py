@@ -35,11 +35,11 @@ async def _listen(leg: Channel, target: str) -> str:
     leg.variables["last_sent_callee_id_number"] = number
     shown = {"Direction": "SEND", "Sent-Callee-ID-Name": name, "Sent-Callee-ID-Number": number}
     leg.switch.fire("CALL_UPDATE", leg, head=shown)
-    heard.watchers.add(leg)
+    heard.overhearing.add(leg)
     try:
         await leg.wait(None, until=lambda: heard.down)
     finally:
-        heard.watchers.discard(leg)
+        heard.overhearing.discard(leg)
         if heard.listeners:
             bugs.stop_eavesdrop(heard)
     return ""
