@@ -347,21 +347,25 @@ class ServedQueue(Part):
     """The agent comes in for contacts that have waited so long in the queue."""
 
 
+def _served(value: object) -> object:
+    return {"queue": value} if isinstance(value, str) else value
+
+
 class Agent(Part):
     """A person who takes contacts, and the phone they use."""
 
     name: Text
     extension: Extension
     skills: Skills = {}
-    queues: Annotated[list[Token | ServedQueue], Field(min_length=1)]
-    """Queues by name, or with the agent's own order."""
+    queues: Annotated[list[Annotated[ServedQueue, BeforeValidator(_served)]], Field(min_length=1)]
+    """Queues by name, or with the agent's own order: ``[sales, {queue: support, priority: 2}]``."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of the contacts in queues with the strategy ``random_weighted``."""
 
     @property
     def queue_names(self) -> list[str]:
         """The queues that the agent serves."""
-        return [served.queue if isinstance(served, ServedQueue) else served for served in self.queues]
+        return [served.queue for served in self.queues]
 
 
 class EntryPoint(Part):

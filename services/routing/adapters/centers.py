@@ -6,7 +6,7 @@ import zlib
 
 from services.center import Center as Document
 from services.center import Queue
-from services.center.model import Agent, Misses, ServedQueue
+from services.center.model import Agent, Misses
 from services.center.model import Overflow as Way
 from services.center.skills import parse
 from services.routing.core.center import (
@@ -57,7 +57,7 @@ def _agent(agent: Agent) -> AgentRules:
         orders={
             served.queue: QueueOrder(served.priority, served.after_s * 1000)
             for served in agent.queues
-            if isinstance(served, ServedQueue)
+            if (served.priority, served.after_s) != (1, 0)
         },
         weight=agent.weight,
     )

@@ -228,8 +228,6 @@ class Engine(Wished):
 
 def _contact_rule(first: Head, heads: list[Head]) -> str:
     """Why an agent gets this contact and no other of those that wait."""
-    if len(heads) == 1:
-        return "only"
     oldest = min(heads, key=lambda head: head.key)
     if oldest.key == first.key:
         return "score"

@@ -163,6 +163,13 @@ class Index:
                 delays.setdefault(queue, {0}).add(delay_ms)
         self._delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
         self._pools_of: dict[int, tuple[Pool, ...]] = {}
+        self._concerned: dict[str, list[str]] = {}
+        """Queues whose limit ``no_agent`` depends on whether a queue is served: the queue itself, and those that lead there."""
+        for queue, queue_rules in center.queues.items():
+            if queue_rules.no_agent is not None:
+                self._concerned.setdefault(queue, []).append(queue)
+                if queue_rules.no_agent.action == "queue":
+                    self._concerned.setdefault(queue_rules.no_agent.target, []).append(queue)
 
     # -- what a contact asks for
 
@@ -370,9 +377,9 @@ class Index:
             if before:
                 counts[before] -= 1
             counts[after] = counts.get(after, 0) + 1
-            rules = self.center.queues.get(queue)
-            if rules and rules.no_agent is not None and bool(served) != bool(self._serving(counts)):
-                touched.update(dict.fromkeys(self.contacts_in(queue)))
+            if bool(served) != bool(self._serving(counts)):
+                for concerned in self._concerned.get(queue, ()):
+                    touched.update(dict.fromkeys(self.contacts_in(concerned)))
         if (before in NOT_SERVING or not before) != (after in NOT_SERVING):
             touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
 
