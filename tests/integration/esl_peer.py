@@ -98,6 +98,11 @@ class FakeSwitch:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def pokes(self) -> int:
+        """Bare newlines on the connections that stand."""
+        return sum(peer.pokes for peer in self.peers)
+
     async def start(self, port: int = 0) -> int:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", port, limit=1 << 24)
         self.port = int(self._server.sockets[0].getsockname()[1])
