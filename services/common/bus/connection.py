@@ -28,6 +28,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from services.common.bus import ReadyHook
 from services.common.bus.base import Nobody, Unconfirmed, Unstored
+from services.common.bus.client import LeanClient
 from services.common.errors import ContractError
 
 logger = structlog.get_logger()
@@ -94,7 +95,7 @@ class Connection:
     # -------------------------------------------------------------------------------------------------------- connecting
     async def _connect(self) -> None:
         while True:
-            client = Client()
+            client = LeanClient()
             try:
                 await asyncio.wait_for(
                     client.connect(
