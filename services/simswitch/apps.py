@@ -18,15 +18,20 @@ from services.simswitch.controller import Controller
 from services.simswitch.core.causes import cause_named
 from services.simswitch.core.wire import EVENT_NAMES, Value
 from services.simswitch.dial_string import is_true
+from services.simswitch.keys import bind_meta_app, unbind_meta_app
+from services.simswitch.limits import hash_app, limit, limit_execute
 from services.simswitch.originate import dial
 from services.simswitch.prompts import (
     endless_playback,
     play_and_get_digits,
     playback,
+    read,
+    record,
     say,
     sleep,
 )
-from services.simswitch.supervise import eavesdrop, three_way
+from services.simswitch.schedule import sched_broadcast_app, sched_hangup_app, sched_transfer_app
+from services.simswitch.supervise import display, eavesdrop, three_way
 from services.simswitch.switch import Application
 from services.simswitch.transfers import att_xfer, intercept
 
@@ -144,7 +149,51 @@ async def socket(leg: Channel, data: str) -> str:
 
 
 async def record_session(leg: Channel, data: str) -> str:
-    bugs.start_recording(leg, data.split(" +")[0].strip())
+    path, _, limit_ = data.strip().partition(" +")
+    bugs.start_recording(leg, path.strip(), limit_s=int(limit_) if limit_.isdigit() else 0)
+    return ""
+
+
+async def record_session_mask(leg: Channel, data: str) -> str:
+    bugs.mask_recording(leg, data.strip(), True)
+    return ""
+
+
+async def record_session_unmask(leg: Channel, data: str) -> str:
+    bugs.mask_recording(leg, data.strip(), False)
+    return ""
+
+
+async def displace_session(leg: Channel, data: str) -> str:
+    """``displace_session <path> [<flags>] [+<limit>]``"""
+    words = [*data.split(), ""]
+    limit_ = next((w[1:] for w in words if w.startswith("+") and w[1:].isdigit()), "0")
+    bugs.start_displace(leg, words[0], limit_s=int(limit_))
+    return ""
+
+
+async def send_display(leg: Channel, data: str) -> str:
+    display(leg, data)
+    return ""
+
+
+async def pre_answer(leg: Channel, _: str) -> str:
+    if not leg.answered and leg.answer_state != "early":
+        leg.early_media()
+    return ""
+
+
+async def execute_extension(leg: Channel, data: str) -> str:
+    """Run an extension's actions here and come back: ``<exten> [<dialplan> [<context>]]``."""
+    words = [*separate(data, " "), "", "", ""]
+    was = leg.profile.destination
+    leg.profile.destination = words[0]
+    extension = leg.switch.dialplan.route(words[2] or leg.profile.context, leg.var)
+    leg.profile.destination = was
+    for action in extension.actions if extension is not None else ():
+        if leg.interrupted:
+            break
+        await leg.execute(action.app, action.data)
     return ""
 
 
@@ -189,7 +238,7 @@ async def flush_dtmf(leg: Channel, _: str) -> str:
 
 
 async def nothing(_leg: Channel, _data: str) -> str:
-    """Applications that change nothing anybody could see here: ``log``, ``info``, ``sched_hangup cancel``."""
+    """Applications that change nothing anybody could see here: ``log``, ``info``."""
     return ""
 
 
@@ -202,25 +251,39 @@ async def ring_ready(leg: Channel, _: str) -> str:
 APPS: Final[Mapping[str, Application]] = {
     "answer": answer,
     "att_xfer": att_xfer,
+    "bind_meta_app": bind_meta_app,
     "bridge": bridge,
     "eavesdrop": eavesdrop,
     "endless_playback": endless_playback,
+    "displace_session": displace_session,
     "event": event,
+    "execute_extension": execute_extension,
     "export": export,
     "flush_dtmf": flush_dtmf,
     "hangup": hangup,
+    "hash": hash_app,
     "info": nothing,
     "intercept": intercept,
+    "limit": limit,
+    "limit_execute": limit_execute,
     "log": nothing,
     "loop_playback": endless_playback,
     "multiset": multiset,
     "park": park,
     "play_and_get_digits": play_and_get_digits,
     "playback": playback,
-    "pre_answer": nothing,
+    "pre_answer": pre_answer,
+    "read": read,
+    "record": record,
     "record_session": record_session,
+    "record_session_mask": record_session_mask,
+    "record_session_unmask": record_session_unmask,
     "ring_ready": ring_ready,
     "say": say,
+    "sched_broadcast": sched_broadcast_app,
+    "sched_hangup": sched_hangup_app,
+    "sched_transfer": sched_transfer_app,
+    "send_display": send_display,
     "send_dtmf": send_dtmf,
     "set": set_,
     "sleep": sleep,
@@ -230,5 +293,6 @@ APPS: Final[Mapping[str, Application]] = {
     "stop_record_session": stop_record_session,
     "three_way": three_way,
     "transfer": transfer_,
+    "unbind_meta_app": unbind_meta_app,
     "unset": unset,
 }

@@ -160,7 +160,6 @@ def announce_bridge(a: Channel, b: Channel) -> None:
         if (row := switch.rows.get(leg.uuid)) is not None:
             row["call_uuid"] = a.uuid
     a.partner, b.partner = b, a
-    b.flips = True
     b.set_state("CS_EXCHANGE_MEDIA")
     b.wake()
     hear_partner(a)

@@ -6,6 +6,7 @@ import asyncio
 
 from services.simswitch.channel import Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms
+from services.simswitch.limits import release_all
 from services.simswitch.recorder import Recorder
 
 _MUSIC_HZ = 350
@@ -61,6 +62,31 @@ def mask_recording(leg: Channel, path: str, on: bool) -> str:
         return f"-ERR Cannot {'mask' if on else 'unmask'} recording session!\n"
     recorder.mask(on, leg.switch.clock.now_us())
     return "+OK Success\n"
+
+
+def message_recorder(leg: Channel, path: str) -> Recorder:
+    """The file of the application ``record``. Raises OSError when it must not or cannot be written."""
+    if not leg.switch.may_record(path):
+        raise OSError(f"{path}: outside of the recordings folder")
+    recorder = Recorder(path, leg.switch.clock.now_us(), tone_hz(leg), 0)
+    leg.switch.add_recorder(recorder)
+    return recorder
+
+
+def close_message(leg: Channel, path: str, recorder: Recorder) -> None:
+    """The end of a message: RECORD_STOP, which has no Record-Completion-Cause here."""
+    switch = leg.switch
+    switch.drop_recorder(recorder)
+    size = recorder.close(switch.clock.now_us())
+    leg.variables |= {
+        "record_record_file_size": str(size),
+        "record_file_size": str(size),
+        "record_seconds": str(recorder.ms // 1000),
+        "record_ms": str(recorder.ms),
+        "record_samples": str(recorder.samples),
+    }
+    switch.observer.recorded(leg, path, recorder.ms, recorder.samples)
+    switch.fire("RECORD_STOP", leg, tail={"Record-File-Path": path}, location="RECORD_STOP message")
 
 
 def hear_partner(leg: Channel) -> None:
@@ -135,6 +161,7 @@ def stop_all_bugs(leg: Channel) -> None:
     stop_audio(leg)
     while leg.listeners:
         stop_eavesdrop(leg)
+    release_all(leg)
 
 
 def _stop_recording(leg: Channel, path: str) -> None:

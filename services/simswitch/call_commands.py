@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.common.esl.quoting import separate
-from services.simswitch import bugs, hold, transfers
+from services.simswitch import bugs, hold, limits, schedule, transfers
 from services.simswitch.bridge import uuid_bridge
-from services.simswitch.channel import Channel, broadcast_message
+from services.simswitch.channel import broadcast_message
 from services.simswitch.originate import USAGE, originate
+from services.simswitch.supervise import display
 from services.simswitch.switch import Switch
 
 NO_CHANNEL: Final = "-ERR No such channel!\n"
@@ -239,18 +240,6 @@ async def _uuid_display(switch: Switch, argument: str) -> str:
     return "+OK Success\n"
 
 
-def display(leg: Channel, shown: str) -> None:
-    """``name|number`` on the phone's display; told as CALL_UPDATE."""
-    name, _, number = shown.partition("|")
-    number = number or name
-    leg.variables["last_sent_callee_id_name"] = name
-    leg.variables["last_sent_callee_id_number"] = number
-    head = {"Direction": "SEND", "Sent-Callee-ID-Name": name, "Sent-Callee-ID-Number": number}
-    if leg.partner is not None:
-        head["Bridged-To"] = leg.partner.uuid
-    leg.switch.fire("CALL_UPDATE", leg, head=head)
-
-
 async def _uuid_answer(switch: Switch, argument: str) -> str:
     leg = switch.find(argument)
     if leg is None:
@@ -269,8 +258,15 @@ async def _uuid_pre_answer(switch: Switch, argument: str) -> str:
 
 
 CALL_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
+    "hash": limits.hash_command,
     "hupall": _hupall,
+    "limit_usage": limits.limit_usage,
     "originate": _originate,
+    "sched_api": schedule.sched_api,
+    "sched_broadcast": schedule.sched_broadcast,
+    "sched_del": schedule.sched_del,
+    "sched_hangup": schedule.sched_hangup,
+    "sched_transfer": schedule.sched_transfer,
     "uuid_answer": _uuid_answer,
     "uuid_audio": _uuid_audio,
     "uuid_break": _uuid_break,

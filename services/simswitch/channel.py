@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
@@ -83,6 +83,14 @@ def broadcast_message(app: str, data: str, *, locked: bool = True, loops: int = 
     return Message(app=app, data=data, locked=locked, loops=loops, headers=headers, lead_s=LEAD_S, role=role)
 
 
+class KeyTaker(Protocol):
+    """What keys are bound to."""
+
+    def take(self, digit: str) -> bool:
+        """Whether the key is no DTMF."""
+        ...
+
+
 class Party:
     """The person or phone at the other end of a leg; told what a person would notice."""
 
@@ -128,8 +136,6 @@ class Channel(Leg):
         self.held = False
         self.music_at: Channel | None = None
         """Who hears this leg's hold music."""
-        self.flips = False
-        """It was the second leg of a bridge: a transfer tells its phone who it talks to now."""
         self.ended_by = ""
         """Who ended the leg: ``caller``, ``agent`` (the person hung up), ``command`` (a client of the event socket),
         ``dialplan``, ``switch``."""
@@ -137,7 +143,10 @@ class Channel(Leg):
         self.messages: deque[Message] = deque()
         self.recorders: dict[str, Recorder] = {}
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
+        self.speaking = True
+        """Whether its person speaks; silence ends a message that is being recorded."""
         self.audio_bug = ""
+        self.keys: KeyTaker | None = None
         self.listeners = 0
         self.overhearing: set[Channel] = set()
         """Legs that listen to this one."""
@@ -241,7 +250,9 @@ class Channel(Leg):
         self.wake_at_tick()
 
     def press(self, digit: str, source: str = "RTP") -> None:
-        """A DTMF digit arrives."""
+        """A DTMF digit arrives; a key that the phone pressed may mean something else (`keys`)."""
+        if source == "RTP" and self.keys is not None and self.keys.take(digit):
+            return
         if not self.down:
             self._digits.append((digit, source))
             self.wake_at_tick()
@@ -525,10 +536,9 @@ class Channel(Leg):
         if self.direction == "inbound" and self.answered:
             self.set_call_state("RINGING")
         self.set_state("CS_ROUTING")
-        if self.flips:
-            self.flips = False
-            if self.direction == "inbound" and self.answered:
-                self.switch.fire("CALL_UPDATE", self, head={"Direction": "RECV"})
+        if self.b_leg:
+            self.b_leg = False
+            self.flip_caller_id()
 
     async def run_inline(self, actions: Sequence[Action]) -> None:
         """``uuid_transfer <uuid> 'app:data,...' inline``."""

@@ -5,7 +5,7 @@ Semantics from switch_ivr_play_say.c of FreeSWITCH 1.10.12: a key ends a prompt 
 
 A path of several files (``file_string://a!b``, or files joined by the variable ``playback_delimiter``) is played one file
 after the other, each with its own PLAYBACK_START and PLAYBACK_STOP when it is the delimiter that joins them; a missing
-file is passed over, and half a second passes between two files (``playback_sleep_val``).
+file is passed over, and a quarter of a second passes between two files (``playback_sleep_val``).
 
 ``record`` is a voicemail: it ends by a key of ``playback_terminators``, by so many seconds of silence, by its time, or by the
 hangup; other keys are only reported. A file that cannot be written hangs the leg up with DESTINATION_OUT_OF_ORDER.
@@ -14,16 +14,19 @@ hangup; other keys are only reported. A file that cannot be written hangs the le
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from services.common.esl.quoting import separate
+from services.simswitch import bugs
 from services.simswitch.channel import TICK_S, Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms, say_ms
 from services.simswitch.core.wire import Value
 
 ANY_KEY: Final = "0123456789*#ABCD"
+_BETWEEN_FILES_S: Final = 0.25
 
 
 async def play(leg: Channel, path: str, *, terminators: str = "", keep: bool = False) -> tuple[str, str]:
@@ -75,7 +78,16 @@ async def playback(leg: Channel, data: str) -> str:
     elif terminators == "any":
         terminators = ANY_KEY
     leg.variables.pop("playback_terminator_used", None)
-    response, key = await play(leg, data, terminators=terminators)
+    delimiter = leg.var("playback_delimiter")
+    response, key = "FILE NOT FOUND", ""
+    for i, path in enumerate(data.split(delimiter) if delimiter else [data]):
+        if i:
+            await leg.wait(_BETWEEN_FILES_S, digits="keep", messages=False)
+        heard, key = await play(leg, path, terminators=terminators)
+        if heard != "FILE NOT FOUND":
+            response = heard
+        if key or leg.interrupted:
+            break
     if key:
         leg.variables["playback_terminator_used"] = key
     return response
@@ -208,3 +220,48 @@ async def ask_for_key(leg: Channel, key: str, prompt: str) -> bool:
             return pressed == key
     pressed = await leg.wait(0.5 if prompt else None, digits="take")
     return pressed == key
+
+
+async def read(leg: Channel, data: str) -> str:
+    """``read <min> <max> <file> <variable> <timeout> <terminators> [<digit timeout>]``: asks once."""
+    words = [*separate(data, " "), *[""] * 7]
+    least, most, prompt, variable, timeout, terminators, between = words[:7]
+    if not (least.isdigit() and most.isdigit() and variable and timeout.isdigit()):
+        return ""
+    ask = Ask(
+        min_digits=int(least),
+        max_digits=max(int(least), int(most)),
+        tries=1,
+        timeout_ms=int(timeout),
+        terminators=terminators,
+        prompt=prompt,
+        invalid="",
+        variable=variable,
+        digit_timeout_ms=int(between) if between.isdigit() else int(timeout),
+    )
+    await _read(leg, ask)
+    return ""
+
+
+async def record(leg: Channel, data: str) -> str:
+    """``record <path> [<limit s> [<silence threshold> [<silence s>]]]``: a message is taken. See the theory above."""
+    words = [*separate(data, " "), "", "", "", ""]
+    path, limit, threshold, silence = words[:4]
+    terminators = leg.var("playback_terminators") or "*"
+    if terminators in ("none", "any"):
+        terminators = "" if terminators == "none" else ANY_KEY
+    try:
+        recorder = bugs.message_recorder(leg, path)
+    except OSError:
+        leg.end("DESTINATION_OUT_OF_ORDER", by="switch")
+        return ""
+    leg.clear_breaks()
+    leg.switch.fire("RECORD_START", leg, tail={"Record-File-Path": path}, location="RECORD_START message")
+    seconds = float(limit) if limit.isdigit() and int(limit) else None
+    if not leg.speaking and threshold.isdigit() and int(threshold) and silence.isdigit():
+        seconds = min(seconds or math.inf, float(silence))
+    key = await leg.wait(seconds, digits="take" if terminators else "eat", accept=terminators, breakable=True)
+    if len(key) == 1:
+        leg.variables["playback_terminator_used"] = key
+    bugs.close_message(leg, path, recorder)
+    return ""

@@ -23,6 +23,18 @@ async def three_way(leg: Channel, data: str) -> str:
     return await _listen(leg, data.strip())
 
 
+def display(leg: Channel, shown: str) -> None:
+    """``name|number`` on the phone's display; told as CALL_UPDATE."""
+    name, _, number = shown.partition("|")
+    number = number or name
+    leg.variables["last_sent_callee_id_name"] = name
+    leg.variables["last_sent_callee_id_number"] = number
+    head = {"Direction": "SEND", "Sent-Callee-ID-Name": name, "Sent-Callee-ID-Number": number}
+    if leg.partner is not None:
+        head["Bridged-To"] = leg.partner.uuid
+    leg.switch.fire("CALL_UPDATE", leg, head=head)
+
+
 async def _listen(leg: Channel, target: str) -> str:
     heard = _any_call(leg) if target == "all" else leg.switch.find(target)
     if heard is None or heard is leg or heard.down or not heard.answered:
@@ -31,10 +43,7 @@ async def _listen(leg: Channel, target: str) -> str:
     bugs.start_eavesdrop(heard)
     number = heard.profile.cid_number
     name = heard.profile.cid_name or number
-    leg.variables["last_sent_callee_id_name"] = name
-    leg.variables["last_sent_callee_id_number"] = number
-    shown = {"Direction": "SEND", "Sent-Callee-ID-Name": name, "Sent-Callee-ID-Number": number}
-    leg.switch.fire("CALL_UPDATE", leg, head=shown)
+    display(leg, f"{name}|{number}")
     heard.overhearing.add(leg)
     try:
         await leg.wait(None, until=lambda: heard.down)

@@ -164,6 +164,11 @@ class Switch:
         self.phones: dict[str, Phone] = {}
         self.registered: dict[str, int] = {}
         self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
+        self.counted: dict[tuple[str, str], set[str]] = {}
+        """Of mod_hash: UUIDs by realm and id."""
+        self.hash_values: dict[str, str] = {}
+        self.schedule: object | None = None
+        self.conferences: dict[str, Any] = {}
         self.sofia_profiles: set[str] = {"agents", "trunk"}
         self.listeners: list[Listener] = []
         self.links: set[Link] = set()

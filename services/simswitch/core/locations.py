@@ -40,6 +40,8 @@ LOCATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "PRIVATE_COMMAND": ("switch_ivr.c", "switch_ivr_parse_next_event", "804"),
     "RECORD_START": ("switch_ivr_async.c", "record_callback", "1481"),
     "RECORD_STOP": ("switch_ivr_async.c", "send_record_stop_event", "1240"),
+    "RECORD_STOP message": ("switch_ivr_play_say.c", "switch_ivr_record_file_event", "1030"),
+    "RECORD_START message": ("switch_ivr_play_say.c", "switch_ivr_record_file_event", "767"),
     "event": ("mod_dptools.c", "event_function", "1857"),
     "RE_SCHEDULE": ("switch_scheduler.c", "switch_scheduler_execute", "73"),
     "sendevent": ("mod_event_socket.c", "parse_command", "2275"),
