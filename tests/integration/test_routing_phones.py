@@ -10,7 +10,7 @@ from pathlib import Path
 from services.common.esl import GeventHub, SwitchAddress
 from services.routing.adapters.phones import MakeInput, PhoneWatch
 from services.routing.core import inputs as i
-from tests.integration.simswitch_kit import Lab, lab
+from tests.integration.simswitch_kit import Lab, Phone, lab
 
 
 class Told:
@@ -74,7 +74,77 @@ async def test_phones_are_listed_first_and_followed_then(tmp_path: Path) -> None
             await told.until(phones("1002"))
             switch.switch.unregister("1002", expired=True)
             await told.until(phones())
-            assert [make(1) for make in watch.known()] == [i.NodeSeen(at_us=1, node="fs1", up=True), phones()]
+            assert [make(1) for make in watch.known()] == [
+                i.NodeSeen(at_us=1, node="fs1", up=True),
+                phones(),
+                i.OwnCallsListed(at_us=1, node="fs1", legs={}),
+            ]
+
+
+def own_call(leg: str, extension: str, direction: str, *, began: bool) -> i.OwnCallChanged:
+    return i.OwnCallChanged(
+        at_us=1, extension=extension, leg_id=leg, node="fs1", began=began, direction=direction
+    )
+
+
+async def test_calls_of_a_phone_are_its_own_unless_they_carry_an_offer(tmp_path: Path) -> None:
+    told = Told()
+    async with lab(tmp_path) as switch, watched(switch, told, node_grace_s=30) as watch:
+        await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={}))
+        phone = Phone("answer")
+        switch.switch.register("1001", phone)
+        client = await switch.client()
+        await client.api("originate {origination_uuid=own-leg}user/1001@peyvand.local &park()")
+        await told.until(own_call("own-leg", "1001", "outbound", began=True))
+        await client.api(
+            "originate {origination_uuid=our-leg,cc_offer=o1,cc_contact=c1,cc_agent=sara,cc_role=agent}"
+            "user/1001@peyvand.local &park()"
+        )
+        dialled = switch.switch.place_call(
+            context="agents", destination="1002", caller_number="1001", caller_name="Sara", user_name="1001"
+        )
+        await told.until(own_call(dialled.uuid, "1001", "inbound", began=True))
+        stranger = switch.caller("1000")  # a caller who says nothing about a phone of ours
+        known = [make(1) for make in watch.known()]
+        assert i.OwnCallsListed(at_us=1, node="fs1", legs={"own-leg": "1001", dialled.uuid: "1001"}) in known
+        for leg in ("own-leg", "our-leg", dialled.uuid, stranger.uuid):
+            switch.switch.channels[leg].end("NORMAL_CLEARING", by="agent")
+        await told.until(own_call("own-leg", "1001", "outbound", began=False))
+        await told.until(own_call(dialled.uuid, "1001", "inbound", began=False))
+        legs = {inp.leg_id for inp in told.inputs if isinstance(inp, i.OwnCallChanged)}
+        assert legs == {"own-leg", dialled.uuid}
+
+
+async def test_hold_of_an_agents_leg_is_told_with_its_contact(tmp_path: Path) -> None:
+    told = Told()
+    async with lab(tmp_path) as switch, watched(switch, told, node_grace_s=30):
+        await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={}))
+        switch.switch.register("1001", Phone("answer"))
+        client = await switch.client()
+        await client.api(
+            "originate {origination_uuid=our-leg,cc_offer=o1,cc_contact=c1,cc_agent=sara,cc_role=agent}"
+            "user/1001@peyvand.local &park()"
+        )
+        await client.api("uuid_hold our-leg")
+        await told.until(i.AgentHeld(at_us=1, agent_id="sara", contact_id="c1", held=True))
+        await client.api("uuid_hold off our-leg")
+        await told.until(i.AgentHeld(at_us=1, agent_id="sara", contact_id="c1", held=False))
+
+
+async def test_own_calls_that_ended_while_the_connection_was_away_are_found(tmp_path: Path) -> None:
+    told = Told()
+    async with lab(tmp_path) as switch, watched(switch, told, node_grace_s=30):
+        await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={}))
+        switch.switch.register("1001", Phone("answer"))
+        client = await switch.client()
+        for leg in ("ends", "lives"):
+            await client.api(f"originate {{origination_uuid={leg}}}user/1001@peyvand.local &park()")
+            await told.until(own_call(leg, "1001", "outbound", began=True))
+        port = switch.socket.port
+        await switch.socket.stop()
+        switch.switch.channels["ends"].end("NORMAL_CLEARING", by="agent")
+        await switch.socket.start("127.0.0.1", port)
+        await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={"lives": "1001"}))
 
 
 async def test_node_that_stays_away_becomes_unknown_after_the_grace(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""What FreeSWITCH says about phones and nodes: registrations and the connection itself. Listening only.
+"""What FreeSWITCH says about phones and nodes: registrations, calls of the agents' own, holds, and the connection. Listening only.
 
 A registration counts at once. A lost one does not: the phone may have registered anew from another address, and each of
 its registrations expires with an event of its own. So after a loss the node is asked for its list, which is the truth.
+
+A call belongs to a phone when the phone authenticated it (``user_name``) or it was dialled as ``user/<extension>`` (``dialed_user``):
+both are on the leg from CHANNEL_CREATE on, and no caller from outside can have them. A leg with an offer of ours never counts, whoever
+dialled it. A call is over with CHANNEL_DESTROY, when the phone has had its BYE; at CHANNEL_HANGUP it would still answer busy.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ MakeInput = Callable[[int], i.AnyInput]
 
 REGISTERED = "sofia::register"
 LOST = ("sofia::unregister", "sofia::expire")
+CALLS = ("CHANNEL_CREATE", "CHANNEL_DESTROY", "CHANNEL_HOLD", "CHANNEL_UNHOLD")
 _LIST_DELAY_S = 0.2
 
 
@@ -34,6 +39,28 @@ class _Registration(msgspec.Struct):
 class _Registrations(msgspec.Struct):
     row_count: int = 0
     rows: list[_Registration] = []
+
+
+class _Channel(msgspec.Struct):
+    uuid: str = ""
+    presence_data: str = ""
+
+
+class _Channels(msgspec.Struct):
+    row_count: int = 0
+    rows: list[_Channel] = []
+
+
+def foreign_legs(text: str) -> list[str]:
+    """The legs in the answer to ``show channels as json`` that carry no offer of ours. Raises NotReady when it is something else.
+
+    The list tells which legs live. Whose they are it cannot tell: ``presence_id`` of an inbound leg is what the caller says it is.
+    """
+    try:
+        found = msgspec.json.decode(text, type=_Channels)
+    except msgspec.MsgspecError:
+        raise NotReady(f"expected a list of channels, found {text[:80]!r}") from None
+    return [row.uuid for row in found.rows if not row.presence_data.startswith("a/")]
 
 
 def listed(text: str) -> frozenset[str]:
@@ -61,6 +88,8 @@ class PhoneWatch:
         self._node_grace_s = node_grace_s
         self._up: dict[str, bool] = {}
         self._phones: dict[str, set[str]] = {}
+        self._calls: dict[str, dict[str, str]] = {}
+        """By node: legs that are none of ours, with the phone that they are of (empty: not known)."""
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._lists: dict[str, asyncio.Task[None]] = {}
         self._started = False
@@ -73,7 +102,7 @@ class PhoneWatch:
         client = SwitchClient(
             hub,
             address,
-            events=(),
+            events=CALLS,
             subclasses=(REGISTERED, *LOST),
             on_event=lambda event: self._on_event(client, event),
             on_up=on_up,
@@ -103,9 +132,9 @@ class PhoneWatch:
     def known(self) -> list[MakeInput]:
         """The present state of all nodes and phones, for an owner that starts now."""
         nodes = [_node(name, up) for name, up in self._up.items()]
-        return nodes + [
-            _phones(name, frozenset(phones)) for name, phones in self._phones.items() if self._up[name]
-        ]
+        phones = [_phones(name, frozenset(found)) for name, found in self._phones.items() if self._up[name]]
+        calls = [_calls(name, dict(found)) for name, found in self._calls.items() if self._up.get(name)]
+        return nodes + phones + calls
 
     # -- the node
 
@@ -117,6 +146,7 @@ class PhoneWatch:
         self._on_ready(switch_part(name), True, "")
         self._tell(_node(name, True))
         await self._list(client)
+        await self._list_calls(client)
 
     def _went_down(self, name: str, reason: str) -> None:
         self._on_ready(switch_part(name), False, reason)
@@ -142,7 +172,9 @@ class PhoneWatch:
 
     def _on_event(self, client: SwitchClient, event: Event) -> None:
         name = client.address.name
-        if event.subclass == REGISTERED:
+        if event.name in CALLS:
+            self._on_call(name, event)
+        elif event.subclass == REGISTERED:
             extension = event.get("from-user")
             if extension and extension not in self._phones.setdefault(name, set()):
                 self._phones[name].add(extension)
@@ -154,6 +186,47 @@ class PhoneWatch:
                 self._list_soon(client), name=f"registrations-{name}"
             )
             self._lists[name] = task
+
+    def _on_call(self, node: str, event: Event) -> None:
+        leg = event.unique_id
+        if event.variable("cc_offer"):
+            if event.name in ("CHANNEL_HOLD", "CHANNEL_UNHOLD") and event.variable("cc_role") == "agent":
+                agent_id, contact_id = event.variable("cc_agent"), event.variable("cc_contact")
+                held = event.name == "CHANNEL_HOLD"
+                self._tell(
+                    lambda at_us: i.AgentHeld(
+                        at_us=at_us, agent_id=agent_id, contact_id=contact_id, held=held
+                    )
+                )
+            return
+        calls = self._calls.setdefault(node, {})
+        if event.name == "CHANNEL_CREATE":
+            extension = event.variable("user_name") or event.variable("dialed_user")
+            began = bool(extension)
+        elif event.name == "CHANNEL_DESTROY":
+            extension, began = calls.pop(leg, ""), False
+        else:
+            return
+        if not extension:
+            return
+        if began:
+            calls[leg] = extension
+        direction = event.get("Call-Direction")
+        self._tell(
+            lambda at_us: i.OwnCallChanged(
+                at_us=at_us, extension=extension, leg_id=leg, node=node, began=began, direction=direction
+            )
+        )
+
+    async def _list_calls(self, client: SwitchClient) -> None:
+        """After the connection was away: whatever began or ended unseen."""
+        name = client.address.name
+        before = dict(self._calls.get(name, {}))
+        alive = foreign_legs(await client.api("show channels as json"))
+        # The table is written late: a leg whose CHANNEL_CREATE came while the answer was on its way may be missing in it.
+        began = {leg: phone for leg, phone in self._calls.get(name, {}).items() if leg not in before}
+        self._calls[name] = {leg: before.get(leg, "") for leg in alive} | began
+        self._tell(_calls(name, dict(self._calls[name])))
 
     async def _list_soon(self, client: SwitchClient) -> None:
         await asyncio.sleep(_LIST_DELAY_S)  # one list for a burst of losses
@@ -175,3 +248,7 @@ def _node(name: str, up: bool) -> MakeInput:
 
 def _phones(name: str, phones: frozenset[str]) -> MakeInput:
     return lambda at_us: i.PhonesListed(at_us=at_us, node=name, extensions=phones)
+
+
+def _calls(name: str, legs: dict[str, str]) -> MakeInput:
+    return lambda at_us: i.OwnCallsListed(at_us=at_us, node=name, legs=legs)
