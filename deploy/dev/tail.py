@@ -31,6 +31,7 @@ from rich.console import Console
 from deploy.dev.tail_rows import KINDS, Criteria, Row, long, rows, short, to_json
 from services.common import log
 from services.common.bus import Envelope, subjects
+from services.common.bus.access import from_environment
 from services.common.bus.nats import NatsBus
 from services.common.bus.streams import STREAMS, by_stream
 from services.common.clock import SystemClock
@@ -191,7 +192,12 @@ class Tail:
         self._up: bool | None = None
         self._said = {_BEGINNING}
         self._bus = NatsBus(
-            url, source=f"/tail/{os.getpid()}", clock=self._clock, on_ready=self._ready, on_closed=say
+            url,
+            source=f"/tail/{os.getpid()}",
+            clock=self._clock,
+            on_ready=self._ready,
+            on_closed=say,
+            access=from_environment(),
         )
         self._reached: dict[str, int] = {}
 

@@ -10,6 +10,7 @@ import structlog
 from pydantic import Field, field_validator
 
 from services.common.bus import ReadyHook
+from services.common.bus.access import from_environment
 from services.common.bus.nats import NatsBus
 from services.common.config import Settings
 from services.common.errors import ConfigError
@@ -65,13 +66,17 @@ def switch_part(node: str) -> str:
 
 
 def start_bus(settings: Settings, rt: Runtime, *, on_ready: ReadyHook | None = None) -> NatsBus:
-    """Connect to NATS in the background; ended with the process. ``on_ready`` instead of the runtime's own."""
+    """Connect to NATS in the background; ended with the process. ``on_ready`` instead of the runtime's own.
+
+    Raises ConfigError for a login that cannot be.
+    """
     bus = NatsBus(
         settings.nats_url,
         source=f"/{rt.name}/{settings.instance}",
         clock=rt.clock,
         on_ready=on_ready or rt.ready,
         on_closed=rt.fail,
+        access=from_environment(),
     )
     rt.add(bus, "nats")
     bus.start()

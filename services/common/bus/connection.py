@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,6 +28,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from services.common.bus import ReadyHook
+from services.common.bus.access import PREFIX as ACCESS
+from services.common.bus.access import NatsAccess
 from services.common.bus.base import Nobody, Unconfirmed, Unstored
 from services.common.bus.client import LeanClient
 from services.common.errors import ContractError
@@ -54,7 +57,9 @@ class Connection:
         on_ready: ReadyHook,
         on_closed: Callable[[str], None] | None,
         verify: Verify,
+        access: NatsAccess | None = None,
     ) -> None:
+        self._access = access or NatsAccess.model_construct()
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._on_ready = on_ready
@@ -112,6 +117,7 @@ class Connection:
                         disconnected_cb=self._disconnected,
                         reconnected_cb=self._reconnected,
                         closed_cb=self._closed,
+                        **self._access.options(),
                     ),
                     _CONNECT_S,
                 )
@@ -181,7 +187,16 @@ class Connection:
     def _say_unreachable(self, error: Exception) -> None:
         """The first connection failed."""
         reason = str(error) or repr(error)
-        self._unreachable = f"NATS at {self._shown()} does not answer: {reason} (PEYVAND_NATS_URL)"
+        if "authorization" in reason.lower() or "credentials" in reason.lower():
+            self._unreachable = (
+                f"NATS at {self._shown()} refuses us: {reason} ({ACCESS}USER, _NKEY_FILE or _CREDS_FILE)"
+            )
+        elif isinstance(error, ssl.SSLError) or "tls" in reason.lower():
+            self._unreachable = (
+                f"NATS at {self._shown()}: no TLS that both agree on: {reason} ({ACCESS}TLS_CA_FILE)"
+            )
+        else:
+            self._unreachable = f"NATS at {self._shown()} does not answer: {reason} ({ACCESS}URL)"
         self._once("bus_unreachable", self._unreachable)
         self._on_ready("nats", False, self._unreachable)
 

@@ -35,6 +35,7 @@ from google.protobuf import json_format
 
 from services.common import log
 from services.common.bus import Envelope, Letter, codec
+from services.common.bus.access import from_environment
 from services.common.bus.base import Unconfirmed, Unstored
 from services.common.bus.headers import rfc3339
 from services.common.bus.jetstream import ApiError, JetStream
@@ -307,7 +308,7 @@ async def carry_out(args: argparse.Namespace) -> int:
         older_s=seconds(args.older_than) if args.older_than else None,
     )
     clock = SystemClock()
-    bus = NatsBus(args.url, source=f"/letters/{os.getpid()}", clock=clock)
+    bus = NatsBus(args.url, source=f"/letters/{os.getpid()}", clock=clock, access=from_environment())
     bus.start()
     try:
         try:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from services.common.bus.access import from_environment
 from services.common.bus.base import Pauses, Unconfirmed, Unstored
 from services.common.bus.jetstream import ApiError, JetStream
 from services.common.bus.nats import NatsBus
@@ -119,7 +120,7 @@ async def apply(jetstream: JetStream, *, replicas: int) -> list[str]:
 
 async def migrate(url: str, *, replicas: int) -> list[str]:
     """Connect, apply, disconnect."""
-    bus = NatsBus(url, source="/migrate/1", clock=SystemClock())
+    bus = NatsBus(url, source="/migrate/1", clock=SystemClock(), access=from_environment())
     bus.start()
     try:
         try:

@@ -25,6 +25,7 @@ from services.common.bus import (
     Subscription,
     subjects,
 )
+from services.common.bus.access import NatsAccess
 from services.common.bus.base import (
     MAX_CONCURRENT_REQUESTS,
     BaseBus,
@@ -65,8 +66,9 @@ class NatsBus(BaseBus):
         on_ready: ReadyHook = ignore_ready,
         on_closed: Callable[[str], None] | None = None,
         ack_wait_s: float = ACK_WAIT_S,
+        access: NatsAccess | None = None,
     ) -> None:
-        """``url``: servers separated by commas. ``source``: ``/<service>/<instance>``, in every message's ``ce-source``.
+        """``url``: servers separated by commas. ``access``: how to log in; None is without a name. ``source``: ``/<service>/<instance>``, in every message's ``ce-source``.
 
         ``on_ready`` hears of the parts ``nats``, ``consumer:<name>`` and ``follow:<subject>``; ``on_closed`` is called when the
         connection is lost for good, which only a restart of the process cures.
@@ -79,6 +81,7 @@ class NatsBus(BaseBus):
             on_ready=on_ready,
             on_closed=on_closed,
             verify=self._verify,
+            access=access,
         )
         self._jetstream = JetStream(self._connection)
         self._listening: list[_Listening] = []
