@@ -25,6 +25,7 @@ from services.simswitch.core import dialplan, directory
 from services.simswitch.core.media import MISSING
 from services.simswitch.switch import Gateway, Observer, Switch
 
+_MODULE: Final = re.compile(r'<load module="([^"]+)"')
 _GATEWAY: Final = re.compile(r'<gateway name="([^"]+)"')
 
 log = structlog.get_logger()
@@ -80,6 +81,9 @@ def build(
         switch.sofia_profiles = {file.stem for file in profiles.glob("*.xml")}
         files = sorted(profiles.glob("*/*.xml"))
         switch.gateways = {name: Gateway() for file in files for name in _GATEWAY.findall(_text(file))}
+    modules = dialplan_file.parent.parent / "autoload_configs" / "modules.conf.xml"
+    if modules.exists():
+        switch.modules = frozenset(_MODULE.findall(_text(modules)))
     return switch
 
 

@@ -174,6 +174,10 @@ class Switch:
         self.links: set[Link] = set()
         """Every connection of the event socket, of either kind."""
         self.loggers: set[Connection] = set()
+        self.modules: frozenset[str] = frozenset()
+        """Names of the modules that the real switch would load."""
+        self.hash_table: dict[str, str] = {}
+        """``realm_key`` to value, of mod_hash."""
         self.directory = directory or Directory()
         self.limits = Limits()
         self.faults = Faults(self)
