@@ -9,6 +9,7 @@ import pytest
 
 from services.common.errors import CallGone, SwitchUnavailable, UnsafeCommandError
 from services.common.esl import Event, OutboundServer
+from services.common.esl import server as server_module
 from tests.esl_transcripts import transcript
 from tests.integration.esl_kit import (
     Desk,
@@ -287,15 +288,20 @@ async def test_after_the_hangup_nothing_is_sent_that_would_never_run() -> None:
 # -- 1.5 sendmsg -------------------------------------------------------------------------------------------------------
 
 
-async def test_an_unknown_application_ends_in_the_hangup_that_it_causes(desk: Desk) -> None:
+async def test_an_unknown_application_ends_in_the_hangup_that_it_causes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is answered +OK, the call is hung up, and no completion ever comes."""
+    monkeypatch.setattr(
+        server_module, "_LINGER_MAX_S", 60.0
+    )  # the end of the socket would tell as well, later
     async with call_to(desk.port) as call:
         session = await greeted(call, desk)
         playing = asyncio.ensure_future(session.execute("playbakc", "a.wav"))
         await call.app("playbakc")
         call.peer.send(event("CHANNEL_HANGUP", Unique_ID="u-1", Hangup_Cause="DESTINATION_OUT_OF_ORDER"))
         with pytest.raises(CallGone, match="DESTINATION_OUT_OF_ORDER"):
-            await playing
+            await asyncio.wait_for(playing, 5)
 
 
 async def test_a_bridge_that_fails_and_hangs_up_ends_waiting(service: Service) -> None:
