@@ -14,6 +14,7 @@ from services.common.esl.quoting import separate
 from services.simswitch import bugs
 from services.simswitch.bridge import bridge_application
 from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.conference import conference_app
 from services.simswitch.controller import Controller
 from services.simswitch.core.causes import cause_named
 from services.simswitch.core.wire import EVENT_NAMES, Value
@@ -255,6 +256,7 @@ APPS: Final[Mapping[str, Application]] = {
     "bridge": bridge,
     "eavesdrop": eavesdrop,
     "endless_playback": endless_playback,
+    "conference": conference_app,
     "displace_session": displace_session,
     "event": event,
     "execute_extension": execute_extension,

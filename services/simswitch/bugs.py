@@ -8,6 +8,7 @@ from services.simswitch.channel import Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms
 from services.simswitch.limits import release_all
 from services.simswitch.recorder import Recorder
+from services.simswitch.switch import Switch
 
 _MUSIC_HZ = 350
 
@@ -64,13 +65,18 @@ def mask_recording(leg: Channel, path: str, on: bool) -> str:
     return "+OK Success\n"
 
 
-def message_recorder(leg: Channel, path: str) -> Recorder:
-    """The file of the application ``record``. Raises OSError when it must not or cannot be written."""
-    if not leg.switch.may_record(path):
+def open_recorder(switch: Switch, path: str, left_hz: int, right_hz: int) -> Recorder:
+    """A file that grows from now on. Raises OSError when it must not or cannot be written."""
+    if not switch.may_record(path):
         raise OSError(f"{path}: outside of the recordings folder")
-    recorder = Recorder(path, leg.switch.clock.now_us(), tone_hz(leg), 0)
-    leg.switch.add_recorder(recorder)
+    recorder = Recorder(path, switch.clock.now_us(), left_hz, right_hz)
+    switch.add_recorder(recorder)
     return recorder
+
+
+def message_recorder(leg: Channel, path: str) -> Recorder:
+    """The file of the application ``record``. Raises OSError as `open_recorder` does."""
+    return open_recorder(leg.switch, path, tone_hz(leg), 0)
 
 
 def close_message(leg: Channel, path: str, recorder: Recorder) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.common.esl.quoting import separate
-from services.simswitch import bugs, hold, limits, schedule, transfers
+from services.simswitch import bugs, conference, hold, limits, schedule, transfers
 from services.simswitch.bridge import uuid_bridge
 from services.simswitch.channel import broadcast_message
 from services.simswitch.originate import USAGE, originate
@@ -258,6 +258,7 @@ async def _uuid_pre_answer(switch: Switch, argument: str) -> str:
 
 
 CALL_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
+    "conference": conference.conference_command,
     "hash": limits.hash_command,
     "hupall": _hupall,
     "limit_usage": limits.limit_usage,

@@ -99,4 +99,6 @@ def _active(leg: Channel) -> None:
 
 def _reinvited(leg: Channel) -> None:
     if not leg.down:
-        leg.switch.fire("CUSTOM", leg, subclass="sofia::reinvite", variables=False)
+        leg.switch.fire(
+            "CUSTOM", leg, subclass="sofia::reinvite", variables=False, location="sofia::reinvite"
+        )

@@ -90,7 +90,7 @@ def _count(leg: Channel, realm: str, name: str, most: int) -> bool:
     leg.variables |= {"limit_realm": realm, "limit_id": name, "limit_max": str(most)}
     usage = {"backend": "hash", "realm": realm, "key": name, "usage": str(len(legs)), "rate": "0"}
     usage |= {"max": str(most), "ratemax": str(most)}
-    leg.switch.fire("CUSTOM", None, subclass="limit::usage", tail=usage)
+    leg.switch.fire("CUSTOM", None, subclass="limit::usage", tail=usage, location="limit::usage")
     return True
 
 

@@ -169,6 +169,8 @@ class Switch:
         self.hash_values: dict[str, str] = {}
         self.schedule: object | None = None
         self.conferences: dict[str, Any] = {}
+        self.last_member = 0
+        """Member ids of conferences."""
         self.sofia_profiles: set[str] = {"agents", "trunk"}
         self.listeners: list[Listener] = []
         self.links: set[Link] = set()
