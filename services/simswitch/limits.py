@@ -46,32 +46,29 @@ async def hash_app(leg: Channel, data: str) -> str:
 
 async def hash_command(switch: Switch, argument: str) -> str:
     """API ``hash``."""
-    action, realm, key, value = [*argument.split("/", 3), "", "", "", ""][:4]
-    where = f"{realm}_{key}"
-    if not realm or not key:
+    words = argument.split("/", 3)
+    if len(words) < 3:
         return _HASH_USAGE
-    if action == "select":
-        return switch.hash_values.get(where, "")
-    if action in ("insert", "insert_ifempty") and value:
-        if action == "insert" or where not in switch.hash_values:
-            switch.hash_values[where] = value
-            return "+OK\n"
-        return "-ERR key already exists\n"
-    if action in ("delete", "delete_ifmatch"):
-        if where not in switch.hash_values:
+    verb, realm, key = words[:3]
+    value, table, place = (words[3] if len(words) > 3 else ""), switch.hash_table, f"{realm}_{key}"
+    if verb == "select":
+        return table.get(place, "")
+    if verb == "insert" or (verb == "insert_ifempty" and place not in table):
+        table[place] = value
+        return "+OK\n"
+    if verb in ("delete", "delete_ifmatch"):
+        if place not in table or (verb == "delete_ifmatch" and table[place] != value):
             return "-ERR Not found\n"
-        if action == "delete" or switch.hash_values[where] == value:
-            del switch.hash_values[where]
-            return "+OK\n"
-        return "-ERR Doesn't match\n"
-    return _HASH_USAGE
+        del table[place]
+        return "+OK\n"
+    return "-ERR\n"
 
 
 async def limit_usage(switch: Switch, argument: str) -> str:
     """API ``limit_usage hash <realm> <id>``."""
     words = separate(argument, " ")
     if len(words) < 3:
-        return "USAGE: limit_usage <backend> <realm> <id> [rate]"
+        return "USAGE: limit_usage <backend> <realm> <id> [rate]\n"
     return str(len(switch.counted.get((words[1], words[2]), ()))) if words[0] == "hash" else "0"
 
 

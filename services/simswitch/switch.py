@@ -166,7 +166,6 @@ class Switch:
         self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
         self.counted: dict[tuple[str, str], set[str]] = {}
         """Of mod_hash: UUIDs by realm and id."""
-        self.hash_values: dict[str, str] = {}
         self.schedule: object | None = None
         self.conferences: dict[str, Any] = {}
         self.last_member = 0

@@ -215,25 +215,6 @@ async def _list_users(switch: Switch, _: str) -> str:
     return f"{head}{''.join(rows)}\n+OK\n"
 
 
-async def _hash(switch: Switch, argument: str) -> str:
-    words = argument.split("/", 3)
-    if len(words) < 3:
-        return "-ERR Usage: hash insert|insert_ifempty|select|delete|delete_ifmatch/realm/key[/value]\n"
-    verb, realm, key = words[:3]
-    value, table, place = (words[3] if len(words) > 3 else ""), switch.hash_table, f"{realm}_{key}"
-    if verb == "select":
-        return table.get(place, "")
-    if verb == "insert" or (verb == "insert_ifempty" and place not in table):
-        table[place] = value
-        return "+OK\n"
-    if verb in ("delete", "delete_ifmatch"):
-        if place not in table or (verb == "delete_ifmatch" and table[place] != value):
-            return "-ERR Not found\n"
-        del table[place]
-        return "+OK\n"
-    return "-ERR\n"
-
-
 async def _strftime(switch: Switch, argument: str) -> str:
     now_us = switch.clock.now_us()
     if not argument:
@@ -298,10 +279,6 @@ async def _name(switch: Switch, _: str) -> str:
     return switch.name
 
 
-async def _limit_usage(_: Switch, argument: str) -> str:
-    return "0" if len(argument.split()) >= 3 else "USAGE: limit_usage <backend> <realm> <id> [rate]\n"
-
-
 async def _reloadxml(switch: Switch, _: str) -> str:
     switch.fire("RELOADXML")
     return "+OK [Success]\n"
@@ -316,9 +293,7 @@ SYSTEM_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "fsctl": _fsctl,
     "global_getvar": _global_getvar,
     "global_setvar": _global_setvar,
-    "hash": _hash,
     "hostname": _name,
-    "limit_usage": _limit_usage,
     "list_users": _list_users,
     "log": _log,
     "md5": _text(lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()),
