@@ -31,7 +31,7 @@ class Healthy:
         self.all_here = asyncio.Event()
         self.client = SwitchClient(
             hub,
-            SwitchAddress(name, "127.0.0.1", switch.port, "ClueCon", 2.0, 0.0),
+            SwitchAddress(name, "127.0.0.1", switch.port, "ClueCon", silence_s=60.0, heartbeat_s=0.0),
             events=["CHANNEL_ANSWER"],
             on_event=self._on_event,
             on_up=self._on_up,
@@ -69,7 +69,7 @@ class Failing:
         self.handled = 0
         self.client = SwitchClient(
             hub,
-            SwitchAddress("fs8", "127.0.0.1", wire.port, "ClueCon", 0.4, 0.0),
+            SwitchAddress("fs8", "127.0.0.1", wire.port, "ClueCon", silence_s=0.4, heartbeat_s=0.0),
             events=["CHANNEL_ANSWER"],
             on_event=self._on_event,
             on_up=self._on_up,
