@@ -12,7 +12,8 @@ from services import center
 from services.common.errors import ConfigError
 from services.common.runtime import Runtime
 from services.simswitch import api, fault_api
-from services.simswitch.config import SimswitchSettings, networks, overrides
+from services.simswitch.cdr_post import CdrPoster
+from services.simswitch.config import SimswitchSettings, cdr_urls, networks, overrides
 from services.simswitch.core import scenario as sc
 from services.simswitch.core.media import MISSING
 from services.simswitch.ledger import Ledger
@@ -41,6 +42,16 @@ async def start(settings: SimswitchSettings, rt: Runtime) -> None:
         missing_file_ms=settings.simswitch_missing_file_ms or MISSING,
         observer=ledger,
     )
+    if urls := cdr_urls(settings):
+        if settings.simswitch_cdr_errors is not None:
+            settings.simswitch_cdr_errors.mkdir(parents=True, exist_ok=True)
+        switch.cdr_poster = CdrPoster(
+            urls,
+            retries=settings.simswitch_cdr_retries,
+            delay_s=settings.simswitch_cdr_delay_s,
+            errors=settings.simswitch_cdr_errors,
+        )
+        rt.add(switch.cdr_poster)
     switch.poll_s = settings.simswitch_event_poll_ms / 1000
     switch.event_queue = settings.simswitch_event_queue
     switch.heartbeat_s = settings.simswitch_heartbeat_s

@@ -64,6 +64,15 @@ class SimswitchSettings(CenterSettings):
     simswitch_cdr_spool: Path | None = Field(
         None, description="Folder that gets <uuid>.cdr.json for every leg."
     )
+    simswitch_cdr_urls: str = Field(
+        "",
+        description="Web servers that every leg's record is posted to, separated by blanks; tried in turn.",
+    )
+    simswitch_cdr_retries: int = Field(0, description="More tries of a post that failed.", ge=0, le=100)
+    simswitch_cdr_delay_s: float = Field(5.0, description="Pause before such a try.", ge=0)
+    simswitch_cdr_errors: Path | None = Field(
+        None, description="Folder that gets the records which no server took."
+    )
     simswitch_recordings: Path | None = Field(
         None, description="Folder that recordings must be in; without it they may be anywhere."
     )
@@ -95,6 +104,17 @@ def networks(settings: SimswitchSettings) -> tuple[IPv4Network | IPv6Network, ..
         raise ConfigError(
             f"PEYVAND_SIMSWITCH_ESL_NETWORK: {e}; expected networks such as 10.0.0.0/8"
         ) from None
+
+
+def cdr_urls(settings: SimswitchSettings) -> list[str]:
+    """Where records are posted. Raises ConfigError."""
+    urls = settings.simswitch_cdr_urls.split()
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"PEYVAND_SIMSWITCH_CDR_URLS: expected http://... or https://..., found {url!r}"
+            )
+    return urls
 
 
 def overrides(settings: SimswitchSettings) -> dict[str, str]:

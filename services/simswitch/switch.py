@@ -41,6 +41,7 @@ from services.simswitch.faults import Faults
 from services.simswitch.recorder import Recorder
 
 if TYPE_CHECKING:
+    from services.simswitch.cdr_post import CdrPoster
     from services.simswitch.connection import Link
     from services.simswitch.listener import Connection
 
@@ -158,6 +159,7 @@ class Switch:
         self.domain = domain
         self.cdr_spool = cdr_spool
         self.recordings = recordings
+        self.cdr_poster: CdrPoster | None = None
         self.observer = observer or Observer()
         self.channels: dict[str, Channel] = {}
         self.rows: dict[str, dict[str, str]] = {}
@@ -592,10 +594,14 @@ class Switch:
         return Path(os.path.normpath(path)).is_relative_to(root)
 
     def write_cdr(self, channel: Channel) -> None:
-        """One file a leg, complete when it appears: written beside and renamed."""
-        if self.cdr_spool is None:
+        """One POST a leg where there are URLs, and one file, complete when it appears: written beside and renamed."""
+        if self.cdr_spool is None and self.cdr_poster is None:
             return
         data = to_json(cdr_core.record(channel, core_uuid=self.core_uuid, switchname=self.name))
+        if self.cdr_poster is not None:
+            self.cdr_poster.post(channel.uuid, data)
+        if self.cdr_spool is None:
+            return
         target = f"{self.cdr_spool}/{channel.uuid}.cdr.json"
         part = f"{self.cdr_spool}/.{channel.uuid}.part"
         try:
