@@ -221,6 +221,11 @@ def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]
             ("queues", name, "max_length"),
             "max_length needs full or max_wait: it says where callers go then",
         )
+    if queue.closing is not None and queue.closing.hours not in document.calendars:
+        yield (
+            ("queues", name, "closing", "hours"),
+            _unknown("calendar", queue.closing.hours, document.calendars),
+        )
     if queue.full is not None and not queue.max_length:
         yield ("queues", name, "full"), "full needs max_length: it says when a queue is full"
     for path, way in _ways_out(queue):
@@ -236,6 +241,8 @@ def _ways_out(queue: Queue) -> Iterator[tuple[Path, Overflow]]:
         yield ("full",), queue.full
     if queue.no_agent is not None:
         yield ("no_agent", "then"), queue.no_agent.then
+    if queue.closing is not None:
+        yield ("closing", "then"), queue.closing.then
 
 
 def _rounds(document: CenterDocument, name: str) -> Iterator[Fault]:

@@ -200,6 +200,14 @@ class NoAgent(Part):
     then: Overflow
 
 
+class Closing(Part):
+    """The queue's hours. When they end, whoever waits takes the way out; who comes later takes it at once."""
+
+    hours: Token
+    """A calendar."""
+    then: Overflow
+
+
 def _expression(text: str) -> str:
     parse(text)
     return text
@@ -327,6 +335,8 @@ class Queue(Part):
     full: Overflow | None = None
     no_agent: NoAgent | None = None
     """The way out when nobody serves the queue; None: callers wait."""
+    closing: Closing | None = None
+    """None: callers who are in the queue stay in it, whatever the hour."""
     targets: Targets = Targets()
 
     @property

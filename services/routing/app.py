@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
 from services.center import CenterSet, CenterWatch
+from services.center.hours import closed_queues
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper, Timing
 from services.common.clock import Clock
@@ -91,7 +93,7 @@ class Routing:
         for tenant, document in wanted.items():
             if tenant in running:
                 if self._owners[tenant].revision != document.revision:
-                    self._owners[tenant].revise(center_of(document))
+                    self._owners[tenant].revise(center_of(document), partial(closed_queues, document))
                 continue
             owner = TenantOwner(
                 tenant,
@@ -102,6 +104,7 @@ class Routing:
                 policy=self._policy,
                 known=self._known,
                 snapshot_every=self._snapshot_every,
+                closed_at=partial(closed_queues, document),
             )
             self._owners[tenant] = owner
             running[tenant] = asyncio.get_running_loop().create_task(

@@ -63,6 +63,7 @@ _Item = tuple[MakeInput, "asyncio.Future[Reply] | None"]
 
 _REBUILD_PAUSE_S = 0.2
 _LEASE_LOOK_S = 0.1
+_MINUTE_US = 60_000_000
 
 
 class HeldLease(Protocol):
@@ -73,6 +74,14 @@ class HeldLease(Protocol):
     def valid(self) -> bool:
         """Whether this process may write now, by its own monotonic clock."""
         ...
+
+
+def _never_closed(_: int) -> frozenset[str]:
+    return frozenset()
+
+
+def _hours(closed: frozenset[str]) -> MakeInput:
+    return lambda at_us: i.HoursChanged(at_us=at_us, closed=closed)
 
 
 def _give_up(reply: asyncio.Future[Reply] | None) -> None:
@@ -108,6 +117,7 @@ class TenantOwner:
         policy: Policy,
         known: Callable[[], Sequence[MakeInput]] = tuple,
         snapshot_every: int = 2_000,
+        closed_at: Callable[[int], frozenset[str]] = _never_closed,
     ) -> None:
         self.tenant = tenant
         self._center = center
@@ -117,6 +127,7 @@ class TenantOwner:
         self._policy = policy
         self._known = known
         self._snapshot_every = snapshot_every
+        self._closed_at = closed_at
         self._mailbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._poisoned: set[str] = set()
         self._handles: dict[Timer, asyncio.TimerHandle] = {}
@@ -135,9 +146,9 @@ class TenantOwner:
         if self._engine is not None:
             self._mailbox.put_nowait((make, None))
 
-    def revise(self, center: Center) -> None:
-        """From the next decision on this configuration holds."""
-        self._center = center
+    def revise(self, center: Center, closed_at: Callable[[int], frozenset[str]] = _never_closed) -> None:
+        """From the next decision on this configuration holds; its hours from the next full minute on."""
+        self._center, self._closed_at = center, closed_at
         self.tell(lambda at_us: i.CenterRevised(at_us=at_us, center=center))
 
     async def run(self, lease: HeldLease) -> None:
@@ -189,7 +200,7 @@ class TenantOwner:
                 contacts=len(state.contacts),
             )
             if engine.center is not self._center:  # revised while the log was read
-                self.revise(self._center)
+                self.revise(self._center, self._closed_at)
             for make in self._known():
                 self._mailbox.put_nowait((make, None))
             async with AsyncExitStack() as stack:
@@ -200,7 +211,9 @@ class TenantOwner:
                 for subscription in await self._serve():
                     stack.push_async_callback(subscription.stop)
                 try:
-                    await self._until_any_ends(self._take_all(engine), follow.wait(), self._lease_over())
+                    await self._until_any_ends(
+                        self._take_all(engine), follow.wait(), self._lease_over(), self._follow_hours()
+                    )
                 finally:
                     self._drop()  # before the subscriptions stop: their handlers wait for replies
         finally:
@@ -221,6 +234,17 @@ class TenantOwner:
     async def _lease_over(self) -> None:
         while self._holds():  # noqa: ASYNC110
             await asyncio.sleep(_LEASE_LOOK_S)  # time passes; nothing happens that could be awaited
+
+    async def _follow_hours(self) -> None:
+        """Tell the engine which queues have closed, at full minutes: no calendar is finer."""
+        told: frozenset[str] = frozenset()
+        while True:
+            now_us = self._clock.now_us()
+            closed = self._closed_at(now_us)
+            if closed != told:
+                told = closed
+                self._mailbox.put_nowait((_hours(closed), None))
+            await asyncio.sleep((_MINUTE_US - now_us % _MINUTE_US) / 1e6)
 
     def _take_over(self, state: State) -> tuple[Engine, list[i.Output], Decided]:
         """Build the engine on a replayed state, and the entry with which it opens its part of the log."""

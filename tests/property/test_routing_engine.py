@@ -65,6 +65,7 @@ QUEUE_RULES = st.builds(
     full=st.none() | OVERFLOWS,
     no_agent=st.none() | OVERFLOWS,
     no_agent_after_ms=st.sampled_from((0, 4_000)),
+    closed=st.none() | OVERFLOWS,
 )
 ORDERS = st.dictionaries(
     st.sampled_from(QUEUE_NAMES),
@@ -207,6 +208,10 @@ class RoutingMachine(RuleBasedStateMachine):
     )
     def presence(self, agent_id: str, presence: str) -> None:
         self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
+
+    @rule(closed=st.sets(st.sampled_from(QUEUE_NAMES)))
+    def hours(self, closed: set[str]) -> None:
+        self.send(i.HoursChanged, closed=frozenset(closed))
 
     @rule(agent_id=st.sampled_from(AGENT_NAMES), action=st.sampled_from(("request", "extend", "end", "odd")))
     def wrap_up(self, agent_id: str, action: str) -> None:

@@ -97,5 +97,6 @@ def _queue(queue: Queue) -> QueueRules:
         short_abandon_ms=queue.short_abandon_s * 1000,
         full=_way(queue.full) if queue.full is not None else None,
         no_agent=_way(queue.no_agent.then) if queue.no_agent is not None else None,
+        closed=_way(queue.closing.then) if queue.closing is not None else None,
         no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

@@ -74,6 +74,8 @@ class QueueRules(msgspec.Struct, frozen=True):
     no_agent: Overflow | None = None
     """The way out when nobody serves the queue; None: callers wait on."""
     no_agent_after_ms: int = 0
+    closed: Overflow | None = None
+    """The way out when the queue's hours have ended (``HoursChanged``); None: callers wait on."""
 
 
 class QueueOrder(msgspec.Struct, frozen=True):

@@ -254,6 +254,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.PhoneChanged: Engine._phone_changed,
     i.PhonesListed: Engine._phones_listed,
     i.NodeSeen: Engine._node_seen,
+    i.HoursChanged: Engine._hours_changed,
     i.CenterRevised: Engine._center_revised,
     i.TimerFired: Engine._timer_fired,
 }

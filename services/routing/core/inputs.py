@@ -207,6 +207,12 @@ class NodeSeen(Input, frozen=True, kw_only=True):
     up: bool
 
 
+class HoursChanged(Input, frozen=True, kw_only=True):
+    """The queues whose hours have ended; all others are open. Told again to every new owner."""
+
+    closed: frozenset[str]
+
+
 class CenterRevised(Input, frozen=True, kw_only=True):
     """A new revision of the configuration holds from now on."""
 
@@ -239,6 +245,7 @@ AnyInput = (
     | PhoneChanged
     | PhonesListed
     | NodeSeen
+    | HoursChanged
     | CenterRevised
     | TimerFired
 )

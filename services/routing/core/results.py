@@ -47,7 +47,13 @@ RESULTS = (
 
 _TECHNICAL = frozenset({"OUTAGE", "NETWORK_OUT_OF_ORDER", "MEDIA_TIMEOUT", "DESTINATION_OUT_OF_ORDER"})
 """Causes that no caller has: the bus was down for too long, or the media or the switch failed."""
-_BY_LIMIT = {"max_wait": TIMED_OUT, "max_length": FULL, "no_agent": NO_AGENT, "queue_removed": CLOSED}
+_BY_LIMIT = {
+    "max_wait": TIMED_OUT,
+    "max_length": FULL,
+    "no_agent": NO_AGENT,
+    "queue_removed": CLOSED,
+    "closed": CLOSED,
+}
 
 
 def of_limit(reason: str, action: str) -> str:

@@ -28,6 +28,8 @@ class Rules:
         self._notes: list[i.Output] = []
         self._answer: tuple[str, str, str] | None = None
         """Request, and the agent or the contact whose state answers it."""
+        self._closed: frozenset[str] = frozenset()
+        """Queues whose hours have ended. No part of the state: whoever owns the tenant is told by the clock."""
         self._use(center)
 
     def _use(self, center: Center) -> None:
@@ -192,7 +194,7 @@ class Rules:
             target = self.center.fallback.get(contact.entry_point, self.center.default_fallback)
             way = Overflow("queue", target)
         else:
-            own = {"max_length": rules.full, "no_agent": rules.no_agent}.get(reason)
+            own = {"max_length": rules.full, "no_agent": rules.no_agent, "closed": rules.closed}.get(reason)
             way = own or rules.overflow
         return None if way.action == "queue" and way.target not in self.center.queues else way
 
@@ -236,6 +238,10 @@ class Rules:
             if way and (way.action != "queue" or self.index.serving(way.target)):
                 since_us = max(contact.queued_at_us, self.index.unserved_since_us(contact.queue))
                 limits.append((since_us + rules.no_agent_after_ms * 1000, "no_agent"))
+        if rules.closed is not None and contact.queue in self._closed:
+            way = self._way_out(contact, "closed")
+            if way and (way.action != "queue" or way.target not in self._closed):
+                limits.append((contact.queued_at_us, "closed"))
         return min(limits, default=None)
 
     # -- offers
@@ -303,6 +309,13 @@ class Rules:
     def _center_revised(self, inp: i.CenterRevised) -> None:
         self._use(inp.center)
         self._reconcile()
+
+    def _hours_changed(self, inp: i.HoursChanged) -> None:
+        concerned = self._closed ^ inp.closed
+        self._closed = inp.closed
+        if concerned:
+            # A queue that closed or opened, or to which another one leads: rare enough to look at everybody who waits.
+            self.state.touched_contacts.update(dict.fromkeys(self.state.contacts))
 
     def _reconcile(self) -> None:
         """Mend what the configuration in force no longer allows: agents and queues that are gone from it."""

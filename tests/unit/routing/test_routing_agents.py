@@ -298,6 +298,41 @@ def test_two_queues_without_agents_do_not_play_ball_with_a_caller() -> None:
     assert (floor.offer("c1").agent_id, floor.offer("c1").waited_ms) == ("bob", 60_000)
 
 
+def test_closing_time_sends_away_who_waits_and_who_comes_later_but_nobody_who_talks() -> None:
+    floor = floor_of(closed=Overflow("hangup", "closed"))
+    floor.available("ann")
+    floor.waits("talks", "q")
+    floor.talks("talks")
+    floor.waits("waits", "q")
+    floor.pass_ms(60_000)
+    floor.send(i.HoursChanged, closed=frozenset("q"))
+    floor.pass_ms(0)
+    left = floor.facts(f.ContactOverflowed)[-1]
+    assert (left.contact_id, left.reason, left.wait_ms) == ("waits", "closed", 60_000)
+    floor.waits("late", "q")
+    floor.pass_ms(0)
+    assert [(c.contact_id, c.result) for c in floor.facts(f.ContactClosed)] == [
+        ("waits", "closed"),
+        ("late", "closed"),
+    ]
+    assert floor.engine.state.contacts["talks"].status == "talking"
+    floor.send(i.HoursChanged, closed=frozenset())
+    floor.waits("again", "q")
+    floor.pass_ms(60_000)
+    assert "again" in floor.engine.state.contacts
+
+
+def test_closing_time_leads_to_no_queue_that_is_closed_too() -> None:
+    floor = floor_of(closed=Overflow("queue", "other"))
+    floor.send(i.HoursChanged, closed=frozenset({"q", "other"}))
+    floor.waits("c1", "q")
+    floor.pass_ms(1_000)
+    assert floor.facts(f.ContactOverflowed) == []
+    floor.send(i.HoursChanged, closed=frozenset("q"))
+    floor.pass_ms(0)
+    assert floor.facts(f.ContactOverflowed)[-1].target == "other"
+
+
 @pytest.mark.parametrize(
     ("cause", "after_ms", "unseen", "result"),
     [

@@ -1,0 +1,31 @@
+"""Business hours of a document: which queues have closed at a moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from services.center.model import CenterDocument, minutes, period, weekdays
+
+
+def is_open(document: CenterDocument, calendar: str, at_us: int) -> bool:
+    """Whether the moment (microseconds since the epoch) lies in a period of the calendar's local day. Raises KeyError."""
+    hours = document.calendars[calendar]
+    moment = dt.datetime.fromtimestamp(at_us // 1_000_000, dt.UTC)
+    local = moment.astimezone(ZoneInfo(hours.timezone or document.timezone))
+    day, minute = local.date(), minutes(f"{local:%H:%M}")
+    if day in hours.closed_on:
+        return False
+    periods = hours.special.get(day)
+    if periods is None:
+        periods = next((p for key, p in hours.open.items() if day.weekday() in weekdays(key)), [])
+    return any(start <= minute < end for start, end in map(period, periods))
+
+
+def closed_queues(document: CenterDocument, at_us: int) -> frozenset[str]:
+    """The queues whose hours have ended: who waits there takes ``closing.then``."""
+    return frozenset(
+        name
+        for name, queue in document.queues.items()
+        if queue.closing is not None and not is_open(document, queue.closing.hours, at_us)
+    )

@@ -1,0 +1,50 @@
+"""Which queues have closed at a moment, by the calendars of a document."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from services.center import load
+from services.center.hours import closed_queues, is_open
+from services.center.model import Closing, Farewell, Overflow
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def at_us(moment: str) -> int:
+    """A wall-clock time of Tehran, which is 3:30 ahead of UTC all year."""
+    zone = dt.timezone(dt.timedelta(hours=3, minutes=30))
+    return int(dt.datetime.fromisoformat(moment).replace(tzinfo=zone).timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_now"),
+    [
+        ("2026-11-21T08:00", True),  # Saturday
+        ("2026-11-21T19:59", True),
+        ("2026-11-21T20:00", False),
+        ("2026-11-21T07:59", False),
+        ("2026-11-26T12:59", True),  # Thursday
+        ("2026-11-26T13:00", False),
+        ("2026-11-27T10:00", False),  # Friday
+        ("2027-03-21T10:00", False),  # closed on that date
+        ("2027-03-20T11:59", True),  # hours of its own
+        ("2027-03-20T12:00", False),
+    ],
+)
+def test_open_or_closed(moment: str, is_now: bool) -> None:
+    document = load(ROOT / "deploy" / "centers").centers[0]
+    assert is_open(document, "office", at_us(moment)) is is_now
+
+
+def test_queues_with_a_closing_time_close_and_the_others_do_not() -> None:
+    document = load(ROOT / "deploy" / "centers").centers[0]
+    closing = Closing(hours="office", then=Overflow(hangup=Farewell(prompt="closed")))
+    queues = {name: queue.model_copy(update={"closing": None}) for name, queue in document.queues.items()}
+    queues["sales"] = queues["sales"].model_copy(update={"closing": closing})
+    document = document.model_copy(update={"queues": queues})
+    assert closed_queues(document, at_us("2026-11-21T12:00")) == frozenset()
+    assert closed_queues(document, at_us("2026-11-21T21:00")) == {"sales"}
