@@ -136,7 +136,7 @@ async def test_d05_the_end_of_the_connection_inside_a_body_is_its_end(service: S
         if command.line != "api status" or len(service.diary) > 2:
             return None
         peer.send(b"Content-Type: api/response\nContent-Length: 100\n\n+OK")
-        peer.close()
+        peer.writer.write_eof()  # a close would reset the connection if a newline of ours were unread
         return b""
 
     service.switch.answer = answer
@@ -214,7 +214,7 @@ async def test_d10_whoever_reads_completions_takes_them_from_nobody() -> None:
 
 
 class AlwaysReady:
-    """A socket that has more to read each time it is asked, and is over after 400 reads."""
+    """A socket that has more to read each time it is asked, and is over after 100 reads."""
 
     def __init__(self, sock: Any, data: bytes) -> None:
         self._sock = sock
@@ -223,7 +223,7 @@ class AlwaysReady:
 
     def recv_into(self, space: memoryview) -> int:
         self.reads += 1
-        if self.reads > 400:
+        if self.reads > 100:
             return 0
         count = len(space) - len(space) % len(self._data)
         space[:count] = self._data * (count // len(self._data))
@@ -261,7 +261,7 @@ async def test_d11_a_burst_starves_no_timer_and_fills_no_memory(service: Service
         there.close()
         here = socket.create_connection(listener.getsockname())
         there, _ = listener.accept()
-        burst = Burst(AlwaysReady(here, event("CHANNEL_ANSWER", Unique_ID="u-1")))
+        burst = Burst(AlwaysReady(here, event("CHANNEL_ANSWER", Unique_ID="u-1", Filler="x" * 2_000)))
         burst.start_event_handlers()
         gevent.spawn(tick)
         burst.closed.wait()
@@ -270,9 +270,9 @@ async def test_d11_a_burst_starves_no_timer_and_fills_no_memory(service: Service
         return burst.events, burst.sock.reads, ticks
 
     events, reads, ticks = await service.hub.call(read)
-    assert events > 100_000
-    assert reads == 401
-    assert ticks > 350, "others have a turn between reads"
+    assert events > 10_000
+    assert reads == 101
+    assert ticks > 80, "others have a turn between reads"
     # and what waits for handlers is bounded: beyond it our own sockets are closed
     service.make(max_backlog=50)
     service.on_event = lambda e: None
