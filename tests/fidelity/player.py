@@ -102,13 +102,20 @@ class _Play:
     """One scenario under way."""
 
     def __init__(
-        self, scenario: Scenario, lab: Lab, recorded: Conversation, peer: Peer, beside: Peer
+        self,
+        scenario: Scenario,
+        lab: Lab,
+        recorded: Conversation,
+        peer: Peer,
+        beside: Peer,
+        watchers: list[Peer],
     ) -> None:
         self._scenario = scenario
         self._lab = lab
         self._recorded = recorded
         self._peer = peer
         self._beside = beside
+        self._watchers = watchers
         self._given_up: Counter[tuple[str, str]] = Counter()
 
     async def run(self) -> None:
@@ -152,9 +159,10 @@ class _Play:
         return sum(frame.name == "BACKGROUND_JOB" for frame in self._beside.frames)
 
     def _named(self, text: str) -> str:
-        legs = Legs(self._peer.frames, self._scenario.phones)
+        frames = [frame for peer in (self._peer, *self._watchers) for frame in peer.frames]
+        legs = Legs(frames, self._scenario.phones)
         text = text.replace("<folder>", str(self._lab.folder)).replace("15080", self._lab.sip_port)
-        return re.sub(r"<([^<>]+)>", lambda m: legs.found(m[1]), text)
+        return re.sub(r"<([^<>]+)>", lambda m: legs.found(m[1]) or m[0], text)
 
     async def _come(self, awaited: list[Frame]) -> None:
         """Wait for as many frames of each kind and leg as these are; what does not come is not waited for again."""
@@ -217,7 +225,7 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
         else:
             peer = await connect(lab.port)
         peers.append(peer)
-        await _Play(scenario, lab, recorded, peer, beside).run()
+        await _Play(scenario, lab, recorded, peer, beside, [watcher for _, _, watcher in pairs]).run()
         await beside.ask("api hupall")
         for _, _, watcher in pairs:
             await watcher.until(lambda: False, scenario.settle_s)

@@ -67,6 +67,21 @@ SCENARIOS: Final = (
         },
     ),
     Scenario("13_record", {2: (TALKER,)}),
+    Scenario("18_disconnect_by_server"),
+    Scenario(
+        "07b_outbound_full_call_sip.outbound",
+        {
+            13: (
+                "await PLAYBACK_START silence_stream://2000",
+                *(f"api uuid_recv_dtmf <15551234> {digit}" for digit in "1234#"),
+            ),
+            21: ("await CHANNEL_BRIDGE", "api uuid_kill <agent>"),
+        },
+        phones=CALLED,
+        call="call async 15551234 Alice",
+        watched_by=("07b_outbound_full_call_sip.observer",),
+        settle_s=1.0,
+    ),
     Scenario(
         "20_queue_call_sip.outbound",
         {
