@@ -65,6 +65,24 @@ async def multiset(leg: Channel, data: str) -> str:
     return ""
 
 
+async def push(leg: Channel, data: str) -> str:
+    """Append to a variable, which becomes an array with the second value."""
+    name, equals, value = data.partition("=")
+    if name and equals:
+        before = leg.variables.get(name)
+        if before is None:
+            leg.variables[name] = value
+        else:
+            leg.variables[name] = [*([before] if isinstance(before, str) else before), value]
+    return ""
+
+
+async def echo(leg: Channel, _: str) -> str:
+    """Send back what is heard, until something ends it."""
+    await leg.wait(None, breakable=True)
+    return ""
+
+
 async def unset(leg: Channel, data: str) -> str:
     leg.set(data.strip(), "")
     return ""
@@ -134,6 +152,8 @@ async def socket(leg: Channel, data: str) -> str:
     taken = controller
     leg.controller = taken
     await leg.wait(None, digits="keep", messages=False, until=lambda: taken.connected or taken.closed)
+    # The session notices a moment later that it was taken: who subscribes right after ``connect`` sees CHANNEL_PARK (recorded).
+    await leg.wait(TICK_S, digits="keep", messages=False, until=lambda: taken.closed)
     if not leg.interrupted:
         await leg.park(until=lambda: taken.closed and not leg.messages)
     elif not leg.down:
@@ -255,6 +275,7 @@ APPS: Final[Mapping[str, Application]] = {
     "bind_meta_app": bind_meta_app,
     "bridge": bridge,
     "eavesdrop": eavesdrop,
+    "echo": echo,
     "endless_playback": endless_playback,
     "conference": conference_app,
     "displace_session": displace_session,
@@ -275,6 +296,7 @@ APPS: Final[Mapping[str, Application]] = {
     "play_and_get_digits": play_and_get_digits,
     "playback": playback,
     "pre_answer": pre_answer,
+    "push": push,
     "read": read,
     "record": record,
     "record_session": record_session,

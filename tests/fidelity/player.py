@@ -216,9 +216,10 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
             watcher = await connect(lab.port)
             peers.append(watcher)
             pairs.append((name, watched, watcher))
-            for number, turn in enumerate(watched.turns):
+            for number, turn in enumerate(t for t in watched.turns if not t.command.startswith(b"exit")):
                 await watcher.until(lambda n=number, w=watcher: len(w.frames) > n, _LONGEST_S)  # type: ignore[misc]
                 watcher.send(turn.command)
+            await watcher.until(lambda w=watcher: len(w.frames) > 2, _LONGEST_S)  # type: ignore[misc]
         if scenario.call:
             await lab.call(*scenario.call.split(" ")[1:])
             peer = await asyncio.wait_for(lab.controllers.get(), _LONGEST_S)
@@ -229,6 +230,10 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
         await beside.ask("api hupall")
         for _, _, watcher in pairs:
             await watcher.until(lambda: False, scenario.settle_s)
+        for _, watched, watcher in pairs:
+            if watched.turns[-1].command.startswith(b"exit"):
+                watcher.send(watched.turns[-1].command)
+                await watcher.until(lambda: False, scenario.settle_s)
     finally:
         for one in peers:
             one.close()

@@ -65,6 +65,7 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
         dialplan_file=file,
         overrides={
             "controller": str(server.sockets[0].getsockname()[1]),
+            "hold_music": "tone_stream://%(200,800,440);loops=-1",
             "domain": "127.0.0.1",
             "sounds_dir": str(folder),
         },
