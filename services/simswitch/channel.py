@@ -451,6 +451,15 @@ class Channel(Leg):
         self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
         self.set_call_state("EARLY")
 
+    def sort_caller_id(self) -> None:
+        """An extension begins: whoever was called before, or was the second of a bridge, is the caller now
+        (``switch_channel_sort_cid``)."""
+        if self.direction == "outbound" and not self.hit_dialplan:
+            self.flip_caller_id()
+        elif self.direction == "inbound" and self.b_leg:
+            self.b_leg = False
+            self.flip_caller_id()
+
     def flip_caller_id(self) -> None:
         """A leg that we called runs an application or is the first of a bridge: from now on its phone is the caller
         (``switch_channel_flip_cid``)."""
@@ -548,6 +557,7 @@ class Channel(Leg):
 
     async def run_actions(self, actions: Sequence[Action]) -> None:
         """CS_EXECUTE: one application after the other."""
+        self.sort_caller_id()
         self.state = self.running = "CS_EXECUTE"
         if self.call_state == "RINGING" and self.answered:
             self.set_call_state("ACTIVE")
@@ -692,7 +702,12 @@ def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> Non
     inline_ = dialplan.lower() == "inline"
     context = leg.profile.context if inline_ else context or leg.profile.context
     dialplan = "inline" if inline_ else dialplan or "XML"
+    before = leg.profile.destination
     leg.new_profile(destination=destination, dialplan=dialplan, context=context)
+    leg.profile.rdnis = before
+    leg.variables.pop("signal_bond", None)
+    if leg.other.get("Other-Type") == "originator":
+        leg.other = {}
     note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
     if inline_:
         leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")

@@ -449,6 +449,7 @@ class Switch:
         party: Any = None,
         user_name: str = "",
         uuid: str = "",
+        sofia_profile: str = "",
     ) -> Channel:
         """An INVITE arrives: create the inbound leg and let it run the dialplan. Raises Refused where FreeSWITCH would answer
         503: it is down, paused or full."""
@@ -457,7 +458,7 @@ class Switch:
             raise Refused("call-refused", f"503 Maximum Calls In Progress: {reason}", status=503)
         uuid = uuid or str(uuids.uuid4())
         host = "127.0.0.1"
-        profile_name = "agents" if user_name else "trunk"
+        profile_name = sofia_profile or ("agents" if user_name else "trunk")
         now = self.now_us()
         name = f"sofia/{profile_name}/{caller_number}@{self.domain if user_name else host}"
         profile = Profile(

@@ -76,10 +76,15 @@ CLOCK: Final = ("HEARTBEAT", "RE_SCHEDULE")
 """Events that come when their time has come, whatever else goes on."""
 
 
+RECORDINGS: Final = "/srv/freeswitch01/recordings"
+"""Where the recorded switch wrote its files."""
+
+
 class Legs:
     """The legs of one side, named after their channel (``echo``, the second ``echo#2``); the phones' have no name."""
 
-    def __init__(self, frames: Iterable[Frame], phones: re.Pattern[str]) -> None:
+    def __init__(self, frames: Iterable[Frame], phones: re.Pattern[str], folder: str = RECORDINGS) -> None:
+        self._folder = folder
         self.roles: dict[str, str] = {}
         self._phones = phones
         for frame in frames:
@@ -108,7 +113,9 @@ class Legs:
 
     def normal(self, text: str) -> str:
         """Identifiers replaced by the leg they stand for."""
-        return _UUID.sub(lambda m: f"<{self.roles.get(m[0]) or 'id'}>", text)
+        return _UUID.sub(
+            lambda m: f"<{self.roles.get(m[0]) or 'id'}>", text.replace(self._folder, "<folder>")
+        )
 
     def found(self, role: str) -> str:
         """The identifier of the leg with this name; empty when there is none."""
@@ -116,11 +123,16 @@ class Legs:
 
 
 def compare(
-    scenario: str, recorded: list[Frame], found: list[Frame], commands: list[str], phones: re.Pattern[str]
+    scenario: str,
+    recorded: list[Frame],
+    found: list[Frame],
+    commands: list[str],
+    phones: re.Pattern[str],
+    folder: str = RECORDINGS,
 ) -> Result:
     """Compare two runs of one connection."""
     result = Result()
-    was, now = Legs(recorded, phones), Legs(found, phones)
+    was, now = Legs(recorded, phones), Legs(found, phones, folder)
     result.differences.update(_replies(scenario, recorded, found, commands, was, now, result))
     result.differences.update(_events(scenario, recorded, found, was, now, result))
     return result

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.esl_transcripts import transcript
-from tests.fidelity.compare import Legs, Result, compare
+from tests.fidelity.compare import RECORDINGS, Legs, Result, compare
 from tests.fidelity.conversation import Conversation, Frame, Frames, conversation
 from tests.fidelity.scenarios import Scenario
 
@@ -190,16 +190,18 @@ class _Play:
         theirs = Legs(self._recorded.frames, phones).roles
         ours = {role: leg for leg, role in Legs(self._peer.frames, phones).roles.items()}
         known = {leg: ours[role] for leg, role in theirs.items() if role in ours}
-        for was, now in zip(_answers(self._recorded.frames), _answers(self._peer.frames), strict=False):
+        pairs = zip(_answers(self._recorded.frames), _answers(self._peer.frames), strict=True)
+        for was, now in (pair for kind in pairs for pair in zip(*kind, strict=False)):
             for a, b in zip(_UUID.findall(was), _UUID.findall(now), strict=False):
                 known.setdefault(a, b)
         command = _UUID.sub(lambda m: known.get(m[0], m[0]), command.replace("15080", self._lab.sip_port))
-        return command.replace("/srv/freeswitch01/recordings", str(self._lab.folder))
+        return command.replace(RECORDINGS, str(self._lab.folder))
 
 
-def _answers(frames: list[Frame]) -> list[str]:
+def _answers(frames: list[Frame]) -> tuple[list[str], list[str]]:
+    """Replies, and the results of background jobs."""
     replies = [f.reply for f in frames if f.event is None]
-    return replies + [str((f.event or {})["_body"]) for f in frames if f.name == "BACKGROUND_JOB"]
+    return replies, [str((f.event or {})["_body"]) for f in frames if f.name == "BACKGROUND_JOB"]
 
 
 async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
@@ -238,10 +240,10 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
         for one in peers:
             one.close()
     pairs.append((scenario.name, recorded, peer))
-    return {name: _compared(scenario, name, conv, one) for name, conv, one in pairs}
+    return {name: _compared(scenario, lab, name, conv, one) for name, conv, one in pairs}
 
 
-def _compared(scenario: Scenario, name: str, recorded: Conversation, peer: Peer) -> Result:
+def _compared(scenario: Scenario, lab: Lab, name: str, recorded: Conversation, peer: Peer) -> Result:
     legs = Legs(recorded.frames, scenario.phones)
     commands = [legs.normal(t.command.decode("utf-8", "replace").split("\n")[0]) for t in recorded.turns]
-    return compare(name, recorded.frames, peer.frames, commands, scenario.phones)
+    return compare(name, recorded.frames, peer.frames, commands, scenario.phones, str(lab.folder))

@@ -52,7 +52,7 @@ SCENARIOS: Final = (
     Scenario("09_uuid_bridge_two_parked", {2: (TALKER, ECHO)}),
     Scenario(
         "09b_uuid_bridge_park_after",
-        {2: (TALKER.replace("{a=b}", "{a=b,park_after_bridge=true,hangup_after_bridge=false}"), ECHO)},
+        {2: (TALKER.replace("{a=b}", "{park_after_bridge=true,hangup_after_bridge=false}"), ECHO)},
     ),
     Scenario("10_uuid_transfer", {2: (TALKER,), 5: (TALKER, ECHO)}),
     Scenario("11_hold_unhold", {2: (TALKER, ECHO)}),
@@ -62,7 +62,7 @@ SCENARIOS: Final = (
             2: (TALKER, ECHO),
             3: (
                 "await CALL_UPDATE",
-                "api originate {a=b,eavesdrop_enable_dtmf=true}sofia/internal/echo@127.0.0.1:15080 &eavesdrop(<talker>)",
+                "api originate {eavesdrop_enable_dtmf=true}sofia/internal/echo@127.0.0.1:15080 &eavesdrop(<talker>)",
             ),
         },
     ),
@@ -91,7 +91,7 @@ SCENARIOS: Final = (
                 AGENT,
                 "api uuid_bridge <15551230000> agent-0700a102",
                 "await CHANNEL_BRIDGE",
-                "api uuid_record <15551230000> start <folder>/q.wav",
+                "api uuid_record <15551230000> start <folder>/q-<15551230000>.wav",
                 "await RECORD_START",
                 "api uuid_hold agent-0700a102",
                 "await 3 CHANNEL_EXECUTE playback",

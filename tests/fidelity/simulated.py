@@ -77,7 +77,13 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
     await socket.start("127.0.0.1", 0)
 
     async def call(number: str, caller: str, name: str) -> None:
-        switch.place_call(context="esl", destination=number, caller_number=caller, caller_name=name)
+        switch.place_call(
+            context="esl",
+            destination=number,
+            caller_number=caller,
+            caller_name=name,
+            sofia_profile="external",
+        )
 
     try:
         yield Lab(socket.port, folder, call, controllers)

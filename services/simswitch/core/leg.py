@@ -56,6 +56,7 @@ _FIELDS: Final = [
     "Callee-ID-Number",
     "Network-Addr",
     "ANI",
+    "RDNIS",
     "Destination-Number",
     "Unique-ID",
     "Source",
@@ -162,6 +163,7 @@ class Profile:
     callee_number: str = ""
     network_addr: str = ""
     ani: str = ""
+    rdnis: str = ""
     transfer_source: str = ""
     logical_direction: str = ""
     index: int = 1
@@ -185,6 +187,7 @@ class Profile:
             self.callee_number,
             self.network_addr,
             self.ani,
+            self.rdnis,
             self.destination,
             self.uuid,
             self.source,
