@@ -706,8 +706,7 @@ def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> Non
     leg.new_profile(destination=destination, dialplan=dialplan, context=context)
     leg.profile.rdnis = before
     leg.variables.pop("signal_bond", None)
-    if leg.other.get("Other-Type") == "originator":
-        leg.other = {}
+    leg.other = {}
     note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
     if inline_:
         leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")

@@ -1,4 +1,4 @@
-"""`make fidelity`: hold every recorded conversation with the simulated switch and print what differs."""
+"""`make fidelity`: hold every recorded conversation with the simulated switch, and report what differs and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.fidelity.compare import Result
+from tests.fidelity.compare import Difference, Result
+from tests.fidelity.known import judge, load
 from tests.fidelity.player import play
 from tests.fidelity.scenarios import SCENARIOS, Scenario
 from tests.fidelity.simulated import simulated
@@ -30,26 +31,44 @@ async def run(names: list[str]) -> dict[str, Result]:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("scenario", nargs="*", help="the beginning of a transcript's name")
+    arguments = argparse.ArgumentParser(prog="make fidelity", description=__doc__)
+    arguments.add_argument("transcript", nargs="*", help="the beginning of a transcript's name")
     arguments.add_argument("--all", action="store_true", help="also the differences that are listed")
     given = arguments.parse_args()
-    results = asyncio.run(run(given.scenario))
+    results = asyncio.run(run(given.transcript))
+    entries, not_compared = load()
     total = Result()
+    print(f"{'transcript':40} replies  events  headers  differences by kind")
     for name, result in results.items():
         total.add(result)
-        kinds = Counter(d.kind for d in result.differences.elements())
-        print(
-            f"{name:36} {result.replies:4} replies {result.events:5} events {result.headers:6} headers  {dict(kinds)}"
-        )
-    for difference, count in sorted(total.differences.items()):
-        d = difference
-        print(
-            f"{count:4} {d.scenario[:4]} {d.kind:14} {d.event:40} {d.header:40} {d.was[:60]!r} -> {d.found[:60]!r}"
-        )
-    line = {"name": "fidelity", "transcripts": len(results), "replies": total.replies, "events": total.events}
-    print(json.dumps(line | {"headers": total.headers, "differences": len(total.differences)}))
-    return 0
+        kinds = " ".join(f"{kind} {n}" for kind, n in Counter(d.kind for d in result.differences).items())
+        print(f"{name:40} {result.replies:7} {result.events:7} {result.headers:8}  {kinds}")
+    for name, why in not_compared.items():
+        print(f"{name:40} not compared: {why}")
+    unlisted, stale, covered = judge(total.differences, entries)
+    for entry in entries:
+        print(f"{sum(map(entry.covers, total.differences)):7}  {entry.why}")
+    show(sorted(total.differences) if given.all else unlisted, "" if given.all else "not listed: ")
+    for entry in [] if given.transcript else stale:
+        print(f"no longer needed: {entry.why}")
+    line = {
+        "name": "fidelity",
+        "transcripts": len(results),
+        "replies": total.replies,
+        "events": total.events,
+        "headers": total.headers,
+        "differences": len(total.differences),
+        "kinds": dict(covered),
+        "unlisted": len(unlisted),
+    }
+    print(json.dumps(line))
+    return 1 if unlisted or (stale and not given.transcript) else 0
+
+
+def show(differences: list[Difference], prefix: str) -> None:
+    """A line a difference."""
+    for d in differences:
+        print(f"{prefix}{d.scenario}: {d.kind}: {d.event} {d.header} {d.was[:80]!r} -> {d.found[:80]!r}")
 
 
 if __name__ == "__main__":

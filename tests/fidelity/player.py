@@ -139,6 +139,9 @@ class _Play:
         if word == "call":
             number, caller, name = rest.split(" ")
             await self._lab.call(number, caller, name)
+        elif word == "quiet":
+            for peer in (self._peer, *self._watchers):
+                await peer.until(lambda: False, 0.3)
         elif word == "await":
             count, label = 1, rest
             if rest[0].isdigit():

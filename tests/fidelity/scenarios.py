@@ -5,6 +5,7 @@ from 0) it happened, in lines of this language:
 
 * ``api COMMAND``, ``bgapi COMMAND`` (and wait for its job), on a connection of its own;
 * ``call NUMBER FROM NAME``: a caller, who stays on the line, calls the extension NUMBER;
+* ``quiet``: wait until nothing has come to anybody for 0.3 s;
 * ``await [N] LABEL``: wait until the N-th such event has come on the recorded connection.
 
 ``<talker>`` is the identifier of the leg of that name (`compare.Legs`), ``<folder>`` a folder for recordings.
@@ -48,7 +49,7 @@ SCENARIOS: Final = (
     Scenario("01_inbound_auth_ok"),
     Scenario("02_inbound_auth_denied"),
     Scenario("03_inbound_command_before_auth"),
-    Scenario("08_bgapi_originate", settle_s=1.2),
+    Scenario("08_bgapi_originate", settle_s=2.5),
     Scenario("09_uuid_bridge_two_parked", {2: (TALKER, ECHO)}),
     Scenario(
         "09b_uuid_bridge_park_after",
@@ -97,6 +98,7 @@ SCENARIOS: Final = (
                 "await 3 CHANNEL_EXECUTE playback",
                 "api uuid_hold off agent-0700a102",
                 "await 3 CHANNEL_EXECUTE_COMPLETE playback",
+                "quiet",
                 "api uuid_kill agent-0700a102",
             ),
         },
