@@ -553,3 +553,25 @@ async def test_t12_reads_come_from_the_leader(nats_server: EmbeddedNats, join: J
             await bus.last(subjects.lease("t12", "0"), timeout_s=1.0)
             await bus._next_of(subjects.log("t12"), 0, 1.0)
     assert asked == ["$JS.API.STREAM.MSG.GET.CC_LEASE", "$JS.API.STREAM.MSG.GET.CC_ROUTING"]
+
+
+async def test_stopping_while_it_connects_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py waits with ``wait_for``, which in Python 3.11 may swallow the cancellation that comes with the result."""
+    swallowed = 0
+
+    async def connect(self: Client, *args: Any, **more: Any) -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+                if swallowed > 1:
+                    raise
+
+    monkeypatch.setattr(Client, "connect", connect)
+    bus = NatsBus("nats://127.0.0.1:1", source="/test/1", clock=SystemClock())
+    bus.start()
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(bus.stop(), 10)
+    assert swallowed, "nothing was to be learnt from this"

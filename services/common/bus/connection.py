@@ -30,7 +30,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from services.common.bus import ReadyHook
 from services.common.bus.access import PREFIX as ACCESS
 from services.common.bus.access import NatsAccess
-from services.common.bus.base import Nobody, Unconfirmed, Unstored
+from services.common.bus.base import Nobody, Unconfirmed, Unstored, end
 from services.common.bus.client import LeanClient
 from services.common.errors import ContractError
 
@@ -292,10 +292,8 @@ class Connection:
     async def stop(self) -> None:
         """Send what is on its way and close."""
         self._stopping = True
-        for task in (self._task, self._checking):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        # Cancelled until they end: within connect() nats-py loses a cancellation now and then, and begins anew.
+        await end([task for task in (self._task, self._checking) if task is not None])
         if self._client is not None and not self._client.is_closed:
             with contextlib.suppress(Exception):
                 if self._client.is_connected:
