@@ -204,3 +204,13 @@ class FreeSwitch:
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
             await self._child.wait()
+
+    def freeze(self) -> None:
+        """Stop it where it stands: connections stay open, and nothing is answered (SIGSTOP). ``thaw`` lets it go on."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on (SIGCONT)."""
+        if self._child is not None and self._child.returncode is None:
+            self._child.send_signal(signal.SIGCONT)
