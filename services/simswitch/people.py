@@ -21,8 +21,10 @@ from services.common.errors import Refused
 from services.simswitch.channel import Channel, Party
 from services.simswitch.core import scenario as sc
 from services.simswitch.core.faults import Fault
+from services.simswitch.hold import phone_holds, phone_resumes
 from services.simswitch.originate import ringing
 from services.simswitch.switch import Switch
+from services.simswitch.transfers import refer
 
 log = structlog.get_logger()
 
@@ -184,7 +186,26 @@ class Agent(Party):
         else:
             self._missed = True
 
+    def hold(self) -> None:
+        """Press the phone's own hold key: a re-INVITE. Without a conversation nothing happens."""
+        if self._leg is not None:
+            phone_holds(self._leg)
+
+    def resume(self) -> None:
+        """Take the other side back."""
+        if self._leg is not None:
+            phone_resumes(self._leg)
+
+    def send_on(self, number: str) -> bool:
+        """Blind transfer by the phone's own key: REFER. False without a conversation."""
+        leg = self._leg
+        return leg is not None and leg.partner is not None and refer(leg, number)
+
     def on_bridged(self, leg: Channel, other: Channel) -> None:
+        if not self._talked and (held := sc.at_talk(self._people.scenario, self._people.chance)) is not None:
+            after_s, for_s = held
+            self._talk.after(after_s, self.hold)
+            self._talk.after(after_s + for_s, self.resume)
         self._talked = True
         plan = other.party.plan if isinstance(other.party, Caller) else None
         if plan is None or not plan.ends_call:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from services.simswitch import hold, transfers
 from services.simswitch.channel import Channel
+from services.simswitch.core import scenario as sc
+from services.simswitch.people import People
 from tests.integration.simswitch_kit import Client, Lab, Phone, lab
 
 PLAN = (
@@ -409,3 +412,32 @@ async def test_the_books_know_who_talked_to_whom_through_a_consultation(tmp_path
         assert [b["agent_leg"] for b in line["bridges"]] == ["A", "B"]
         first, second = line["bridges"]
         assert first["bridged_us"] < first["unbridged_us"] <= second["bridged_us"] < second["unbridged_us"]
+
+
+async def test_simulated_agents_hold_and_send_on_by_their_phones(tmp_path: Path) -> None:
+    """By habit, and when they are told to."""
+    habits = sc.AgentHabits(
+        holds=1.0, hold_after=sc.Spread(0.2, 0.0), hold_for=sc.Spread(0.4, 0.0), talk=sc.Spread(60, 0.0)
+    )
+    scenario = sc.Scenario(agent=habits, login=False)
+    async with lab(tmp_path, dialplan=PLAN, hold_music=MUSIC) as sw:
+        client = await sw.client("event json ALL")
+        people = People(sw.switch, scenario, Random(1), {}, {"1001": "Sara"})
+        agent = people.agents["1001"]
+        agent.forced.append(sc.RingAct(0.02, "answer"))
+        agent.begin_day(0.0)
+        sw.caller(uuid="C")
+        await client.api(
+            "originate {origination_uuid=A,ignore_early_media=true}user/1001@peyvand.local &park()"
+        )
+        assert await client.api("uuid_bridge A C") == "+OK C"
+        held = await client.event("CHANNEL_HOLD", Unique_ID="A")
+        back = await client.event("CHANNEL_UNHOLD", Unique_ID="A")
+        assert int(held["Caller-Channel-Last-Hold"]) > 0
+        assert int(back["Caller-Channel-Hold-Accum"]) >= 300_000
+        agent.hold()
+        await sw.until(lambda: len([e for e in client.events if e["Event-Name"] == "CHANNEL_HOLD"]) == 2)
+        assert agent.send_on("echo")
+        await client.event("CHANNEL_EXECUTE", Unique_ID="C", Application="sleep")
+        await client.event("CHANNEL_HANGUP_COMPLETE", Unique_ID="A")
+        assert not agent.send_on("echo"), "nobody is there any more"

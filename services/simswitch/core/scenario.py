@@ -80,6 +80,11 @@ class AgentHabits:
     rings: Spread = Spread(2.0, 0.4)
     misses: float = 0.03
     declines: float = 0.02
+    holds: float = 0.0
+    """Probability to put the other side on hold once in a conversation, by the phone's own key."""
+    hold_after: Spread = Spread(4.0, 0.4)
+    """From the beginning of the conversation."""
+    hold_for: Spread = Spread(8.0, 0.4)
     wrap_up: Spread = Spread(4.0, 0.4)
     keys_disposition: float = 0.4
     """Probability to press a disposition on the leg (when it is still there) or, if it is gone, to dial its code."""
@@ -180,6 +185,15 @@ def at_menu(scenario: Scenario, chance: Chance) -> MenuAct:
     if chance.random() < habits.leaves_in_menu:
         return MenuAct(habits.listens.draw(chance), hangup=True)
     return MenuAct(habits.think.draw(chance), digit=_pick(habits.digits, chance))
+
+
+def at_talk(scenario: Scenario, chance: Chance) -> tuple[float, float] | None:
+    """Whether an agent holds in this conversation: after so many seconds, for so many. No chance is drawn where nobody ever does,
+    so that a seed makes the same day as before."""
+    habits = scenario.agent
+    if habits.holds <= 0 or chance.random() >= habits.holds:
+        return None
+    return habits.hold_after.draw(chance), habits.hold_for.draw(chance)
 
 
 def at_ring(scenario: Scenario, chance: Chance) -> RingAct:
