@@ -31,7 +31,7 @@ def free_port() -> int:
 
 class Phone:
     """Answers, declines, is busy, refuses with a SIP status (``486``), sends early media first (``early``), says nothing
-    at all (``silent``), or rings for ever; ``legs`` are the invites it got."""
+    at all (``unheard``), or rings for ever; ``legs`` are the invites it got."""
 
     def __init__(self, does: str = "answer", after_s: float = 0.05) -> None:
         self.does = does
@@ -44,7 +44,7 @@ class Phone:
         if self.does.isdigit():
             loop.call_soon(leg.refuse, int(self.does))
             return
-        if self.does == "silent":
+        if self.does == "unheard":
             return
         if self.does == "early":
             early_media(leg)

@@ -141,8 +141,8 @@ async def test_nobody_there_looks_like_a_remote_503(tmp_path: Path) -> None:
         ("{originate_timeout=1}", "ring", "NO_ANSWER"),
         ("{leg_timeout=1}", "ring", "ALLOTTED_TIMEOUT"),
         ("[leg_timeout=1]", "ring", "ALLOTTED_TIMEOUT"),
-        ("{leg_progress_timeout=1}", "silent", "PROGRESS_TIMEOUT"),
-        ("{progress_timeout=1}", "silent", "PROGRESS_TIMEOUT"),
+        ("{leg_progress_timeout=1}", "unheard", "PROGRESS_TIMEOUT"),
+        ("{progress_timeout=1}", "unheard", "PROGRESS_TIMEOUT"),
     ],
 )
 async def test_limits_of_time_have_their_own_causes(
