@@ -253,6 +253,7 @@ def test_one_cr_in_a_value_swallows_the_lines_before_it() -> None:
         (["a /^x/"], True),
         (["a -/^x/"], False),  # compared literally, so it never matches, and alone it passes nothing
         (["a x1", "b -2"], False),
+        (["a x1", "b -9"], True),
         (["a +x1"], True),
         (["b 1", "a X1"], True),
         (["a /(/"], False),
