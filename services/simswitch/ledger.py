@@ -21,8 +21,8 @@ from services.simswitch.channel import Channel
 from services.simswitch.switch import Observer
 
 PUBLIC = "public"
-# Lines that questions are answered from: all that a test can look at; beside a file the last minutes, since each line takes some
-# kilobytes (a soak at 2 calls a second saw 23 KiB a call stay).
+# Lines that questions are answered from: all that a test can look at; beside a file the last minutes, since a line takes
+# kilobytes and a call has three of them.
 _KEEP = 20_000
 _KEEP_BESIDE_FILE = 2_000
 

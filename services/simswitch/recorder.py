@@ -18,7 +18,8 @@ FRAME_BYTES = 4
 _AMPLITUDE = 6000
 
 
-@functools.lru_cache(maxsize=1024)
+# 16 KB a tone, and every caller has another: what calls in progress need is kept whole by _second.
+@functools.lru_cache(maxsize=64)
 def _tone(hz: int) -> npt.NDArray[np.int16]:
     """One second of a tone (whole hertz, so that seconds join without a click); 0 Hz is silence."""
     t = np.arange(RATE, dtype=np.float64) / RATE
