@@ -99,6 +99,20 @@ async def closed(rig: Rig, count: int = 1, **of: str) -> list[dict[str, Any]]:
     return items[::-1]
 
 
+async def booked(rig: Rig, outcomes: dict[str, str], **of: str) -> None:
+    """Until the books have these contacts with these outcomes.
+
+    A leg's record may be stored before routing's facts of the same call, and until they come the outcome is a guess.
+    """
+
+    async def seen() -> bool:
+        items = (await rig.get("reporting", "/v1/reports/contacts", limit="500", **of))["items"]
+        found = {c["contact_id"]: c["outcome"] for c in items if c["state"] == "closed"}
+        return {c: found.get(c) for c in outcomes} == outcomes
+
+    await until(f"the books say {outcomes}", seen)
+
+
 async def offers(rig: Rig, contact_id: str) -> list[dict[str, Any]]:
     """The offers of a contact in their order, as the books have them."""
     story = await rig.get("reporting", f"/v1/reports/contacts/{contact_id}")
