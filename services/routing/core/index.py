@@ -456,14 +456,8 @@ class Index:
 
     def unserved_since_us(self, queue: str) -> int:
         """When the last agent who served the queue stopped; 0 when none ever did. A pass over the queue's agents: rare."""
-        since_us = 0
-        for agent_id, rules in self.center.agents.items():
-            if queue in rules.queues and (agent := self._state.agents.get(agent_id)) is not None:
-                last_us = (
-                    agent.activity_since_us if agent.presence == "available" else agent.presence_since_us
-                )
-                since_us = max(since_us, last_us)
-        return since_us
+        agents = (self._state.agent(a) for a, rules in self.center.agents.items() if queue in rules.queues)
+        return max((agent.served_until_us for agent in agents), default=0)
 
     def pool_of(self, contact: Contact) -> Pool | None:
         """The free agents who may take the waiting contact; None when it waits for its preferred agent only."""

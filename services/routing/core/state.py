@@ -104,6 +104,8 @@ class Agent(msgspec.Struct):
     wants_wrap_up: bool = False
     disposition: str = ""
     """Already given in a wrap-up that goes on."""
+    served_until_us: int = 0
+    """When the agent last stopped being there for callers: left, took a break or lost the phone."""
 
 
 class Offer(msgspec.Struct):
@@ -386,6 +388,9 @@ class State:
                 agent.shift_since_us, agent.contacts, agent.work_us = self.at_us, 0, 0
         elif fact.presence == "offline":
             agent.offline_since_us = self.at_us
+        leaves = agent.presence == "available" and fact.presence != "available"
+        if leaves and agent.activity != "unreachable":
+            agent.served_until_us = self.at_us
         agent.presence, agent.reason, agent.presence_since_us = fact.presence, fact.reason, self.at_us
         if fact.presence == "available":
             agent.missed, agent.misses = 0, {}
@@ -397,6 +402,9 @@ class State:
             agent.idle_since_us = self.at_us
         if agent.activity in WORKING:
             agent.work_us += max(0, self.at_us - agent.activity_since_us)
+        loses_phone = agent.activity != "unreachable" and fact.activity == "unreachable"
+        if loses_phone and agent.presence == "available":
+            agent.served_until_us = self.at_us
         agent.activity, agent.activity_since_us = fact.activity, self.at_us
         agent.contact_id, agent.queue = fact.contact_id, fact.queue
         agent.limit_ms = fact.limit_ms

@@ -266,6 +266,18 @@ def test_queue_that_nobody_serves_sends_callers_on_after_its_time() -> None:
     assert floor.facts(f.ContactClosed)[-1].result == "overflowed"
 
 
+def test_a_logout_after_a_break_does_not_make_the_callers_wait_longer() -> None:
+    floor = floor_of(no_agent=Overflow("hangup", "sorry"), no_agent_after_ms=30_000)
+    floor.available("ann")
+    floor.send(i.SetAgentPresence, request_id="r", agent_id="ann", presence="break")
+    floor.waits("c1", "q")
+    floor.pass_ms(20_000)
+    floor.send(i.SetAgentPresence, request_id="r", agent_id="ann", presence="offline")
+    floor.take_over()
+    floor.pass_ms(10_000)
+    assert floor.facts(f.ContactClosed)[-1].result == "no_agent"
+
+
 def test_an_agent_who_comes_in_time_keeps_the_callers() -> None:
     floor = floor_of(no_agent=Overflow("hangup", "sorry"), no_agent_after_ms=30_000)
     floor.waits("c1", "q")
