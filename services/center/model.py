@@ -3,128 +3,71 @@
 The document is YAML (``services.center.load``). These models check form only: types, ranges, patterns. What needs the
 whole document (references, loops, missing prompts) is in ``services.center.check``. Durations are whole seconds with
 the suffix ``_s``. Names by which one thing refers to another are tokens (``[a-z0-9-]``), so they can stand in channel
-variables and bus subjects without escaping.
+variables and bus subjects without escaping. The small types are in ``words``, the nodes of flows in ``flow``.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from services.center.flow import (
+    AnyNode,
+    AskNode,
+    Flow,
+    HangupNode,
+    HoursNode,
+    MenuNode,
+    Node,
+    PlayNode,
+    QueueNode,
+    SayNode,
+    TransferNode,
+)
+from services.center.skills import parse
+from services.center.words import (
+    DAYS,
+    Day,
+    DayKey,
+    EntryNumber,
+    Extension,
+    Language,
+    Music,
+    Number,
+    Part,
+    Period,
+    Seconds,
+    Skill,
+    Skills,
+    SoundsFolder,
+    Text,
+    Token,
+    Zone,
+    minutes,
+    period,
+    weekdays,
 )
 
-from services.center.skills import parse
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""Days as calendars write them, in the order of ``datetime.date.weekday``."""
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f'unknown time zone "{name}"; expected an IANA name such as Asia/Tehran') from None
-    return name
-
-
-def _date(value: object) -> object:
-    if isinstance(value, str):
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
-            raise ValueError(f'bad date "{value}"; expected year-month-day such as 2026-03-21')
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f'there is no day "{value}"') from None
-    return value
-
-
-def minutes(clock: str) -> int:
-    """Return the minutes since midnight of ``HH:MM``; ``24:00`` is 1440. Raises ValueError."""
-    m = re.fullmatch(r"(\d\d):(\d\d)", clock, re.ASCII)
-    if m:
-        value = int(m[1]) * 60 + int(m[2])
-        if int(m[2]) < 60 and value <= 1440:
-            return value
-    raise ValueError(f'bad time "{clock}"; expected HH:MM between 00:00 and 24:00')
-
-
-def period(text: str) -> tuple[int, int]:
-    """Return ``HH:MM-HH:MM`` as minutes since midnight (start, end), start < end. Raises ValueError."""
-    start, dash, end = text.partition("-")
-    if not dash:
-        raise ValueError(f'bad period "{text}"; expected HH:MM-HH:MM')
-    span = minutes(start), minutes(end)
-    if span[0] >= span[1]:
-        raise ValueError(f'period "{text}" ends before it starts; split what crosses midnight into two days')
-    return span
-
-
-def _period(text: str) -> str:
-    period(text)
-    return text
-
-
-def weekdays(key: str) -> tuple[int, ...]:
-    """Return the weekdays (0 Monday ... 6 Sunday) that ``sat``, ``sat-wed`` (may wrap) or ``daily`` names."""
-    if key == "daily":
-        return tuple(range(7))
-    first, dash, last = key.partition("-")
-    if first in DAYS and (last in DAYS if dash else True):
-        start, end = DAYS.index(first), DAYS.index(last if dash else first)
-        return tuple((start + i) % 7 for i in range((end - start) % 7 + 1))
-    raise ValueError(f'bad day "{key}"; expected daily, one of {", ".join(DAYS)}, or a range such as sat-wed')
-
-
-def _weekdays(key: str) -> str:
-    weekdays(key)
-    return key
-
-
-Token = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
-# What a phone can dial. The plus sign stands first or not at all.
-Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{2,24}$")]
-EntryNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,24}$")]
-Extension = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,10}$")]
-Keys = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,3}$")]
-# Reaches FreeSWITCH as an argument: no blank, quote, comma, semicolon or expansion.
-Music = Annotated[str, StringConstraints(pattern=r"^[a-z_]+://[A-Za-z0-9_./-]+$")]
-SoundsFolder = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
-Zone = Annotated[str, AfterValidator(_zone)]
-Day = Annotated[dt.date, BeforeValidator(_date)]
-Period = Annotated[str, AfterValidator(_period)]
-DayKey = Annotated[str, AfterValidator(_weekdays)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]+$")]
-Text = Annotated[dict[Language, Line], Field(min_length=1)]
-"""The same text by language."""
-Skill = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}(\.[a-z0-9][a-z0-9-]{0,30}){0,3}$")
+__all__ = [
+    "DAYS",
+    "AnyNode",
+    "AskNode",
+    "Day",
+    "Flow",
+    "HangupNode",
+    "HoursNode",
+    "MenuNode",
+    "Node",
+    "PlayNode",
+    "QueueNode",
+    "SayNode",
+    "TransferNode",
+    "minutes",
+    "period",
+    "weekdays",
 ]
-"""A skill, perhaps in a family: ``billing``, ``lang.fa``."""
-Level = Annotated[int, Field(ge=1, le=5)]
-"""Proficiency, 1 to 5. Whoever does not have a skill has level 0."""
-Skills = dict[Skill, Level]
-Seconds = Annotated[int, Field(ge=1, le=86_400)]
-
-
-class Part(BaseModel):
-    """Base of all parts: nothing unknown is accepted, nothing is converted, nothing changes after reading."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Calendar(Part):
@@ -387,131 +330,6 @@ class EntryPoint(Part):
     fallback_queue: Token
     head_start_s: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
     """Callers of this number count as if they had waited so much longer."""
-
-
-class PlayNode(Part):
-    """Play a prompt, go on."""
-
-    play: Token
-    then: Token
-
-
-class SayNode(Part):
-    """Read out digits: of a variable (``caller``, ``entry`` or one an ask node filled) or a literal."""
-
-    say: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_]{0,30}|[0-9]{1,18})$")]
-    as_: Literal["digits", "number"] = Field("digits", alias="as")
-    then: Token
-
-
-class MenuNode(Part):
-    """Play a prompt and branch on keys. After ``retries`` more tries without a match: ``otherwise``."""
-
-    menu: Token
-    digits: Annotated[dict[Keys, Token], Field(min_length=1)]
-    otherwise: Token
-    timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
-    retries: Annotated[int, Field(ge=0, le=9)] = 2
-    invalid: Token | None = None
-    """Prompt after a key that leads nowhere, before the menu is played again."""
-
-
-class AskNode(Part):
-    """Play a prompt and collect digits into a variable; ``#`` ends the input."""
-
-    ask: Token
-    into: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-    min_digits: Annotated[int, Field(ge=1, le=32)] = 1
-    max_digits: Annotated[int, Field(ge=1, le=32)]
-    timeout_s: Annotated[int, Field(ge=1, le=60)] = 5
-    retries: Annotated[int, Field(ge=0, le=9)] = 2
-    then: Token
-    otherwise: Token
-
-    @model_validator(mode="after")
-    def _range(self) -> AskNode:
-        if self.max_digits < self.min_digits:
-            raise ValueError("max_digits is smaller than min_digits")
-        return self
-
-
-class HoursNode(Part):
-    """Branch on a calendar."""
-
-    hours: Token
-    open: Token
-    closed: Token
-
-
-class QueueNode(Part):
-    """Hand the caller over to a queue. Skills are wanted on top of the queue's own."""
-
-    queue: Token
-    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
-    """None takes the queue's."""
-    skills: Skills = {}
-    class_: Token | None = Field(None, alias="class")
-    """The caller's class (``routing.classes``)."""
-    prefer: Token | None = None
-    """The agent to wait for first, for the queue's ``preferred_s``."""
-
-
-class TransferNode(Part):
-    """Connect the caller to an outside number; ``otherwise`` when nobody answers there (else the fallback queue)."""
-
-    transfer: Number
-    otherwise: Token | None = None
-
-
-class HangupNode(Part):
-    """End the call."""
-
-    hangup: Literal[True]
-
-
-NODE_KINDS = ("play", "say", "menu", "ask", "hours", "queue", "transfer", "hangup")
-
-
-def _kind(value: Any) -> str:
-    """Tag of a node; ambiguity and absence are told apart by ``_node`` before this is asked."""
-    if isinstance(value, Part):
-        return f"<{next(kind for kind in NODE_KINDS if kind in type(value).model_fields)}>"
-    return f"<{next(kind for kind in NODE_KINDS if kind in value)}>"
-
-
-def _node(value: Any) -> Any:
-    if isinstance(value, Part):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a mapping with one of {', '.join(NODE_KINDS)}")
-    kinds = [kind for kind in NODE_KINDS if kind in value]
-    if len(kinds) != 1:
-        raise ValueError(
-            f"expected exactly one of {', '.join(NODE_KINDS)}; found {', '.join(kinds) or 'none'}"
-        )
-    return value
-
-
-AnyNode = PlayNode | SayNode | MenuNode | AskNode | HoursNode | QueueNode | TransferNode | HangupNode
-Node = Annotated[
-    Annotated[PlayNode, Tag("<play>")]
-    | Annotated[SayNode, Tag("<say>")]
-    | Annotated[MenuNode, Tag("<menu>")]
-    | Annotated[AskNode, Tag("<ask>")]
-    | Annotated[HoursNode, Tag("<hours>")]
-    | Annotated[QueueNode, Tag("<queue>")]
-    | Annotated[TransferNode, Tag("<transfer>")]
-    | Annotated[HangupNode, Tag("<hangup>")],
-    Discriminator(_kind),
-    BeforeValidator(_node),
-]
-
-
-class Flow(Part):
-    """What callers go through until a queue takes them or the call ends."""
-
-    start: Token
-    nodes: Annotated[dict[Token, Node], Field(min_length=1)]
 
 
 class Limits(Part):
