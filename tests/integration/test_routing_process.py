@@ -193,6 +193,12 @@ async def test_standby_answers_http_for_the_owner(own_nats: EmbeddedNats, bus: N
         await caller(bus, "c1")
         answer = await client.get("/v1/contacts", headers=boss)
         assert answer.status_code == 200
+        answer = await client.post("/v1/contacts/nobody/priority", json={"priority": 5}, headers=boss)
+        assert (answer.status_code, answer.json()["type"]) == (404, "unknown-contact")
+        answer = await client.post("/v1/contacts/nobody/priority", json={"priority": 5}, headers=sara)
+        assert answer.status_code == 403
+        answer = await client.post("/v1/agents/sara/wrap-up", json={"action": "end"}, headers=sara)
+        assert (answer.status_code, answer.json()["type"]) == (409, "not-in-wrap-up")
         assert (await client.get("/v1/contacts", headers=sara)).status_code == 403
         answer = await client.get("/v1/center", headers=sara)
         assert answer.json()["revision"] == centers.centers[0].revision

@@ -19,7 +19,7 @@ from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.routing.core import engine, views
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
-from services.routing.core.center import Policy
+from services.routing.core.center import Center, Overflow, Policy, QueueRules
 from services.routing.core.state import State
 from services.routing.tenant import TenantOwner
 from tests.unit.routing.floor import center
@@ -95,10 +95,13 @@ async def owning(
     lease: SwitchableLease | None = None,
     policy: Policy | None = None,
     snapshot_every: int = 2_000,
+    rules: Center | None = None,
+    closed: frozenset[str] = frozenset(),
 ) -> AsyncIterator[TenantOwner]:
     owner = TenantOwner(
         tenant,
-        center(),
+        rules or center(),
+        closed_at=lambda _: closed,
         bus=bus,
         clock=SystemClock(),
         owner=name,
@@ -111,6 +114,36 @@ async def owning(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_routing_changes_priorities_at_once(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+    subject = subjects.rpc(tenant, "routing", "contact", "set-priority")
+    async with owning(bus, tenant):
+        for contact_id in ("c1", "c2"):
+            await outside.waits(contact_id)
+        await outside.until(f.ContactQueued, 2)
+        wish = rpc_pb2.SetContactPriority(contact_id="c2", priority=7, actor="supervisor")
+        state = codec.read(await bus.request(subject, wish, timeout_s=10), views.ContactState)
+        assert (state.contact_id, state.priority, state.position) == ("c2", 7, 1)
+        unknown = rpc_pb2.SetContactPriority(contact_id="c9", priority=7)
+        with pytest.raises(Refused, match="no open contact"):
+            await bus.request(subject, unknown, timeout_s=10)
+        await outside.wish("omid", "available")
+        (offer,) = await outside.until(f.OfferMade)
+        assert offer.contact_id == "c2"
+
+
+async def test_routing_tells_every_new_owner_which_queues_have_closed(bus: Bus, tenant: str) -> None:
+    outside = Outside(bus, tenant)
+    queue = QueueRules(closed=Overflow("hangup", "closed"))
+    rules = Center("r1", {"sales": queue}, {}, default_fallback="sales")
+    async with owning(bus, tenant, rules=rules):
+        await outside.waits("c1")
+        await outside.until(f.ContactQueued)
+    async with owning(bus, tenant, "two", SwitchableLease(2), rules=rules, closed=frozenset({"sales"})):
+        (ended,) = await outside.until(f.ContactClosed)
+        assert (ended.contact_id, ended.result) == ("c1", "closed")
 
 
 async def test_routing_offers_over_the_bus(bus: Bus, tenant: str) -> None:
