@@ -113,6 +113,8 @@ class Offer:
     answered_at_us: int = 0
     bridged_at_us: int = 0
     job_pending: bool = False
+    bridge_sent_at_us: int = 0
+    look_pending: bool = False  # Whether the legs live was asked and is not answered.
     bridge_held: bool = False  # Answered, but originate has not let go of the leg.
     leg_seen: bool = False
     leg_gone: bool = False

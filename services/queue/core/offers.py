@@ -30,7 +30,10 @@ from services.queue.core.treatment import back_to_music, remember, stop_announce
 # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;
 # as long as both live, it may still come on a machine with too much to do, and taking a bridge apart is worse than a second of waiting.
 BRIDGE_LIMIT_MS = 500
+# A look that is not answered yet does not count: the switch, or the way to it, has too much to do, and so has the bridge. Under an overload
+# of five calls a second too many, sound bridges took 3.4 s.
 BRIDGE_LOOKS = 4
+BRIDGE_PATIENCE_MS = 10_000
 JOB_LATE_MS = 2_000  # So long an answered leg waits for its originate's +OK.
 JOB_UNHEARD_MS = 500  # The same where another connection has the job; its end came within 395 ms at worst.
 FORMER_LEG_MS = 1_000  # So long an order waits for the end of the agent's former leg.
@@ -228,20 +231,28 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
 
 def _bridge(node: Node, offer: Offer) -> None:
     offer.bridge_held = False
+    offer.look_pending = False
+    offer.bridge_sent_at_us = node.at_us
     node.emit(Bridge(contact=offer.contact, leg=offer.leg, caller_leg=offer.contact, offer=offer.offer_id))
     node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
 
 
 def bridge_overdue(node: Node, offer: Offer, caller: Caller) -> None:
-    """No CHANNEL_BRIDGE in time: look at both legs, and give it up at the last look."""
+    """No CHANNEL_BRIDGE in time: look at both legs, and give it up when the last look is answered."""
     if offer.bridge_held:
         _bridge(node, offer)
         return
-    offer.retries += 1
-    if offer.retries >= BRIDGE_LOOKS:
+    waited_ms = (node.at_us - offer.bridge_sent_at_us) // 1000
+    if not offer.look_pending:
+        offer.retries += 1
+    if offer.retries >= BRIDGE_LOOKS or waited_ms >= BRIDGE_PATIENCE_MS:
         bridge_failed(node, offer, "failed", "NO_BRIDGE")
         return
-    node.emit(Probe(contact=offer.contact, leg=offer.leg), Probe(contact=offer.contact, leg=caller.contact))
+    if not offer.look_pending:
+        offer.look_pending = True
+        node.emit(
+            Probe(contact=offer.contact, leg=offer.leg), Probe(contact=offer.contact, leg=caller.contact)
+        )
     node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
 
 
@@ -326,6 +337,7 @@ def leg_probed(node: Node, offer: Offer, event: LegProbed) -> None:
     """What FreeSWITCH says about the agent's leg itself."""
     if event.alive:
         offer.leg_seen = True
+        offer.look_pending = False
         if offer.phase is Phase.CLOSING:
             node.settle_offer(offer)
         elif offer.phase is Phase.RINGING:

@@ -112,6 +112,13 @@ class Rig:
             self.deliver()
         self.now_us = until
 
+    def advance_unanswered(self, ms: int) -> None:
+        """Let time pass on a switch that answers and reports nothing meanwhile."""
+        until = self.now_us + ms * 1000
+        while self.timers and self.timers[0][0] <= until:
+            self.fire_next()
+        self.now_us = until
+
     def fire_next(self) -> str:
         """Fire the next timer; time goes on to it."""
         at, n, key = heapq.heappop(self.timers)

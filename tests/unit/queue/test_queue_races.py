@@ -145,6 +145,30 @@ def test_the_bridge_never_comes(rig: Rig) -> None:
     ]
 
 
+def test_a_look_that_is_not_answered_takes_no_bridge_apart(rig: Rig) -> None:
+    """An overloaded switch answers late, and bridges as late: 3.4 s were seen."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    slow = rig.bridges.pop()
+    rig.advance_unanswered(3_400)
+    assert len(rig.commands(m.Probe)) == 2
+    rig.feed(m.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
+    assert rig.state() == "talking"
+    assert rig.facts(facts.OfferFailed) == []
+
+
+def test_a_bridge_is_given_up_though_no_look_is_answered(rig: Rig) -> None:
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.bridges.clear()
+    rig.advance_unanswered(9_900)
+    assert rig.state() != "waiting"
+    rig.advance_unanswered(200)
+    assert rig.state() == "waiting"
+
+
 def test_the_bridge_comes_after_it_was_given_up(rig: Rig) -> None:
     leg = rig.offer("c1")
     rig.answer(leg)
