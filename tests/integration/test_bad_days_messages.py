@@ -31,6 +31,7 @@ from services.reporting.adapters.legs import HANGUP
 from services.reporting.books import Books
 from services.routing.adapters import phones
 from services.routing.adapters.centers import shard_of
+from services.simswitch.client import Client
 from tests.integration.bad_days import ROOT, WAIT_S, in_process
 from tests.integration.simswitch_kit import Lab, Phone, lab
 
@@ -298,7 +299,7 @@ async def test_hostile_events_cost_nothing_but_themselves(
     async with place(tmp_path, spoilt_nats.url, store_url, monkeypatch) as p:
         failures = counted("peyvand_esl_handler_failures_total", node=p.bus.node)
         with structlog.testing.capture_logs() as logged:
-            for client in p.sw.socket._clients:
+            for client in [link for link in p.sw.switch.links if isinstance(link, Client)]:
                 for frame in hostile():
                     client._write(frame)
             await p.a_call_goes_well(store)
