@@ -195,7 +195,7 @@ class DemoDay:
 
     def _match(self, at: int) -> None:
         for agent, _ in sorted(self._idle.items(), key=lambda item: item[1]):
-            mine = [w[0] + (q,) for q in self._center.agents[agent].queues if (w := self._waiting[q])]
+            mine = [w[0] + (q,) for q in self._center.agents[agent].queue_names if (w := self._waiting[q])]
             if not mine:
                 continue
             since, contact, queue = min(mine)
