@@ -358,6 +358,15 @@ class Misses(Part):
     unreachable: Miss | None = None
 
 
+class Transfer(Part):
+    """What becomes of a contact that an agent passes on."""
+
+    place: Literal["kept", "last"] = "kept"
+    """In another queue: ``kept``, its whole wait counts, so it comes before those who came later; ``last``, from now on."""
+    failed: Literal["queue", "agent"] = "queue"
+    """When the colleague does not take it: to the head of its ``queue``, or first back to the ``agent`` who sent it."""
+
+
 class Routing(Part):
     """How contacts compete. A contact's score is its age plus its head starts; the highest score comes first."""
 
@@ -374,6 +383,7 @@ class Routing(Part):
     ``tests/sim/test_routing_fairness.py``.
     """
     misses: Misses = Misses()
+    transfer: Transfer = Transfer()
 
 
 class CenterDocument(Part):

@@ -8,6 +8,7 @@ from services.contracts.peyvand.common.v1 import problem_pb2 as peyvand_common_v
 from services.contracts.peyvand.common.v1 import state_pb2 as peyvand_common_v1_state_pb2
 from services.contracts.peyvand.ivr.v1 import events_pb2 as peyvand_ivr_v1_events_pb2
 from services.contracts.peyvand.queue.v1 import events_pb2 as peyvand_queue_v1_events_pb2
+from services.contracts.peyvand.queue.v1 import rpc_pb2 as peyvand_queue_v1_rpc_pb2
 from services.contracts.peyvand.recording.v1 import events_pb2 as peyvand_recording_v1_events_pb2
 from services.contracts.peyvand.routing.v1 import log_pb2 as peyvand_routing_v1_log_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as peyvand_routing_v1_rpc_pb2
@@ -23,13 +24,23 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.ivr.v1.IvrEnded": peyvand_ivr_v1_events_pb2.IvrEnded,
     "peyvand.ivr.v1.IvrStepTaken": peyvand_ivr_v1_events_pb2.IvrStepTaken,
     "peyvand.queue.v1.AgentBridged": peyvand_queue_v1_events_pb2.AgentBridged,
+    "peyvand.queue.v1.CallDone": peyvand_queue_v1_rpc_pb2.CallDone,
+    "peyvand.queue.v1.CallWish": peyvand_queue_v1_rpc_pb2.CallWish,
+    "peyvand.queue.v1.ConferenceStarted": peyvand_queue_v1_events_pb2.ConferenceStarted,
+    "peyvand.queue.v1.ConsultEnded": peyvand_queue_v1_events_pb2.ConsultEnded,
+    "peyvand.queue.v1.ConsultStarted": peyvand_queue_v1_events_pb2.ConsultStarted,
     "peyvand.queue.v1.ContactGone": peyvand_queue_v1_events_pb2.ContactGone,
+    "peyvand.queue.v1.ContactHeld": peyvand_queue_v1_events_pb2.ContactHeld,
+    "peyvand.queue.v1.ContactResumed": peyvand_queue_v1_events_pb2.ContactResumed,
     "peyvand.queue.v1.ContactWaiting": peyvand_queue_v1_events_pb2.ContactWaiting,
     "peyvand.queue.v1.ConversationEnded": peyvand_queue_v1_events_pb2.ConversationEnded,
     "peyvand.queue.v1.DispositionKeyed": peyvand_queue_v1_events_pb2.DispositionKeyed,
     "peyvand.queue.v1.OfferAnswered": peyvand_queue_v1_events_pb2.OfferAnswered,
     "peyvand.queue.v1.OfferFailed": peyvand_queue_v1_events_pb2.OfferFailed,
     "peyvand.queue.v1.OfferRinging": peyvand_queue_v1_events_pb2.OfferRinging,
+    "peyvand.queue.v1.PartyJoined": peyvand_queue_v1_events_pb2.PartyJoined,
+    "peyvand.queue.v1.PartyLeft": peyvand_queue_v1_events_pb2.PartyLeft,
+    "peyvand.queue.v1.TransferRequested": peyvand_queue_v1_events_pb2.TransferRequested,
     "peyvand.queue.v1.TreatmentPlayed": peyvand_queue_v1_events_pb2.TreatmentPlayed,
     "peyvand.recording.v1.RecordingFailed": peyvand_recording_v1_events_pb2.RecordingFailed,
     "peyvand.recording.v1.RecordingStarted": peyvand_recording_v1_events_pb2.RecordingStarted,
@@ -48,6 +59,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.routing.v1.ContactPriorityChanged": peyvand_routing_v1_log_pb2.ContactPriorityChanged,
     "peyvand.routing.v1.ContactQueued": peyvand_routing_v1_log_pb2.ContactQueued,
     "peyvand.routing.v1.ContactState": peyvand_routing_v1_rpc_pb2.ContactState,
+    "peyvand.routing.v1.ContactTransferred": peyvand_routing_v1_log_pb2.ContactTransferred,
     "peyvand.routing.v1.Decided": peyvand_routing_v1_log_pb2.Decided,
     "peyvand.routing.v1.Excluded": peyvand_routing_v1_log_pb2.Excluded,
     "peyvand.routing.v1.Explanation": peyvand_routing_v1_log_pb2.Explanation,
@@ -67,6 +79,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.routing.v1.SetDisposition": peyvand_routing_v1_rpc_pb2.SetDisposition,
     "peyvand.routing.v1.SetWrapUp": peyvand_routing_v1_rpc_pb2.SetWrapUp,
     "peyvand.routing.v1.Term": peyvand_routing_v1_log_pb2.Term,
+    "peyvand.routing.v1.TransferRefused": peyvand_routing_v1_log_pb2.TransferRefused,
     "peyvand.routing.v1.WrapUpChanged": peyvand_routing_v1_log_pb2.WrapUpChanged,
     "peyvand.routing.v1.WrapUpEnded": peyvand_routing_v1_log_pb2.WrapUpEnded,
 }

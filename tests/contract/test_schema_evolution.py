@@ -343,7 +343,8 @@ def test_evolution_routing_takes_over_what_it_understands_and_nothing_else(versi
 def test_evolution_new_values_pass(field: str) -> None:
     """Kinds are text: a value that this version has never heard of is kept as it is."""
     tried = 0
-    for name in sorted(n for n in TYPES if n.startswith(EVENTS)):
+    facts = (n for n in TYPES if n.startswith(EVENTS) and "rpc.proto" not in TYPES[n].DESCRIPTOR.file.name)
+    for name in sorted(facts):
         message: Any = json_format.ParseDict(example(name), TYPES[name]())
         if field not in message.DESCRIPTOR.fields_by_name:
             continue

@@ -115,22 +115,6 @@ async def test_calls_of_a_phone_are_its_own_unless_they_carry_an_offer(tmp_path:
         assert legs == {"own-leg", dialled.uuid}
 
 
-async def test_hold_of_an_agents_leg_is_told_with_its_contact(tmp_path: Path) -> None:
-    told = Told()
-    async with lab(tmp_path) as switch, watched(switch, told, node_grace_s=30):
-        await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={}))
-        switch.switch.register("1001", Phone("answer"))
-        client = await switch.client()
-        await client.api(
-            "originate {origination_uuid=our-leg,cc_offer=o1,cc_contact=c1,cc_agent=sara,cc_role=agent}"
-            "user/1001@peyvand.local &park()"
-        )
-        await client.api("uuid_hold our-leg")
-        await told.until(i.AgentHeld(at_us=1, agent_id="sara", contact_id="c1", held=True))
-        await client.api("uuid_hold off our-leg")
-        await told.until(i.AgentHeld(at_us=1, agent_id="sara", contact_id="c1", held=False))
-
-
 async def test_own_calls_that_ended_while_the_connection_was_away_are_found(tmp_path: Path) -> None:
     told = Told()
     async with lab(tmp_path) as switch, watched(switch, told, node_grace_s=30):

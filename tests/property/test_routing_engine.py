@@ -225,7 +225,48 @@ class RoutingMachine(RuleBasedStateMachine):
     @rule(agent_id=st.sampled_from(AGENT_NAMES), data=st.data(), held=st.booleans())
     def hold(self, agent_id: str, data: st.DataObject, held: bool) -> None:
         contact_id = data.draw(st.sampled_from(self.contact_ids()))
-        self.send(i.AgentHeld, agent_id=agent_id, contact_id=contact_id, held=held)
+        self.send(i.ContactHeld if held else i.ContactResumed, agent_id=agent_id, contact_id=contact_id)
+
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(("agent", "queue", "number", "keyed")),
+        consult=st.booleans(),
+        true=st.booleans(),
+    )
+    def transfer(self, data: st.DataObject, kind: str, consult: bool, true: bool) -> None:
+        talking = [c for c in self.floor.engine.state.contacts.values() if c.status == "talking"]
+        if talking and true:
+            contact = data.draw(st.sampled_from(talking))
+            contact_id, agent_id, offer_id = contact.contact_id, contact.agent_id, contact.offer_id
+        else:
+            contact_id, offer_id = data.draw(st.sampled_from(self.contact_ids())), "o"
+            agent_id = data.draw(st.sampled_from(AGENT_NAMES))
+        targets = {"agent": AGENT_NAMES, "queue": QUEUE_NAMES, "number": ("0211", "x")}
+        target = data.draw(st.sampled_from(targets.get(kind, ("1001", "0211"))))
+        self.send(
+            i.TransferRequested, request_id="r", offer_id=offer_id, contact_id=contact_id, agent_id=agent_id,
+            target_kind=kind, target=target, consult=consult,
+        )  # fmt: skip
+
+    @rule(data=st.data(), outcome=st.sampled_from(("", "", "completed", "cancelled")), bridged=st.booleans())
+    def consult(self, data: st.DataObject, outcome: str, bridged: bool) -> None:
+        asked = [o for o in self.floor.engine.state.offers.values() if o.kind == "consult"]
+        about = [c for c in self.floor.engine.state.contacts.values() if c.consult_agent]
+        if asked and not outcome:
+            o = data.draw(st.sampled_from(asked))
+            self.send(
+                i.ConsultStarted, offer_id=o.offer_id, contact_id=o.contact_id, agent_id=o.agent_id,
+                from_agent_id=o.by_agent,
+            )  # fmt: skip
+        elif about:
+            c = data.draw(st.sampled_from(about))
+            if bridged:
+                self.send(i.AgentBridged, offer_id="asked", contact_id=c.contact_id, agent_id=c.consult_agent)
+            else:
+                self.send(
+                    i.ConsultEnded, offer_id="asked", contact_id=c.contact_id, agent_id=c.consult_agent,
+                    outcome=outcome or "failed",
+                )  # fmt: skip
 
     @rule(
         number=st.integers(1, 5),

@@ -33,6 +33,14 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.ConversationEnded: ("contact", "ended"),
     facts.ContactGone: ("contact", "gone"),
     facts.DispositionKeyed: ("contact", "disposed"),
+    facts.ContactHeld: ("contact", "held"),
+    facts.ContactResumed: ("contact", "resumed"),
+    facts.TransferRequested: ("contact", "transfer-requested"),
+    facts.ConsultStarted: ("consult", "started"),
+    facts.ConsultEnded: ("consult", "ended"),
+    facts.ConferenceStarted: ("conference", "started"),
+    facts.PartyJoined: ("conference", "joined"),
+    facts.PartyLeft: ("conference", "left"),
 }
 LANES = 8
 LIMIT = 200_000

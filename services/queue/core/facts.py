@@ -116,6 +116,91 @@ class DispositionKeyed(Struct, frozen=True, kw_only=True):
     at_us: int
 
 
+class ContactHeld(Struct, frozen=True, kw_only=True):
+    """The caller hears music while the agent stays: ``by`` agent, phone, consult or transfer."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    by: str
+    at_us: int
+
+
+class ContactResumed(Struct, frozen=True, kw_only=True):
+    """Caller and agent talk again, or the hold ended with the conversation."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    hold_ms: int = 0
+    at_us: int
+
+
+class TransferRequested(Struct, frozen=True, kw_only=True):
+    """The agent wants somebody else to have the contact; ``target_kind`` agent, queue, number or keyed."""
+
+    request_id: str
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    target_kind: str
+    target: str
+    consult: bool = False
+    at_us: int
+
+
+class ConsultStarted(Struct, frozen=True, kw_only=True):
+    """Two agents talk about a contact, who hears music."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    from_agent_id: str
+    agent_leg_id: str = ""
+    at_us: int
+
+
+class ConsultEnded(Struct, frozen=True, kw_only=True):
+    """``outcome`` completed (the contact talks with who was asked), cancelled (with who asked) or failed."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    from_agent_id: str = ""
+    outcome: str
+    consult_ms: int = 0
+    at_us: int
+
+
+class ConferenceStarted(Struct, frozen=True, kw_only=True):
+    """Caller and both agents hear each other."""
+
+    contact_id: str
+    room: str
+    at_us: int
+
+
+class PartyJoined(Struct, frozen=True, kw_only=True):
+    """A leg entered the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str
+    room: str
+    leg_id: str
+    agent_id: str = ""
+    at_us: int
+
+
+class PartyLeft(Struct, frozen=True, kw_only=True):
+    """A leg left the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str
+    room: str
+    leg_id: str
+    agent_id: str = ""
+    cause: str = ""
+    at_us: int
+
+
 Observation = (
     ContactWaiting
     | TreatmentPlayed
@@ -126,4 +211,12 @@ Observation = (
     | ConversationEnded
     | ContactGone
     | DispositionKeyed
+    | ContactHeld
+    | ContactResumed
+    | TransferRequested
+    | ConsultStarted
+    | ConsultEnded
+    | ConferenceStarted
+    | PartyJoined
+    | PartyLeft
 )

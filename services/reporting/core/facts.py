@@ -172,6 +172,91 @@ class DispositionKeyed(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class ContactHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller hears music while the agent stays: ``by`` agent, phone, consult or transfer."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+class ContactResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Caller and agent talk again, or the hold ended with the conversation."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    hold_ms: int = 0
+    at_us: int = 0
+
+
+class TransferRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent wants somebody else to have the contact; ``target_kind`` agent, queue, number or keyed."""
+
+    request_id: str = ""
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    target_kind: str = ""
+    target: str = ""
+    consult: bool = False
+    at_us: int = 0
+
+
+class ConsultStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Two agents talk about a contact, who hears music."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    from_agent_id: str = ""
+    agent_leg_id: str = ""
+    at_us: int = 0
+
+
+class ConsultEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """``outcome`` completed (the contact talks with who was asked), cancelled (with who asked) or failed."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    from_agent_id: str = ""
+    outcome: str = ""
+    consult_ms: int = 0
+    at_us: int = 0
+
+
+class ConferenceStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Caller and both agents hear each other."""
+
+    contact_id: str = ""
+    room: str = ""
+    at_us: int = 0
+
+
+class PartyJoined(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg entered the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str = ""
+    room: str = ""
+    leg_id: str = ""
+    agent_id: str = ""
+    at_us: int = 0
+
+
+class PartyLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg left the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str = ""
+    room: str = ""
+    leg_id: str = ""
+    agent_id: str = ""
+    cause: str = ""
+    at_us: int = 0
+
+
 class RecordingStarted(msgspec.Struct, frozen=True, kw_only=True):
     """A recording began."""
 
@@ -285,6 +370,8 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     why: Explanation | None = None
     at_once: int = 0
+    kind: str = ""
+    by_agent: str = ""
 
 
 class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,6 +396,30 @@ class ContactConnected(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 0
     connected_at_us: int = 0
     recording_path: str = ""
+
+
+class ContactTransferred(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent gave the contact away; what follows stands behind it in the same entry."""
+
+    contact_id: str = ""
+    from_agent: str = ""
+    target_kind: str = ""
+    target: str = ""
+    kept_waiting_since_us: int = 0
+    request_id: str = ""
+    offer_id: str = ""
+
+
+class TransferRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer or consultation that cannot be."""
+
+    contact_id: str = ""
+    agent_id: str = ""
+    target_kind: str = ""
+    target: str = ""
+    reason: str = ""
+    detail: str = ""
+    request_id: str = ""
 
 
 class ContactOverflowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -340,6 +451,7 @@ class ContactClosed(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since_us: int = 0
     offers: int = 0
     result: str = ""
+    transfers: int = 0
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -432,6 +544,14 @@ QueueFact = (
     | ConversationEnded
     | ContactGone
     | DispositionKeyed
+    | ContactHeld
+    | ContactResumed
+    | TransferRequested
+    | ConsultStarted
+    | ConsultEnded
+    | ConferenceStarted
+    | PartyJoined
+    | PartyLeft
 )
 RecordingFact = RecordingStarted | RecordingStored | RecordingFailed
 RoutingFact = (
@@ -450,6 +570,8 @@ RoutingFact = (
     | ContactPriorityChanged
     | AgentOwnCallChanged
     | WrapUpChanged
+    | ContactTransferred
+    | TransferRefused
 )
 
 
@@ -487,6 +609,14 @@ OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
     ConversationEnded,
     ContactGone,
     DispositionKeyed,
+    ContactHeld,
+    ContactResumed,
+    TransferRequested,
+    ConsultStarted,
+    ConsultEnded,
+    ConferenceStarted,
+    PartyJoined,
+    PartyLeft,
     RecordingStarted,
     RecordingStored,
     RecordingFailed,

@@ -46,6 +46,8 @@ def center_of(document: Document) -> Center:
         entry_ms={number: entry.head_start_s * 1000 for number, entry in document.entry_points.items()},
         between_queues=document.routing.between_queues,
         misses=_misses(document.routing.misses),
+        transfer_place=document.routing.transfer.place,
+        transfer_failed=document.routing.transfer.failed,
     )
 
 

@@ -18,6 +18,11 @@ _OBSERVATIONS: dict[str, type[Any]] = {
         i.ConversationEnded,
         i.ContactGone,
         i.DispositionKeyed,
+        i.ContactHeld,
+        i.ContactResumed,
+        i.TransferRequested,
+        i.ConsultStarted,
+        i.ConsultEnded,
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})

@@ -1,4 +1,4 @@
-"""What FreeSWITCH says about phones and nodes: registrations, calls of the agents' own, holds, and the connection. Listening only.
+"""What FreeSWITCH says about phones and nodes: registrations, calls of the agents' own, and the connection. Listening only.
 
 A registration counts at once. A lost one does not: the phone may have registered anew from another address, and each of
 its registrations expires with an event of its own. So after a loss the node is asked for its list, which is the truth.
@@ -28,7 +28,7 @@ MakeInput = Callable[[int], i.AnyInput]
 
 REGISTERED = "sofia::register"
 LOST = ("sofia::unregister", "sofia::expire")
-CALLS = ("CHANNEL_CREATE", "CHANNEL_DESTROY", "CHANNEL_HOLD", "CHANNEL_UNHOLD")
+CALLS = ("CHANNEL_CREATE", "CHANNEL_DESTROY")
 _LIST_DELAY_S = 0.2
 
 
@@ -190,14 +190,6 @@ class PhoneWatch:
     def _on_call(self, node: str, event: Event) -> None:
         leg = event.unique_id
         if event.variable("cc_offer"):
-            if event.name in ("CHANNEL_HOLD", "CHANNEL_UNHOLD") and event.variable("cc_role") == "agent":
-                agent_id, contact_id = event.variable("cc_agent"), event.variable("cc_contact")
-                held = event.name == "CHANNEL_HOLD"
-                self._tell(
-                    lambda at_us: i.AgentHeld(
-                        at_us=at_us, agent_id=agent_id, contact_id=contact_id, held=held
-                    )
-                )
             return
         calls = self._calls.setdefault(node, {})
         if event.name == "CHANNEL_CREATE":

@@ -21,7 +21,10 @@ def _offers(state: State) -> list[str]:
     found = []
     for offer in state.offers.values():
         contact, agent = state.contacts.get(offer.contact_id), state.agent(offer.agent_id)
-        if contact is None or contact.status != "offered" or offer.offer_id not in contact.rings:
+        if contact is not None and offer.kind == "consult":
+            if contact.status != "talking" or contact.consult_offer != offer.offer_id:
+                found.append(f"offer {offer.offer_id} asks about a contact that is {contact}")
+        elif contact is None or contact.status != "offered" or offer.offer_id not in contact.rings:
             found.append(f"offer {offer.offer_id} is open, its contact is {contact}")
         if agent.activity not in OFFERED or (agent.offer_id, agent.contact_id) != (
             offer.offer_id,
@@ -50,6 +53,10 @@ def _contacts(state: State) -> list[str]:
         ]
         if contact.status == "waiting" and (contact.offer_id or contact.agent_id):
             found.append(f"contact {contact.contact_id} waits and has {contact.offer_id} {contact.agent_id}")
+        if contact.status != "talking" and (contact.consult_offer or contact.consult_agent):
+            found.append(f"contact {contact.contact_id} is {contact.status} and asked about")
+        if contact.consult_offer and contact.consult_offer not in state.offers:
+            found.append(f"contact {contact.contact_id} has the closed offer {contact.consult_offer}")
         if contact.status == "talking":
             if other := talking.get(contact.agent_id):
                 found.append(f"agent {contact.agent_id} talks with {other} and {contact.contact_id}")
@@ -69,6 +76,9 @@ def _agents(state: State) -> list[str]:
             found.append(f"agent {agent.agent_id} has the closed offer {agent.offer_id}")
         if agent.activity in IN_TALK and agent.contact_id not in state.contacts:
             found.append(f"agent {agent.agent_id} talks with nobody")
+        contact = state.contacts.get(agent.contact_id) if agent.activity in IN_TALK else None
+        if contact is not None and agent.agent_id not in (contact.agent_id, contact.consult_agent):
+            found.append(f"agent {agent.agent_id} talks about {contact.contact_id}, which has others")
         if agent.activity == "idle" and not (agent.registered and state.node_up(agent.node)):
             found.append(f"agent {agent.agent_id} is idle without a phone")
         if agent.activity == "idle" and agent.own_legs:

@@ -117,6 +117,10 @@ class Center(msgspec.Struct, frozen=True):
     """How an agent's queues of equal priority compete. strict: the highest score of all. share: by turns, one contact a queue."""
     misses: Mapping[str, Miss] = {}
     """By cause (``CAUSES``); what is not there is as in ``Policy``."""
+    transfer_place: str = "kept"
+    """The place of a contact that an agent sends to a queue: kept (its whole wait counts) or last (from now on)."""
+    transfer_failed: str = "queue"
+    """Where a contact goes whose transfer nobody took: queue, or agent (who sent it, first)."""
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -81,6 +81,8 @@ class OfferMade(msgspec.Struct, frozen=True):
     attempt: int
     why: Explanation = Explanation(rule="")
     at_once: int = 1
+    kind: str = ""
+    by_agent: str = ""
 
 
 class OfferEnded(msgspec.Struct, frozen=True):
@@ -105,6 +107,30 @@ class ContactConnected(msgspec.Struct, frozen=True):
     wait_ms: int = 0
     connected_at_us: int = 0
     recording_path: str = ""
+
+
+class ContactTransferred(msgspec.Struct, frozen=True):
+    """An agent gave the contact away; what follows stands behind it in the same entry."""
+
+    contact_id: str
+    from_agent: str
+    target_kind: str
+    target: str
+    kept_waiting_since_us: int = 0
+    request_id: str = ""
+    offer_id: str = ""
+
+
+class TransferRefused(msgspec.Struct, frozen=True):
+    """A transfer or consultation that cannot be; the conversation goes on."""
+
+    contact_id: str
+    agent_id: str
+    target_kind: str = ""
+    target: str = ""
+    reason: str = ""
+    detail: str = ""
+    request_id: str = ""
 
 
 class ContactOverflowed(msgspec.Struct, frozen=True):
@@ -136,6 +162,7 @@ class ContactClosed(msgspec.Struct, frozen=True):
     waiting_since_us: int = 0
     offers: int = 0
     result: str = ""
+    transfers: int = 0
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True):
@@ -233,6 +260,8 @@ Fact = (
     | ContactPriorityChanged
     | AgentOwnCallChanged
     | WrapUpChanged
+    | ContactTransferred
+    | TransferRefused
 )
 
 

@@ -177,12 +177,49 @@ class OwnCallsListed(Input, frozen=True, kw_only=True):
     legs: Mapping[str, str]
 
 
-class AgentHeld(Input, frozen=True, kw_only=True):
-    """The agent put the contact on hold, or took it back."""
+class ContactHeld(Input, frozen=True, kw_only=True):
+    """The agent put the contact on hold."""
 
     agent_id: str
     contact_id: str
-    held: bool
+
+
+class ContactResumed(Input, frozen=True, kw_only=True):
+    """The agent took the contact back."""
+
+    agent_id: str
+    contact_id: str
+    hold_ms: int = 0
+
+
+class TransferRequested(Input, frozen=True, kw_only=True):
+    """An agent wants somebody else to have the contact, or to ask first: ``target_kind`` agent, queue, number or keyed."""
+
+    request_id: str
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    target_kind: str
+    target: str
+    consult: bool = False
+
+
+class ConsultStarted(Input, frozen=True, kw_only=True):
+    """Two agents talk about a contact."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    from_agent_id: str
+
+
+class ConsultEnded(Input, frozen=True, kw_only=True):
+    """They talk no more: completed, cancelled or failed."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    outcome: str
 
 
 class PhoneChanged(Input, frozen=True, kw_only=True):
@@ -241,7 +278,11 @@ AnyInput = (
     | SetContactPriority
     | OwnCallChanged
     | OwnCallsListed
-    | AgentHeld
+    | ContactHeld
+    | ContactResumed
+    | TransferRequested
+    | ConsultStarted
+    | ConsultEnded
     | PhoneChanged
     | PhonesListed
     | NodeSeen

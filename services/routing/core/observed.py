@@ -66,15 +66,6 @@ class Observed(Rules):
         for agent_id in [a for a in self.state.touched_agents if a in self.state.agents]:
             self._settle_phone(agent_id)
 
-    def _held(self, inp: i.AgentHeld) -> None:
-        agent = self.state.agent(inp.agent_id)
-        activity = "held" if inp.held else "talking"
-        if agent.activity not in IN_TALK or agent.contact_id != inp.contact_id:
-            return self._ignore("no such conversation", contact_id=inp.contact_id, agent_id=inp.agent_id)
-        if agent.activity != activity:
-            self._set_activity(inp.agent_id, activity, agent.contact_id, agent.queue)
-        return None
-
     # -- contacts
 
     def _contact_waiting(self, inp: i.ContactWaiting) -> None:
@@ -82,7 +73,8 @@ class Observed(Rules):
         if known is not None:
             if not (inp.recovered and known.status == "talking"):
                 return self._ignore("contact waits already", contact_id=inp.contact_id)
-            # The agent's leg vanished unseen and queue found the caller parked: back to the former place.
+            # The agent's leg vanished and queue has the caller again: back to the former place.
+            self._free_consulted(known)
             self._emit(self._queued(known, known.queue))
             return self._end_talk(known)
         if inp.contact_id in self.state.closed and not inp.recovered:
@@ -175,13 +167,17 @@ class Observed(Rules):
         self, contact: Contact, offer_id: str, agent_id: str, *, wait_ms: int, recording_path: str
     ) -> None:
         contact_id = contact.contact_id
+        if contact.consult_offer and contact.consult_offer == offer_id:
+            self._emit(f.OfferEnded(offer_id, contact_id, agent_id, "accepted"))
         if contact.status == "talking":
             self._end_talk(contact)
         elif contact.rings:
             self._withdraw_all(contact, "answered_by_other", but=offer_id)
             if offer_id in self.state.offers:
                 self._emit(f.OfferEnded(offer_id, contact_id, agent_id, "accepted"))
-        self._release(agent_id)
+        self._release(agent_id, contact_id)
+        if contact.consult_offer or contact.consult_agent not in ("", agent_id):
+            self._free_consulted(contact)  # Asked in vain: the contact talks with somebody else.
         self._emit(
             f.ContactConnected(
                 contact_id=contact_id,
@@ -195,15 +191,20 @@ class Observed(Rules):
         )
         self._set_activity(agent_id, "talking", contact_id, contact.queue)
 
-    def _release(self, agent_id: str) -> None:
+    def _release(self, agent_id: str, contact_id: str) -> None:
         """End whatever the agent was doing, because FreeSWITCH says that a conversation has begun."""
         agent = self.state.agent(agent_id)
+        if agent.activity in IN_TALK and agent.contact_id == contact_id:
+            return  # Was asked about this very contact.
         if other := self.state.offers.get(agent.offer_id):
             self._end_offer(other, "withdrawn", "agent_bridged_elsewhere")
         elif agent.activity == "wrap_up":
             self._end_wrap_up(agent_id, "", "bridged")
         elif agent.activity in IN_TALK and (former := self.state.contacts.get(agent.contact_id)):
-            self._emit_unseen_end(former)
+            if former.consult_agent == agent_id:
+                self._set_free(agent_id)
+            else:
+                self._emit_unseen_end(former)
 
     def _emit_unseen_end(self, contact: Contact) -> None:
         talk_ms = self._ms_since(contact.connected_at_us)

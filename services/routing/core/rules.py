@@ -128,11 +128,11 @@ class Rules:
 
     # -- contacts
 
-    def _queued(self, contact: Contact, queue: str) -> f.ContactQueued:
+    def _queued(self, contact: Contact, queue: str, since_us: int = 0) -> f.ContactQueued:
         return f.ContactQueued(
             contact_id=contact.contact_id,
             queue=queue,
-            waiting_since_us=contact.waiting_since_us,
+            waiting_since_us=since_us or contact.waiting_since_us,
             node=contact.node,
             priority=contact.priority,
             skills=contact.skills,
@@ -158,8 +158,15 @@ class Rules:
         ended_by: str = "",
         cause: str = "",
     ) -> None:
-        talked = contact.status == "talking"
+        talks = contact.status == "talking"
+        talked = talks or bool(contact.answered_by)
         wait_ms = contact.wait_ms if talked else self._ms_since(contact.waiting_since_us)
+        if talks:
+            # The hold in which it ends is told by whoever holds; here it has to be in the sum before the contact is gone.
+            self._free_consulted(contact)
+            holder = self.state.agent(contact.agent_id)
+            if holder.activity == "held" and holder.contact_id == contact.contact_id:
+                self._set_activity(contact.agent_id, "talking", contact.contact_id, contact.queue)
         if talked:
             result = results.ANSWERED
         elif outcome == "abandoned":
@@ -170,11 +177,11 @@ class Rules:
                 contact_id=contact.contact_id,
                 queue=contact.queue,
                 outcome=outcome,
-                agent_id=contact.agent_id if talked else "",
-                offer_id=contact.offer_id if talked else "",
+                agent_id=contact.agent_id if talks else contact.answered_by,
+                offer_id=contact.offer_id if talks else contact.answered_offer,
                 wait_ms=wait_ms,
-                talk_ms=talk_ms,
-                hold_ms=hold_ms,
+                talk_ms=contact.talked_ms + talk_ms,
+                hold_ms=max(contact.held_ms, hold_ms),
                 ended_by=ended_by,
                 cause=cause,
                 entry_point=contact.entry_point,
@@ -182,10 +189,19 @@ class Rules:
                 waiting_since_us=contact.waiting_since_us,
                 offers=contact.offers,
                 result=result or results.ENDED_UNSEEN,
+                transfers=contact.transfers,
             )
         )
-        if talked:
+        if talks:
             self._end_talk(contact)
+
+    def _free_consulted(self, contact: Contact) -> None:
+        """Whoever was to be asked about the contact, or is being asked, is free."""
+        if offer := self.state.offers.get(contact.consult_offer):
+            self._withdraw(offer, "consult_over")
+        asked = self.state.agent(contact.consult_agent) if contact.consult_agent else None
+        if asked is not None and asked.activity in IN_TALK and asked.contact_id == contact.contact_id:
+            self._set_free(asked.agent_id)
 
     def _way_out(self, contact: Contact, reason: str) -> Overflow | None:
         """Where the contact goes when it cannot stay in its queue; None when there is nowhere and it waits on."""
@@ -259,6 +275,7 @@ class Rules:
         self._emit(
             f.OfferEnded(offer.offer_id, offer.contact_id, agent_id, outcome, cause, ring_ms, delay_ms)
         )
+        self._transfer_failed(offer)
         if self.state.agent(agent_id).activity in OFFERED:
             self._set_free(agent_id)
         agent = self.state.agent(agent_id)
@@ -268,6 +285,46 @@ class Rules:
         contact = self.state.contacts.get(offer.contact_id)
         if contact is not None and contact.status == "waiting" and contact.queue not in self.center.queues:
             self._overflow(contact.contact_id, "queue_removed")
+
+    def _transfer_failed(self, offer: Offer) -> None:
+        """Nobody took a transfer: back to who gave the contact away, when the center has it so and the agent is there."""
+        contact = self.state.contacts.get(offer.contact_id)
+        giver = self.state.agent(offer.by_agent)
+        if (
+            offer.kind != "transfer"
+            or self.center.transfer_failed != "agent"
+            or contact is None
+            or contact.status != "waiting"
+            or offer.by_agent not in self.center.agents
+            or giver.activity not in ("idle", "wrap_up")
+            or giver.presence == "offline"
+        ):
+            return
+        if giver.activity == "wrap_up":
+            self._end_wrap_up(offer.by_agent, "", "bridged")
+        if self.state.agent(offer.by_agent).activity == "idle":
+            self._send_to(contact, offer.by_agent, "return", offer.by_agent)
+
+    def _send_to(self, contact: Contact, agent_id: str, kind: str, by_agent: str) -> None:
+        """Offer a contact to one agent by somebody's wish, whatever the queue's order is."""
+        queue = self.center.queues.get(contact.queue)
+        self._emit(
+            f.OfferMade(
+                offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
+                contact_id=contact.contact_id,
+                agent_id=agent_id,
+                extension=self.center.agents[agent_id].extension,
+                queue=contact.queue,
+                node=contact.node,
+                ring_ms=queue.ring_ms if queue else QueueRules().ring_ms,
+                waited_ms=self._ms_since(contact.waiting_since_us),
+                attempt=contact.offers + (kind != "consult"),
+                why=f.Explanation(rule=kind),
+                kind=kind,
+                by_agent=by_agent,
+            )
+        )
+        self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
 
     def _withdraw(self, offer: Offer, cause: str) -> None:
         """End the offer of a contact that needs no other: it is leaving, or talks with somebody else."""

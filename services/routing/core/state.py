@@ -65,6 +65,17 @@ class Contact(msgspec.Struct):
     """Its open offers; more than one with ring_all. ``offer_id`` is the newest of them, or the one that was accepted."""
     service_class: str = ""
     preferred_agent: str = ""
+    consult_offer: str = ""
+    """The open offer to an agent who shall be asked about it."""
+    consult_agent: str = ""
+    """Who is asked about it, and talks with its agent."""
+    answered_by: str = ""
+    """The agent of the last conversation that is over; empty when nobody talked yet."""
+    answered_offer: str = ""
+    talked_ms: int = 0
+    """In conversations that are over."""
+    held_ms: int = 0
+    transfers: int = 0
 
 
 class Agent(msgspec.Struct):
@@ -118,6 +129,9 @@ class Offer(msgspec.Struct):
     node: str
     ring_ms: int
     made_at_us: int
+    kind: str = ""
+    """transfer, consult, return; empty: from the queue."""
+    by_agent: str = ""
 
 
 class Node(msgspec.Struct):
@@ -312,19 +326,41 @@ class State:
             service_class=fact.service_class,
             preferred_agent=fact.preferred_agent,
         )
+        if old is not None:
+            self._remember_talks(old, self.contacts[fact.contact_id])
+
+    def _remember_talks(self, old: Contact, new: Contact) -> None:
+        """A contact that waits again keeps what it talked, and the wait that ended with the first answer."""
+        new.wait_ms, new.transfers, new.held_ms = old.wait_ms, old.transfers, old.held_ms
+        new.talked_ms, new.answered_by, new.answered_offer = (
+            old.talked_ms,
+            old.answered_by,
+            old.answered_offer,
+        )
+        if old.status == "talking":
+            new.talked_ms += max(0, self.at_us - old.connected_at_us) // 1000
+            new.answered_by, new.answered_offer = old.agent_id, old.offer_id
 
     def _offer_made(self, fact: f.OfferMade) -> None:
         self.offer_count += 1
         self.touched_offers[fact.offer_id] = None
         self.touched_contacts[fact.contact_id] = None
         self.offers[fact.offer_id] = Offer(
-            fact.offer_id, fact.contact_id, fact.agent_id, fact.queue, fact.node, fact.ring_ms, self.at_us
-        )
+            fact.offer_id, fact.contact_id, fact.agent_id, fact.queue, fact.node, fact.ring_ms, self.at_us,
+            fact.kind, fact.by_agent,
+        )  # fmt: skip
         contact = self.contacts[fact.contact_id]
+        if fact.kind == "consult":
+            # Its conversation goes on; the order takes nobody's turn.
+            contact.consult_offer = fact.offer_id
+            self._agent(fact.agent_id).offer_id = fact.offer_id
+            return
         contact.status, contact.offer_id, contact.agent_id = "offered", fact.offer_id, fact.agent_id
         contact.rings = (*contact.rings, fact.offer_id)
         contact.offers = fact.attempt
         self._agent(fact.agent_id).offer_id = fact.offer_id
+        if fact.kind:
+            return  # Somebody's wish, and no turn of the queue's.
         self.turns[fact.queue] = fact.agent_id
         if fact.attempt == 1:
             self.share_now = self.turn_of(fact.queue)
@@ -346,6 +382,11 @@ class State:
             delay_ms = fact.delay_ms or self.policy.agent_delay_ms
             agent.delay_until_us = self.at_us + max(0, delay_ms) * 1000
         contact = self.contacts.get(fact.contact_id)
+        if contact is not None and contact.consult_offer == fact.offer_id:
+            contact.consult_offer = ""
+            if fact.outcome == "accepted":
+                contact.consult_agent = fact.agent_id
+            return
         if contact is None or fact.offer_id not in contact.rings:
             return
         self.touched_contacts[fact.contact_id] = None
@@ -365,9 +406,18 @@ class State:
     def _contact_connected(self, fact: f.ContactConnected) -> None:
         self.touched_contacts[fact.contact_id] = None
         contact = self.contacts[fact.contact_id]
+        if contact.status == "talking":
+            contact.talked_ms += max(0, self.at_us - contact.connected_at_us) // 1000
+            contact.transfers += contact.consult_agent == fact.agent_id
+            contact.answered_by, contact.answered_offer = contact.agent_id, contact.offer_id
+        elif not contact.answered_by:
+            contact.wait_ms = fact.wait_ms
         contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
-        contact.wait_ms, contact.connected_at_us = fact.wait_ms, self.at_us
+        contact.consult_agent, contact.connected_at_us = "", self.at_us
         self._agent(fact.agent_id).contacts += 1
+
+    def _contact_transferred(self, fact: f.ContactTransferred) -> None:
+        self.contacts[fact.contact_id].transfers += 1
 
     def _priority_changed(self, fact: f.ContactPriorityChanged) -> None:
         self.touched_contacts[fact.contact_id] = None
@@ -402,6 +452,11 @@ class State:
             agent.idle_since_us = self.at_us
         if agent.activity in WORKING:
             agent.work_us += max(0, self.at_us - agent.activity_since_us)
+        if contact := self.contacts.get(agent.contact_id):
+            if agent.activity == "held":
+                contact.held_ms += max(0, self.at_us - agent.activity_since_us) // 1000
+            if contact.consult_agent == fact.agent_id and fact.activity not in IN_TALK:
+                contact.consult_agent = ""
         loses_phone = agent.activity != "unreachable" and fact.activity == "unreachable"
         if loses_phone and agent.presence == "available":
             agent.served_until_us = self.at_us
@@ -459,4 +514,6 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.ContactPriorityChanged: State._priority_changed,
     f.AgentOwnCallChanged: State._own_call_changed,
     f.WrapUpChanged: State._wrap_up_changed,
+    f.ContactTransferred: State._contact_transferred,
+    f.TransferRefused: State._nothing,
 }

@@ -6,8 +6,8 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
-from services.routing.core.observed import Observed
 from services.routing.core.state import IN_TALK
+from services.routing.core.transfers import Transfers
 
 PRESENCES = ("available", "break", "offline")
 PRIORITIES = range(-100, 101)
@@ -17,7 +17,7 @@ EXTENSION_MS = 60_000
 AgentWish = i.SetAgentPresence | i.SetDisposition | i.SetWrapUp
 
 
-class Wished(Observed):
+class Wished(Transfers):
     """Handlers of wishes; each ends in an answer or a refusal."""
 
     def _refuse(self, request_id: str, slug: str, reason: str, status: int = 409) -> None:

@@ -182,6 +182,8 @@ def test_every_fact_survives_the_log() -> None:
         f.ContactPriorityChanged("c", 5, 1, "supervisor"),
         f.AgentOwnCallChanged("a", "leg", True, "inbound", "fs1"),
         f.WrapUpChanged("a", "c", "extended", 9, "1", "http"),
+        f.ContactTransferred("c", "a", "queue", "q2", 9, "w", "c-1"),
+        f.TransferRefused("c", "a", "agent", "b", "agent-not-available", "b is idle", "w"),
     )
     assert {type(fact).__name__ for fact in facts} == {
         field.message_type.name for field in log_pb2.Fact.DESCRIPTOR.fields

@@ -52,8 +52,8 @@ def test_activities_of_a_call_in_their_order() -> None:
     floor.waits("c1", "q")
     floor.report(i.OfferRinging, "c1")
     floor.talks("c1")
-    floor.send(i.AgentHeld, agent_id="ann", contact_id="c1", held=True)
-    floor.send(i.AgentHeld, agent_id="ann", contact_id="c1", held=False)
+    floor.send(i.ContactHeld, agent_id="ann", contact_id="c1")
+    floor.send(i.ContactResumed, agent_id="ann", contact_id="c1")
     floor.report(i.ConversationEnded, "c1", ended_by="agent")
     floor.pass_ms(20_000)
     seen = [a.activity for a in floor.facts(f.AgentActivityChanged)]
@@ -62,7 +62,7 @@ def test_activities_of_a_call_in_their_order() -> None:
 
 def test_held_contact_that_nobody_has_is_ignored() -> None:
     floor = floor_of()
-    floor.send(i.AgentHeld, agent_id="ann", contact_id="c1", held=True)
+    floor.send(i.ContactHeld, agent_id="ann", contact_id="c1")
     assert floor.ignored() == "no such conversation"
 
 

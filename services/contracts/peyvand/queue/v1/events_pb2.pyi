@@ -174,3 +174,125 @@ class DispositionKeyed(_message.Message):
     code: str
     at_us: int
     def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., code: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class ContactHeld(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "by", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    by: str
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., by: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class ContactResumed(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "hold_ms", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    hold_ms: int
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hold_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class TransferRequested(_message.Message):
+    __slots__ = ("request_id", "offer_id", "contact_id", "agent_id", "target_kind", "target", "consult", "at_us")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TARGET_KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONSULT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    target_kind: str
+    target: str
+    consult: bool
+    at_us: int
+    def __init__(self, request_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., target_kind: _Optional[str] = ..., target: _Optional[str] = ..., consult: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class ConsultStarted(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "from_agent_id", "agent_leg_id", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    from_agent_id: str
+    agent_leg_id: str
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., from_agent_id: _Optional[str] = ..., agent_leg_id: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class ConsultEnded(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "from_agent_id", "outcome", "consult_ms", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    CONSULT_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    from_agent_id: str
+    outcome: str
+    consult_ms: int
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., from_agent_id: _Optional[str] = ..., outcome: _Optional[str] = ..., consult_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class ConferenceStarted(_message.Message):
+    __slots__ = ("contact_id", "room", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    room: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., room: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class PartyJoined(_message.Message):
+    __slots__ = ("contact_id", "room", "leg_id", "agent_id", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    room: str
+    leg_id: str
+    agent_id: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., room: _Optional[str] = ..., leg_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class PartyLeft(_message.Message):
+    __slots__ = ("contact_id", "room", "leg_id", "agent_id", "cause", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    room: str
+    leg_id: str
+    agent_id: str
+    cause: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., room: _Optional[str] = ..., leg_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., cause: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...

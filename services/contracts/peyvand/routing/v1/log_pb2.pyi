@@ -26,7 +26,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,8 @@ class Fact(_message.Message):
     CONTACT_PRIORITY_CHANGED_FIELD_NUMBER: _ClassVar[int]
     AGENT_OWN_CALL_CHANGED_FIELD_NUMBER: _ClassVar[int]
     WRAP_UP_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_TRANSFERRED_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_REFUSED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -57,7 +59,9 @@ class Fact(_message.Message):
     contact_priority_changed: ContactPriorityChanged
     agent_own_call_changed: AgentOwnCallChanged
     wrap_up_changed: WrapUpChanged
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ...) -> None: ...
+    contact_transferred: ContactTransferred
+    transfer_refused: TransferRefused
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -102,7 +106,7 @@ class ContactQueued(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ...) -> None: ...
 
 class OfferMade(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +118,8 @@ class OfferMade(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     AT_ONCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BY_AGENT_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     contact_id: str
     agent_id: str
@@ -125,7 +131,9 @@ class OfferMade(_message.Message):
     attempt: int
     why: Explanation
     at_once: int
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ...) -> None: ...
+    kind: str
+    by_agent: str
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead", "strategy", "value", "next_values", "score_ms", "score", "contact_rule", "requirement")
@@ -209,6 +217,42 @@ class ContactConnected(_message.Message):
     recording_path: str
     def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., queue: _Optional[str] = ..., wait_ms: _Optional[int] = ..., connected_at_us: _Optional[int] = ..., recording_path: _Optional[str] = ...) -> None: ...
 
+class ContactTransferred(_message.Message):
+    __slots__ = ("contact_id", "from_agent", "target_kind", "target", "kept_waiting_since_us", "request_id", "offer_id")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_AGENT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    KEPT_WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    from_agent: str
+    target_kind: str
+    target: str
+    kept_waiting_since_us: int
+    request_id: str
+    offer_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., from_agent: _Optional[str] = ..., target_kind: _Optional[str] = ..., target: _Optional[str] = ..., kept_waiting_since_us: _Optional[int] = ..., request_id: _Optional[str] = ..., offer_id: _Optional[str] = ...) -> None: ...
+
+class TransferRefused(_message.Message):
+    __slots__ = ("contact_id", "agent_id", "target_kind", "target", "reason", "detail", "request_id")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TARGET_KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    agent_id: str
+    target_kind: str
+    target: str
+    reason: str
+    detail: str
+    request_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., target_kind: _Optional[str] = ..., target: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
 class ContactOverflowed(_message.Message):
     __slots__ = ("contact_id", "queue", "reason", "action", "target", "wait_ms")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -226,7 +270,7 @@ class ContactOverflowed(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ContactClosed(_message.Message):
-    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result")
+    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result", "transfers")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +286,7 @@ class ContactClosed(_message.Message):
     WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    TRANSFERS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     outcome: str
@@ -257,7 +302,8 @@ class ContactClosed(_message.Message):
     waiting_since_us: int
     offers: int
     result: str
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ...) -> None: ...
+    transfers: int
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ..., transfers: _Optional[int] = ...) -> None: ...
 
 class ContactPriorityChanged(_message.Message):
     __slots__ = ("contact_id", "priority", "previous", "actor")
