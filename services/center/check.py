@@ -106,9 +106,18 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
         if queue.announce_position is not None:
             for part in ("before", "after"):
                 yield ("queues", name, "announce_position"), f"{queue.announce_position.prompt}-{part}"
-        for path, way in _ways_out(queue):
+        if queue.announce_wait is not None:
+            for part in ("before", "after", "short"):
+                yield ("queues", name, "announce_wait"), f"{queue.announce_wait.prompt}-{part}"
+        for i, messages in enumerate(queue.messages):
+            for j, prompt in enumerate(messages.prompts):
+                yield ("queues", name, "messages", i, "prompts", j), prompt
+        for path, way in _every_way_out(queue):
             if way.hangup is not None:
                 yield ("queues", name, *path, "hangup", "prompt"), way.hangup.prompt
+            if way.voicemail is not None:
+                yield ("queues", name, *path, "voicemail", "prompt"), way.voicemail.prompt
+                yield ("voicemail", "thanks"), document.voicemail.thanks
     if document.limits.outage_prompt is not None:
         yield ("limits", "outage_prompt"), document.limits.outage_prompt
     if document.agents:
@@ -228,13 +237,22 @@ def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]
         )
     if queue.full is not None and not queue.max_length:
         yield ("queues", name, "full"), "full needs max_length: it says when a queue is full"
-    for path, way in _ways_out(queue):
+    for path, way in _every_way_out(queue):
         if way.queue is not None and way.queue not in document.queues:
             yield ("queues", name, *path, "queue"), _unknown("queue", way.queue, document.queues)
+        elif path[0] == "keys" and way.queue == name:
+            yield ("queues", name, *path, "queue"), "the key leads to the queue that the caller is in"
     yield from _rounds(document, name)
 
 
+def _every_way_out(queue: Queue) -> Iterator[tuple[Path, Overflow]]:
+    yield from _ways_out(queue)
+    for key, way in queue.keys.items():
+        yield ("keys", key), way
+
+
 def _ways_out(queue: Queue) -> Iterator[tuple[Path, Overflow]]:
+    """The ways that need no key."""
     if queue.max_wait is not None:
         yield ("max_wait", "then"), queue.max_wait.then
     if queue.full is not None:

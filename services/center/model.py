@@ -3,13 +3,14 @@
 The document is YAML (``services.center.load``). These models check form only: types, ranges, patterns. What needs the
 whole document (references, loops, missing prompts) is in ``services.center.check``. Durations are whole seconds with
 the suffix ``_s``. Names by which one thing refers to another are tokens (``[a-z0-9-]``), so they can stand in channel
-variables and bus subjects without escaping. The small types are in ``words``, the nodes of flows in ``flow``.
+variables and bus subjects without escaping. The small types are in ``words``, the nodes of flows in ``flow``, what callers
+hear in a queue and how they leave it in ``waiting``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -27,6 +28,19 @@ from services.center.flow import (
     TransferNode,
 )
 from services.center.skills import parse
+from services.center.waiting import (
+    AnnouncePosition,
+    AnnounceWait,
+    Closing,
+    Farewell,
+    Key,
+    LeaveMessage,
+    MaxWait,
+    Messages,
+    NoAgent,
+    Overflow,
+    Voicemail,
+)
 from services.center.words import (
     DAYS,
     Day,
@@ -54,12 +68,17 @@ __all__ = [
     "DAYS",
     "AnyNode",
     "AskNode",
+    "Closing",
     "Day",
+    "Farewell",
     "Flow",
     "HangupNode",
     "HoursNode",
+    "LeaveMessage",
     "MenuNode",
+    "Messages",
     "Node",
+    "Overflow",
     "PlayNode",
     "QueueNode",
     "SayNode",
@@ -85,70 +104,6 @@ class Named(Part):
 
     code: Token
     name: Text
-
-
-class AnnouncePosition(Part):
-    """Say the caller's place in the queue: prompts ``<prompt>-before``, the number, ``<prompt>-after``."""
-
-    every_s: Annotated[int, Field(ge=10, le=3600)] = 30
-    prompt: Token = "position"
-
-
-class Farewell(Part):
-    """Hang up after this prompt."""
-
-    prompt: Token
-
-
-class Overflow(Part):
-    """Where a contact goes that cannot stay: exactly one of the three."""
-
-    queue: Token | None = None
-    """Another queue; the time of waiting goes on."""
-    hangup: Farewell | None = None
-    """A message, then the end."""
-    transfer: Number | None = None
-    """A number outside."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for way in ("callback", "voicemail"):
-                if way in value:
-                    raise ValueError(
-                        f"{way} cannot be carried out yet; expected one of queue, hangup, transfer"
-                    )
-        return value
-
-    @model_validator(mode="after")
-    def _one(self) -> Overflow:
-        if sum(way is not None for way in (self.queue, self.hangup, self.transfer)) != 1:
-            raise ValueError("expected exactly one of queue, hangup, transfer")
-        return self
-
-
-class MaxWait(Part):
-    """The longest wait and what happens then."""
-
-    after_s: Seconds
-    then: Overflow
-
-
-class NoAgent(Part):
-    """Nobody serves the queue: no agent is available with a phone that can be reached. Breaks and lost phones count as nobody."""
-
-    after_s: Annotated[int, Field(ge=0, le=86_400)] = 0
-    """So long a caller waits all the same; 0 is not at all."""
-    then: Overflow
-
-
-class Closing(Part):
-    """The queue's hours. When they end, whoever waits takes the way out; who comes later takes it at once."""
-
-    hours: Token
-    """A calendar."""
-    then: Overflow
 
 
 def _expression(text: str) -> str:
@@ -260,9 +215,17 @@ class Queue(Part):
     """How many phones ring at the same time; with ``ring_all`` only, 5 when it is not given."""
     preferred_s: Annotated[int, Field(ge=1, le=3600)] | None = None
     """How long a caller waits for the agent whom the flow prefers, as long as that agent is there."""
-    music: Music = "local_stream://moh"
+    music: Music | Literal["ringing"] = "local_stream://moh"
+    """A stream, or ``ringing``: the tone of a phone that rings."""
     welcome: Token | None = None
     announce_position: AnnouncePosition | None = None
+    announce_wait: AnnounceWait | None = None
+    messages: Annotated[list[Messages], Field(max_length=5)] = []
+    """Adverts and information while waiting, each list with its own times."""
+    keys: dict[Key, Overflow] = {}
+    """Ways out that a waiting caller takes by a key, when no agent is just about to be connected."""
+    return_s: Annotated[int, Field(ge=0, le=3600)] = 0
+    """A caller who hangs up while waiting and calls again within this time gets the old place, once; 0 is never."""
     ring_s: Annotated[int, Field(ge=5, le=120)] = 20
     service_level_s: Seconds = 20
     short_abandon_s: Annotated[int, Field(ge=0, le=60)] = 5
@@ -408,6 +371,7 @@ class CenterDocument(Part):
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]
     limits: Limits = Limits()
+    voicemail: Voicemail = Voicemail()
 
     @field_validator("languages")
     @classmethod

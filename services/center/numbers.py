@@ -1,11 +1,12 @@
 """Numbers as lists of prompts, in English and Persian, for any size. Pure; no audio is touched here.
 
 Prompts are named as FreeSWITCH's own sound packs and its ``say`` modules name them (``digits/20``, ``digits/hundred``;
-Persian: ``digits/20+`` "twenty and", ``digits/3om`` "third"), so a recorded pack can replace the generated one.
+English: ``digits/h-3`` "third"; Persian: ``digits/20+`` "twenty and", ``digits/3om`` "third"), so a recorded pack can
+replace the generated one.
 
 Rules.
 English: groups of three digits, largest first, each followed by its scale word; hundreds by the word "hundred"; no
-"and". 1234 is "one thousand two hundred thirty four".
+"and". 1234 is "one thousand two hundred thirty four". An ordinal changes only the last word: file ``h-<word>``.
 Persian: the same groups; all parts (hundreds, tens, units, groups) are joined by "o" (و), which is spoken with the word
 before it: file ``<word>+``. 100 to 900 are words of their own. A lone thousand is "hezar", not "yek hezar"; a lone
 million is "yek milion". An ordinal changes only the last word: file ``<word>om``. First, standing alone, is "avval".
@@ -25,6 +26,10 @@ _EN_ONES = [
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 ]  # fmt: skip
 _EN_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_EN_ORDINALS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
+    "twelve": "twelfth",
+}  # fmt: skip
 _FA_WORDS = {
     0: "صفر", 1: "یک", 2: "دو", 3: "سه", 4: "چهار", 5: "پنج", 6: "شش", 7: "هفت", 8: "هشت", 9: "نه", 10: "ده",
     11: "یازده", 12: "دوازده", 13: "سیزده", 14: "چهارده", 15: "پانزده", 16: "شانزده", 17: "هفده", 18: "هجده",
@@ -48,13 +53,16 @@ def cardinal(n: int, language: str) -> list[str]:
     raise ValueError(f'no numbers in language "{language}"; expected one of {", ".join(LANGUAGES)}')
 
 
-def ordinal_fa(n: int) -> list[str]:
-    """Return the prompts that say ``n`` (1 or more) as a Persian ordinal: third, twenty-first. Raises ValueError."""
+def ordinal(n: int, language: str) -> list[str]:
+    """Return the prompts that say ``n`` (1 or more) as third, twenty-first. Raises ValueError."""
     if n < 1:
         raise ValueError(f"ordinals start with 1, found {n}")
-    if n == 1:
-        return ["digits/first"]
-    return [f"digits/{word}" for word in _join(_persian(n), end="om")]
+    if language == "en":
+        *words, last = _english(n)
+        return [f"digits/{word}" for word in (*words, f"h-{last}")]
+    if language == "fa":
+        return [f"digits/{word}" for word in _join(_persian(n), end="om")] if n > 1 else ["digits/first"]
+    raise ValueError(f'no ordinals in language "{language}"; expected one of {", ".join(LANGUAGES)}')
 
 
 def digits(text: str, language: str) -> list[str]:
@@ -65,18 +73,6 @@ def digits(text: str, language: str) -> list[str]:
     if language not in LANGUAGES:
         raise ValueError(f'no digits in language "{language}"; expected one of {", ".join(LANGUAGES)}')
     return [f"digits/{_KEYS.get(key, key)}" for key in text if key in "0123456789*#"]
-
-
-def position_files(n: int, language: str, prompt: str = "position") -> list[str]:
-    """Return the prompts of "you are number n in the queue" (Persian: the n-th person).
-
-    ``<prompt>-before`` and ``<prompt>-after`` are prompts of the center. Raises ValueError for n below 1 or an
-    unknown language.
-    """
-    if n < 1:
-        raise ValueError(f"places in a queue start with 1, found {n}")
-    number = ordinal_fa(n) if language == "fa" else cardinal(n, language)
-    return [f"{prompt}-before", *number, f"{prompt}-after"]
 
 
 def file_string(files: Iterable[str]) -> str:
@@ -90,6 +86,7 @@ def number_prompts(language: str) -> dict[str, str]:
         words = {str(i): word for i, word in enumerate(_EN_ONES)}
         words |= {str(n): word for n, word in zip(range(20, 100, 10), _EN_TENS, strict=True)}
         words |= {word: word for word in ("hundred", *_EN_SCALES.values())}
+        words |= {f"h-{name}": _en_ordinal(word) for name, word in words.items() if name != "0"}
         words |= {"star": "star", "pound": "pound"}
     elif language == "fa":
         words = {str(n): word for n, word in _FA_WORDS.items()}
@@ -100,6 +97,10 @@ def number_prompts(language: str) -> dict[str, str]:
     else:
         raise ValueError(f'no numbers in language "{language}"; expected one of {", ".join(LANGUAGES)}')
     return {f"digits/{name}": text for name, text in words.items()}
+
+
+def _en_ordinal(word: str) -> str:
+    return _EN_ORDINALS.get(word) or (f"{word[:-1]}ieth" if word.endswith("y") else f"{word}th")
 
 
 def _english(n: int) -> list[str]:

@@ -35,6 +35,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.ContactWaiting": peyvand_queue_v1_events_pb2.ContactWaiting,
     "peyvand.queue.v1.ConversationEnded": peyvand_queue_v1_events_pb2.ConversationEnded,
     "peyvand.queue.v1.DispositionKeyed": peyvand_queue_v1_events_pb2.DispositionKeyed,
+    "peyvand.queue.v1.KeyPressed": peyvand_queue_v1_events_pb2.KeyPressed,
     "peyvand.queue.v1.OfferAnswered": peyvand_queue_v1_events_pb2.OfferAnswered,
     "peyvand.queue.v1.OfferFailed": peyvand_queue_v1_events_pb2.OfferFailed,
     "peyvand.queue.v1.OfferRinging": peyvand_queue_v1_events_pb2.OfferRinging,

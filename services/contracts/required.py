@@ -20,6 +20,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.queue.v1.AgentBridged": ("offer_id", "contact_id", "agent_id", "agent_leg_id", "at_us",),
     "peyvand.queue.v1.ConversationEnded": ("offer_id", "contact_id", "agent_id", "ended_by", "at_us",),
     "peyvand.queue.v1.ContactGone": ("contact_id", "state", "at_us",),
+    "peyvand.queue.v1.KeyPressed": ("contact_id", "key", "at_us",),
     "peyvand.queue.v1.DispositionKeyed": ("offer_id", "contact_id", "agent_id", "code",),
     "peyvand.queue.v1.ContactHeld": ("offer_id", "contact_id", "agent_id", "by", "at_us",),
     "peyvand.queue.v1.ContactResumed": ("offer_id", "contact_id", "agent_id", "at_us",),

@@ -14,6 +14,7 @@ from services.common.runtime import Runtime
 from services.queue import api
 from services.queue.adapters import centers, switch
 from services.queue.config import QueueSettings
+from services.queue.core.messages import AskPosition
 from services.queue.runner import ClientFactory, NodeRunner
 
 
@@ -44,9 +45,19 @@ def build_runners(
     """Return one runner for each node, by name."""
     sounds_dir = str(settings.queue_sounds_dir)
 
-    def position_file(tenant: str, queue: str, position: int, language: str) -> str:
-        center = watch.current.tenant(tenant)
-        return centers.position_file(center, queue, position, language, sounds_dir) if center else ""
+    def spoken(question: AskPosition, position: int, wait_ms: int) -> tuple[str, int]:
+        center = watch.current.tenant(question.tenant)
+        if center is None:
+            return "", 0
+        return centers.spoken(
+            center,
+            question.queue,
+            question.language,
+            sounds_dir,
+            what=question.what,
+            position=position,
+            wait_ms=wait_ms,
+        )
 
     dialing = switch.Dialing(
         agent_dial=settings.queue_agent_dial,
@@ -62,7 +73,7 @@ def build_runners(
             make_client=client_factory(hub, address),
             dialing=dialing,
             plans=centers.plans_of(watch.current, sounds_dir),
-            position_file=position_file,
+            spoken=spoken,
             ready=rt.ready,
         )
         for address in settings.addresses()

@@ -75,7 +75,9 @@ class HeldLease(Protocol):
 ClientFactory = Callable[
     [Callable[[Event], None], Callable[[], Coroutine[Any, Any, None]], Callable[[str], None]], Client
 ]
-PositionFile = Callable[[str, str, int, str], str]  # tenant, queue, position, language -> file or ""
+Spoken = Callable[
+    [m.AskPosition, int, int], tuple[str, int]
+]  # question, position, wait in ms -> file or "", minutes
 
 
 class _NoLease:
@@ -97,7 +99,7 @@ class NodeRunner:
         make_client: ClientFactory,
         dialing: switch.Dialing,
         plans: Plans,
-        position_file: PositionFile,
+        spoken: Spoken,
         ready: Callable[[str, bool, str], None],
         attempt_s: float = 5.0,
     ) -> None:
@@ -107,7 +109,7 @@ class NodeRunner:
         self._make_client = make_client
         self._dialing = dialing
         self._plans = plans
-        self._position_file = position_file
+        self._spoken = spoken
         self._ready = ready
         self._attempt_s = attempt_s
         self._lease: HeldLease = _NoLease()
@@ -314,10 +316,16 @@ class NodeRunner:
             return
         if not isinstance(position, rpc_pb2.Position):
             return
-        file = self._position_file(question.tenant, question.queue, position.position, question.language)
+        file, minutes = self._spoken(question, position.position, position.expected_wait_ms)
         self.feed(
             m.PositionKnown(
-                at_us=self._now(), contact=question.contact, position=position.position, file=file
+                at_us=self._now(),
+                contact=question.contact,
+                position=position.position,
+                file=file,
+                what=question.what,
+                wait_ms=position.expected_wait_ms,
+                minutes=minutes,
             )
         )
 

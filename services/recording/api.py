@@ -1,4 +1,4 @@
-"""HTTP routes of the recording service: find recordings, hear them."""
+"""HTTP routes of the recording service: find recordings, hear them, deal with messages."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
+from msgspec import structs
 from pydantic import AwareDatetime, BaseModel
 
 from services.common.auth import Principal
+from services.common.clock import Clock
 from services.common.errors import Refused
 from services.common.http import require
+from services.recording.core.facts import MESSAGE
 from services.recording.core.sidecar import Sidecar
 
 _listener = require("supervisor", "agent")
@@ -28,6 +31,7 @@ class Library(Protocol):
     def find(self, tenant: str, from_us: int, to_us: int) -> Iterator[Sidecar]: ...
     def by_id(self, tenant: str, recording_id: str) -> Sidecar | None: ...
     def file(self, path: str) -> Path: ...
+    def write(self, sidecar: Sidecar) -> None: ...
 
 
 class RecordingItem(BaseModel):
@@ -55,6 +59,41 @@ class RecordingPage(BaseModel):
     next_offset: int | None
 
 
+class MessageItem(BaseModel):
+    """A message that a caller left instead of waiting, and whether somebody has dealt with it. Times in µs since the epoch."""
+
+    recording_id: str
+    contact_id: str
+    queue: str
+    caller: str
+    left_at_us: int
+    duration_ms: int
+    handled_by: str
+    handled_at_us: int
+    problem: str
+
+
+class MessagePage(BaseModel):
+    """Newest first. ``next_offset`` is there when there are more."""
+
+    messages: list[MessageItem]
+    next_offset: int | None
+
+
+def _message(s: Sidecar) -> MessageItem:
+    return MessageItem(
+        recording_id=s.id,
+        contact_id=s.contact,
+        queue=s.queue,
+        caller=s.caller,
+        left_at_us=s.started_at_us,
+        duration_ms=s.duration_ms,
+        handled_by=s.handled_by,
+        handled_at_us=s.handled_at_us,
+        problem=s.problem,
+    )
+
+
 def _item(s: Sidecar) -> RecordingItem:
     return RecordingItem(
         recording_id=s.id,
@@ -77,12 +116,19 @@ def _us(when: datetime | None, otherwise: int) -> int:
     return int(when.timestamp() * 1_000_000) if when is not None else otherwise
 
 
-def build_router(library: Library) -> APIRouter:
-    """Return the routes over finished recordings."""
+def build_router(library: Library, clock: Clock) -> APIRouter:
+    """Return the routes over finished recordings and the messages among them."""
+    both = APIRouter()
     router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
+    messages = APIRouter(prefix="/v1/messages", tags=["messages"])
+
+    handling = asyncio.Lock()  # Of two colleagues, one has dealt with it.
 
     def may_hear(who: Principal) -> Callable[[Sidecar], bool]:
-        return lambda s: s.tenant == who.tenant and (who.role != "agent" or s.agent == who.subject)
+        # A message is for the whole queue: whoever takes its calls may hear it.
+        return lambda s: (
+            s.tenant == who.tenant and (who.role != "agent" or s.kind == MESSAGE or s.agent == who.subject)
+        )
 
     async def one(recording_id: str, who: Principal) -> Sidecar:
         found = await asyncio.to_thread(library.by_id, who.tenant, recording_id)
@@ -136,4 +182,49 @@ def build_router(library: Library) -> APIRouter:
             )
         return FileResponse(file, media_type="audio/wav", headers={"Cache-Control": "private, no-store"})
 
-    return router
+    @messages.get("", summary="Messages that callers left; their sound is under /v1/recordings")
+    async def find_messages(
+        who: Annotated[Principal, Depends(_listener)],
+        state: Annotated[Literal["open", "handled", "all"], Query()] = "open",
+        queue: Annotated[str, Query(max_length=63)] = "",
+        from_: Annotated[
+            AwareDatetime | None, Query(alias="from", description="Left at or after; ISO 8601 with zone.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    ) -> MessagePage:
+        def wanted(s: Sidecar) -> bool:
+            return (
+                s.kind == MESSAGE
+                and may_hear(who)(s)
+                and queue in ("", s.queue)
+                and (state == "all" or bool(s.handled_at_us) == (state == "handled"))
+            )
+
+        def read() -> list[Sidecar]:
+            found = library.find(who.tenant, _us(from_, 0), _FOREVER_US)
+            return list(islice(filter(wanted, found), offset, offset + limit + 1))
+
+        rows = await asyncio.to_thread(read)
+        more = len(rows) > limit
+        return MessagePage(
+            messages=[_message(s) for s in rows[:limit]], next_offset=offset + limit if more else None
+        )
+
+    @messages.post("/{recording_id}/handled", summary="Say that a message was dealt with")
+    async def handled(recording_id: str, who: Annotated[Principal, Depends(_listener)]) -> MessageItem:
+        async with handling:
+            found = await one(recording_id, who)
+            if found.kind != MESSAGE:
+                raise Refused("unknown-message", f"no message {recording_id[:64]!r}", status=404)
+            if found.handled_at_us:
+                raise Refused(
+                    "message-handled", f"{found.handled_by or 'somebody'} has dealt with it", status=409
+                )
+            found = structs.replace(found, handled_by=who.subject, handled_at_us=clock.now_us())
+            await asyncio.to_thread(library.write, found)
+        return _message(found)
+
+    both.include_router(router)
+    both.include_router(messages)
+    return both

@@ -32,7 +32,7 @@ async def start(settings: RecordingSettings, rt: Runtime) -> None:
     """Wire the service."""
     settings.recording_dir.mkdir(parents=True, exist_ok=True)
     folder = Folder(settings.recording_dir)
-    rt.app.include_router(api.build_router(folder))
+    rt.app.include_router(api.build_router(folder, rt.clock))
     bus = start_bus(settings, rt)
     hub = start_hub(rt)
     runners = {

@@ -150,7 +150,8 @@ class NodeRunner:
         if recording is None:
             log.info("recording_not_ours", node=self.name, path=path)
         elif event.name == "RECORD_START":
-            self.feed(c.Began(at_us=self._now(), recording=recording))
+            caller = event.get("Caller-Caller-ID-Number") if recording.message_for else ""
+            self.feed(c.Began(at_us=self._now(), recording=recording, caller=caller))
         else:
             self.feed(c.Stopped(at_us=self._now(), recording=recording))
 

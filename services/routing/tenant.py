@@ -36,6 +36,7 @@ from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import Center, Policy
 from services.routing.core.engine import Engine, Timer
+from services.routing.core.expected import Expectation
 from services.routing.core.facts import Decided
 from services.routing.core.state import State
 
@@ -130,6 +131,7 @@ class TenantOwner:
         self._closed_at = closed_at
         self._mailbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._poisoned: set[str] = set()
+        self._expectation = Expectation()
         self._handles: dict[Timer, asyncio.TimerHandle] = {}
         self._engine: Engine | None = None
         self._lease: HeldLease | None = None
@@ -431,9 +433,10 @@ class TenantOwner:
             return views.ContactList(tuple(views.contacts(engine.state, engine.index, now_us)))
 
         async def position(envelope: Envelope) -> Sendable:
-            engine, _ = self._present()
+            engine, now_us = self._present()
             asked = messages.asked_position(envelope)
-            return views.position(engine.state, engine.index, asked)
+            wait_ms = self._expectation.of(engine.state, engine.center, engine.index, asked, now_us)
+            return views.position(engine.state, engine.index, asked, wait_ms)
 
         handlers = {
             ("agent", "set-presence"): presence,

@@ -291,6 +291,7 @@ APPS: Final[Mapping[str, Application]] = {
     "limit_execute": limit_execute,
     "log": nothing,
     "loop_playback": endless_playback,
+    "mkdir": nothing,  # What records makes its folders by itself here.
     "multiset": multiset,
     "park": park,
     "play_and_get_digits": play_and_get_digits,

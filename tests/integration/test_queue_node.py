@@ -24,6 +24,7 @@ from services.contracts.peyvand.routing.v1 import log_pb2, rpc_pb2
 from services.queue import api
 from services.queue.adapters import centers, switch
 from services.queue.app import client_factory
+from services.queue.core.messages import AskPosition
 from services.queue.runner import NodeRunner
 from tests.integration.simswitch_kit import Lab, Phone, lab
 
@@ -63,10 +64,18 @@ class Floor:
         def ready(part: str, ok: bool, detail: str) -> None:
             self.parts[part] = ok
 
-        def position_file(tenant: str, queue: str, position: int, language: str) -> str:
-            center = self.watch.current.tenant(tenant)
+        def spoken(question: AskPosition, position: int, wait_ms: int) -> tuple[str, int]:
+            center = self.watch.current.tenant(question.tenant)
             assert center is not None
-            return centers.position_file(center, queue, position, language, "/sounds")
+            return centers.spoken(
+                center,
+                question.queue,
+                question.language,
+                "/sounds",
+                what=question.what,
+                position=position,
+                wait_ms=wait_ms,
+            )
 
         return NodeRunner(
             "fs1",
@@ -80,7 +89,7 @@ class Floor:
                 recordings_dir=str(self.sw.switch.recordings),
             ),
             plans=centers.plans_of(self.watch.current, "/sounds"),
-            position_file=position_file,
+            spoken=spoken,
             ready=ready,
             attempt_s=0.2,
         )
@@ -370,12 +379,12 @@ async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: G
 
         await f.bus.serve(subjects.rpc("demo", "routing", "contact", "position"), answer, queue="routing")
         contact = await f.call()
-        await f.until(lambda: any(t.startswith("position:") for t in f.runner._timers))
+        await f.until(lambda: any(t.startswith("say:") for t in f.runner._timers))
         await f.fact("treated")
         f.runner.feed(
             switch.m.AnnouncementEnded(at_us=1, leg=contact, file="/sounds/prompts/fa/queue-welcome.wav")
         )
-        f.runner._fire(f"position:{contact}")
+        f.runner._fire(f"say:{contact}/position")
         played = codec.decode(await f.fact("treated", 2))
         assert isinstance(played, events_pb2.TreatmentPlayed)
         assert (asked, played.what, played.position) == ([contact], "position", 2)

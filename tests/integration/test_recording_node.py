@@ -201,7 +201,7 @@ def library(tmp_path: Path) -> Folder:
 
 async def test_routes_cut_to_tenant_and_agent_and_serve_ranges(library: Folder) -> None:
     app = make_app("recording", "0", Readiness(), auth_secret=SECRET)
-    app.include_router(api.build_router(library))
+    app.include_router(api.build_router(library, SystemClock()))
 
     def bearer(tenant: str, role: auth.Role, subject: str = "boss") -> dict[str, str]:
         return {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.center import CenterError, CenterSet, load, numbers
 from services.center.check import ways
+from services.center.sentences import position_files
 from services.center.source import parse
 
 GOOD = (Path(__file__).parents[2] / "deploy" / "centers" / "demo.yaml").read_text("utf-8")
@@ -122,5 +123,5 @@ def test_damaged_text_gives_faults_or_a_sound_center(
 @given(n=st.integers(1, 10**30), language=st.sampled_from(numbers.LANGUAGES))
 def test_numbers_of_any_size_use_known_prompts_only(n: int, language: str) -> None:
     known = set(numbers.number_prompts(language)) | {"position-before", "position-after"}
-    assert set(numbers.position_files(n, language)) <= known
+    assert set(position_files(n, language)) <= known
     assert set(numbers.cardinal(n, language)) <= known

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from services.center import Center, CenterSet, prompt_file
-from services.center.numbers import file_string, number_prompts, position_files
-from services.queue.core.plan import CenterPlan, Plans, QueuePlan
+from services.center.model import Queue
+from services.center.numbers import LANGUAGES, file_string, number_prompts
+from services.center.sentences import position_files, spoken_minutes, wait_files
+from services.queue.core.plan import CenterPlan, Plans, QueuePlan, Slot
+from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
 
 def plans_of(centers: CenterSet, sounds_dir: str) -> Plans:
@@ -24,7 +27,8 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 name=name,
                 music=queue.music,
                 welcome=queue.welcome or "",
-                position_every_ms=queue.announce_position.every_s * 1000 if queue.announce_position else 0,
+                schedule=_schedule(queue),
+                keys=frozenset(queue.keys),
                 wrap_up_ms=queue.wrap_up_limit_s * 1000,
                 recording=queue.recording,
                 parallel=queue.strategy == "ring_all",
@@ -41,22 +45,70 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         outage_wait_ms=center.limits.outage_wait_s * 1000,
         outage_transfer=center.limits.outage_transfer or "",
         outage_prompt=center.limits.outage_prompt or "sorry",
+        message_most_s=center.voicemail.most_s,
+        message_silence_s=center.voicemail.silence_s,
+        message_thanks=center.voicemail.thanks,
     )
 
 
-def position_file(center: Center, queue: str, position: int, language: str, sounds_dir: str) -> str:
-    """Return what speaks a place in the queue, ``""`` when the center has no prompts or no numbers for the language."""
+def _schedule(queue: Queue) -> dict[str, Slot]:
+    slots: dict[str, Slot] = {}
+    if (place := queue.announce_position) is not None:
+        slots[POSITION] = Slot(
+            first_ms=(place.first_s or place.every_s) * 1000,
+            every_ms=place.every_s * 1000,
+            up_to=place.up_to or 0,
+            only_shorter=place.only_shorter,
+        )
+    if (wait := queue.announce_wait) is not None:
+        slots[WAIT] = Slot(
+            first_ms=(wait.first_s or wait.every_s) * 1000,
+            every_ms=wait.every_s * 1000,
+            only_shorter=wait.only_shorter,
+        )
+    for i, messages in enumerate(queue.messages):
+        slots[f"{MESSAGE}.{i}"] = Slot(
+            first_ms=messages.first_s * 1000,
+            every_ms=(messages.every_s or 0) * 1000,
+            prompts=tuple(messages.prompts),
+        )
+    return slots
+
+
+def spoken(
+    center: Center, queue: str, language: str, sounds_dir: str, *, what: str, position: int, wait_ms: int
+) -> tuple[str, int]:
+    """Return what speaks the place (``what`` position) or the expected wait (wait), and the minutes that stand for the wait.
+
+    The file is empty when there is nothing to say, or when the center has no prompts or no numbers for the language.
+    """
     configured = center.queues.get(queue)
-    if configured is None or configured.announce_position is None or position < 1:
-        return ""
-    base = configured.announce_position.prompt
-    for candidate in center.language_order(language):
-        if not all(candidate in center.prompts.get(f"{base}-{part}", {}) for part in ("before", "after")):
-            continue
-        try:
-            number_prompts(candidate)
-        except ValueError:
-            continue
-        names = position_files(position, candidate, base)
-        return file_string(prompt_file(sounds_dir, center, candidate, name) for name in names)
+    if configured is None or position < 1:
+        return "", 0
+    minutes = spoken_minutes(wait_ms) or 0
+    if what == POSITION and (place := configured.announce_position) is not None:
+        names = {
+            candidate: position_files(position, candidate, place.prompt, as_ordinal=place.ordinal)
+            for candidate in _speakable(center, language)
+        }
+        return _first_complete(center, names, sounds_dir), minutes
+    if what == WAIT and minutes and (wait := configured.announce_wait) is not None:
+        names = {
+            candidate: wait_files(minutes, candidate, wait.prompt)
+            for candidate in _speakable(center, language)
+        }
+        return _first_complete(center, names, sounds_dir), minutes
+    return "", minutes
+
+
+def _speakable(center: Center, language: str) -> list[str]:
+    return [candidate for candidate in center.language_order(language) if candidate in LANGUAGES]
+
+
+def _first_complete(center: Center, names: dict[str, list[str]], sounds_dir: str) -> str:
+    """The sentence in the first language that has all of its prompts, as one file to play."""
+    for language, prompts in names.items():
+        numbers = number_prompts(language)
+        if all(prompt in numbers or language in center.prompts.get(prompt, {}) for prompt in prompts):
+            return file_string(prompt_file(sounds_dir, center, language, prompt) for prompt in prompts)
     return ""

@@ -41,6 +41,7 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.ConferenceStarted: ("conference", "started"),
     facts.PartyJoined: ("conference", "joined"),
     facts.PartyLeft: ("conference", "left"),
+    facts.KeyPressed: ("contact", "keyed"),
 }
 LANES = 8
 LIMIT = 200_000

@@ -14,6 +14,7 @@ from msgspec import Struct
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
 from services.queue.core import messages as m
+from services.queue.core.plan import RINGING
 
 # The shortest list with which the engine sees everything it acts on. CHANNEL_CREATE is there for kills that came too early.
 EVENTS = (
@@ -29,6 +30,11 @@ EVENTS = (
 )
 WAITING = "peyvand::waiting"
 SUBCLASSES = (WAITING,)
+
+# 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
+RING_TONE = "tone_stream://%(1000,4000,425);loops=-1"
+BEEP = "tone_stream://%(400,100,1000)"
+SILENCE_LEVEL = 200  # Mean amplitude of a frame below which mod_dptools' record counts it as silence; line noise stays under it.
 
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
 # origination_uuid may be any text; ours and FreeSWITCH's own are of these.
@@ -113,6 +119,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         agent=var("cc_agent"),
         bridged=_is_bridged(event),
         partner=_partner(event),
+        heard=var("cc_heard"),
     )
 
 
@@ -196,7 +203,7 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
         case m.SetVars():
             return f"uuid_setvar_multi {leg} {setvar_multi(dict(command.values))}"
         case m.PlayMusic():
-            return f"uuid_transfer {leg} 'playback:{_path(command.music)},park:' inline"
+            return f"uuid_transfer {leg} '{_music(command.music)}' inline"
         case m.StartAnnouncement():
             return f"uuid_displace {leg} start {_path(command.file)} 0"
         case m.StopAnnouncement():
@@ -213,11 +220,36 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
             if not command.file:
                 return f"uuid_kill {leg} NORMAL_CLEARING"
             return f"uuid_transfer {leg} 'playback:{_path(command.file)},hangup:NORMAL_CLEARING' inline"
+        case m.LeaveMessage():
+            return f"uuid_transfer {leg} '{_message(command, dialing)}' inline"
         case m.TransferOut():
             return f"uuid_transfer {leg} '{_way_out(command, dialing)}' inline"
         case m.Probe():
             return f"uuid_dump {leg} json"
     raise UnsafeCommandError(f"no API command for {type(command).__name__}")
+
+
+def _music(music: str) -> str:
+    if music == RINGING:
+        return f"m:^:playback:{RING_TONE}^park:"
+    return f"playback:{_path(music)},park:"
+
+
+def _message(command: m.LeaveMessage, dialing: Dialing) -> str:
+    path = _path(f"{dialing.recordings_dir}/{command.path}")
+    ask = [f"playback:{_path(command.file)}"] if command.file else []
+    thanks = [f"playback:{_path(command.thanks_file)}"] if command.thanks_file else []
+    steps = [
+        "set:playback_terminators=none",  # A key must not skip the beep.
+        *ask,
+        f"mkdir:{path.rpartition('/')[0]}",  # record makes no folders, and hangs up when it cannot write.
+        f"playback:{BEEP}",
+        "set:playback_terminators=#",
+        f"record:{path} {command.most_s} {SILENCE_LEVEL} {command.silence_s}",
+        *thanks,
+        "hangup:NORMAL_CLEARING",
+    ]
+    return "m:^:" + "^".join(steps)
 
 
 def _way_out(command: m.TransferOut, dialing: Dialing) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.queue.core import schedule
 from services.queue.core.facts import AgentBridged, ContactGone, ConversationEnded, DispositionKeyed
 from services.queue.core.messages import (
     DigitPressed,
@@ -172,11 +173,9 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
                 open_offer.reported = True
                 open_offer.cause = open_offer.cause or "caller_gone"
                 node.close_offer(open_offer, "ORIGINATOR_CANCEL")
+    schedule.cancel(node, caller)
     node.cancel_timer(
-        *(
-            f"{kind}:{caller.contact}"
-            for kind in ("position", "outage", "part", "farewell", "settle", "unbridged")
-        )
+        *(f"{kind}:{caller.contact}" for kind in ("outage", "part", "farewell", "settle", "unbridged"))
     )
     del node.callers[caller.contact]
     wait_end_us = caller.bridged_at_us or node.at_us

@@ -19,7 +19,7 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
 4. Every fact has an id made of the contact, what happened and which one of it, and every command may be repeated: a new owner of the
    node, or a redelivered order, does nothing twice.
 
-The parts: ``treatment`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
+The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
 ``overflow`` (ways out without an agent), ``takeover`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.queue.core import conversation, offers, overflow, takeover, treatment
+from services.queue.core import conversation, offers, overflow, schedule, takeover, treatment
 from services.queue.core import messages as m
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage
 
@@ -68,7 +68,7 @@ class Engine:
             m.LegUnbridged: lambda e: conversation.unbridged(self._node, e),
             m.LegHungUp: lambda e: conversation.hung_up(self._node, e),
             m.AnnouncementEnded: lambda e: treatment.announcement_ended(self._node, e),
-            m.DigitPressed: lambda e: conversation.digit(self._node, e),
+            m.DigitPressed: self._digit,
             m.JobEnded: lambda e: offers.job_ended(self._node, e),
             m.LegProbed: lambda e: takeover.probed(self._node, e),
             m.CommandFailed: self._command_failed,
@@ -80,7 +80,7 @@ class Engine:
             m.ContactOverflowed: lambda e: overflow.overflowed(self._node, e),
             m.ContactClosed: lambda e: overflow.closed(self._node, e),
             m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
-            m.PositionKnown: lambda e: treatment.position_known(self._node, e),
+            m.PositionKnown: lambda e: schedule.position_known(self._node, e),
             m.CentersRevised: self._revised,
             m.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
             m.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
@@ -88,7 +88,7 @@ class Engine:
             m.TimerFired: self._timer,
         }
         self._timers: dict[str, Callable[[str], None]] = {
-            "position": lambda key: treatment.position_due(self._node, key),
+            "say": lambda key: schedule.due(self._node, key),
             "outage": lambda key: overflow.outage_limit(self._node, key),
             "part": lambda key: conversation.part(self._node, key),
             "farewell": lambda key: overflow.farewell_overdue(self._node, key),
@@ -155,6 +155,12 @@ class Engine:
             for held in known.held:
                 offers.order(self._node, held)
 
+    def _digit(self, event: m.DigitPressed) -> None:
+        if event.leg in self._node.callers:
+            overflow.key_pressed(self._node, event)
+        else:
+            conversation.digit(self._node, event)
+
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)
         self._node.timer(AUDIT, AUDIT_MS)
@@ -171,7 +177,9 @@ class Engine:
             center = event.plans.of(caller.tenant, caller.leg.entry_point)
             if center is not None and center.tenant == caller.tenant:
                 caller.center = center
-                caller.queue = center.queues.get(caller.queue.name, caller.queue)
+                before, caller.queue = caller.queue, center.queues.get(caller.queue.name, caller.queue)
+                if caller.queue.schedule != before.schedule and caller.stage is Stage.WAITING:
+                    schedule.arm(node, caller)
         if node.unserved and event.plans.centers:
             node.unserved = False
             node.list_channels()
@@ -188,7 +196,7 @@ class Engine:
                 caller = node.callers.get(command.contact)
                 if caller is not None and caller.announcing == command.file:
                     caller.announcing = ""
-            case m.Farewell() | m.TransferOut() | m.PlayMusic():
+            case m.Farewell() | m.TransferOut() | m.LeaveMessage() | m.PlayMusic():
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
                 node.emit(m.Probe(contact=command.contact, leg=command.leg))
             case _:

@@ -27,12 +27,14 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentPlayed(Struct, frozen=True, kw_only=True):
-    """Something was played to a waiting caller: ``welcome`` or ``position``."""
+    """Something was played to a waiting caller: ``welcome``, ``position``, ``wait`` or ``message`` (then with the prompt)."""
 
     contact_id: str
     what: str
     position: int = 0
     at_us: int = 0
+    prompt: str = ""
+    expected_wait_ms: int = 0
 
 
 class OfferRinging(Struct, frozen=True, kw_only=True):
@@ -201,6 +203,15 @@ class PartyLeft(Struct, frozen=True, kw_only=True):
     at_us: int
 
 
+class KeyPressed(Struct, frozen=True, kw_only=True):
+    """A waiting caller pressed a key that leads somewhere."""
+
+    contact_id: str
+    key: str
+    queue: str
+    at_us: int
+
+
 Observation = (
     ContactWaiting
     | TreatmentPlayed
@@ -219,4 +230,5 @@ Observation = (
     | ConferenceStarted
     | PartyJoined
     | PartyLeft
+    | KeyPressed
 )

@@ -38,6 +38,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     agent: str = ""
     bridged: bool = False  # FreeSWITCH says it exchanges media with ``partner`` now.
     partner: str = ""
+    heard: str = ""  # cc_heard: what was said last, see ``schedule``.
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):
@@ -231,11 +232,17 @@ class WrapUpEnded(Input, frozen=True, kw_only=True):
 
 
 class PositionKnown(Input, frozen=True, kw_only=True):
-    """The answer to :class:`AskPosition`; ``file`` speaks it."""
+    """The answer to :class:`AskPosition`; ``file`` speaks ``what`` was asked for, empty when there is nothing to say.
+
+    ``minutes`` stands for the expected wait as it is spoken.
+    """
 
     contact: str
     position: int
     file: str
+    what: str = "position"
+    wait_ms: int = 0
+    minutes: int = 0
 
 
 class CentersRevised(Input, frozen=True, kw_only=True):
@@ -341,6 +348,16 @@ class Farewell(Command, frozen=True, kw_only=True):
     file: str
 
 
+class LeaveMessage(Command, frozen=True, kw_only=True):
+    """uuid_transfer to a prompt, a beep and a recording, thanks, then hang up. ``path`` is relative to the recordings folder."""
+
+    file: str
+    path: str
+    most_s: int
+    silence_s: int
+    thanks_file: str
+
+
 class TransferOut(Command, frozen=True, kw_only=True):
     """uuid_transfer to a bridge with an outside number, a prompt when that fails, then hang up."""
 
@@ -377,12 +394,13 @@ class CancelTimer(Struct, frozen=True, kw_only=True):
 
 
 class AskPosition(Struct, frozen=True, kw_only=True):
-    """Ask routing for the place of a contact; no answer is needed."""
+    """Ask routing for the place of a contact (``what`` position) or its expected wait (wait); no answer is needed."""
 
     tenant: str
     contact: str
     language: str
     queue: str
+    what: str = "position"
 
 
 class ListChannels(Struct, frozen=True, kw_only=True):

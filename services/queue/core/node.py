@@ -20,6 +20,8 @@ from services.queue.core.messages import (
     Report,
     SetTimer,
     SetVars,
+    StartAnnouncement,
+    StopAnnouncement,
 )
 from services.queue.core.plan import CenterPlan, Plans, QueuePlan
 
@@ -73,6 +75,11 @@ class Caller:
     waiting_since_us: int
     recovered: bool = False
     announcing: str = ""
+    announced_at_us: int = 0
+    armed: set[str] = field(default_factory=set)  # What the schedule has a timer for.
+    heard_position: int = 0  # What was said last; 0 is nothing.
+    heard_minutes: int = 0
+    keyed_at_us: int = 0  # When a key led somewhere: here from the menu at first.
     offer_id: str = ""  # The offer that was answered or talks; before that the newest of those that ring.
     rings: list[str] = field(default_factory=list)  # Offers whose phones ring; several with ring_all.
     bridged_at_us: int = 0
@@ -94,6 +101,18 @@ class Caller:
 
     def prompt(self, name: str) -> str:
         return self.center.prompt(name, self.leg.language)
+
+    def announce(self, node: Node, file: str) -> None:
+        """Play a file over the music, in place of one that is still running."""
+        self.stop_announcement(node)
+        self.announcing, self.announced_at_us = file, node.at_us
+        node.emit(StartAnnouncement(contact=self.contact, leg=self.contact, file=file))
+
+    def stop_announcement(self, node: Node) -> None:
+        """Stop what displaces the music: a displacement that runs survives a bridge."""
+        if self.announcing:
+            node.emit(StopAnnouncement(contact=self.contact, leg=self.contact, file=self.announcing))
+            self.announcing = ""
 
 
 @dataclass(slots=True)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from services.queue.core.facts import ContactGone
+from services.queue.core import schedule
+from services.queue.core.conversation import day_of
+from services.queue.core.facts import ContactGone, KeyPressed
 from services.queue.core.messages import (
     ContactClosed,
     ContactOverflowed,
+    DigitPressed,
     HangUpWished,
     Kill,
+    LeaveMessage,
     PlayMusic,
     TransferOut,
     WrapUpEnded,
 )
 from services.queue.core.node import Caller, Node, Phase, Stage
+from services.queue.core.offers import report_failed
 from services.queue.core.treatment import (
+    FAREWELL_LIMIT_MS,
     announce_waiting,
     back_to_music,
     farewell,
     leave,
-    schedule_position,
     stop_announcement,
     watch_outage,
     welcome,
 )
 
+# A finger that slips presses a key twice; the second time must not count in the queue to which the first one led.
+KEY_REST_MS = 2_000
 REANNOUNCE_LIMIT = 3  # A contact that routing closes again and again is not fought over.
 
 
@@ -38,6 +45,8 @@ def overflowed(node: Node, event: ContactOverflowed) -> None:
             _change_queue(node, caller, event.target)
         case "transfer":
             transfer_out(node, caller, event.target)
+        case "voicemail":
+            leave_message(node, caller, event.target)
         case _:
             farewell(node, caller, event.target or "sorry")
 
@@ -63,7 +72,9 @@ def _change_queue(node: Node, caller: Caller, name: str) -> None:
         stop_announcement(node, caller)
         node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=plan.music))
     welcome(node, caller)
-    schedule_position(node, caller)
+    # Another line, other numbers: what was heard of the former one is no measure for it.
+    caller.heard_position = caller.heard_minutes = 0
+    schedule.arm(node, caller)
 
 
 def transfer_out(node: Node, caller: Caller, number: str) -> None:
@@ -83,6 +94,57 @@ def transfer_out(node: Node, caller: Caller, number: str) -> None:
         TransferOut(
             contact=caller.contact, leg=caller.contact, number=number, sorry_file=caller.prompt("sorry")
         )
+    )
+
+
+def leave_message(node: Node, caller: Caller, prompt: str) -> None:
+    """Let the caller speak. FreeSWITCH does it all without us; that a message was left is told by the recording service."""
+    if caller.stage is Stage.LEAVING:
+        return
+    stop_announcement(node, caller)
+    leave(node, caller, "message")
+    node.emit(
+        LeaveMessage(
+            contact=caller.contact,
+            leg=caller.contact,
+            file=caller.prompt(prompt),
+            path=message_path(caller.tenant, day_of(node.at_us), caller.contact, caller.queue.name),
+            most_s=caller.center.message_most_s,
+            silence_s=caller.center.message_silence_s,
+            thanks_file=caller.prompt(caller.center.message_thanks),
+        )
+    )
+    node.timer(f"farewell:{caller.contact}", caller.center.message_most_s * 1000 + 2 * FAREWELL_LIMIT_MS)
+
+
+def message_path(tenant: str, day: str, contact: str, queue: str) -> str:
+    """Return where a caller's message is recorded, relative to the recordings folder. ``day`` is ``yyyy/mm/dd``, UTC.
+
+    The name says for which queue it is: whoever finds the file after a crash has nothing else.
+    """
+    return f"{tenant}/{day}/{contact}.message.{queue}.wav"
+
+
+def key_pressed(node: Node, event: DigitPressed) -> None:
+    """A key of a waiting caller, for routing to act on.
+
+    Whoever rings for the caller stops ringing first, so that nobody answers a caller who has just been given away; once an agent
+    has answered, the key is too late.
+    """
+    caller = node.callers[event.leg]
+    if caller.stage is not Stage.WAITING or event.digit not in caller.queue.keys:
+        return
+    if node.at_us - caller.keyed_at_us < KEY_REST_MS * 1000:
+        return
+    caller.keyed_at_us = node.at_us
+    for offer in {o.offer_id: o for o in (*node.rings_of(caller), node.offer_of(caller)) if o}.values():
+        report_failed(node, offer, "withdrawn", "caller_key")
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+    node.report(
+        caller.tenant,
+        KeyPressed(contact_id=caller.contact, key=event.digit, queue=caller.queue.name, at_us=node.at_us),
+        "key",
+        str(node.at_us),
     )
 
 

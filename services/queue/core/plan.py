@@ -6,7 +6,18 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+RINGING = "ringing"  # Instead of a stream: the tone of a phone that rings.
 DEFAULT_MUSIC = "local_stream://moh"  # What the dialplan plays before anybody adopts the leg.
+
+
+class Slot(Struct, frozen=True, kw_only=True):
+    """Something that a waiting caller hears so long after the beginning of the wait, and again; see ``schedule``."""
+
+    first_ms: int
+    every_ms: int = 0  # 0: once.
+    prompts: tuple[str, ...] = ()  # Of messages: one a time, in turn.
+    up_to: int = 0  # Of the place: not beyond this one; 0 is any.
+    only_shorter: bool = False
 
 
 class QueuePlan(Struct, frozen=True, kw_only=True):
@@ -15,7 +26,8 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     name: str
     music: str = DEFAULT_MUSIC
     welcome: str = ""  # Prompt name.
-    position_every_ms: int = 0  # 0: positions are not announced.
+    schedule: Mapping[str, Slot] = {}  # By ``position``, ``wait``, ``message.<n>``.
+    keys: frozenset[str] = frozenset()  # Keys that lead somewhere; where is routing's to say.
     wrap_up_ms: int = 0
     recording: bool = False
     parallel: bool = False  # Several phones may ring for one caller.
@@ -34,6 +46,9 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     outage_wait_ms: int = 60_000
     outage_transfer: str = ""  # Number outside; empty: message and hangup.
     outage_prompt: str = "sorry"
+    message_most_s: int = 180
+    message_silence_s: int = 5
+    message_thanks: str = "message-thanks"
 
     def prompt(self, name: str, language: str) -> str:
         """Return the file of a prompt in the language, else in the center's first language that has it, else ``""``."""

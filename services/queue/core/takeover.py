@@ -155,12 +155,15 @@ def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
                 _over(node, caller, leg, agent)
             else:
                 _take_up(node, caller, agent, rescue=True)
-        case "leaving" | "transferred":
+        case "leaving" | "transferred" | "message":
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:
                 fresh.stage = Stage.LEAVING
                 if leg.state == "leaving":
                     node.timer(f"farewell:{fresh.contact}", FAREWELL_LIMIT_MS)
+                elif leg.state == "message":
+                    most_ms = fresh.center.message_most_s * 1000 + 2 * FAREWELL_LIMIT_MS
+                    node.timer(f"farewell:{fresh.contact}", most_ms)
         case _:
             # Still with ivr; it will say peyvand::waiting.
             return

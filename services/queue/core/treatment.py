@@ -1,4 +1,4 @@
-"""What a waiting caller hears: music, the queue's welcome, the place in the queue; and how a caller gets back to it.
+"""What a waiting caller hears: music, the queue's welcome, and (``schedule``) what is said now and then; how a caller gets back to it.
 
 Announcements displace the music (``uuid_displace``): the live stream goes on underneath, and a displacement works over every kind
 of music. It survives a bridge, so it is stopped before one.
@@ -6,16 +6,13 @@ of music. It survives a bridge, so it is stopped before one.
 
 from __future__ import annotations
 
+from services.queue.core import schedule
 from services.queue.core.facts import ContactWaiting, TreatmentPlayed
 from services.queue.core.messages import (
     AnnouncementEnded,
-    AskPosition,
     CallerLeg,
     Farewell,
     PlayMusic,
-    PositionKnown,
-    StartAnnouncement,
-    StopAnnouncement,
 )
 from services.queue.core.node import Caller, Node, Stage
 from services.queue.core.plan import DEFAULT_MUSIC
@@ -44,7 +41,7 @@ def adopt(node: Node, leg: CallerLeg, *, recovered: bool) -> Caller | None:
         node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=caller.queue.music))
     if not recovered:
         welcome(node, caller)
-    schedule_position(node, caller)
+    schedule.arm(node, caller)
     watch_outage(node, caller)
     return caller
 
@@ -62,9 +59,11 @@ def remember(node: Node, leg: CallerLeg, stage: Stage, *, recovered: bool) -> Ca
         queue=center.queue_for(leg.queue, leg.entry_point),
         stage=stage,
         waiting_since_us=leg.waiting_ms * 1000 or node.at_us,
+        keyed_at_us=leg.waiting_ms * 1000 or node.at_us,
         recovered=recovered,
         bridged_at_us=leg.bridged_ms * 1000,
     )
+    caller.heard_position, caller.heard_minutes = schedule.parse_heard(leg.heard)
     node.callers[caller.contact] = caller
     return caller
 
@@ -100,7 +99,7 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
 def welcome(node: Node, caller: Caller) -> None:
     """Play the queue's welcome over the music."""
     if (name := caller.queue.welcome) and (file := caller.prompt(name)):
-        announce(node, caller, file)
+        caller.announce(node, file)
         node.report(
             caller.tenant,
             TreatmentPlayed(contact_id=caller.contact, what="welcome", at_us=node.at_us),
@@ -109,63 +108,15 @@ def welcome(node: Node, caller: Caller) -> None:
         )
 
 
-def announce(node: Node, caller: Caller, file: str) -> None:
-    """Play a file over the music, in place of one that is still running."""
-    stop_announcement(node, caller)
-    caller.announcing = file
-    node.emit(StartAnnouncement(contact=caller.contact, leg=caller.contact, file=file))
-
-
 def stop_announcement(node: Node, caller: Caller) -> None:
-    """Stop what displaces the music: a displacement that runs survives a bridge."""
-    if caller.announcing:
-        node.emit(StopAnnouncement(contact=caller.contact, leg=caller.contact, file=caller.announcing))
-        caller.announcing = ""
+    """Stop what displaces the music."""
+    caller.stop_announcement(node)
 
 
 def announcement_ended(node: Node, event: AnnouncementEnded) -> None:
     caller = node.callers.get(event.leg)
     if caller is not None and caller.announcing == event.file:
         caller.announcing = ""
-
-
-def schedule_position(node: Node, caller: Caller) -> None:
-    """Arm the next position announcement."""
-    if caller.queue.position_every_ms:
-        node.timer(f"position:{caller.contact}", caller.queue.position_every_ms)
-    else:
-        node.cancel_timer(f"position:{caller.contact}")
-
-
-def position_due(node: Node, contact: str) -> None:
-    """Ask for the place; it is spoken only when it is known."""
-    caller = node.callers.get(contact)
-    if caller is None or caller.stage is Stage.LEAVING:
-        return
-    schedule_position(node, caller)
-    if caller.stage is Stage.WAITING and not caller.announcing and node.bus_up:
-        node.emit(
-            AskPosition(
-                tenant=caller.tenant, contact=contact, language=caller.leg.language, queue=caller.queue.name
-            )
-        )
-
-
-def position_known(node: Node, event: PositionKnown) -> None:
-    caller = node.callers.get(event.contact)
-    if caller is None or caller.stage is not Stage.WAITING or caller.announcing:
-        return
-    if event.position < 1 or not event.file:
-        return
-    announce(node, caller, event.file)
-    node.report(
-        caller.tenant,
-        TreatmentPlayed(
-            contact_id=caller.contact, what="position", position=event.position, at_us=node.at_us
-        ),
-        "position",
-        str(node.at_us),
-    )
 
 
 def back_to_music(node: Node, caller: Caller) -> None:
@@ -205,8 +156,8 @@ def leave(node: Node, caller: Caller, state: str) -> None:
     """Mark the leg (``cc_state`` leaving or transferred) so that no later owner adopts it as waiting."""
     caller.stage = Stage.LEAVING
     node.set_vars(caller.contact, caller.contact, cc_state=state)
+    schedule.cancel(node, caller)
     node.cancel_timer(
-        f"position:{caller.contact}",
         f"outage:{caller.contact}",
         f"part:{caller.contact}",
         f"settle:{caller.contact}",

@@ -1,5 +1,7 @@
 """The recordings folder: ``<tenant>/<yyyy>/<mm>/<dd>/<contact>.wav``, each with a sidecar ``<contact>.json`` once it is finished.
 
+Messages that callers left are ``<contact>.message.<queue>.wav`` with a sidecar beside them.
+
 The sidecars are the index. Paths are only ever made from names that were found in the folder or match its form, so nothing
 outside of it can be reached.
 """
@@ -20,7 +22,9 @@ from services.recording.core.facts import RecordingFailed, RecordingStored
 from services.recording.core.lifecycle import Recording
 from services.recording.core.sidecar import Sidecar
 
-_PATH = re.compile(r"([a-z0-9-]{1,63})/(\d{4})/(\d{2})/(\d{2})/([A-Za-z0-9_-]{1,64})\.wav")
+_PATH = re.compile(
+    r"([a-z0-9-]{1,63})/(\d{4})/(\d{2})/(\d{2})/([A-Za-z0-9_-]{1,64})(?:\.message\.([a-z0-9-]{1,63}))?\.wav"
+)
 _ID_LIMIT = 100_000
 
 
@@ -52,6 +56,8 @@ def sidecar_of(tenant: str, fact: RecordingStored | RecordingFailed) -> Sidecar:
         repaired=fact.repaired,
         started_at_us=fact.started_at_us,
         finished_at_us=fact.at_us,
+        kind=fact.kind,
+        caller=fact.caller,
     )
 
 
@@ -74,6 +80,7 @@ class Folder:
             tenant=match[1],
             contact=match[5],
             path=relative,
+            message_for=match[6] or "",
         )
 
     def file(self, path: str) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+CONVERSATION, MESSAGE = "conversation", "message"
+
 
 class RecordingStarted(Struct, frozen=True, kw_only=True):
     """FreeSWITCH began to write. ``path`` is relative to the recordings folder."""
@@ -33,6 +35,8 @@ class RecordingStored(Struct, frozen=True, kw_only=True):
     queue: str = ""
     started_at_us: int = 0
     at_us: int
+    kind: str = CONVERSATION
+    caller: str = ""
 
 
 class RecordingFailed(Struct, frozen=True, kw_only=True):

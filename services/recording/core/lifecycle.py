@@ -11,6 +11,8 @@ So in the ordinary case this service sees RECORD_START, RECORD_STOP, and looks a
 * which agent is heard is known from ``AgentBridged``, which comes over the bus and may come later than the stop: a file waits for it a
   few seconds, then it is stored without a name.
 
+A message that a caller left instead of waiting is nobody's conversation: it is stored at once, for the queue that its name says.
+
 A file is looked at once at a time, and is finished once: its sidecar is written after its fact is on the bus, so a crash in between
 repeats the fact under the same id.
 """
@@ -23,7 +25,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.recording.core.facts import Fact, RecordingFailed, RecordingStarted, RecordingStored
+from services.recording.core.facts import (
+    CONVERSATION,
+    MESSAGE,
+    Fact,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStored,
+)
 
 QUIET_MS = 30_000  # FreeSWITCH writes a stereo file every 2 s (64 KB blocks): one that rests so long is over.
 AGENT_WAIT_MS = 5_000
@@ -31,12 +40,16 @@ REMEMBERED_AGENTS = 20_000
 
 
 class Recording(Struct, frozen=True, kw_only=True):
-    """Which recording: ``path`` is ``<tenant>/<yyyy>/<mm>/<dd>/<contact>.wav``, relative to the recordings folder."""
+    """Which recording: ``path`` is ``<tenant>/<yyyy>/<mm>/<dd>/<contact>.wav``, relative to the recordings folder.
+
+    A message that a caller left for a queue is ``<contact>.message.<queue>.wav``.
+    """
 
     recording_id: str
     tenant: str
     contact: str
     path: str
+    message_for: str = ""  # The queue; empty for a conversation.
 
 
 class Examination(Struct, frozen=True, kw_only=True):
@@ -61,9 +74,10 @@ class Input(Struct, frozen=True, kw_only=True):
 
 
 class Began(Input, frozen=True, kw_only=True):
-    """RECORD_START."""
+    """RECORD_START. ``caller`` is the number of whoever leaves a message."""
 
     recording: Recording
+    caller: str = ""
 
 
 class Stopped(Input, frozen=True, kw_only=True):
@@ -156,6 +170,7 @@ class _Open(Struct, kw_only=True):
 
     recording: Recording
     started_at_us: int
+    caller: str = ""
     phase: str = "recording"  # recording, examining, waiting, keeping
     found: Examination | None = None
 
@@ -190,7 +205,9 @@ class Lifecycle:
         known = self._open.get(recording.path)
         if known is not None and known.phase != "recording":
             return []  # An event from before a sweep that has found the file already.
-        self._open[recording.path] = _Open(recording=recording, started_at_us=event.at_us)
+        self._open[recording.path] = _Open(
+            recording=recording, started_at_us=event.at_us, caller=event.caller
+        )
         return [
             Report(
                 tenant=recording.tenant,
@@ -231,7 +248,7 @@ class Lifecycle:
             known.phase = "keeping"
             return [self._keep_failed(known.recording, event.problem or "unreadable", event.at_us)]
         known.found = event.found
-        if known.recording.contact in self._agents:
+        if known.recording.message_for or known.recording.contact in self._agents:
             return [self._keep_stored(known, event.at_us)]
         known.phase = "waiting"
         return [SetTimer(path=event.recording.path, after_ms=AGENT_WAIT_MS)]
@@ -262,7 +279,7 @@ class Lifecycle:
         known.phase = "keeping"
         recording, found = known.recording, known.found
         assert found is not None
-        talk = self._agents.get(recording.contact)
+        talk = None if recording.message_for else self._agents.get(recording.contact)
         started = known.started_at_us or (talk.bridged_at_us if talk is not None else 0)
         return Keep(
             tenant=recording.tenant,
@@ -280,9 +297,11 @@ class Lifecycle:
                 rms=found.rms,
                 repaired=found.repaired,
                 agent_id=talk.agent if talk is not None else "",
-                queue=talk.queue if talk is not None else "",
+                queue=talk.queue if talk is not None else recording.message_for,
                 started_at_us=started or max(0, at_us - found.duration_ms * 1000),
                 at_us=at_us,
+                kind=MESSAGE if recording.message_for else CONVERSATION,
+                caller=known.caller,
             ),
         )
 

@@ -89,6 +89,8 @@ class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
     what: str = ""
     position: int = 0
     at_us: int = 0
+    prompt: str = ""
+    expected_wait_ms: int = 0
 
 
 class OfferRinging(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +171,15 @@ class DispositionKeyed(msgspec.Struct, frozen=True, kw_only=True):
     contact_id: str = ""
     agent_id: str = ""
     code: str = ""
+    at_us: int = 0
+
+
+class KeyPressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A waiting caller pressed a key that leads out of the queue."""
+
+    contact_id: str = ""
+    key: str = ""
+    queue: str = ""
     at_us: int = 0
 
 
@@ -285,6 +296,8 @@ class RecordingStored(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = ""
     started_at_us: int = 0
     at_us: int = 0
+    kind: str = ""
+    caller: str = ""
 
 
 class RecordingFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,6 +335,7 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     requeued: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    returned_ms: int = 0
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -544,6 +558,7 @@ QueueFact = (
     | ConversationEnded
     | ContactGone
     | DispositionKeyed
+    | KeyPressed
     | ContactHeld
     | ContactResumed
     | TransferRequested
@@ -609,6 +624,7 @@ OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
     ConversationEnded,
     ContactGone,
     DispositionKeyed,
+    KeyPressed,
     ContactHeld,
     ContactResumed,
     TransferRequested,

@@ -75,6 +75,8 @@ def _way(way: Way) -> Overflow:
         return Overflow("queue", way.queue)
     if way.transfer is not None:
         return Overflow("transfer", way.transfer)
+    if way.voicemail is not None:
+        return Overflow("voicemail", way.voicemail.prompt)
     return Overflow("hangup", way.hangup.prompt if way.hangup is not None else "")
 
 
@@ -100,5 +102,7 @@ def _queue(queue: Queue) -> QueueRules:
         full=_way(queue.full) if queue.full is not None else None,
         no_agent=_way(queue.no_agent.then) if queue.no_agent is not None else None,
         closed=_way(queue.closing.then) if queue.closing is not None else None,
+        keys={key: _way(way) for key, way in queue.keys.items()},
+        return_ms=queue.return_s * 1000,
         no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

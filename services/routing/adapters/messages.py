@@ -23,6 +23,7 @@ _OBSERVATIONS: dict[str, type[Any]] = {
         i.TransferRequested,
         i.ConsultStarted,
         i.ConsultEnded,
+        i.KeyPressed,
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})

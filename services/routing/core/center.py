@@ -24,7 +24,7 @@ CAUSES = ("no_answer", "declined", "busy", "unreachable")
 
 
 class Overflow(msgspec.Struct, frozen=True):
-    """Where a contact goes that cannot stay: ``action`` queue, transfer or hangup; ``target`` a queue, number or prompt."""
+    """Where a contact goes that cannot stay: ``action`` queue, transfer, voicemail or hangup; ``target`` a queue, number or prompt."""
 
     action: str
     target: str = ""
@@ -76,6 +76,10 @@ class QueueRules(msgspec.Struct, frozen=True):
     no_agent_after_ms: int = 0
     closed: Overflow | None = None
     """The way out when the queue's hours have ended (``HoursChanged``); None: callers wait on."""
+    keys: Mapping[str, Overflow] = {}
+    """Ways out that a waiting caller takes by a key."""
+    return_ms: int = 0
+    """Who hangs up while waiting and calls again within this time gets the old place, once; 0: nobody does."""
 
 
 class QueueOrder(msgspec.Struct, frozen=True):

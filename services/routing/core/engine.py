@@ -243,6 +243,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.AgentBridged: Engine._agent_bridged,
     i.ConversationEnded: Engine._conversation_ended,
     i.ContactGone: Engine._contact_gone,
+    i.KeyPressed: Engine._key_pressed,
     i.DispositionKeyed: Engine._disposition_keyed,
     i.SetAgentPresence: Engine._presence_wished,
     i.SetDisposition: Engine._disposition_wished,

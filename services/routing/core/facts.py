@@ -33,6 +33,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     requeued: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    returned_ms: int = 0
 
 
 class Excluded(msgspec.Struct, frozen=True):
@@ -134,7 +135,7 @@ class TransferRefused(msgspec.Struct, frozen=True):
 
 
 class ContactOverflowed(msgspec.Struct, frozen=True):
-    """A queue gave the contact away: ``action`` queue, transfer or hangup."""
+    """A queue gave the contact away: ``action`` queue, transfer, voicemail or hangup."""
 
     contact_id: str
     queue: str

@@ -85,6 +85,7 @@ def score_terms(contact: Contact, center: Center) -> tuple[Term, ...]:
         Term("priority", contact.priority * center.priority_ms),
         Term("class", center.class_ms.get(contact.service_class, 0)),
         Term("entry_point", center.entry_ms.get(contact.entry_point, 0)),
+        Term("returned", contact.returned_ms),
     )
     return tuple(term for term in terms if term.ms)
 
@@ -95,6 +96,7 @@ def contact_key(contact: Contact, center: Center) -> ContactKey:
         contact.priority * center.priority_ms
         + center.class_ms.get(contact.service_class, 0)
         + center.entry_ms.get(contact.entry_point, 0)
+        + contact.returned_ms
     )
     return (contact.waiting_since_us - head_start_ms * 1000, contact.contact_id)
 

@@ -112,6 +112,14 @@ class ContactGone(Input, frozen=True, kw_only=True):
     unseen: bool = False
 
 
+class KeyPressed(Input, frozen=True, kw_only=True):
+    """A caller who waits in ``queue`` pressed a key that leads out of it; nobody rings for the caller."""
+
+    contact_id: str
+    key: str
+    queue: str = ""
+
+
 class DispositionKeyed(Input, frozen=True, kw_only=True):
     """The agent keyed a disposition after the call."""
 

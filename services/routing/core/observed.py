@@ -5,8 +5,9 @@ from __future__ import annotations
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
+from services.routing.core.center import QueueRules
 from services.routing.core.rules import Rules
-from services.routing.core.state import IN_TALK, Contact, Offer
+from services.routing.core.state import IN_TALK, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
 
@@ -98,11 +99,30 @@ class Observed(Rules):
                 started_at_us=inp.started_at_us,
                 service_class=inp.service_class,
                 preferred_agent=inp.preferred_agent,
+                returned_ms=self._returned_ms(inp, rules),
             )
         )
         if rules is None or full:
             self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
         return None
+
+    def _returned_ms(self, inp: i.ContactWaiting, rules: QueueRules | None) -> int:
+        """How much sooner the place is of a caller who waited in this queue, hung up, and is back in time."""
+        left = self.state.left.get(left_key(inp.queue, inp.ani)) if inp.ani and not inp.recovered else None
+        if left is None or rules is None or not 0 <= self._now_us - left.at_us <= rules.return_ms * 1000:
+            return 0
+        return max(0, inp.waiting_since_us - left.waiting_since_us) // 1000
+
+    def _key_pressed(self, inp: i.KeyPressed) -> None:
+        contact = self.state.contacts.get(inp.contact_id)
+        if contact is None or contact.status == "talking" or contact.queue != inp.queue:
+            return self._ignore("contact does not wait there", contact_id=inp.contact_id)
+        rules = self.center.queues.get(contact.queue)
+        way = rules.keys.get(inp.key) if rules else None
+        if way is None or (way.action == "queue" and way.target not in self.center.queues):
+            return self._ignore("the key leads nowhere", contact_id=inp.contact_id)
+        self._withdraw_all(contact, "caller_key")
+        return self._overflow(contact.contact_id, "key", way)
 
     def _contact_gone(self, inp: i.ContactGone) -> None:
         contact = self.state.contacts.get(inp.contact_id)

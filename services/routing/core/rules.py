@@ -145,6 +145,7 @@ class Rules:
             requeued=True,
             service_class=contact.service_class,
             preferred_agent=contact.preferred_agent,
+            returned_ms=contact.returned_ms,
         )
 
     def _close(
@@ -214,12 +215,12 @@ class Rules:
             way = own or rules.overflow
         return None if way.action == "queue" and way.target not in self.center.queues else way
 
-    def _overflow(self, contact_id: str, reason: str) -> None:
+    def _overflow(self, contact_id: str, reason: str, chosen: Overflow | None = None) -> None:
         """Give the contact away; through further queues when those are full, but into none for the second time."""
         passed: set[str] = set()
         while True:
             contact = self.state.contacts[contact_id]
-            way = self._way_out(contact, reason)
+            way, chosen = chosen or self._way_out(contact, reason), None
             if way is None or (way.action == "queue" and way.target in passed):
                 return None
             passed.add(contact.queue)

@@ -18,12 +18,15 @@ import msgspec
 
 from services.routing.core import facts as f
 from services.routing.core.center import CAUSES, Policy
+from services.routing.core.history import History
 
 # Inputs are remembered by count and not by age: an owner that returns after an hour still has to recognise what its
 # predecessor decided on and did not acknowledge. A pull consumer has far fewer deliveries outstanding than this.
 INPUTS_REMEMBERED = 2048
 # Late reports about closed contacts follow within seconds; a busy tenant closes a few contacts a second.
 CLOSED_REMEMBERED = 2048
+# Callers who hung up and may call again within minutes.
+LEFT_REMEMBERED = 4096
 # Who logs in again within this time goes on with the same shift: counts of the day survive a crash of the browser.
 SHIFT_GAP_US = 3_600_000_000
 
@@ -32,6 +35,11 @@ IN_TALK = frozenset({"talking", "held"})
 ENGAGED = OFFERED | IN_TALK | {"wrap_up"}
 """Activities with a contact at hand. The others (idle, own_call, unreachable) follow from the phone."""
 WORKING = IN_TALK | {"wrap_up"}
+
+
+def left_key(queue: str, ani: str) -> str:
+    """By what a caller who left is found again."""
+    return f"{queue} {ani}"
 
 
 class Contact(msgspec.Struct):
@@ -76,6 +84,15 @@ class Contact(msgspec.Struct):
     """In conversations that are over."""
     held_ms: int = 0
     transfers: int = 0
+    returned_ms: int = 0
+    """Head start of a caller who had waited before, hung up and called again."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A caller who hung up while waiting."""
+
+    waiting_since_us: int
+    at_us: int
 
 
 class Agent(msgspec.Struct):
@@ -159,6 +176,8 @@ class Snapshot(msgspec.Struct):
     turns: dict[str, str] = {}
     shares: dict[str, int] = {}
     share_now: int = 0
+    history: dict[str, History] = {}
+    left: dict[str, Left] = {}
 
 
 SNAPSHOT_VERSION = 1
@@ -187,6 +206,10 @@ class State:
         """Turns by queue: start-time fair queueing, a contact costs 1."""
         self.share_now = 0
         """Turn at which the queue served last began: one that was empty until now does not make up for that."""
+        self.history: dict[str, History] = {}
+        """What happened lately, by queue; see ``expected``."""
+        self.left: dict[str, Left] = {}
+        """Who hung up while waiting, by ``left_key``, oldest first."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -231,6 +254,8 @@ class State:
                 self.turns,
                 self.shares,
                 self.share_now,
+                self.history,
+                self.left,
             )
         )
 
@@ -251,6 +276,7 @@ class State:
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
         state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
+        state.history, state.left = stored.history, stored.left
         for contact in stored.contacts:
             if contact.status == "offered" and not contact.rings:  # of a version without parallel offers
                 contact.rings = (contact.offer_id,)
@@ -325,9 +351,12 @@ class State:
             tried=old.tried if old and old.queue == fact.queue else (),
             service_class=fact.service_class,
             preferred_agent=fact.preferred_agent,
+            returned_ms=fact.returned_ms,
         )
         if old is not None:
             self._remember_talks(old, self.contacts[fact.contact_id])
+        if fact.returned_ms:
+            self.left.pop(left_key(fact.queue, fact.ani), None)
 
     def _remember_talks(self, old: Contact, new: Contact) -> None:
         """A contact that waits again keeps what it talked, and the wait that ended with the first answer."""
@@ -338,7 +367,7 @@ class State:
             old.answered_offer,
         )
         if old.status == "talking":
-            new.talked_ms += max(0, self.at_us - old.connected_at_us) // 1000
+            new.talked_ms += self._talk_ended(old)
             new.answered_by, new.answered_offer = old.agent_id, old.offer_id
 
     def _offer_made(self, fact: f.OfferMade) -> None:
@@ -407,11 +436,13 @@ class State:
         self.touched_contacts[fact.contact_id] = None
         contact = self.contacts[fact.contact_id]
         if contact.status == "talking":
-            contact.talked_ms += max(0, self.at_us - contact.connected_at_us) // 1000
+            contact.talked_ms += self._talk_ended(contact)
             contact.transfers += contact.consult_agent == fact.agent_id
             contact.answered_by, contact.answered_offer = contact.agent_id, contact.offer_id
         elif not contact.answered_by:
             contact.wait_ms = fact.wait_ms
+        if contact.status != "talking":
+            self._history(fact.queue).answered(fact.wait_ms, self.at_us)
         contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
         contact.consult_agent, contact.connected_at_us = "", self.at_us
         self._agent(fact.agent_id).contacts += 1
@@ -425,7 +456,17 @@ class State:
 
     def _contact_closed(self, fact: f.ContactClosed) -> None:
         self.touched_contacts[fact.contact_id] = None
-        self.contacts.pop(fact.contact_id, None)
+        contact = self.contacts.pop(fact.contact_id, None)
+        if contact is not None and contact.status == "talking":
+            self._talk_ended(contact)
+        elif contact is not None and fact.outcome == "abandoned" and not contact.answered_by:
+            self._history(fact.queue).abandoned(fact.wait_ms)
+            if contact.ani and not contact.returned_ms:
+                key = left_key(fact.queue, contact.ani)
+                self.left.pop(key, None)
+                self.left[key] = Left(contact.waiting_since_us, self.at_us)
+                if len(self.left) > LEFT_REMEMBERED:
+                    del self.left[next(iter(self.left))]
         self.closed[fact.contact_id] = fact.outcome
         if len(self.closed) > CLOSED_REMEMBERED:
             del self.closed[next(iter(self.closed))]
@@ -494,6 +535,19 @@ class State:
         self.touched_offers.update((o.offer_id, None) for o in self.offers.values() if o.node == fact.node)
         self.touched_agents.update((a.agent_id, None) for a in self.agents.values() if a.node == fact.node)
 
+    def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
+        if fact.queue:
+            self._history(fact.queue).wrapped_up(fact.wrap_up_ms, self.at_us)
+
+    def _talk_ended(self, contact: Contact) -> int:
+        """Note a conversation that is over and return its ms: by our own clock, for some ends nobody sees."""
+        ms = max(0, self.at_us - contact.connected_at_us) // 1000
+        self._history(contact.queue).talked(ms, self.at_us)
+        return ms
+
+    def _history(self, queue: str) -> History:
+        return self.history.setdefault(queue, History())
+
     def _nothing(self, fact: f.Fact) -> None:
         """The fact's consequences are facts of their own in the same entry."""
 
@@ -508,7 +562,7 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.ContactClosed: State._contact_closed,
     f.AgentPresenceChanged: State._presence_changed,
     f.AgentActivityChanged: State._activity_changed,
-    f.WrapUpEnded: State._nothing,
+    f.WrapUpEnded: State._wrap_up_ended,
     f.AgentPhoneChanged: State._phone_changed,
     f.NodeChanged: State._node_changed,
     f.ContactPriorityChanged: State._priority_changed,

@@ -62,6 +62,7 @@ class Position(msgspec.Struct, frozen=True):
     waiting: int = 0
     agents_available: int = 0
     agents_serving: int = 0
+    expected_wait_ms: int = 0
 
 
 class AgentList(msgspec.Struct, frozen=True):
@@ -158,7 +159,7 @@ def contacts(state: State, index: Index, now_us: int) -> list[ContactState]:
     return [contact_state(state, index, c.contact_id, now_us) for c in order]
 
 
-def position(state: State, index: Index, contact_id: str) -> Position:
+def position(state: State, index: Index, contact_id: str, expected_wait_ms: int = 0) -> Position:
     """The place of a contact; a contact that rings at an agent keeps the place it came from."""
     contact = state.contacts.get(contact_id)
     if contact is None or contact.status == "talking":
@@ -170,4 +171,5 @@ def position(state: State, index: Index, contact_id: str) -> Position:
         waiting,
         index.logged_in(contact.queue),
         index.serving(contact.queue),
+        expected_wait_ms,
     )

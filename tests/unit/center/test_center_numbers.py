@@ -81,11 +81,11 @@ def test_persian_words_are_joined_by_o_except_before_a_scale_and_at_the_end() ->
 def test_a_persian_ordinal_changes_only_the_last_word() -> None:
     known = set(numbers.number_prompts("fa"))
     for n in [*range(2, 10_000), *BIG]:
-        cardinal, ordinal = numbers.cardinal(n, "fa"), numbers.ordinal_fa(n)
+        cardinal, ordinal = numbers.cardinal(n, "fa"), numbers.ordinal(n, "fa")
         assert ordinal[:-1] == cardinal[:-1]
         assert ordinal[-1] == cardinal[-1] + "om"
         assert ordinal[-1] in known
-    assert numbers.ordinal_fa(1) == ["digits/first"]
+    assert numbers.ordinal(1, "fa") == ["digits/first"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_persian_sentences(n: int, sentence: str) -> None:
 )
 def test_persian_ordinal_sentences(n: int, sentence: str) -> None:
     texts = numbers.number_prompts("fa")
-    assert " ".join(texts[file] for file in numbers.ordinal_fa(n)) == sentence
+    assert " ".join(texts[file] for file in numbers.ordinal(n, "fa")) == sentence
 
 
 @pytest.mark.parametrize(
@@ -132,20 +132,6 @@ def test_persian_ordinal_sentences(n: int, sentence: str) -> None:
 def test_english_sentences(n: int, sentence: str) -> None:
     texts = numbers.number_prompts("en")
     assert " ".join(texts[file] for file in numbers.cardinal(n, "en")) == sentence
-
-
-def test_position_announcements() -> None:
-    assert numbers.position_files(3, "fa") == ["position-before", "digits/3om", "position-after"]
-    assert numbers.position_files(21, "en", "place") == [
-        "place-before",
-        "digits/20",
-        "digits/1",
-        "place-after",
-    ]
-    with pytest.raises(ValueError, match="start with 1"):
-        numbers.position_files(0, "fa")
-    with pytest.raises(ValueError, match='language "de"'):
-        numbers.position_files(1, "de")
 
 
 def test_digits_are_read_one_by_one() -> None:

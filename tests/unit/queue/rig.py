@@ -15,11 +15,15 @@ from services.queue.core import messages as m
 from services.queue.core.engine import Engine
 
 START_US = 1_763_700_000_000_000
-REPEATING = ("audit", "position")
+REPEATING = ("audit", "say")
 
 QUEUES = {
     "sales": plan.QueuePlan(
-        name="sales", welcome="queue-welcome", position_every_ms=30_000, wrap_up_ms=20_000, recording=True
+        name="sales",
+        welcome="queue-welcome",
+        schedule={"position": plan.Slot(first_ms=30_000, every_ms=30_000)},
+        wrap_up_ms=20_000,
+        recording=True,
     ),
     "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
     "everybody": plan.QueuePlan(name="everybody", parallel=True),

@@ -44,16 +44,20 @@ class ContactWaiting(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
-    __slots__ = ("contact_id", "what", "position", "at_us")
+    __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     what: str
     position: int
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., what: _Optional[str] = ..., position: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    prompt: str
+    expected_wait_ms: int
+    def __init__(self, contact_id: _Optional[str] = ..., what: _Optional[str] = ..., position: _Optional[int] = ..., at_us: _Optional[int] = ..., prompt: _Optional[str] = ..., expected_wait_ms: _Optional[int] = ...) -> None: ...
 
 class OfferRinging(_message.Message):
     __slots__ = ("offer_id", "contact_id", "agent_id", "agent_leg_id", "at_us")
@@ -160,6 +164,18 @@ class ContactGone(_message.Message):
     unseen: bool
     at_us: int
     def __init__(self, contact_id: _Optional[str] = ..., state: _Optional[str] = ..., cause: _Optional[str] = ..., wait_ms: _Optional[int] = ..., unseen: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class KeyPressed(_message.Message):
+    __slots__ = ("contact_id", "key", "queue", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    key: str
+    queue: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., key: _Optional[str] = ..., queue: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class DispositionKeyed(_message.Message):
     __slots__ = ("offer_id", "contact_id", "agent_id", "code", "at_us")

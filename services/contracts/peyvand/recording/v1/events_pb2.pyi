@@ -22,7 +22,7 @@ class RecordingStarted(_message.Message):
     def __init__(self, recording_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., node: _Optional[str] = ..., path: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class RecordingStored(_message.Message):
-    __slots__ = ("recording_id", "contact_id", "node", "path", "bytes", "duration_ms", "channels", "sample_rate", "sha256", "rms", "repaired", "agent_id", "queue", "started_at_us", "at_us")
+    __slots__ = ("recording_id", "contact_id", "node", "path", "bytes", "duration_ms", "channels", "sample_rate", "sha256", "rms", "repaired", "agent_id", "queue", "started_at_us", "at_us", "kind", "caller")
     RECORDING_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,8 @@ class RecordingStored(_message.Message):
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     recording_id: str
     contact_id: str
     node: str
@@ -53,7 +55,9 @@ class RecordingStored(_message.Message):
     queue: str
     started_at_us: int
     at_us: int
-    def __init__(self, recording_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., node: _Optional[str] = ..., path: _Optional[str] = ..., bytes: _Optional[int] = ..., duration_ms: _Optional[int] = ..., channels: _Optional[int] = ..., sample_rate: _Optional[int] = ..., sha256: _Optional[str] = ..., rms: _Optional[_Iterable[float]] = ..., repaired: _Optional[bool] = ..., agent_id: _Optional[str] = ..., queue: _Optional[str] = ..., started_at_us: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    kind: str
+    caller: str
+    def __init__(self, recording_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., node: _Optional[str] = ..., path: _Optional[str] = ..., bytes: _Optional[int] = ..., duration_ms: _Optional[int] = ..., channels: _Optional[int] = ..., sample_rate: _Optional[int] = ..., sha256: _Optional[str] = ..., rms: _Optional[_Iterable[float]] = ..., repaired: _Optional[bool] = ..., agent_id: _Optional[str] = ..., queue: _Optional[str] = ..., started_at_us: _Optional[int] = ..., at_us: _Optional[int] = ..., kind: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class RecordingFailed(_message.Message):
     __slots__ = ("recording_id", "contact_id", "path", "reason", "at_us")

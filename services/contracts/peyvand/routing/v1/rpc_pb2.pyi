@@ -88,18 +88,20 @@ class AskPosition(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ...) -> None: ...
 
 class Position(_message.Message):
-    __slots__ = ("contact_id", "position", "waiting", "agents_available", "agents_serving")
+    __slots__ = ("contact_id", "position", "waiting", "agents_available", "agents_serving", "expected_wait_ms")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     AGENTS_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     AGENTS_SERVING_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     position: int
     waiting: int
     agents_available: int
     agents_serving: int
-    def __init__(self, contact_id: _Optional[str] = ..., position: _Optional[int] = ..., waiting: _Optional[int] = ..., agents_available: _Optional[int] = ..., agents_serving: _Optional[int] = ...) -> None: ...
+    expected_wait_ms: int
+    def __init__(self, contact_id: _Optional[str] = ..., position: _Optional[int] = ..., waiting: _Optional[int] = ..., agents_available: _Optional[int] = ..., agents_serving: _Optional[int] = ..., expected_wait_ms: _Optional[int] = ...) -> None: ...
 
 class ListAgents(_message.Message):
     __slots__ = ()
