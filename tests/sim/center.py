@@ -18,7 +18,7 @@ BREAKS = frozenset({"lunch", "short"})
 
 ARRIVALS = (1, 0.8, 0.6, 0.5, 0.6, 0.9, 2, 6, 9, 10, 10, 9, 8, 7.5, 8, 8, 8, 7, 5.5, 4.5, 4, 3, 2, 1.5)
 """Relative number of calls by hour of the day."""
-SHIFTS = ((0, 7), (6, 20), (7, 45), (8, 45), (9, 30), (10, 20), (12, 30), (13, 45), (14, 35), (15, 15), (21, 8))
+SHIFTS = ((0, 12), (6, 20), (7, 58), (8, 52), (9, 32), (10, 15), (12, 30), (13, 35), (14, 26), (15, 10), (21, 10))
 """Hour of the beginning and how many agents (300 in all); the last one works until the morning."""
 SHIFT_H = 8.5
 
