@@ -145,6 +145,7 @@ class Index:
         self._free: dict[str, dict[str, None]] = {}
         self._free_by_delay: dict[str, dict[int, int]] = {}
         self._status_counts: dict[str, dict[str, int]] = {}
+        self._serving: dict[str, int] = {}
         self._pools: dict[str, OrderedDict[Want, Pool]] = {}
         self._requirements: list[Requirement] = [ANYBODY]
         self._requirement_ids: dict[Requirement, int] = {ANYBODY: 0}
@@ -372,18 +373,23 @@ class Index:
     def _count(self, agent_id: str, before: str, after: str) -> None:
         if before == after:
             return
-        touched = self._state.touched_contacts
-        for queue in self.center.agents[agent_id].queues:
+        queues = self.center.agents[agent_id].queues
+        for queue in queues:
             counts = self._status_counts.setdefault(queue, {})
-            served = self._serving(counts)
             if before:
                 counts[before] -= 1
             counts[after] = counts.get(after, 0) + 1
-            if bool(served) != bool(self._serving(counts)):
+        serves = after not in NOT_SERVING
+        if serves == (bool(before) and before not in NOT_SERVING):
+            return
+        touched = self._state.touched_contacts
+        for queue in queues:
+            served = self._serving.get(queue, 0)
+            self._serving[queue] = served + (1 if serves else -1)
+            if bool(served) != bool(self._serving[queue]):
                 for concerned in self._concerned.get(queue, ()):
                     touched.update(dict.fromkeys(self.contacts_in(concerned)))
-        if (before in NOT_SERVING or not before) != (after in NOT_SERVING):
-            touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
+        touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
 
     # -- asking
 
@@ -450,11 +456,7 @@ class Index:
 
     def serving(self, queue: str) -> int:
         """How many agents of the queue take a contact now or soon: available, with a phone that can be reached."""
-        return self._serving(self._status_counts.get(queue, {}))
-
-    @staticmethod
-    def _serving(counts: dict[str, int]) -> int:
-        return sum(number for status, number in counts.items() if status not in NOT_SERVING)
+        return self._serving.get(queue, 0)
 
     def unserved_since_us(self, queue: str) -> int:
         """When the last agent who served the queue stopped; 0 when none ever did. A pass over the queue's agents: rare."""
