@@ -92,6 +92,9 @@ letters: install ## Look at dead letters and replay them (ARGS="list", "show 12"
 bench: install ## Measure; one line of JSON a figure
 	@$(RUN) tests.bench
 
+sim: install ## A simulated day through routing's core: 100,000 calls, 300 agents, 20 queues, kills, audited (SEED=1 ARGS="--calls 20000")
+	@$(RUN) tests.sim --seed $(SEED) $(ARGS)
+
 soak: install .dev/sounds/.current ## Memory of every process under steady calls, as curves and a verdict (SOAK_MINUTES=20 SOAK_RATE=2)
 	@$(RUN) deploy.dev.soak --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE)
 
@@ -117,4 +120,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench fidelity soak fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim fidelity soak fuzz lock clean

@@ -18,7 +18,19 @@ BREAKS = frozenset({"lunch", "short"})
 
 ARRIVALS = (1, 0.8, 0.6, 0.5, 0.6, 0.9, 2, 6, 9, 10, 10, 9, 8, 7.5, 8, 8, 8, 7, 5.5, 4.5, 4, 3, 2, 1.5)
 """Relative number of calls by hour of the day."""
-SHIFTS = ((0, 12), (6, 20), (7, 58), (8, 52), (9, 32), (10, 15), (12, 30), (13, 35), (14, 26), (15, 10), (21, 10))
+SHIFTS = (
+    (0, 12),
+    (6, 20),
+    (7, 58),
+    (8, 52),
+    (9, 32),
+    (10, 15),
+    (12, 30),
+    (13, 35),
+    (14, 26),
+    (15, 10),
+    (21, 10),
+)
 """Hour of the beginning and how many agents (300 in all); the last one works until the morning."""
 SHIFT_H = 8.5
 
@@ -113,7 +125,9 @@ def queues() -> dict[str, QueueRules]:
             {"closing": 1}, wrap_up_ms=10_000, no_agent=Overflow("queue", "sales"), no_agent_after_ms=10_000
         ),
         "english": QueueRules({"en": 2}, strategy="round_robin", wrap_up_ms=5_000, skills_for_ms=30_000),
-        "arabic": QueueRules({"ar": 1}, wrap_up_ms=5_000, max_wait_ms=200_000, overflow=Overflow("queue", "info")),
+        "arabic": QueueRules(
+            {"ar": 1}, wrap_up_ms=5_000, max_wait_ms=200_000, overflow=Overflow("queue", "info")
+        ),
     }
 
 

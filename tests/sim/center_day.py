@@ -60,8 +60,10 @@ class Rates(msgspec.Struct, frozen=True):
     hasty: float = 0.03
     """Callers who are gone within seconds."""
     held: float = 0.06
-    to_agent: float = 0.015
-    to_queue: float = 0.015
+    transferred: float = 0.03
+    dropped: float = 0.005
+    """Talks in which the agent's leg is lost."""
+    consulted: float = 0.02
     repeated: float = 0.01
     unregisters_per_h: float = 0.05
     own_calls_per_h: float = 0.3
@@ -249,9 +251,11 @@ class CenterDay(Driver):
     def _bridge(self, offer: f.OfferMade) -> None:
         caller = self.callers[offer.contact_id]
         if offer.offer_id not in self._offers or caller.gone:
-            return
+            return None
+        if offer.kind == "consult":
+            return self._ask(offer)
         caller.answered_us = caller.answered_us or self.now_us
-        self._talk(caller, offer.agent_id, offer.offer_id)
+        return self._talk(caller, offer.agent_id, offer.offer_id)
 
     def _talk(self, caller: Caller, agent_id: str, offer_id: str) -> None:
         chance, rates = self.random, self.rates
@@ -267,18 +271,24 @@ class CenterDay(Driver):
         talk_s = LINES[caller.queue].talk_s * chance.lognormvariate(-0.446, 0.944)
         about = (caller, agent_id, offer_id, self.now_us)
         if chance.random() < rates.held:
-            self.after(talk_s * 0.5, self._hold, caller, agent_id, True)
-            self.after(talk_s * 0.8, self._hold, caller, agent_id, False)
-        if caller.moved < 2 and chance.random() < rates.to_agent:
-            self.after(talk_s, self._send_to_colleague, *about)
-        elif caller.moved < 2 and chance.random() < rates.to_queue:
-            self.after(talk_s, self._send_back, *about)
+            self.after(talk_s * 0.5, self._hold, i.ContactHeld, caller, agent_id)
+            self.after(talk_s * 0.8, self._hold, i.ContactResumed, caller, agent_id)
+        passes_on = chance.random() if caller.moved < 2 else 1.0
+        for act, share in (
+            (self._send_on, rates.transferred),
+            (self._send_back, rates.dropped),
+            (self._consult, rates.consulted),
+        ):
+            if passes_on < share:
+                self.after(talk_s, act, *about)
+                break
+            passes_on -= share
         else:
             self.after(talk_s, self._end_talk, *about)
 
-    def _hold(self, caller: Caller, agent_id: str, held: bool) -> None:
+    def _hold(self, kind: type[Any], caller: Caller, agent_id: str) -> None:
         if caller.talking_to == agent_id:
-            self.tell(i.AgentHeld, agent_id=agent_id, contact_id=caller.contact_id, held=held)
+            self.tell(kind, agent_id=agent_id, contact_id=caller.contact_id)
 
     def _end_talk(self, caller: Caller, agent_id: str, offer_id: str, since_us: int) -> None:
         if caller.talking_to != agent_id:
@@ -295,16 +305,36 @@ class CenterDay(Driver):
         )
         self.tell(i.ContactGone, contact_id=caller.contact_id, cause="NORMAL_CLEARING")
 
-    def _send_to_colleague(self, caller: Caller, agent_id: str, offer_id: str, since_us: int) -> None:
-        """The caller is joined to a colleague who is idle; when there is none the talk just ends."""
-        idle = [a for a in self._phones if self._activity.get(a) == "idle" and self._presence.get(a) == "available"]
-        if caller.talking_to != agent_id or not idle:
-            return self._end_talk(caller, agent_id, offer_id, since_us)
+    def _somebody(self) -> str:
+        """A colleague; mostly one who seems to be idle."""
+        if self.random.random() < 0.1:
+            return self.random.choice(list(self.center.agents))
+        idle = [a for a in self._phones if self._activity.get(a) == "idle"]
+        return self.random.choice(idle or list(self.center.agents))
+
+    def _send_on(self, caller: Caller, agent_id: str, offer_id: str, since_us: int) -> None:
+        """A blind transfer to a colleague, a queue or a number outside; what is refused goes on and ends soon."""
+        if caller.talking_to != agent_id:
+            return
         caller.moved += 1
-        return self._talk(caller, self.random.choice(idle), f"{caller.contact_id}-moved{caller.moved}")
+        kind = self.random.choices(("agent", "queue", "number"), (6, 3, 1))[0]
+        target = {"queue": self.random.choice(list(LINES)), "number": "+98212345"}.get(
+            kind
+        ) or self._somebody()
+        about = {"offer_id": offer_id, "contact_id": caller.contact_id, "agent_id": agent_id}
+        self.tell(i.TransferRequested, request_id=f"t{self.inputs}", target_kind=kind, target=target, **about)
+        if caller.talking_to == agent_id:
+            self.after(5.0, self._end_talk, caller, agent_id, offer_id, since_us)
+
+    def _sent_on(self, fact: f.ContactTransferred) -> None:
+        caller = self.callers[fact.contact_id]
+        caller.talking_to = ""
+        if fact.target_kind == "number":
+            return self._leave(caller, "answered")
+        return self.after(self.random.expovariate(1 / 300), self._give_up, caller, caller.moved)
 
     def _send_back(self, caller: Caller, agent_id: str, offer_id: str, since_us: int) -> None:
-        """The agent's leg ends without the caller's: the caller waits again, at the old place."""
+        """The agent's leg is lost and the caller's is not: the caller waits again, at the old place."""
         if caller.talking_to != agent_id:
             return
         caller.moved += 1
@@ -322,6 +352,39 @@ class CenterDay(Driver):
     def _give_up(self, caller: Caller, moved: int) -> None:
         if not caller.gone and not caller.talking_to and caller.moved == moved:
             self._hang_up(caller, "answered")
+
+    def _consult(self, caller: Caller, agent_id: str, offer_id: str, since_us: int) -> None:
+        """Ask a colleague, who is rung; the caller may leave at any moment."""
+        if caller.talking_to != agent_id:
+            return
+        caller.moved += 1
+        about = {"offer_id": offer_id, "contact_id": caller.contact_id, "agent_id": agent_id}
+        self.tell(
+            i.TransferRequested,
+            request_id=f"t{self.inputs}",
+            target_kind="agent",
+            target=self._somebody(),
+            consult=True,
+            **about,
+        )
+        self.after(self.random.uniform(8, 60), self._end_talk, caller, agent_id, offer_id, since_us)
+
+    def _ask(self, offer: f.OfferMade) -> None:
+        """The colleague has picked up; 60 % take the caller over, the others just answer."""
+        caller = self.callers[offer.contact_id]
+        about = self._about(offer)
+        self.tell(i.ConsultStarted, from_agent_id=caller.talking_to, **about)
+        takes = self.random.random() < 0.6
+        self.after(self.random.uniform(3, 30), self._answer_consult, offer, caller.talking_to, takes)
+
+    def _answer_consult(self, offer: f.OfferMade, by: str, takes: bool) -> None:
+        caller = self.callers[offer.contact_id]
+        if caller.gone or caller.talking_to != by:
+            return
+        outcome = "completed" if takes else "cancelled"
+        self.tell(i.ConsultEnded, outcome=outcome, **self._about(offer))
+        if takes:
+            self._talk(caller, offer.agent_id, offer.offer_id)
 
     def _offer_over(self, fact: f.OfferEnded) -> None:
         self._offers.pop(fact.offer_id, None)
@@ -370,7 +433,9 @@ class CenterDay(Driver):
     def _short_break(self, agent_id: str) -> None:
         if agent_id not in self._off_duty:
             self._pause(agent_id, "short", self.random.uniform(240, 600))
-            self.after(self.random.expovariate(self.rates.short_breaks_per_h / 3600), self._short_break, agent_id)
+            self.after(
+                self.random.expovariate(self.rates.short_breaks_per_h / 3600), self._short_break, agent_id
+            )
 
     def _phone(self, agent_id: str, registered: bool) -> None:
         rules = self.center.agents.get(agent_id)
@@ -387,7 +452,9 @@ class CenterDay(Driver):
         if agent_id not in self._off_duty:
             self._phone(agent_id, False)
             self.after(self.random.uniform(20, 180), self._phone, agent_id, True)
-            self.after(self.random.expovariate(self.rates.unregisters_per_h / 3600), self._unregister, agent_id)
+            self.after(
+                self.random.expovariate(self.rates.unregisters_per_h / 3600), self._unregister, agent_id
+            )
 
     def _own_call(self, agent_id: str) -> None:
         rules = self.center.agents.get(agent_id)
@@ -502,25 +569,23 @@ class CenterDay(Driver):
             if said is None or not caller.gone:
                 self.ledger.wrong(f"{caller} and {said}: not over")
                 continue
-            if said.outcome != _IN_THE_LOG[caller.outcome] and not (
-                caller.outcome == "answered" and caller.moved and said.result == "abandoned"
-            ):
+            if said.result not in _IN_THE_LOG[caller.outcome]:
                 self.ledger.wrong(f"{caller} ended as {said}")
-            if caller.answered_us and not caller.moved:
+            if caller.answered_us:
                 waited_ms = (caller.answered_us - caller.arrived_us) // 1000
                 if said.wait_ms != waited_ms:
                     self.ledger.wrong(f"{caller} waited {waited_ms} ms, the log says {said}")
 
 
 _IN_THE_LOG = {
-    "answered": "completed",
-    "abandoned": "abandoned",
-    "overflowed": "overflowed",
-    "max_wait": "overflowed",
-    "max_length": "overflowed",
-    "no_agent": "overflowed",
-    "closed": "overflowed",
-    "queue_removed": "overflowed",
+    "answered": ("answered",),
+    "abandoned": ("abandoned", "short_abandon"),
+    "overflowed": ("overflowed",),
+    "max_wait": ("timed_out",),
+    "max_length": ("full",),
+    "no_agent": ("no_agent",),
+    "closed": ("closed",),
+    "queue_removed": ("closed",),
 }
 
 _ON_THE_BUS = (
@@ -532,7 +597,11 @@ _ON_THE_BUS = (
     i.ConversationEnded,
     i.ContactGone,
     i.DispositionKeyed,
-    i.AgentHeld,
+    i.ContactHeld,
+    i.ContactResumed,
+    i.TransferRequested,
+    i.ConsultStarted,
+    i.ConsultEnded,
 )
 """Reports of the queue service: a stream that is read on from the last report that the log names."""
 
@@ -540,6 +609,7 @@ _REACTIONS: dict[type[Any], Any] = {
     f.OfferMade: CenterDay._offered,
     f.OfferEnded: CenterDay._offer_over,
     f.ContactOverflowed: CenterDay._sent_away,
+    f.ContactTransferred: CenterDay._sent_on,
     f.AgentPresenceChanged: CenterDay._presence_is,
     f.AgentActivityChanged: CenterDay._activity_is,
 }

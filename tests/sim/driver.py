@@ -89,7 +89,9 @@ class Driver:
                 timer, at_us = output.timer, output.at_us
                 self._timers[timer] = at_us
                 self._serial += 1
-                heapq.heappush(self._heap, (max(at_us, self.now_us), self._serial, self._fire, (timer, at_us)))
+                heapq.heappush(
+                    self._heap, (max(at_us, self.now_us), self._serial, self._fire, (timer, at_us))
+                )
             elif isinstance(output, i.CancelTimer):
                 self._timers.pop(output.timer, None)
 

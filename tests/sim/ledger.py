@@ -42,11 +42,16 @@ class Waiting(msgspec.Struct):
     node: str
     skills: tuple[str, ...]
     preferred: str
+    arrived_us: int
     since_us: int
     queued_us: int
     status: str = "waiting"
     offers: int = 0
     agent_id: str = ""
+    answered: bool = False
+    """By whomever, whatever happened afterwards."""
+    consult: str = ""
+    """The open offer to somebody who shall be asked."""
 
 
 class Person(msgspec.Struct):
@@ -95,7 +100,6 @@ class Ledger:
         self.closed: dict[str, f.ContactClosed] = {}
         self.queues: dict[str, Figures] = {}
         self.hours: dict[int, Figures] = {}
-        self.ring_ms = 0
         self.waiting_area_us = 0
         """Integral of the number who wait over time, from the times of the entries alone."""
         self._waiting = 0
@@ -143,7 +147,7 @@ class Ledger:
             self.wrong(f"{self.facts['OfferMade']} offers have {self.offer_ends.total()} ends")
 
     def _figures(self, contact: Waiting, queue: str) -> tuple[Figures, Figures]:
-        hour = (contact.since_us - self._began_us) // 3_600_000_000
+        hour = (contact.arrived_us - self._began_us) // 3_600_000_000
         return self.queues.setdefault(queue, Figures()), self.hours.setdefault(hour, Figures())
 
     def _count(self, contact: Waiting, by: int) -> None:
@@ -161,7 +165,13 @@ class Ledger:
             if fact.requeued or fact.contact_id in self.closed:
                 self.wrong(f"{fact} came out of nowhere")
             contact = self.open[fact.contact_id] = Waiting(
-                fact.queue, fact.node, fact.skills, fact.preferred_agent, fact.waiting_since_us, queued_us
+                fact.queue,
+                fact.node,
+                fact.skills,
+                fact.preferred_agent,
+                fact.waiting_since_us,
+                fact.waiting_since_us,
+                queued_us,
             )
             for figures in self._figures(contact, fact.queue):
                 figures.offered += 1
@@ -172,8 +182,6 @@ class Ledger:
             self._count(contact, -1)
         elif contact.status == "offered":
             self.wrong(f"{fact} is offered")
-        if contact.agent_id:
-            self.people[contact.agent_id].contact_id = ""
         contact.status, contact.agent_id = "waiting", ""
         if fact.queue != contact.queue:
             old, new = self.queues[contact.queue], self.queues.setdefault(fact.queue, Figures())
@@ -181,6 +189,13 @@ class Ledger:
             new.offered += 1
         contact.queue, contact.queued_us = fact.queue, queued_us
         return self._count(contact, +1)
+
+    def _transferred(self, fact: f.ContactTransferred) -> None:
+        contact = self.open.get(fact.contact_id)
+        if contact is None or contact.status != "talking" or contact.agent_id != fact.from_agent:
+            self.wrong(f"{fact} of {contact}")
+        elif fact.target_kind != "number":
+            contact.since_us = fact.kept_waiting_since_us
 
     def _connected(self, fact: f.ContactConnected) -> None:
         contact, person = self.open.get(fact.contact_id), self.people[fact.agent_id]
@@ -192,12 +207,10 @@ class Ledger:
             self._count(contact, -1)
         elif contact.status == "offered":
             self.wrong(f"{fact}: an offer is still open")
-        if contact.agent_id:
-            self.people[contact.agent_id].contact_id = ""
         wait_ms = (self._now_us - contact.since_us) // 1000
         if fact.wait_ms != wait_ms:
             self.wrong(f"{fact}: waited {wait_ms} ms")
-        contact.status, contact.agent_id = "talking", fact.agent_id
+        contact.status, contact.agent_id, contact.answered = "talking", fact.agent_id, True
         person.contact_id = fact.contact_id
         person.contacts += 1
         return None
@@ -211,12 +224,10 @@ class Ledger:
             self._count(contact, -1)
         elif contact.status == "offered":
             self.wrong(f"{fact}: an offer is still open")
-        talked = contact.status == "talking"
+        talked = contact.answered
         if talked != (fact.result == results.ANSWERED) or fact.queue != contact.queue:
             self.wrong(f"{fact} closes {contact}")
-        if talked:
-            self.people[contact.agent_id].contact_id = ""
-        elif fact.wait_ms != (self._now_us - contact.since_us) // 1000:
+        if not talked and fact.wait_ms != (self._now_us - contact.since_us) // 1000:
             self.wrong(f"{fact} waited since {contact.since_us}")
         for figures in self._figures(contact, fact.queue):
             figures.results[fact.result] += 1
@@ -232,8 +243,19 @@ class Ledger:
     def _offered(self, fact: f.OfferMade) -> None:
         contact, person = self.open.get(fact.contact_id), self.people[fact.agent_id]
         rules = self.center.queues.get(fact.queue)
-        if contact is None or contact.status == "talking" or rules is None:
+        if contact is None or (contact.status == "talking") != (fact.kind == "consult") or rules is None:
             return self.wrong(f"{fact}: not waiting: {contact}")
+        if person.activity != "idle" or person.offer_id or person.presence == "offline":
+            self.wrong(f"{fact} to {person}")
+        person.offer_id = fact.offer_id
+        self.offers[fact.offer_id] = fact
+        if fact.node in self.down and not fact.kind:
+            self.wrong(f"{fact} on a node that is out of reach")
+        if fact.extension != self.center.agents[fact.agent_id].extension:
+            self.wrong(f"{fact}: another phone")
+        if fact.kind == "consult":
+            contact.consult = fact.offer_id
+            return None
         again = fact.at_once > 1 and contact.status == "offered"
         if not (contact.status == "waiting" or again):
             self.wrong(f"{fact}: offered already")
@@ -249,17 +271,12 @@ class Ledger:
             waited_ms,
         ):
             self.wrong(f"{fact} is for {contact}, waited {waited_ms}")
-        if person.presence != "available" or person.activity != "idle" or person.offer_id:
-            self.wrong(f"{fact} to {person}")
-        if fact.node in self.down:
-            self.wrong(f"{fact} on a node that is out of reach")
-        agent = self.center.agents[fact.agent_id]
-        if fact.extension != agent.extension or fact.queue not in agent.queues:
-            self.wrong(f"{fact} to {agent}")
-        elif not self._may_take(fact.agent_id, contact, rules):
-            self.wrong(f"{fact}: {agent} may not take {contact}")
-        person.offer_id = fact.offer_id
-        self.offers[fact.offer_id] = fact
+        if not fact.kind:
+            agent = self.center.agents[fact.agent_id]
+            if person.presence != "available" or fact.queue not in agent.queues:
+                self.wrong(f"{fact} to {agent}, {person}")
+            elif not self._may_take(fact.agent_id, contact, rules):
+                self.wrong(f"{fact}: {agent} may not take {contact}")
         return None
 
     def _may_take(self, agent_id: str, contact: Waiting, rules: QueueRules) -> bool:
@@ -297,9 +314,14 @@ class Ledger:
         if fact.outcome not in f.OUTCOMES:
             self.wrong(f"{fact}: nobody has defined the outcome")
         self.offer_ends[fact.outcome] += 1
-        self.ring_ms += (self._now_us - self.open[fact.contact_id].since_us) // 1000 - offer.waited_ms
-        self.people[fact.agent_id].offer_id = ""
+        person = self.people[fact.agent_id]
+        person.offer_id = ""
         contact = self.open[fact.contact_id]
+        if contact.consult == fact.offer_id:
+            contact.consult = ""
+            if fact.outcome == "accepted":
+                person.contact_id = fact.contact_id
+            return None
         if not any(o.contact_id == fact.contact_id for o in map(self.offers.get, self._rings(offer)) if o):
             contact.status = "waiting"
             self._count(contact, +1)
@@ -345,6 +367,8 @@ class Ledger:
             self.wrong(f"{fact}, talks with {person.contact_id}")
         self._spend(person)
         person.activity = fact.activity
+        if fact.activity not in ("talking", "held"):
+            person.contact_id = ""
 
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
         person = self.people[fact.agent_id]
@@ -358,6 +382,7 @@ class Ledger:
 _CHECKS: dict[type[Any], Callable[[Ledger, Any], None]] = {
     f.ContactQueued: Ledger._queued,
     f.ContactConnected: Ledger._connected,
+    f.ContactTransferred: Ledger._transferred,
     f.ContactClosed: Ledger._closed,
     f.OfferMade: Ledger._offered,
     f.OfferEnded: Ledger._offer_ended,
