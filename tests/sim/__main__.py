@@ -9,6 +9,7 @@ this process's own; ``digest`` is over every decision in order and depends on no
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -20,6 +21,7 @@ from tests.sim.report import report
 
 def play(calls: int, seed: int, kills: int) -> int:
     """Run a day, print it, and say by the exit code whether all was right."""
+    gc.disable()  # A day makes no cycles, and 165 MB of live objects are not worth walking again and again.
     began, cpu = time.perf_counter(), time.process_time()
     day = CenterDay(calls=calls, seed=seed, kills=kills).run()
     took, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -8,7 +8,7 @@ two talks. And it counts, for the key figures.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -98,8 +98,8 @@ class Ledger:
         self.people: dict[str, Person] = {a: Person() for a in center.agents}
         self.down: set[str] = set()
         self.closed: dict[str, f.ContactClosed] = {}
-        self.queues: dict[str, Figures] = {}
-        self.hours: dict[int, Figures] = {}
+        self.queues: defaultdict[str, Figures] = defaultdict(Figures)
+        self.hours: defaultdict[int, Figures] = defaultdict(Figures)
         self.waiting_area_us = 0
         """Integral of the number who wait over time, from the times of the entries alone."""
         self._waiting = 0
@@ -148,13 +148,14 @@ class Ledger:
 
     def _figures(self, contact: Waiting, queue: str) -> tuple[Figures, Figures]:
         hour = (contact.arrived_us - self._began_us) // 3_600_000_000
-        return self.queues.setdefault(queue, Figures()), self.hours.setdefault(hour, Figures())
+        return self.queues[queue], self.hours[hour]
 
     def _count(self, contact: Waiting, by: int) -> None:
         self._waiting += by
         self._waiting_in[contact.queue] += by
-        figures = self.queues.setdefault(contact.queue, Figures())
-        figures.most_waiting = max(figures.most_waiting, self._waiting_in[contact.queue])
+        figures = self.queues[contact.queue]
+        if self._waiting_in[contact.queue] > figures.most_waiting:
+            figures.most_waiting = self._waiting_in[contact.queue]
 
     # -- contacts
 
@@ -184,7 +185,7 @@ class Ledger:
             self.wrong(f"{fact} is offered")
         contact.status, contact.agent_id = "waiting", ""
         if fact.queue != contact.queue:
-            old, new = self.queues[contact.queue], self.queues.setdefault(fact.queue, Figures())
+            old, new = self.queues[contact.queue], self.queues[fact.queue]
             old.offered -= 1
             new.offered += 1
         contact.queue, contact.queued_us = fact.queue, queued_us

@@ -174,16 +174,18 @@ class Engine(Wished):
             state.touched_contacts.clear()
             state.touched_agents.clear()
             state.touched_offers.clear()
-            agents = [a for a in agent_ids if index.place_agent(a, now_us)]
+            free = [a for a in agent_ids if index.place_agent(a, now_us)]
+            if len(free) > 1:
+                free.sort(key=lambda a: (state.agent(a).idle_since_us, a))
             contacts = [state.contacts[c] for c in contact_ids if index.place_contact(c, now_us)]
-            for contact in sorted(contacts, key=lambda c: contact_key(c, self.center)):
+            if len(contacts) > 1:
+                contacts.sort(key=lambda c: contact_key(c, self.center))
+            for contact in contacts:
                 if index.can_be_offered(contact.contact_id):
                     self._offer_contact(contact)
-            for agent in sorted(
-                (state.agent(a) for a in agents), key=lambda a: (a.idle_since_us, a.agent_id)
-            ):
-                if index.is_free(agent.agent_id):
-                    self._offer_to_agent(agent.agent_id)
+            for agent_id in free:
+                if index.is_free(agent_id):
+                    self._offer_to_agent(agent_id)
             for offer_id in offer_ids:
                 self._sync(("offer",), offer_id, timers)
             for contact_id in contact_ids:

@@ -6,7 +6,6 @@ from services.routing.core.center import Center
 from services.routing.core.facts import Excluded, Explanation, Term
 from services.routing.core.index import Index, score_terms
 from services.routing.core.pools import value_of
-from services.routing.core.requirement import in_words
 from services.routing.core.state import Contact
 
 NEXT_BEST = 5
@@ -21,10 +20,11 @@ def explain(
     strategy = center.queues[contact.queue].strategy
     pool, choice = index.pool_of(contact), index.choice(contact)
     candidates = len(pool) if pool is not None else 1
-    following = pool.some(choice, NEXT_BEST + 1) if pool is not None else []
+    following = pool.some(choice, NEXT_BEST + 1) if candidates > 1 and pool is not None else []
     next_best = [a for a in following if a != agent_id][:NEXT_BEST]
-    excluded = {status: n for status, n in index.counts(contact.queue).items() if status != "idle" and n}
-    idle = index.count(contact.queue, "idle")
+    counts = index.counts(contact.queue)
+    excluded = {status: n for status, n in counts.items() if n and status != "idle"}
+    idle = counts.get("idle", 0)
     if want.only:
         if idle > 1:
             excluded["not_preferred"] = idle - 1
@@ -43,13 +43,13 @@ def explain(
         idle_ms=max(0, now_us - standing.idle_since_us) // 1000,
         candidates=candidates,
         next_best=tuple(next_best),
-        excluded=tuple(Excluded(reason, number) for reason, number in sorted(excluded.items())),
+        excluded=tuple([Excluded(reason, excluded[reason]) for reason in sorted(excluded)]),
         waiting_ahead=index.ahead(contact),
         strategy=strategy,
         value=value_of(strategy, standing, now_us),
-        next_values=tuple(value_of(strategy, index.place_of(a).standing, now_us) for a in next_best),
+        next_values=tuple([value_of(strategy, index.place_of(a).standing, now_us) for a in next_best]),
         score_ms=age_ms + sum(term.ms for term in terms),
         score=(Term("age", age_ms), *terms),
         contact_rule=contact_rule,
-        requirement=in_words(index.requirement(want.requirement)),
+        requirement=index.in_words(want.requirement),
     )

@@ -31,6 +31,7 @@ from services.routing.core.requirement import (
     ANYBODY,
     Requirement,
     all_of,
+    in_words,
     of_levels,
     parse_levels,
     satisfied,
@@ -148,6 +149,7 @@ class Index:
         self._serving: dict[str, int] = {}
         self._pools: dict[str, OrderedDict[Want, Pool]] = {}
         self._requirements: list[Requirement] = [ANYBODY]
+        self._in_words: list[str] = []
         self._requirement_ids: dict[Requirement, int] = {ANYBODY: 0}
         self._needs: dict[tuple[str, tuple[str, ...], int], int] = {}
         self._fits: dict[tuple[int, int], bool] = {}
@@ -183,6 +185,12 @@ class Index:
     def requirement(self, number: int) -> Requirement:
         """The requirement of a want."""
         return self._requirements[number]
+
+    def in_words(self, number: int) -> str:
+        """The same as people write it."""
+        while len(self._in_words) <= number:
+            self._in_words.append(in_words(self._requirements[len(self._in_words)]))
+        return self._in_words[number]
 
     def demand(self, contact: Contact, now_us: int) -> tuple[Want, int]:
         """What a contact whose queue exists asks for now, and when that changes next (0: never)."""
