@@ -100,9 +100,6 @@ class Ledger:
         self.closed: dict[str, f.ContactClosed] = {}
         self.queues: defaultdict[str, Figures] = defaultdict(Figures)
         self.hours: defaultdict[int, Figures] = defaultdict(Figures)
-        self.waiting_area_us = 0
-        """Integral of the number who wait over time, from the times of the entries alone."""
-        self._waiting = 0
         self._waiting_in: Counter[str] = Counter()
         self._began_us = self._now_us = 0
 
@@ -117,7 +114,6 @@ class Ledger:
         if entry.at_us < self._now_us:
             self.wrong(f"the log goes back from {self._now_us} to {entry.at_us}")
         self._began_us = self._began_us or entry.at_us
-        self.waiting_area_us += self._waiting * (entry.at_us - (self._now_us or entry.at_us))
         self._now_us = entry.at_us
         for fact in entry.facts:
             kind = type(fact)
@@ -151,7 +147,6 @@ class Ledger:
         return self.queues[queue], self.hours[hour]
 
     def _count(self, contact: Waiting, by: int) -> None:
-        self._waiting += by
         self._waiting_in[contact.queue] += by
         figures = self.queues[contact.queue]
         if self._waiting_in[contact.queue] > figures.most_waiting:

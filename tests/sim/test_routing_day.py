@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from services.routing.core import facts as f
 from services.routing.core.center import AgentRules, Center, Overflow, QueueRules
 from tests.sim.routing_day import Day, World, kpis, replayed
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def one_queue(agents: int) -> Center:
@@ -104,26 +97,3 @@ def test_longest_idle_spreads_the_work_evenly() -> None:
         calls[connected.agent_id] = calls.get(connected.agent_id, 0) + 1
     assert len(calls) == 20
     assert max(calls.values()) < 1.5 * min(calls.values())
-
-
-def test_same_seed_gives_the_same_day_in_every_process() -> None:
-    program = (
-        "from tests.sim.routing_day import Day\n"
-        "from tests.sim.test_routing_day import BUSY, busy_center\n"
-        "print(Day(busy_center(), BUSY, hours=0.5, seed=5).run().digest)"
-    )
-
-    def digest(hash_seed: str) -> str:
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
-
-    here = Day(busy_center(), BUSY, hours=0.5, seed=5).run().digest
-    assert digest("1") == digest("2") == here

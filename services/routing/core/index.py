@@ -48,7 +48,7 @@ ContactKey = tuple[int, str]
 
 
 class Want(NamedTuple):
-    """What decides which agents can take a contact. ``requirement`` is a number of ``Index.requirement``."""
+    """What decides which agents can take a contact. ``requirement`` is a number; ``Index.in_words`` says it."""
 
     queue: str
     requirement: int
@@ -182,12 +182,8 @@ class Index:
         """The agent's own view of a queue."""
         return self.center.agents[agent_id].orders.get(queue) or QueueOrder()
 
-    def requirement(self, number: int) -> Requirement:
-        """The requirement of a want."""
-        return self._requirements[number]
-
     def in_words(self, number: int) -> str:
-        """The same as people write it."""
+        """The requirement of a want as people write it."""
         while len(self._in_words) <= number:
             self._in_words.append(in_words(self._requirements[len(self._in_words)]))
         return self._in_words[number]
