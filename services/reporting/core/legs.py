@@ -30,6 +30,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     tenant: str = NO_TENANT
     agent_extension: str = ""
+    phone: str = ""
     contact_id: str = ""
     offer_id: str = ""
     agent_id: str = ""
@@ -100,6 +101,7 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         source=source,
         tenant=tenant,
         agent_extension=text("cc_agent_ext"),
+        phone=text("user_name", "dialed_user"),
         contact_id=contact,
         offer_id=text("cc_offer") if agent_leg else "",
         agent_id=text("cc_agent"),
@@ -144,7 +146,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
 def claim(leg: Leg, directory: Directory) -> Leg:
     """Give a leg that nobody wrote a tenant on to whom its number belongs.
 
-    Feature codes are not marked by anybody, and a caller may leave before ivr has taken the call.
+    Feature codes and an agent's own calls are not marked by anybody, and a caller may leave before ivr has taken the call.
     """
     if leg.tenant != NO_TENANT:
         return leg
@@ -152,6 +154,8 @@ def claim(leg: Leg, directory: Directory) -> Leg:
         tenant = directory.extensions.get(leg.agent_extension, NO_TENANT)
     elif leg.entry_point:
         tenant = directory.entry_points.get(leg.entry_point, directory.default)
+    elif leg.phone:
+        tenant = directory.extensions.get(leg.phone, NO_TENANT)
     else:
         return leg
     return msgspec.structs.replace(leg, tenant=tenant)

@@ -248,6 +248,9 @@ async def test_legs_that_come_while_a_batch_is_written_are_written_next() -> Non
         ({"cc_entry": "*22", "cc_agent_ext": "1001"}, "acme"),
         ({"cc_entry": "*22", "cc_agent_ext": "7"}, "-"),
         ({"cc_entry": "1000", "cc_tenant": "other"}, "other"),
+        ({"dialed_user": "1001"}, "acme"),
+        ({"user_name": "1001"}, "acme"),
+        ({"user_name": "7"}, "-"),
         ({}, "-"),
     ],
 )
