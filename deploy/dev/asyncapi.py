@@ -25,7 +25,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from grpc_tools import protoc as compiler  # type: ignore[import-untyped]
 
 from deploy.dev.protoc import PROTO, messages_of
-from services.common.bus.streams import EVENTS, ROUTING, StreamSpec
+from services.common.bus.streams import CENTER, EVENTS, ROUTING, StreamSpec
 
 OUT = PROTO / "asyncapi.yaml"
 PROTOBUF = "application/vnd.google.protobuf;version=3"
@@ -129,7 +129,7 @@ def document() -> dict[str, Any]:
                 },
             },
         },
-        "x-streams": [_stream(spec) for spec in (EVENTS, ROUTING)],
+        "x-streams": [_stream(spec) for spec in (EVENTS, ROUTING, CENTER)],
         "x-permissions": {
             "description": (
                 "What a NATS user needs to consume one stream with a durable consumer NAME and an inbox prefix of its own: with "

@@ -4,6 +4,7 @@ Every service may import this package outside its core; a core takes small struc
 """
 
 from services.center.check import asking_prompts
+from services.center.live import RunningCenters, open_centers
 from services.center.loader import CenterError, CenterSet, Fault, load, load_files, prompt_file
 from services.center.model import Agent, Center, EntryPoint, Flow, Queue
 from services.center.watch import CenterWatch
@@ -18,8 +19,10 @@ __all__ = [
     "Fault",
     "Flow",
     "Queue",
+    "RunningCenters",
     "asking_prompts",
     "load",
     "load_files",
+    "open_centers",
     "prompt_file",
 ]

@@ -46,7 +46,7 @@ class CenterSet:
     @property
     def revision(self) -> str:
         """One revision over all documents."""
-        return _revision("\n".join(c.revision for c in self.centers).encode())
+        return revision_of("\n".join(c.revision for c in self.centers).encode())
 
     def tenant(self, token: str) -> Center | None:
         """Return the center of a tenant."""
@@ -84,26 +84,49 @@ def load(path: Path | str, *, sounds_dir: Path | None = None) -> CenterSet:
 
 def load_files(files: Sequence[Path], *, sounds_dir: Path | None = None) -> CenterSet:
     """Read these documents as one installation. Raises CenterError with every fault of every file."""
-    faults: list[Fault] = []
-    read: list[tuple[source.Source, Center]] = []
-    for file in files:
-        try:
-            data = file.read_bytes()
-            text = data.decode("utf-8")
-        except (OSError, UnicodeDecodeError) as e:
-            faults.append(Fault(str(file), 1, "", f"cannot be read: {e}"))
-            continue
-        src = source.parse(text)
-        center, found = _center(file, src, _revision(data), sounds_dir)
-        faults += found
-        if center is not None:
-            read.append((src, center))
-    for index, path, message in check.across([center for _, center in read]):
-        src, center = read[index]
+    return assemble([read_file(file, sounds_dir=sounds_dir) for file in files])
+
+
+@dataclass(frozen=True)
+class Read:
+    """One document as far as it could be read: ``center`` is None when its form is wrong."""
+
+    source: source.Source
+    center: Center | None
+    faults: tuple[Fault, ...]
+
+
+def read_file(file: Path, *, sounds_dir: Path | None = None) -> Read:
+    """Read and check one file by itself. Never raises: what is wrong is in ``faults``."""
+    try:
+        data = file.read_bytes()
+    except OSError as e:
+        return Read(source.Source(), None, (Fault(str(file), 1, "", f"cannot be read: {e}"),))
+    return read_document(file, data, sounds_dir=sounds_dir)
+
+
+def read_document(name: Path, data: bytes, *, sounds_dir: Path | None = None) -> Read:
+    """Check the bytes of one document by itself; ``name`` is what faults call it. Never raises."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        return Read(source.Source(), None, (Fault(str(name), 1, "", f"cannot be read: {e}"),))
+    src = source.parse(text)
+    center, found = _center(name, src, revision_of(data), sounds_dir)
+    return Read(src, center, tuple(found))
+
+
+def assemble(documents: Iterable[Read]) -> CenterSet:
+    """Put documents together as one installation. Raises CenterError with every fault of each and between them."""
+    documents = list(documents)
+    faults = [fault for document in documents for fault in document.faults]
+    sound = [(d.source, d.center) for d in documents if d.center is not None]
+    for index, path, message in check.across([center for _, center in sound]):
+        src, center = sound[index]
         faults.append(_fault(center.path, src, path, message))
     if faults:
         raise CenterError(faults)
-    return CenterSet(tuple(center for _, center in read))
+    return CenterSet(tuple(center for _, center in sound))
 
 
 def prompt_file(sounds_dir: Path | str, center: Center, language: str, prompt: str) -> str:
@@ -122,7 +145,8 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _revision(data: bytes) -> str:
+def revision_of(data: bytes) -> str:
+    """The revision that a document with these bytes has."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 

@@ -381,12 +381,24 @@ class CenterDocument(Part):
         return languages
 
 
+class Retired(Part):
+    """A queue that is gone from the document while callers may still be in it: they are served as it says, nobody new comes in."""
+
+    queue: Queue
+    agents: dict[Token, ServedQueue] = {}
+    """Who served it, each with the order it had."""
+    at_us: int
+    """When it went; after a day it is forgotten."""
+
+
 class Center(CenterDocument):
     """A document as it was read, with the revision that facts name and the file that errors name."""
 
     revision: str
     """First 12 hexadecimal digits of the SHA-256 of the file's bytes."""
     path: Path
+    retired: dict[Token, Retired] = {}
+    """Queues that drain (``services.center.draining``), by name."""
 
     def text(self, texts: dict[str, str], language: str) -> str:
         """Return ``texts`` in ``language``, else in the first of the center's languages that has it."""

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import structlog
 
+from services.center.draining import with_retired
 from services.center.loader import CenterError, CenterSet, Fault, load
+from services.common.clock import Clock, SystemClock
 from services.common.errors import ConfigError
 
 log = structlog.get_logger()
 
 _Stamp = tuple[tuple[str, int, int], ...]
+Ready = Callable[[str, bool, str], None]
+"""Told of a part of the process, whether it is there, and details."""
 
 
 class CenterWatch:
@@ -30,7 +34,8 @@ class CenterWatch:
         on_change: Callable[[CenterSet], None] | None = None,
         *,
         every_s: float = 2.0,
-        ready: Callable[[str, bool, str], None] | None = None,
+        ready: Ready | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Read the documents now. Raises ConfigError: a process must not start with wrong centers, or without any."""
         self._path = Path(path)
@@ -45,6 +50,7 @@ class CenterWatch:
         self.refused: tuple[Fault, ...] = ()
         """Faults of the newest documents, when they were refused and ``current`` is older than the files."""
         self._ready = ready
+        self._clock: Clock = clock or SystemClock()
         self._tell()
         self._task: asyncio.Task[None] | None = None
 
@@ -77,11 +83,18 @@ class CenterWatch:
             self._tell()
             return False
         log.info("center_changed", revision=centers.revision, before=self.current.revision)
-        self.current = centers
+        self.current = self._draining(centers)
         self._tell()
         if self._on_change is not None:
-            self._on_change(centers)
+            self._on_change(self.current)
         return True
+
+    def _draining(self, centers: CenterSet) -> CenterSet:
+        """The new documents, with the queues of the running ones that they no longer have."""
+        now_us = self._clock.now_us()
+        return CenterSet(
+            tuple(with_retired(c, self.current.tenant(c.tenant), now_us) for c in centers.centers)
+        )
 
     def _tell(self) -> None:
         """Say which revision runs, and that a newer one does not. Old documents serve as well as new ones: ready."""

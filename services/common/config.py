@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -72,6 +72,17 @@ class CenterSettings(Settings):
 
     centers: Path = Field(
         Path("deploy/centers"), description="Folder with one center document (YAML) a tenant, or one file."
+    )
+    centers_rule: Literal["files", "store", "newest"] = Field(
+        "files",
+        description="What the running documents are. files: those of PEYVAND_CENTERS; HTTP edits are refused. store: the "
+        "newest revisions on the bus, made by HTTP; a file gives a tenant its first. newest: as store, but a file that "
+        "changes makes a revision too.",
+    )
+    centers_cache: Path | None = Field(
+        None,
+        description="Folder of this process in which it keeps the revisions that it runs, for a start without NATS "
+        "(rules store and newest). Empty: such a start runs the files.",
     )
 
 

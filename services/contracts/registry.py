@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
+from services.contracts.peyvand.center.v1 import events_pb2 as peyvand_center_v1_events_pb2
 from services.contracts.peyvand.common.v1 import problem_pb2 as peyvand_common_v1_problem_pb2
 from services.contracts.peyvand.common.v1 import state_pb2 as peyvand_common_v1_state_pb2
 from services.contracts.peyvand.ivr.v1 import events_pb2 as peyvand_ivr_v1_events_pb2
@@ -14,6 +15,8 @@ from services.contracts.peyvand.routing.v1 import log_pb2 as peyvand_routing_v1_
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as peyvand_routing_v1_rpc_pb2
 
 TYPES: dict[str, type[Message]] = {
+    "peyvand.center.v1.CenterChange": peyvand_center_v1_events_pb2.CenterChange,
+    "peyvand.center.v1.CenterRevised": peyvand_center_v1_events_pb2.CenterRevised,
     "peyvand.common.v1.LeaseHeld": peyvand_common_v1_state_pb2.LeaseHeld,
     "peyvand.common.v1.NamedCount": peyvand_common_v1_problem_pb2.NamedCount,
     "peyvand.common.v1.Problem": peyvand_common_v1_problem_pb2.Problem,

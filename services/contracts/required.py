@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 REQUIRED: dict[str, tuple[str, ...]] = {
+    "peyvand.center.v1.CenterRevised": ("number", "revision", "kind", "actor", "document", "at_us",),
+    "peyvand.center.v1.CenterChange": ("path",),
     "peyvand.common.v1.Problem": ("slug",),
     "peyvand.common.v1.NamedCount": ("name",),
     "peyvand.common.v1.LeaseHeld": ("lease_ms",),

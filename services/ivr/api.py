@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from services.center import Center, CenterWatch
+from services.center import Center, RunningCenters
 from services.common.auth import Principal
 from services.common.errors import Refused
 from services.common.http import require
@@ -60,7 +60,7 @@ class CenterState(BaseModel):
     refused: list[RefusedLine]
 
 
-def router(watch: Callable[[], CenterWatch]) -> APIRouter:
+def router(watch: Callable[[], RunningCenters]) -> APIRouter:
     """Return the routes; ``watch`` gives the running centers."""
     routes = APIRouter(prefix="/v1", tags=["ivr"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from services.center import Center, CenterSet, CenterWatch, EntryPoint
+from services.center import Center, CenterSet, EntryPoint, open_centers
 from services.common.bus import Bus
 from services.common.clock import Clock
 from services.common.errors import ConfigError
@@ -84,7 +84,7 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.add(outbox, "outbox")
     rt.spawn(outbox.run(), "outbox")
 
-    watch = CenterWatch(settings.centers, lambda centers: ivr.use(centers), ready=rt.ready)
+    watch = await open_centers(settings, bus, rt.clock, lambda centers: ivr.use(centers), ready=rt.ready)
     ivr = Ivr(settings, rt.clock, bus, outbox, watch.current)
     watch.start()
     rt.add(watch, "centers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from services.center import CenterSet, CenterWatch
+from services.center import CenterSet, RunningCenters, open_centers
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
@@ -40,7 +40,7 @@ def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
 
 
 def build_runners(
-    settings: QueueSettings, rt: Runtime, bus: Bus, hub: GeventHub, watch: CenterWatch
+    settings: QueueSettings, rt: Runtime, bus: Bus, hub: GeventHub, watch: RunningCenters
 ) -> dict[str, NodeRunner]:
     """Return one runner for each node, by name."""
     sounds_dir = str(settings.queue_sounds_dir)
@@ -90,7 +90,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
         for runner in runners.values():
             runner.revise(plans)
 
-    watch = CenterWatch(settings.centers, revised, ready=rt.ready)
+    watch = await open_centers(settings, bus, rt.clock, revised, ready=rt.ready)
     runners.update(build_runners(settings, rt, bus, start_hub(rt), watch))
     watch.start()
     rt.add(watch, "centers")

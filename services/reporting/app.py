@@ -14,8 +14,7 @@ from typing import Any, Final
 import structlog
 from prometheus_client import Counter
 
-from services.center.loader import CenterSet
-from services.center.watch import CenterWatch
+from services.center import CenterSet, open_centers
 from services.common.bus import Bus, Envelope, Reject
 from services.common.clickhouse import Store, StoreRefused, StoreUrl, ValuesRefused
 from services.common.clickhouse.server import ServerStore
@@ -183,7 +182,6 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     url = StoreUrl.parse(settings.clickhouse_url)
     addresses = settings.addresses()
     feed = live_api.LiveFeed(rt.clock, source_ok=lambda: bus_ok[0])
-    watch = CenterWatch(settings.centers, lambda centers: feed.reconfigure(centers.centers), ready=rt.ready)
     bus_ok = [False]
 
     def bus_ready(part: str, ok: bool, detail: str) -> None:
@@ -202,6 +200,9 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(build_router(reports))
 
     bus = start_bus(settings, rt, on_ready=bus_ready)
+    watch = await open_centers(
+        settings, bus, rt.clock, lambda centers: feed.reconfigure(centers.centers), ready=rt.ready
+    )
 
     async def fill() -> None:
         await prepare(url, settings.clickhouse_cluster, store_ready)

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from services.center import CenterSet, CenterWatch
+from services.center import CenterSet, open_centers
 from services.center.hours import closed_queues
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper, Timing
@@ -123,7 +123,15 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
     addresses = settings.addresses()
     bus = start_bus(settings, rt)
 
-    watch = CenterWatch(settings.centers, lambda centers: routing.use(centers), ready=rt.ready)
+    watch = await open_centers(
+        settings,
+        bus,
+        rt.clock,
+        lambda centers: routing.use(centers),
+        ready=rt.ready,
+        must_read=True,
+        takes_files=True,
+    )
     routing = Routing(settings, rt.clock, bus, watch.current)
     watch.start()
     rt.add(watch, "centers")

@@ -1,6 +1,6 @@
 """The streams, as data: ``migrate.py`` applies them, services only verify that they are there.
 
-One writer a subject (services/README.md has the table). State streams (CC_ROUTING, CC_SNAPSHOT, CC_LEASE) refuse new
+One writer a subject (services/README.md has the table). State streams (CC_ROUTING, CC_CENTER, CC_SNAPSHOT, CC_LEASE) refuse new
 entries when they are full rather than drop old ones: a log with a hole is worse than a queue that stands still.
 
 A new version of the contracts is one more subject here: a wildcard for the version would take ``cc.lease.evt.x`` too, and the
@@ -68,6 +68,15 @@ ROUTING = StreamSpec(
     max_age_s=30 * _DAY_S,
     max_bytes=4096 * _MIB,
 )
+CENTER = StreamSpec(
+    name="CC_CENTER",
+    subjects=("cc.v1.evt.*.center.>",),
+    description="Revisions of the tenants' center documents; the last hundred of each",
+    # The oldest revision of a tenant gives way to its newest; a full stream refuses new ones, for what it holds is what runs.
+    discard=Discard.NEW,
+    max_bytes=512 * _MIB,
+    max_msgs_per_subject=100,
+)
 SNAPSHOT = StreamSpec(
     name="CC_SNAPSHOT",
     subjects=("cc.v1.snap.>",),
@@ -107,7 +116,7 @@ REPLAY = StreamSpec(
     work_queue=True,
 )
 
-STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, SNAPSHOT, LEASE, DEAD_LETTERS, REPLAY)
+STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, CENTER, SNAPSHOT, LEASE, DEAD_LETTERS, REPLAY)
 
 
 def stream_of(pattern: str) -> StreamSpec:

@@ -49,6 +49,7 @@ def test_bus_streams_share_a_pattern_among_them() -> None:
     assert found == {
         "CC_EVENTS": ["cc.v1.evt.demo.ivr.*.*", "cc.v1.evt.demo.queue.*.*", "cc.v1.evt.demo.recording.*.*"],
         "CC_ROUTING": ["cc.v1.evt.demo.routing.*.*"],
+        "CC_CENTER": ["cc.v1.evt.demo.center.*.*"],
     }
     with pytest.raises(ContractError, match="stored by no stream"):
         streams.by_stream([subjects.live("demo", "queue", "stats", "sales")])
