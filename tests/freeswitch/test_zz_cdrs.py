@@ -31,4 +31,8 @@ async def test_cdrs_are_as_many_as_sipps_calls(rig: Rig) -> None:
         print(f"SIPp counted {wanted} calls, the books have {len(rows)} legs")
     assert len(rows) == wanted
     assert len({r["leg_id"] for r in rows}) == wanted
-    assert not list(rig.switch.cdr_spool.glob("*.cdr.json")), "the spool is not empty"
+
+    async def spool_is_empty() -> bool:
+        return not list(rig.switch.cdr_spool.glob("*.cdr.json"))
+
+    await until("the spool is empty", spool_is_empty)
