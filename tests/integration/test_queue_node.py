@@ -375,7 +375,7 @@ async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: G
             question = codec.decode(envelope)
             assert isinstance(question, rpc_pb2.AskPosition)
             asked.append(question.contact_id)
-            return rpc_pb2.Position(contact_id=question.contact_id, position=2)
+            return rpc_pb2.Position(contact_id=question.contact_id, position=2, expected_wait_ms=250_000)
 
         await f.bus.serve(subjects.rpc("demo", "routing", "contact", "position"), answer, queue="routing")
         contact = await f.call()
@@ -388,3 +388,25 @@ async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: G
         played = codec.decode(await f.fact("treated", 2))
         assert isinstance(played, events_pb2.TreatmentPlayed)
         assert (asked, played.what, played.position) == ([contact], "position", 2)
+        f.runner._fire(f"say:{contact}/wait")
+        played = codec.decode(await f.fact("treated", 3))
+        assert isinstance(played, events_pb2.TreatmentPlayed)
+        assert (played.what, played.expected_wait_ms) == ("wait", 250_000)
+
+
+async def test_a_caller_who_may_wait_no_longer_leaves_a_message(tmp_path: Path, hub: GeventHub) -> None:
+    async with floor(tmp_path, hub) as f:
+        contact = await f.call()
+        over = log_pb2.ContactOverflowed(
+            contact_id=contact, queue="support", reason="max_wait", action="voicemail", target="leave-message"
+        )
+        await f.decide(log_pb2.Fact(contact_overflowed=over))
+        leg = f.sw.switch.channels[contact]
+        recordings = f.sw.switch.recordings
+        assert recordings is not None
+        await f.until(lambda: leg.var("cc_state") == "message" and leg.var("current_application") == "record")
+        await f.die()  # nobody of ours is needed any more
+        leg.press("#")
+        await f.until(lambda: leg.down)
+        (message,) = recordings.glob(f"demo/*/*/*/{contact}.message.support.wav")
+        assert message.stat().st_size >= 44

@@ -245,3 +245,59 @@ async def test_routes_cut_to_tenant_and_agent_and_serve_ranges(library: Folder) 
         assert part.headers["content-range"] == "bytes 0-43/32044"
         (library.root / "demo/2026/11/21/c0.wav").unlink()
         assert (await http.get(f"/v1/recordings/{sara_id}/audio", headers=boss)).status_code == 410
+
+
+async def test_messages_are_a_list_of_work_that_whoever_takes_calls_sees_and_one_deals_with(
+    library: Folder,
+) -> None:
+    for n, (tenant, queue) in enumerate((("demo", "sales"), ("demo", "support"), ("other", "sales"))):
+        path = f"{tenant}/2026/11/21/m{n}.message.{queue}.wav"
+        make_wav(library.root / path, 1.0)
+        recording = library.recording(path)
+        assert recording is not None
+        assert (recording.contact, recording.message_for) == (f"m{n}", queue)
+        library.write(
+            Sidecar(
+                id=recording.recording_id, tenant=tenant, contact=f"m{n}", path=path, queue=queue, kind="message",
+                caller="0912", started_at_us=1_795_262_400_000_000 + n * 60_000_000, duration_ms=1000,
+            )
+        )  # fmt: skip
+    app = make_app("recording", "0", Readiness(), auth_secret=SECRET)
+    app.include_router(api.build_router(library, SystemClock()))
+
+    def bearer(tenant: str, role: auth.Role, subject: str = "boss") -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {auth.issue(SECRET, tenant=tenant, role=role, subject=subject, ttl_s=60)}"
+        }
+
+    reza = bearer("demo", "agent", "reza")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+
+        async def listed(query: str = "") -> list[dict[str, object]]:
+            found: list[dict[str, object]] = (await http.get(f"/v1/messages{query}", headers=reza)).json()[
+                "messages"
+            ]
+            return found
+
+        assert [(m["contact_id"], m["queue"], m["caller"]) for m in await listed()] == [
+            ("m1", "support", "0912"),
+            ("m0", "sales", "0912"),
+        ]
+        (one,) = await listed("?queue=sales")
+        path = f"/v1/messages/{one['recording_id']}/handled"
+        assert (
+            await http.get(f"/v1/recordings/{one['recording_id']}/audio", headers=reza)
+        ).status_code == 200
+        assert (await http.post(path, headers=bearer("other", "supervisor"))).status_code == 404
+        assert (await http.post(path, headers=bearer("demo", "analyst"))).status_code == 403
+        both = await asyncio.gather(
+            http.post(path, headers=reza), http.post(path, headers=bearer("demo", "supervisor"))
+        )
+        assert sorted(r.status_code for r in both) == [200, 409]
+        assert [m["contact_id"] for m in await listed()] == ["m1"]
+        (done,) = await listed("?state=handled")
+        assert done["handled_by"] in ("reza", "boss")
+        assert len(await listed("?state=all")) == 2
+        talk = (await http.get("/v1/recordings?contact_id=c1", headers=reza)).json()["recordings"][0]
+        refused = await http.post(f"/v1/messages/{talk['recording_id']}/handled", headers=reza)
+        assert refused.status_code == 404

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec import structs
 
+from services.center import Center, load
 from services.queue.adapters import switch
+from services.queue.adapters.centers import spoken
 from services.queue.core import facts, plan
 from services.queue.core import messages as m
 from services.queue.core.plan import Slot
@@ -243,6 +247,37 @@ def test_a_message_is_left_without_us(rig: Rig) -> None:
 def test_the_tone_of_a_phone_instead_of_music() -> None:
     line = switch.api_line(m.PlayMusic(contact="c1", leg="c1", music="ringing"), DIALING)
     assert line == "uuid_transfer c1 'm:^:playback:tone_stream://%(1000,4000,425);loops=-1^park:' inline"
+
+
+def test_what_is_said_is_in_the_callers_language_or_in_one_that_has_all_of_it() -> None:
+    center = next(iter(load(Path(__file__).parents[3] / "deploy/centers/demo.yaml").centers))
+
+    def said(language: str, queue: str = "sales", position: int = 2, wait_ms: int = 250_000) -> list[str]:
+        return [
+            spoken(center, queue, language, "/s", what=what, position=position, wait_ms=wait_ms)[0]
+            for what in ("position", "wait")
+        ]
+
+    fa = "/s/prompts/fa"
+    place = f"file_string://{fa}/position-before.wav!{fa}/digits/2om.wav!{fa}/position-after.wav"
+    assert said("fa") == [place, f"file_string://{fa}/wait-before.wav!{fa}/digits/5.wav!{fa}/wait-after.wav"]
+    en = "/s/prompts/en"
+    assert said("en")[1] == f"file_string://{en}/wait-before.wav!{en}/digits/5.wav!{en}/wait-after.wav"
+    assert said("de") == said("fa")  # the center's first language
+    assert said("fa", wait_ms=0) == [place, ""]  # nothing is known
+    assert said("fa", position=0) == ["", ""]
+    assert said("fa", queue="billing")[1] == ""  # not asked for
+    half = without_persian(center, "wait-after")
+    assert spoken(half, "sales", "fa", "/s", what="wait", position=1, wait_ms=250_000)[0].startswith(
+        f"file_string://{en}/wait-before.wav"
+    )
+
+
+def without_persian(center: Center, prompt: str) -> Center:
+    """The center without the Persian text of one prompt."""
+    prompts = {name: dict(text) for name, text in center.prompts.items()}
+    del prompts[prompt]["fa"]
+    return center.model_copy(update={"prompts": prompts})
 
 
 def test_the_moments_of_a_slot() -> None:

@@ -95,3 +95,24 @@ def test_the_first_agent_of_a_contact_names_the_file() -> None:
     life.handle(c.Talking(at_us=NOW, contact="c1", agent="reza", queue="sales", bridged_at_us=NOW))
     life.handle(c.Stopped(at_us=NOW, recording=REC))
     assert stored(life.handle(c.Examined(at_us=NOW, recording=REC, found=SOUND))).agent_id == "sara"
+
+
+def test_a_message_is_nobodys_conversation_and_waits_for_no_name() -> None:
+    message = c.Recording(
+        recording_id="r2",
+        tenant="demo",
+        contact="c1",
+        path="demo/2026/11/21/c1.message.sales.wav",
+        message_for="sales",
+    )
+    life = c.Lifecycle("fs1")
+    life.handle(TALK)  # the caller had talked to sara before, and was sent back to the queue
+    life.handle(c.Began(at_us=NOW, recording=message, caller="0912"))
+    life.handle(c.Stopped(at_us=NOW + 9, recording=message))
+    fact = stored(life.handle(c.Examined(at_us=NOW + 10, recording=message, found=SOUND)))
+    assert (fact.kind, fact.agent_id, fact.queue, fact.caller) == ("message", "", "sales", "0912")
+    # Found by the sweep after a crash: the caller's number is not known, the queue is.
+    life = c.Lifecycle("fs1")
+    life.handle(c.Unfinished(at_us=NOW, recording=message, leg_alive=False, resting_ms=c.QUIET_MS))
+    fact = stored(life.handle(c.Examined(at_us=NOW + 10, recording=message, found=SOUND)))
+    assert (fact.kind, fact.queue, fact.caller) == ("message", "sales", "")
