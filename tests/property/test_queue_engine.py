@@ -10,9 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.queue.core import facts
 from services.queue.core import messages as m
+from services.queue.core.wishes import KEYS, VERBS
 from tests.unit.queue.rig import Rig
 
 CONTACTS = ("c1", "c2", "c3", "c4")
+MODES = {
+    "waiting": "music",
+    "talking": "bridged",
+    "held": "music",
+    "consulting": "music",
+    "conference": "room",
+    "leaving": "out",
+}
 SELDOM = st.integers(0, 5)  # What would otherwise leave nothing to look at happens when this is 0.
 AGENTS = ("sara", "reza")
 
@@ -76,7 +85,46 @@ class Calls(RuleBasedStateMachine):
             leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
             self.rig.events.append(m.DigitPressed(at_us=self.rig.now_us, leg=leg, digit=digit))
 
+    @rule(contact=st.sampled_from(CONTACTS), verb=st.sampled_from(VERBS))
+    def somebody_wishes(self, contact: str, verb: str) -> None:
+        self.rig.wish(verb, contact, agent="", kind="agent", target="reza")
+
+    @rule(data=st.data(), what=st.sampled_from(sorted(KEYS.values())))
+    def an_agent_keys_a_feature(self, data: st.DataObject, what: str) -> None:
+        if legs := self.rig.agent_legs():
+            leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
+            self.rig.events.append(m.FeaturePressed(at_us=self.rig.now_us, leg=leg, what=what))
+
+    @rule(data=st.data(), held=st.booleans())
+    def a_phone_holds(self, data: st.DataObject, held: bool) -> None:
+        if legs := self.rig.agent_legs():
+            leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
+            self.rig.events.append(m.LegHeld(at_us=self.rig.now_us, leg=leg, held=held))
+
     # --- routing ---
+
+    @rule(data=st.data(), agent=st.sampled_from(AGENTS), answers=st.booleans())
+    def routing_has_a_colleague_asked(self, data: st.DataObject, agent: str, answers: bool) -> None:
+        talking = [c.contact for c in self.rig.engine.calls() if c.state in ("talking", "held", "dialling")]
+        if talking:
+            self.offers += 1
+            contact = data.draw(st.sampled_from(sorted(talking)))
+            leg = self.rig.offer(contact, f"o{self.offers}", agent, kind="consult")
+            if answers:
+                self.rig.answer(leg)
+                self.rig.bridge()
+
+    @rule(data=st.data(), to=st.sampled_from([("agent", "reza"), ("queue", "support"), ("number", "+98")]))
+    def routing_gives_a_contact_away(self, data: st.DataObject, to: tuple[str, str]) -> None:
+        if talking := sorted(c.contact for c in self.rig.engine.calls() if c.state in ("talking", "held")):
+            contact = data.draw(st.sampled_from(talking))
+            offer = self.rig.legs[contact].vars.get("cc_offer", "") if contact in self.rig.legs else ""
+            self.rig.feed(
+                m.ContactTransferred(
+                    at_us=self.rig.now_us, contact_id=contact, offer_id=offer, target_kind=to[0],
+                    target=to[1],
+                )
+            )  # fmt: skip
 
     @rule(contact=st.sampled_from(CONTACTS), agent=st.sampled_from(AGENTS))
     def routing_offers_anything(self, contact: str, agent: str) -> None:
@@ -228,12 +276,13 @@ class Calls(RuleBasedStateMachine):
         for leg in rig.legs.values():
             if leg.caller:
                 call = calls[leg.uuid]
-                wanted = {"waiting": "music", "talking": "bridged", "leaving": "out"}[call.state]
+                wanted = MODES[call.state]
                 assert leg.mode == wanted, f"{leg.uuid} is {leg.mode} while {call.state}"
                 assert leg.mode != "bridged" or leg.partner in rig.legs
             else:
-                assert leg.mode == "bridged", f"{leg.uuid} is left over: {leg.mode}"
-                assert leg.partner in rig.legs
+                holds = calls[leg.vars["cc_contact"]].state == "held" and leg.mode == "parked"
+                assert leg.mode in ("bridged", "room") or holds, f"{leg.uuid} is left over: {leg.mode}"
+                assert leg.partner in rig.legs or leg.mode != "bridged"
         assert set(calls) == {leg.uuid for leg in rig.legs.values() if leg.caller}
         assert rig.engine.open_agent_legs() == len(rig.agent_legs())
         assert not rig.jobs

@@ -90,6 +90,7 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 leg=derived_id("leg", made.offer_id),
                 ring_ms=made.ring_ms,
                 at_once=made.at_once or 1,
+                kind=made.kind,
                 age_ms=max(0, (at_us - decided_at_us) // 1000),
             )
         case "offer_ended":
@@ -101,6 +102,25 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
             overflow = fact.contact_overflowed
             return m.ContactOverflowed(
                 at_us=at_us, contact_id=overflow.contact_id, action=overflow.action, target=overflow.target
+            )
+        case "contact_transferred":
+            given = fact.contact_transferred
+            return m.ContactTransferred(
+                at_us=at_us,
+                contact_id=given.contact_id,
+                offer_id=given.offer_id,
+                target_kind=given.target_kind,
+                target=given.target,
+                waiting_since_us=given.kept_waiting_since_us,
+            )
+        case "transfer_refused":
+            no = fact.transfer_refused
+            return m.TransferRefused(
+                at_us=at_us,
+                contact_id=no.contact_id,
+                request_id=no.request_id,
+                reason=no.reason,
+                detail=no.detail,
             )
         case "contact_closed":
             closed = fact.contact_closed
@@ -137,11 +157,13 @@ class OpenContacts:
                     waiting_since_us=queued.waiting_since_us,
                     entry_point=queued.entry_point,
                 )
-            case "offer_made":
+            case "offer_made" if fact.offer_made.kind != "consult":
                 made = fact.offer_made
                 self._change(made.contact_id, offer=made.offer_id, agent=made.agent_id)
             case "offer_ended" if fact.offer_ended.outcome != "accepted":
-                self._change(fact.offer_ended.contact_id, offer="", agent="")
+                known = self._open.get(fact.offer_ended.contact_id)
+                if known is not None and known.offer == fact.offer_ended.offer_id:
+                    self._change(known.contact, offer="", agent="")
             case "contact_connected":
                 talk = fact.contact_connected
                 self._change(

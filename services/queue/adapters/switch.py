@@ -15,6 +15,7 @@ from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
 from services.queue.core import messages as m
 from services.queue.core.plan import RINGING
+from services.queue.core.wishes import KEYS
 
 # The shortest list with which the engine sees everything it acts on. CHANNEL_CREATE is there for kills that came too early.
 EVENTS = (
@@ -25,11 +26,16 @@ EVENTS = (
     "CHANNEL_BRIDGE",
     "CHANNEL_UNBRIDGE",
     "CHANNEL_HANGUP",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
     "DTMF",
     "MEDIA_BUG_STOP",
 )
 WAITING = "peyvand::waiting"
-SUBCLASSES = (WAITING,)
+FEATURE = "peyvand::feature"
+ROOM = "conference::maintenance"
+SUBCLASSES = (WAITING, FEATURE, ROOM)
+ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
 RING_TONE = "tone_stream://%(1000,4000,425);loops=-1"
@@ -60,6 +66,8 @@ class Dialing(Struct, frozen=True, kw_only=True):
 
 def to_input(event: Event, at_us: int) -> m.Input | None:
     """Return what an event means to the engine, or None. Raises ProtocolError for one about no channel."""
+    if event.subclass == ROOM and not event.unique_id:
+        return None  # About the room itself.
     if not _UUID.fullmatch(event.unique_id):
         raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
@@ -81,6 +89,18 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
             if event.get("Media-Bug-Function") == "displace":
                 return m.AnnouncementEnded(
                     at_us=at_us, leg=event.unique_id, file=event.get("Media-Bug-Target")
+                )
+        case "CHANNEL_HOLD" | "CHANNEL_UNHOLD":
+            return m.LegHeld(at_us=at_us, leg=event.unique_id, held=event.name == "CHANNEL_HOLD")
+        case "CUSTOM" if event.subclass == FEATURE:
+            return m.FeaturePressed(at_us=at_us, leg=event.unique_id, what=event.get("what"))
+        case "CUSTOM" if event.subclass == ROOM:
+            if (action := event.get("Action")) in ("add-member", "del-member"):
+                return m.RoomChanged(
+                    at_us=at_us,
+                    leg=event.unique_id,
+                    room=event.get("Conference-Name"),
+                    joined=action == "add-member",
                 )
         case "CUSTOM" if event.subclass == WAITING:
             return m.LegParked(at_us=at_us, caller=caller_leg(event))
@@ -120,6 +140,10 @@ def caller_leg(event: Event) -> m.CallerLeg:
         bridged=_is_bridged(event),
         partner=_partner(event),
         heard=var("cc_heard"),
+        step=var("cc_step"),
+        second=var("cc_second"),
+        held_ms=_number(var("cc_held_ms")),
+        silent=event.get("Channel-State") == "CS_PARK",
     )
 
 
@@ -138,6 +162,7 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
         bridged_ms=_number(var("cc_bridged_ms")),
         bridged=_is_bridged(event),
         partner=_partner(event),
+        kind=var("cc_kind"),
     )
 
 
@@ -204,6 +229,15 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
             return f"uuid_setvar_multi {leg} {setvar_multi(dict(command.values))}"
         case m.PlayMusic():
             return f"uuid_transfer {leg} '{_music(command.music)}' inline"
+        case m.RingBack():
+            return f"uuid_transfer {leg} 'm:^:playback:{RING_TONE}^park:' inline"
+        case m.Park():
+            return f"uuid_transfer {leg} park: inline"
+        case m.JoinRoom():
+            if not _UUID.fullmatch(command.room):
+                raise UnsafeCommandError(f"not a room: {command.room[:40]!r}")
+            both = " -both" if command.both else ""
+            return f"uuid_transfer {leg}{both} conference:{command.room}@{ROOM_PROFILE} inline"
         case m.StartAnnouncement():
             return f"uuid_displace {leg} start {_path(command.file)} 0"
         case m.StopAnnouncement():
@@ -285,6 +319,13 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         "presence_data": f"a/{command.tenant}/{command.contact}/{command.offer}",
         "accountcode": command.contact,
     }
+    if command.kind:
+        variables["cc_kind"] = command.kind
+    for key, what in KEYS.items():
+        # On the leg from its answer on, whatever becomes of us: *<key> is no DTMF to the caller, but an event.
+        variables[f"execute_on_answer_{key}"] = (
+            f"bind_meta_app {key} a si event::Event-Name=CUSTOM,Event-Subclass={FEATURE},what={what}"
+        )
     if not _NUMBER.fullmatch(command.extension):
         raise UnsafeCommandError(f"not an extension: {command.extension[:40]!r}")
     dial = dialing.agent_dial.format(extension=command.extension, domain=dialing.sip_domain)

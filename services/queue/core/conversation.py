@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from services.queue.core import schedule
-from services.queue.core.facts import AgentBridged, ContactGone, ConversationEnded, DispositionKeyed
+from services.queue.core.facts import (
+    AgentBridged,
+    ContactGone,
+    ContactHeld,
+    ContactResumed,
+    ConversationEnded,
+    DispositionKeyed,
+)
 from services.queue.core.messages import (
     DigitPressed,
     LegBridged,
+    LegHeld,
     LegHungUp,
     LegUnbridged,
     OfferEnded,
@@ -20,6 +28,7 @@ from services.queue.core.treatment import announce_waiting, back_to_music, farew
 PART_MS = (
     150  # UNBRIDGE and PARK came 46 ms after the agent's BYE; the farewell waits until the leg is parked.
 )
+BESIDE = ("asked", "keys", "rejoin")  # Timers of what goes on beside a caller who hears music.
 UNBRIDGED_MS = 500  # Both legs alive and apart for so long: somebody else took them apart.
 
 
@@ -70,9 +79,9 @@ def start_talking(node: Node, caller: Caller, offer: Offer, since_us: int) -> No
     caller.stage = Stage.TALKING
     caller.offer_id = offer.offer_id
     caller.announcing = ""
-    path = ""
-    if caller.queue.recording:
-        path = recording_path(caller.tenant, day_of(since_us), caller.contact)
+    path = caller.recording
+    if caller.queue.recording and not path:
+        path = caller.recording = recording_path(caller.tenant, day_of(since_us), caller.contact)
         node.emit(Record(contact=caller.contact, leg=caller.contact, path=path))
     mark = str(since_us // 1000)
     node.set_vars(caller.contact, caller.contact, cc_bridged_ms=mark)
@@ -117,7 +126,12 @@ def still_apart(node: Node, contact: str) -> None:
     """Neither hung up after an unbridge: the conversation is over by somebody's command."""
     caller = node.callers.get(contact)
     offer = node.offer_of(caller) if caller else None
-    if caller is None or offer is None or offer.phase is not Phase.TALKING:
+    if (
+        caller is None
+        or caller.stage is not Stage.TALKING
+        or offer is None
+        or offer.phase is not Phase.TALKING
+    ):
         return
     conversation_ended(node, caller, offer, "system", "UNBRIDGED")
     node.close_offer(offer, "NORMAL_CLEARING")
@@ -125,8 +139,9 @@ def still_apart(node: Node, contact: str) -> None:
 
 
 def conversation_ended(node: Node, caller: Caller, offer: Offer, ended_by: str, cause: str) -> None:
-    """Report the end of the bridge."""
+    """Report the end of the conversation, and of a hold that it ended in."""
     node.cancel_timer(f"unbridged:{caller.contact}")
+    hold_ended(node, offer)
     caller.parted = True
     node.report(
         caller.tenant,
@@ -136,12 +151,70 @@ def conversation_ended(node: Node, caller: Caller, offer: Offer, ended_by: str, 
             agent_id=offer.agent,
             ended_by=ended_by,
             talk_ms=max(0, (node.at_us - offer.bridged_at_us) // 1000),
+            hold_ms=offer.held_ms,
             cause=cause,
             at_us=node.at_us,
         ),
         "conversation-ended",
         offer.offer_id,
     )
+
+
+def hold_began(node: Node, offer: Offer, by: str) -> None:
+    """The caller hears music; a hold within a hold is one."""
+    if offer.held_since_us:
+        return
+    offer.held_since_us = node.at_us
+    node.report(
+        offer.tenant,
+        ContactHeld(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            by=by,
+            at_us=node.at_us,
+        ),
+        "held",
+        f"{offer.offer_id}-{node.at_us}",
+    )
+
+
+def hold_ended(node: Node, offer: Offer) -> None:
+    """Caller and agent talk again, or are through."""
+    if not offer.held_since_us:
+        return
+    since_us, offer.held_since_us = offer.held_since_us, 0
+    hold_ms = max(0, (node.at_us - since_us) // 1000)
+    offer.held_ms += hold_ms
+    node.report(
+        offer.tenant,
+        ContactResumed(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            hold_ms=hold_ms,
+            at_us=node.at_us,
+        ),
+        "resumed",
+        f"{offer.offer_id}-{since_us}",
+    )
+
+
+def phone_held(node: Node, event: LegHeld) -> None:
+    """The agent's phone holds, by a re-INVITE of its own, or talks again."""
+    offer = node.offer_on(event.leg)
+    caller = node.callers.get(offer.contact) if offer is not None else None
+    if (
+        offer is None
+        or caller is None
+        or caller.offer_id != offer.offer_id
+        or caller.stage is not Stage.TALKING
+    ):
+        return
+    if event.held:
+        hold_began(node, offer, "phone")
+    else:
+        hold_ended(node, offer)
 
 
 def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
@@ -160,12 +233,12 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
     if caller.stage is Stage.LEAVING and not caller.parted:
         state = "after"
     if offer is not None:
-        if offer.phase is Phase.TALKING:
+        if offer.phase is Phase.TALKING or caller.contact in node.asides:
             state = "talking"
             conversation_ended(
                 node, caller, offer, "system" if caller.ended_by_us or unseen else "caller", cause
             )
-            _wrap_up(node, offer)
+            wrap_up(node, offer)
         else:
             # ContactGone tells routing everything: the offers' own ends are routing's to decide.
             state = "offered"
@@ -175,7 +248,10 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
                 node.close_offer(open_offer, "ORIGINATOR_CANCEL")
     schedule.cancel(node, caller)
     node.cancel_timer(
-        *(f"{kind}:{caller.contact}" for kind in ("outage", "part", "farewell", "settle", "unbridged"))
+        *(
+            f"{kind}:{caller.contact}"
+            for kind in ("outage", "part", "farewell", "settle", "unbridged", *BESIDE)
+        )
     )
     del node.callers[caller.contact]
     wait_end_us = caller.bridged_at_us or node.at_us
@@ -217,12 +293,16 @@ def _agent_gone(node: Node, offer: Offer, cause: str) -> None:
     offer.leg_gone = True
     offer.cause = offer.cause or cause
     caller = node.callers.get(offer.contact)
-    talking = offer.phase is Phase.TALKING and caller is not None
-    if talking and caller is not None:
-        conversation_ended(node, caller, offer, "agent", cause)
-        caller.stage = Stage.PARTED
-        node.timer(f"part:{caller.contact}", PART_MS)
+    if offer.phase is Phase.TALKING and caller is not None and caller.stage is Stage.TALKING:
+        left_by_agent(node, caller, offer, cause)
     node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def left_by_agent(node: Node, caller: Caller, offer: Offer, cause: str) -> None:
+    """The last agent has left: the farewell comes when the leg is parked."""
+    conversation_ended(node, caller, offer, "agent", cause)
+    caller.stage = Stage.PARTED
+    node.timer(f"part:{caller.contact}", PART_MS)
 
 
 def part(node: Node, contact: str) -> None:
@@ -232,7 +312,7 @@ def part(node: Node, contact: str) -> None:
         farewell(node, caller, "goodbye")
 
 
-def _wrap_up(node: Node, offer: Offer) -> None:
+def wrap_up(node: Node, offer: Offer) -> None:
     """The caller has left: keep the agent's leg for one key, or let it go."""
     if not offer.dispositions or not offer.wrap_up_ms or offer.leg_gone:
         node.close_offer(offer, "NORMAL_CLEARING")

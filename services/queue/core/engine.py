@@ -20,7 +20,8 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
    node, or a redelivered order, does nothing twice.
 
 The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
-``overflow`` (ways out without an agent), ``takeover`` (reading the truth from FreeSWITCH), ``node`` (memory).
+``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``overflow`` (ways
+out without an agent), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
 
 from __future__ import annotations
@@ -30,16 +31,35 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.queue.core import conversation, offers, overflow, schedule, takeover, treatment
+from services.queue.core import (
+    aside,
+    conference,
+    conversation,
+    offers,
+    overflow,
+    schedule,
+    takeover,
+    treatment,
+    wishes,
+)
 from services.queue.core import messages as m
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
 
 # What these would do needs FreeSWITCH. While it cannot be reached they wait: a farewell that nobody hears is none, and a call that is
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
-FROZEN_TIMERS = frozenset({"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial"})
+FROZEN_TIMERS = frozenset(
+    {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
+)
 FROZEN_MS = 1_000
 AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
 AUDIT = "audit"
+_STATES = {
+    Stage.TALKING: "talking",
+    Stage.CONFERENCE: "conference",
+    Stage.PARTED: "leaving",
+    Stage.LEAVING: "leaving",
+}
+_BESIDE = {Step.HELD: "held", Step.DIALLING: "dialling", Step.BACK: "talking"}
 
 
 class CallState(Struct, frozen=True, kw_only=True):
@@ -48,10 +68,11 @@ class CallState(Struct, frozen=True, kw_only=True):
     contact: str
     tenant: str
     queue: str
-    state: str  # waiting, offered, talking, leaving
+    state: str  # waiting, offered, talking, held, dialling, consulting, conference, leaving
     waiting_since_us: int
     agent: str = ""
     bridged_at_us: int = 0
+    second: str = ""  # The agent who is asked, or the third in the conference.
 
 
 class Engine:
@@ -64,8 +85,11 @@ class Engine:
             m.LegCreated: lambda e: offers.created(self._node, e.leg),
             m.LegRinging: lambda e: offers.ringing(self._node, e.leg),
             m.LegAnswered: lambda e: offers.answered(self._node, e.leg),
-            m.LegBridged: lambda e: conversation.bridged(self._node, e),
-            m.LegUnbridged: lambda e: conversation.unbridged(self._node, e),
+            m.LegBridged: self._bridged,
+            m.LegUnbridged: self._unbridged,
+            m.LegHeld: lambda e: conversation.phone_held(self._node, e),
+            m.FeaturePressed: lambda e: wishes.feature(self._node, e),
+            m.RoomChanged: lambda e: conference.changed(self._node, e),
             m.LegHungUp: lambda e: conversation.hung_up(self._node, e),
             m.AnnouncementEnded: lambda e: treatment.announcement_ended(self._node, e),
             m.DigitPressed: self._digit,
@@ -75,9 +99,12 @@ class Engine:
             m.ChannelsListed: self._listed,
             m.LinkUp: lambda e: takeover.link_up(self._node, e.core_uuid),
             m.LinkDown: lambda e: takeover.link_down(self._node),
-            m.OfferMade: lambda e: offers.order(self._node, e),
+            m.OfferMade: lambda e: aside.order(self._node, e),
             m.OfferEnded: lambda e: conversation.offer_ended(self._node, e),
             m.ContactOverflowed: lambda e: overflow.overflowed(self._node, e),
+            m.ContactTransferred: lambda e: aside.transferred(self._node, e),
+            m.TransferRefused: lambda e: aside.refused(self._node, e),
+            m.CallWished: lambda e: wishes.wished(self._node, e),
             m.ContactClosed: lambda e: overflow.closed(self._node, e),
             m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
             m.PositionKnown: lambda e: schedule.position_known(self._node, e),
@@ -96,6 +123,10 @@ class Engine:
             "unbridged": lambda key: conversation.still_apart(self._node, key),
             "job": lambda key: offers.job_lost(self._node, key),
             "bridge": self._bridge_overdue,
+            "keys": lambda key: aside.keyed(self._node, key),
+            "asked": lambda key: aside.asked_in_vain(self._node, key),
+            "rejoin": lambda key: aside.rejoin(self._node, key),
+            "wish": lambda key: wishes.overdue(self._node, key),
             "dial": lambda key: self._node.dial(key),
             "close": lambda key: self._with_offer(key, self._node.press_close),
             "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
@@ -112,6 +143,8 @@ class Engine:
         node.at_us = event.at_us
         node.out = []
         self._handlers[type(event)](event)
+        aside.review(node)
+        conference.review(node)
         return node.out
 
     def knows(self, leg: str) -> bool:
@@ -133,9 +166,12 @@ class Engine:
 
     def _call(self, caller: Caller) -> CallState:
         offer = self._node.offer_of(caller)
-        state = {Stage.TALKING: "talking", Stage.PARTED: "leaving", Stage.LEAVING: "leaving"}.get(
-            caller.stage, "offered" if offer is not None else "waiting"
-        )
+        beside = self._node.asides.get(caller.contact) or self._node.rooms.get(caller.contact)
+        second = beside.second if beside is not None else None
+        if isinstance(beside, Aside):
+            state = _BESIDE.get(beside.step, "consulting")
+        else:
+            state = _STATES.get(caller.stage, "offered" if offer is not None else "waiting")
         return CallState(
             contact=caller.contact,
             tenant=caller.tenant,
@@ -144,7 +180,21 @@ class Engine:
             waiting_since_us=caller.waiting_since_us,
             agent=offer.agent if offer is not None else "",
             bridged_at_us=caller.bridged_at_us,
+            second=second.agent if second is not None else "",
         )
+
+    def call(self, contact: str) -> CallState | None:
+        """One contact; None when it is not on this node."""
+        caller = self._node.callers.get(contact)
+        return self._call(caller) if caller is not None else None
+
+    def _bridged(self, event: m.LegBridged) -> None:
+        if not aside.bridged(self._node, event):
+            conversation.bridged(self._node, event)
+
+    def _unbridged(self, event: m.LegUnbridged) -> None:
+        aside.unbridged(self._node, event)
+        conversation.unbridged(self._node, event)
 
     def _parked(self, event: m.LegParked) -> None:
         known = self._node.callers.get(event.caller.leg)
@@ -158,7 +208,7 @@ class Engine:
     def _digit(self, event: m.DigitPressed) -> None:
         if event.leg in self._node.callers:
             overflow.key_pressed(self._node, event)
-        else:
+        elif not aside.digit(self._node, event):
             conversation.digit(self._node, event)
 
     def _listed(self, event: m.ChannelsListed) -> None:

@@ -39,6 +39,10 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     bridged: bool = False  # FreeSWITCH says it exchanges media with ``partner`` now.
     partner: str = ""
     heard: str = ""  # cc_heard: what was said last, see ``schedule``.
+    step: str = ""  # cc_step: how far a hold, a consultation or a conference is.
+    second: str = ""  # cc_second: the offer of the agent who is asked.
+    held_ms: int = 0  # cc_held_ms: since when it hears music in a conversation.
+    silent: bool = False  # Parked after a bridge: nothing plays.
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):
@@ -53,6 +57,7 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     bridged_ms: int = 0
     bridged: bool = False
     partner: str = ""
+    kind: str = ""  # Of its offer: transfer, consult, return; empty: from the queue.
 
 
 class OpenContact(Struct, frozen=True, kw_only=True):
@@ -120,6 +125,28 @@ class LegHungUp(Input, frozen=True, kw_only=True):
 
     leg: str
     cause: str
+
+
+class LegHeld(Input, frozen=True, kw_only=True):
+    """CHANNEL_HOLD: the phone holds; CHANNEL_UNHOLD when ``held`` is False."""
+
+    leg: str
+    held: bool
+
+
+class FeaturePressed(Input, frozen=True, kw_only=True):
+    """``peyvand::feature``: a feature code on an agent's phone; ``what`` is one of ``wishes.KEYS``."""
+
+    leg: str
+    what: str
+
+
+class RoomChanged(Input, frozen=True, kw_only=True):
+    """``conference::maintenance``: a leg joined a room or left it."""
+
+    leg: str
+    room: str
+    joined: bool
 
 
 class AnnouncementEnded(Input, frozen=True, kw_only=True):
@@ -199,6 +226,7 @@ class OfferMade(Input, frozen=True, kw_only=True):
     ring_ms: int
     at_once: int = 1  # How many phones ring for the contact together.
     age_ms: int = 0
+    kind: str = ""  # transfer, consult, return; empty: from the queue.
 
 
 class OfferEnded(Input, frozen=True, kw_only=True):
@@ -222,6 +250,25 @@ class ContactClosed(Input, frozen=True, kw_only=True):
 
     contact_id: str
     outcome: str
+
+
+class ContactTransferred(Input, frozen=True, kw_only=True):
+    """Routing took the contact from its agent: for a colleague or a queue (it waits again), or for a number outside."""
+
+    contact_id: str
+    offer_id: str
+    target_kind: str
+    target: str
+    waiting_since_us: int = 0
+
+
+class TransferRefused(Input, frozen=True, kw_only=True):
+    """Routing refused a transfer or a consultation."""
+
+    contact_id: str
+    request_id: str
+    reason: str
+    detail: str
 
 
 class WrapUpEnded(Input, frozen=True, kw_only=True):
@@ -263,6 +310,18 @@ class HangUpWished(Input, frozen=True, kw_only=True):
     """A supervisor ends the call."""
 
     contact: str
+
+
+class CallWished(Input, frozen=True, kw_only=True):
+    """A wish about a call, to be answered with :class:`WishAnswered`. ``agent``: whose conversation it must be."""
+
+    request_id: str
+    contact: str
+    tenant: str
+    verb: str
+    agent: str = ""
+    target_kind: str = ""
+    target: str = ""
 
 
 class TimerFired(Input, frozen=True, kw_only=True):
@@ -321,6 +380,7 @@ class Originate(Command, frozen=True, kw_only=True):
     ring_ms: int
     ani: str
     caller_name: str
+    kind: str = ""
 
 
 class Kill(Command, frozen=True, kw_only=True):
@@ -330,7 +390,7 @@ class Kill(Command, frozen=True, kw_only=True):
 
 
 class Bridge(Command, frozen=True, kw_only=True):
-    """uuid_bridge; ``leg`` is the agent's, which must be named first."""
+    """uuid_bridge; ``leg`` is the agent's, which must be named first. ``caller_leg`` may be another agent's: they consult."""
 
     caller_leg: str
     offer: str
@@ -356,6 +416,21 @@ class LeaveMessage(Command, frozen=True, kw_only=True):
     most_s: int
     silence_s: int
     thanks_file: str
+
+
+class RingBack(Command, frozen=True, kw_only=True):
+    """uuid_transfer of an agent's leg to a ring tone, then park: what is heard while a colleague's phone rings."""
+
+
+class Park(Command, frozen=True, kw_only=True):
+    """uuid_transfer to the park: out of a conference."""
+
+
+class JoinRoom(Command, frozen=True, kw_only=True):
+    """uuid_transfer to a conference; ``both``: with the leg that it talks to."""
+
+    room: str
+    both: bool = False
 
 
 class TransferOut(Command, frozen=True, kw_only=True):
@@ -403,6 +478,16 @@ class AskPosition(Struct, frozen=True, kw_only=True):
     what: str = "position"
 
 
+class WishAnswered(Struct, frozen=True, kw_only=True):
+    """What a wish came to: the call after it, or a ``slug`` and a ``reason`` why not (``status`` is HTTP's)."""
+
+    request_id: str
+    contact: str
+    slug: str = ""
+    reason: str = ""
+    status: int = 409
+
+
 class ListChannels(Struct, frozen=True, kw_only=True):
     """Read the switch: show channels, uuid_dump of what the engine does not know."""
 
@@ -415,4 +500,4 @@ class Line(Struct, frozen=True, kw_only=True):
     warning: bool = False
 
 
-Output = Command | Report | SetTimer | CancelTimer | AskPosition | ListChannels | Line
+Output = Command | Report | SetTimer | CancelTimer | AskPosition | WishAnswered | ListChannels | Line

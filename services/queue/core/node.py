@@ -16,12 +16,14 @@ from services.queue.core.messages import (
     OfferMade,
     Originate,
     Output,
+    Park,
     Probe,
     Report,
     SetTimer,
     SetVars,
     StartAnnouncement,
     StopAnnouncement,
+    WishAnswered,
 )
 from services.queue.core.plan import CenterPlan, Plans, QueuePlan
 
@@ -43,6 +45,8 @@ class Stage(Enum):
     UNSETTLED = (
         "unsettled"  # Found after a takeover in the middle of a bridge; looked at again a second later.
     )
+    ASIDE = "aside"  # Hears music while its agent holds, dials, waits for a colleague or talks with one.
+    CONFERENCE = "conference"  # In a room with one or two agents.
     PARTED = "parted"  # The agent has left; the farewell comes next.
     LEAVING = "leaving"  # Under a farewell or a transfer: FreeSWITCH ends it without us.
 
@@ -53,8 +57,21 @@ class Phase(Enum):
     RINGING = "ringing"
     ANSWERED = "answered"
     TALKING = "talking"
+    CONSULTING = "consulting"  # Talks with the agent who asks; the caller hears music.
     WRAP_UP = "wrap_up"  # The caller has left, the agent's leg is parked for a disposition.
     CLOSING = "closing"  # To be ended; over once the job has come and the leg is gone.
+
+
+class Step(Enum):
+    """How far it is with a caller who is ASIDE. The value stands on the caller's leg (``cc_step``) before the step is taken."""
+
+    HELD = "held"
+    DIALLING = "dialling"  # The agent keys a target.
+    ASKED = "asked"  # Routing is asked.
+    RINGING = "ringing"  # A colleague's phone rings, or is being bridged with the agent.
+    CONSULTING = "consulting"
+    COMPLETING = "completing"  # The colleague is being bridged with the caller.
+    BACK = "back"  # The agent is being bridged with the caller.
 
 
 def _remember(memory: OrderedDict[str, None], key: str) -> None:
@@ -86,6 +103,8 @@ class Caller:
     reannounced: int = 0
     ended_by_us: bool = False
     parted: bool = False  # The conversation was reported as over.
+    recording: str = ""  # Where it is recorded, once it is.
+    again: int = 0  # How often it was told anew that it waits.
     gone_reported: bool = False
     unsettled_at_us: int = 0
     held: list[OfferMade] = field(default_factory=list)  # Orders that came while nobody knew how the leg is.
@@ -145,11 +164,53 @@ class Offer:
     dispositions: frozenset[str] = frozenset()
     wrap_up_ms: int = 0
     originate: Originate | None = None  # Not sent yet: the agent's former leg is still there.
+    kind: str = ""
+    bridge_to: str = ""  # Another leg than the caller's: of the agent who asks.
+    held_since_us: int = 0
+    held_ms: int = 0
+
+    @property
+    def serves(self) -> bool:
+        """Whether its agent is, or may yet be, in the conversation."""
+        return self.phase not in (Phase.CLOSING, Phase.WRAP_UP)
 
     def ring_ms(self, at_us: int) -> int:
         """How long it rang, until the answer or until now."""
         end = self.answered_at_us or at_us
         return max(0, (end - (self.ringing_at_us or self.made_at_us)) // 1000)
+
+
+@dataclass(slots=True)
+class Aside:
+    """What happens beside a caller who hears music."""
+
+    contact: str
+    first: Offer  # Of the agent who has the contact.
+    step: Step
+    second: Offer | None = None  # Of the colleague who is asked.
+    purpose: str = ""  # DIALLING: transfer or consult.
+    digits: str = ""
+    consulting_since_us: int = 0
+
+
+@dataclass(slots=True)
+class Room:
+    """A conference around a caller."""
+
+    contact: str
+    name: str
+    first: Offer
+    second: Offer | None
+    consulting_since_us: int
+    joined: dict[str, str] = field(default_factory=dict)  # Agent by leg; empty for the caller.
+
+
+@dataclass(slots=True)
+class Wish:
+    """A wish that waits for its effect."""
+
+    request_id: str
+    verb: str
 
 
 @dataclass(slots=True)
@@ -169,6 +230,9 @@ class Node:
     gone_legs: OrderedDict[str, None] = field(
         default_factory=OrderedDict
     )  # A listing read before may still have them.
+    asides: dict[str, Aside] = field(default_factory=dict)  # By contact.
+    rooms: dict[str, Room] = field(default_factory=dict)
+    wishes: dict[str, Wish] = field(default_factory=dict)
     link_up: bool = False
     core_uuid: str = ""  # Of the FreeSWITCH that the legs were last seen in.
     bus_up: bool = True
@@ -196,6 +260,25 @@ class Node:
 
     def set_vars(self, contact: str, leg: str, **values: str) -> None:
         self.emit(SetVars(contact=contact, leg=leg, values=tuple(values.items())))
+
+    def grant(self, contact: str, *verbs: str) -> None:
+        """The effect of a wish was seen."""
+        if (wish := self.wishes.get(contact)) is not None and wish.verb in verbs:
+            self._answer(contact, WishAnswered(request_id=wish.request_id, contact=contact))
+
+    def deny(self, contact: str, slug: str, reason: str, *, status: int = 409) -> None:
+        """The wish that waits will have no effect."""
+        if (wish := self.wishes.get(contact)) is not None:
+            answer = WishAnswered(
+                request_id=wish.request_id, contact=contact, slug=slug, reason=reason, status=status
+            )
+            self._answer(contact, answer)
+
+    def _answer(self, contact: str, answer: WishAnswered) -> None:
+        del self.wishes[contact]
+        self.cancel_timer(f"wish:{contact}")
+        if answer.request_id:
+            self.emit(answer)
 
     def list_channels(self) -> None:
         self.emit(ListChannels())
@@ -309,6 +392,10 @@ class Node:
         offer.made_at_us = self.at_us
         self.emit(originate)
         self.timer(f"job:{offer_id}", offer.ring_limit_ms + JOB_GRACE_MS)
+
+    def park(self, offer: Offer) -> None:
+        """Out of a room, to wait for a key."""
+        self.emit(Park(contact=offer.contact, leg=offer.leg))
 
     def press_close(self, offer: Offer) -> None:
         """Send the kill of a closing offer again and ask whether the leg lives."""

@@ -24,7 +24,7 @@ from services.queue.core.messages import (
     Originate,
     Probe,
 )
-from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage
+from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage, Step
 from services.queue.core.treatment import back_to_music, remember, stop_announcement, unsettle
 
 # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;
@@ -69,6 +69,7 @@ def order(node: Node, event: OfferMade) -> None:
         node.remember_ended(event.offer_id)
         report_failed(node, offer, "withdrawn", refusal)
         return
+    offer.kind = event.kind
     offer.leg_gone = True  # There is none before it is dialled.
     offer.wrap_up_ms = caller.queue.wrap_up_ms
     offer.dispositions = caller.center.dispositions
@@ -82,9 +83,13 @@ def order(node: Node, event: OfferMade) -> None:
         ring_ms=event.ring_ms,
         ani=caller.leg.ani,
         caller_name=caller.leg.caller_name,
+        kind=event.kind,
     )
     node.add_offer(offer)
-    node.rings_for(caller, offer)
+    if (aside := node.asides.get(caller.contact)) is not None:
+        aside.second = offer
+    else:
+        node.rings_for(caller, offer)
     caller.offers += 1
     if not free_agent(node, event.tenant, event.agent_id):
         node.dial_after(offer, FORMER_LEG_MS)
@@ -116,6 +121,12 @@ def carry_out_held(node: Node, caller: Caller) -> None:
 
 def _refusal(node: Node, caller: Caller, event: OfferMade) -> str:
     """Why an order for the caller cannot be carried out; empty when it can. Phones ring together only when routing says so."""
+    if event.kind == "consult":
+        aside = node.asides.get(caller.contact)
+        wanted = (
+            aside is not None and aside.second is None and aside.first.serves and caller.stage is Stage.ASIDE
+        )
+        return "" if wanted else f"contact_{caller.stage.value}"
     if caller.stage is not Stage.WAITING:
         return f"contact_{caller.stage.value}"
     if node.offer_of(caller) is None:
@@ -182,6 +193,9 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
     if offer.phase is not Phase.RINGING:
         return
     caller = node.callers.get(offer.contact)
+    if offer.kind == "consult":
+        _colleague_answered(node, offer, let_go=let_go)
+        return
     if caller is None or caller.stage is not Stage.WAITING or offer.offer_id not in caller.rings:
         report_failed(node, offer, "withdrawn", "contact_not_waiting")
         node.close_offer(offer, "ORIGINATOR_CANCEL")
@@ -197,18 +211,7 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
             node.close_offer(other, "LOSE_RACE")
     caller.rings.clear()
     caller.offer_id = offer.offer_id
-    node.report(
-        offer.tenant,
-        OfferAnswered(
-            offer_id=offer.offer_id,
-            contact_id=offer.contact,
-            agent_id=offer.agent,
-            ring_ms=offer.ring_ms(node.at_us),
-            at_us=node.at_us,
-        ),
-        "answered",
-        offer.offer_id,
-    )
+    _report_answered(node, offer)
     stop_announcement(node, caller)
     # RECORD_STEREO must be there before the recording starts; setting it here saves a command after the bridge.
     node.set_vars(
@@ -221,26 +224,62 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
         cc_offer=offer.offer_id,
         cc_agent=offer.agent,
     )
+    _bridge_when_let_go(node, offer, let_go=let_go)
+
+
+def _report_answered(node: Node, offer: Offer) -> None:
+    node.report(
+        offer.tenant,
+        OfferAnswered(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact,
+            agent_id=offer.agent,
+            ring_ms=offer.ring_ms(node.at_us),
+            at_us=node.at_us,
+        ),
+        "answered",
+        offer.offer_id,
+    )
+
+
+def _colleague_answered(node: Node, offer: Offer, *, let_go: bool) -> None:
+    """Bridge who is asked with who asks; both stay parked when the other is taken out of that bridge."""
+    aside = node.asides.get(offer.contact)
+    if aside is None or aside.second is not offer or aside.step is not Step.RINGING:
+        report_failed(node, offer, "withdrawn", "nobody_asks")
+        node.close_offer(offer, "ORIGINATOR_CANCEL")
+        return
+    offer.phase = Phase.ANSWERED
+    offer.answered_at_us = node.at_us
+    offer.bridge_to = aside.first.leg
+    _report_answered(node, offer)
+    node.set_vars(offer.contact, offer.leg, park_after_bridge="true", uuid_bridge_park_on_cancel="true")
+    _bridge_when_let_go(node, offer, let_go=let_go)
+
+
+def _bridge_when_let_go(node: Node, offer: Offer, *, let_go: bool) -> None:
     offer.retries = 0
     if let_go:
-        _bridge(node, offer)
+        send_bridge(node, offer)
     else:
         offer.bridge_held = True
         node.timer(f"bridge:{offer.offer_id}", JOB_LATE_MS if offer.job_pending else JOB_UNHEARD_MS)
 
 
-def _bridge(node: Node, offer: Offer) -> None:
+def send_bridge(node: Node, offer: Offer) -> None:
+    """Bridge the agent's leg with its caller, or with ``bridge_to``, and watch for CHANNEL_BRIDGE."""
     offer.bridge_held = False
     offer.look_pending = False
     offer.bridge_sent_at_us = node.at_us
-    node.emit(Bridge(contact=offer.contact, leg=offer.leg, caller_leg=offer.contact, offer=offer.offer_id))
+    to_leg = offer.bridge_to or offer.contact
+    node.emit(Bridge(contact=offer.contact, leg=offer.leg, caller_leg=to_leg, offer=offer.offer_id))
     node.timer(f"bridge:{offer.offer_id}", BRIDGE_LIMIT_MS)
 
 
 def bridge_overdue(node: Node, offer: Offer, caller: Caller) -> None:
     """No CHANNEL_BRIDGE in time: look at both legs, and give it up when the last look is answered."""
     if offer.bridge_held:
-        _bridge(node, offer)
+        send_bridge(node, offer)
         return
     waited_ms = (node.at_us - offer.bridge_sent_at_us) // 1000
     if not offer.look_pending:
@@ -292,6 +331,8 @@ def agent_leg_hung_up(node: Node, offer: Offer, cause: str) -> None:
             ring_failed(node, offer, cause)
         case Phase.ANSWERED:
             bridge_failed(node, offer, "declined" if cause == "NORMAL_CLEARING" else outcome_of(cause), cause)
+        case Phase.CONSULTING:
+            node.close_offer(offer, "NORMAL_CLEARING")
         case _:
             node.settle_offer(offer)
 
@@ -311,7 +352,7 @@ def job_ended(node: Node, event: JobEnded) -> None:
         if offer.phase is Phase.CLOSING:
             node.press_close(offer)
         elif offer.phase is Phase.ANSWERED and offer.bridge_held:
-            _bridge(node, offer)
+            send_bridge(node, offer)
         elif offer.phase is Phase.RINGING and not offer.leg_gone:
             # +OK means answered; when CHANNEL_ANSWER was lost with a connection this is the news.
             answered(node, offer.leg, let_go=True)
@@ -365,7 +406,9 @@ def ended_by_routing(node: Node, event: OfferEnded) -> None:
             caller.held = [order for order in caller.held if order.offer_id != event.offer_id]
         return
     offer.reported = True
-    if offer.phase in (Phase.RINGING, Phase.ANSWERED):
+    if offer.phase is Phase.CONSULTING:
+        node.close_offer(offer, "NORMAL_CLEARING")
+    elif offer.phase in (Phase.RINGING, Phase.ANSWERED):
         caller = node.callers.get(offer.contact)
         offer.cause = offer.cause or event.outcome
         was_bridging = offer.phase is Phase.ANSWERED

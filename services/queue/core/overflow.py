@@ -37,12 +37,18 @@ REANNOUNCE_LIMIT = 3  # A contact that routing closes again and again is not fou
 def overflowed(node: Node, event: ContactOverflowed) -> None:
     """Carry out what routing decided when the queue's limit was reached."""
     caller = node.callers.get(event.contact_id)
-    if caller is None or caller.stage in (Stage.LEAVING, Stage.TALKING, Stage.PARTED):
+    if caller is None or caller.stage in (
+        Stage.LEAVING,
+        Stage.TALKING,
+        Stage.ASIDE,
+        Stage.CONFERENCE,
+        Stage.PARTED,
+    ):
         return
     _end_offer(node, caller)
     match event.action:
         case "queue":
-            _change_queue(node, caller, event.target)
+            change_queue(node, caller, event.target)
         case "transfer":
             transfer_out(node, caller, event.target)
         case "voicemail":
@@ -61,7 +67,7 @@ def _end_offer(node: Node, caller: Caller) -> None:
         back_to_music(node, caller)
 
 
-def _change_queue(node: Node, caller: Caller, name: str) -> None:
+def change_queue(node: Node, caller: Caller, name: str) -> None:
     """The same wait in another queue: its music, its welcome, its announcements; the place is routing's."""
     plan = caller.center.queue_for(name, caller.leg.entry_point)
     if plan.name == caller.queue.name:

@@ -4,6 +4,7 @@ What a listing can show, and what follows:
 
 =========================  ============================================================================================
 caller ``waiting``         adopted; ``cc_waiting_ms`` on the leg keeps its place
+caller ``aside``           or ``conference``: goes on where it stood, see ``regain``
 caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
                            looked at again a second later (a bridge takes up to 112 ms), then either the bridge never was (bridged when the
                            agent's leg still stands, else back to music), or it is over (farewell)
@@ -17,20 +18,21 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
+from services.queue.core.aside import say_sorry
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
 from services.queue.core.messages import (
     AgentLeg,
     CallerLeg,
     ChannelsListed,
-    Farewell,
     LegHungUp,
     LegProbed,
     OpenContact,
     Probe,
 )
-from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage
+from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Phase, Stage
 from services.queue.core.offers import answered, carry_out_held, leg_probed, report_failed
+from services.queue.core.regain import offer_from, regain
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     SETTLE_MS,
@@ -43,7 +45,6 @@ from services.queue.core.treatment import (
 )
 
 RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
-UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
 
 
 def knows(node: Node, leg: str) -> bool:
@@ -65,7 +66,7 @@ def link_up(node: Node, core_uuid: str = "") -> None:
         _restarted(node)
     node.core_uuid = core_uuid or node.core_uuid
     for caller in node.callers.values():
-        if caller.stage is Stage.BRIDGING:
+        if caller.stage in (Stage.BRIDGING, Stage.ASIDE):
             unsettle(node, caller)
     for offer in [o for o in node.offers.values() if o.phase is Phase.CLOSING]:
         node.press_close(offer)
@@ -117,10 +118,13 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
     found = [agent for agent in event.agents if agent.leg not in node.gone_legs]
     # Of several legs that ring together the one that talks, else the one that answered, is the caller's.
     found.sort(key=lambda agent: (agent.bridged, agent.answered))
-    agents = {agent.contact: agent for agent in found if agent.offer not in node.ended_offers}
+    agents: dict[str, list[AgentLeg]] = {}
+    for agent in found:
+        if agent.offer not in node.ended_offers:
+            agents.setdefault(agent.contact, []).append(agent)
     for leg in event.callers:
         if leg.leg not in node.gone_legs:
-            caller_found(node, leg, agents.get(leg.leg))
+            caller_found(node, leg, agents.get(leg.leg, []))
     for contact in event.open_contacts:
         if contact.contact not in node.callers and contact.contact not in event.present:
             _missing(node, contact)
@@ -128,9 +132,17 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
         _agent_found(node, agent)
 
 
-def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
-    """A caller's leg whose details were read."""
+def _its_agent(leg: CallerLeg, agents: list[AgentLeg]) -> AgentLeg | None:
+    """The agent's leg that the caller's leg names, else the one that is furthest; never one that is only asked."""
+    named = [a for a in agents if a.offer == leg.offer]
+    found = named or [a for a in agents if a.kind != "consult"]
+    return found[-1] if found else None
+
+
+def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
+    """A caller's leg whose details were read, and the agents' legs that carry its offers."""
     caller = node.callers.get(leg.leg)
+    agent = _its_agent(leg, agents)
     if caller is not None:
         if caller.stage is not Stage.UNSETTLED:
             return
@@ -142,9 +154,11 @@ def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
     match leg.state:
         case "waiting":
             if caller is None:
-                adopt(node, leg, recovered=True)
+                adopted = adopt(node, leg, recovered=True)
+                if adopted is not None and leg.silent:
+                    back_to_music(node, adopted)  # The one before us marked it, and came no further.
             else:
-                _take_up(node, caller, agent, rescue=False)
+                _take_up(node, caller, agent, rescue=leg.silent)
         case "talking":
             if agent is not None and leg.bridged and agent.bridged and agent.leg == leg.partner:
                 _join(node, caller or remember(node, leg, Stage.TALKING, recovered=True), leg, agent)
@@ -155,6 +169,11 @@ def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
                 _over(node, caller, leg, agent)
             else:
                 _take_up(node, caller, agent, rescue=True)
+        case "aside" | "conference":
+            if caller is not None:
+                regain(node, caller, leg, agents)
+            elif (fresh := remember(node, leg, Stage.UNSETTLED, recovered=True)) is not None:
+                unsettle(node, fresh)
         case "leaving" | "transferred" | "message":
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:
@@ -169,39 +188,10 @@ def caller_found(node: Node, leg: CallerLeg, agent: AgentLeg | None) -> None:
             return
 
 
-def _offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
-    """The offer of a found agent leg, remembered or new."""
-    offer = node.offers.get(agent.offer)
-    if offer is None:
-        center = node.plans.of(agent.tenant, "")
-        offer = Offer(
-            offer_id=agent.offer,
-            contact=agent.contact,
-            tenant=agent.tenant,
-            agent=agent.agent,
-            leg=agent.leg,
-            queue="",
-            phase=phase,
-            made_at_us=node.at_us,
-            ring_limit_ms=UNKNOWN_RING_MS,
-            recovered=True,
-            dispositions=center.dispositions if center else frozenset(),
-            wrap_up_ms=max((q.wrap_up_ms for q in center.queues.values()), default=0) if center else 0,
-        )
-        node.add_offer(offer)
-    offer.phase = phase
-    offer.leg_seen = True
-    caller = node.callers.get(agent.contact)
-    if caller is not None:
-        offer.queue = caller.queue.name
-        offer.wrap_up_ms = caller.queue.wrap_up_ms
-    return offer
-
-
 def _join(node: Node, caller: Caller | None, leg: CallerLeg, agent: AgentLeg) -> None:
     """The pair talks."""
     if caller is not None:
-        offer = _offer_from(node, agent, Phase.TALKING)
+        offer = offer_from(node, agent, Phase.TALKING)
         start_talking(node, caller, offer, leg.bridged_ms * 1000 or node.at_us)
 
 
@@ -210,7 +200,7 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
     node.cancel_timer(f"settle:{caller.contact}")
     caller.stage = Stage.WAITING
     if agent is not None and agent.answered:
-        offer = _offer_from(node, agent, Phase.RINGING)
+        offer = offer_from(node, agent, Phase.RINGING)
         if not offer.reported:
             node.rings_for(caller, offer)
             answered(node, offer.leg)
@@ -230,7 +220,7 @@ def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) ->
     node.cancel_timer(f"settle:{caller.contact}")
     _missed_end(node, caller, leg, "agent" if agent is None else "system")
     if agent is not None:
-        node.close_offer(_offer_from(node, agent, Phase.TALKING), "NORMAL_CLEARING")
+        node.close_offer(offer_from(node, agent, Phase.TALKING), "NORMAL_CLEARING")
     farewell(node, caller, "goodbye")
 
 
@@ -283,43 +273,35 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
     wanted = (
         caller is not None
         and caller.stage is Stage.WAITING
+        and agent.kind != "consult"
         and (not caller.offer_id or (caller.queue.parallel and bool(caller.rings)))
     )
     if wanted and caller is not None and agent.offer not in node.ended_offers:
-        offer = _offer_from(node, agent, Phase.RINGING)
+        offer = offer_from(node, agent, Phase.RINGING)
         node.rings_for(caller, offer)
         if agent.answered:
             answered(node, offer.leg)
         else:
             node.timer(f"probe:{offer.offer_id}", offer.ring_limit_ms + JOB_GRACE_MS)
         return
-    if agent.bridged_ms and caller is None:
-        offer = _offer_from(node, agent, Phase.WRAP_UP)
+    if agent.bridged_ms and (caller is None or caller.offer_id != agent.offer):
+        offer = offer_from(node, agent, Phase.WRAP_UP)
         offer.bridged_at_us = agent.bridged_ms * 1000
         offer.reported = True
+        node.park(offer)  # It may stand in a conference that its caller has left.
         if offer.dispositions and offer.wrap_up_ms:
             node.timer(f"wrap-up:{offer.offer_id}", offer.wrap_up_ms)
             node.timer(f"prompt:{offer.offer_id}", 1)
         else:
             node.close_offer(offer, "NORMAL_CLEARING")
         return
-    offer = _offer_from(node, agent, Phase.RINGING)
+    offer = offer_from(node, agent, Phase.RINGING)
     offer.reported = True
     offer.cause = "caller_gone"
     if agent.answered:
-        _say_sorry(node, offer)
+        say_sorry(node, offer)
     else:
         node.close_offer(offer, "ORIGINATOR_CANCEL")
-
-
-def _say_sorry(node: Node, offer: Offer) -> None:
-    """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
-    center = node.plans.of(offer.tenant, "")
-    file = center.prompt("caller-left", center.languages[0]) if center else ""
-    offer.phase = Phase.CLOSING
-    offer.retries = 5
-    node.emit(Farewell(contact=offer.contact, leg=offer.leg, file=file))
-    node.settle_offer(offer)
 
 
 def probed(node: Node, event: LegProbed) -> None:

@@ -127,7 +127,9 @@ def back_to_music(node: Node, caller: Caller) -> None:
     caller.stage = Stage.WAITING
     caller.bridged_at_us = 0
     caller.announcing = ""
-    node.set_vars(caller.contact, caller.contact, cc_state="waiting", cc_offer="", cc_bridged_ms="0")
+    node.set_vars(
+        caller.contact, caller.contact, cc_state="waiting", cc_offer="", cc_bridged_ms="0", cc_step=""
+    )
     node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=caller.queue.music))
     watch_outage(node, caller)
 
@@ -147,6 +149,8 @@ def farewell(node: Node, caller: Caller, prompt: str) -> None:
 
 def unsettle(node: Node, caller: Caller) -> None:
     """Nobody knows how the leg is: look at it again in a second."""
+    node.asides.pop(caller.contact, None)
+    node.rooms.pop(caller.contact, None)
     caller.stage = Stage.UNSETTLED
     caller.unsettled_at_us = node.at_us
     node.timer(f"settle:{caller.contact}", SETTLE_MS)

@@ -81,6 +81,7 @@ class Rig:
         self.sent: list[m.Command] = []
         self.lines: list[m.Line] = []
         self.asked: list[m.AskPosition] = []
+        self.answers: list[m.WishAnswered] = []
         self.positions = 0
         self.left_by_engine: set[str] = set()  # Callers the engine itself sent away.
         self.bus_up = True
@@ -173,13 +174,14 @@ class Rig:
         agent: str = "sara",
         ring_ms: int = 15_000,
         at_once: int = 1,
+        kind: str = "",
     ) -> str:
         """Routing orders an agent to be rung; returns the leg."""
         self.feed(
             m.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
                 extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
-                at_once=at_once,
+                at_once=at_once, kind=kind,
             )
         )  # fmt: skip
         return f"leg-{offer}"
@@ -190,7 +192,7 @@ class Rig:
             order = self.originates[uuid]
             self.legs[uuid] = Leg(
                 uuid, caller=False, mode="ringing",
-                vars={"cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent},
+                vars={"cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind},
             )  # fmt: skip
             self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
 
@@ -220,6 +222,9 @@ class Rig:
         leg = self.legs.pop(uuid, None)
         if leg is None:
             return
+        if leg.mode == "room":
+            room = uuid if leg.caller else leg.vars["cc_contact"]
+            self.events.append(m.RoomChanged(at_us=self.now_us, leg=uuid, room=room, joined=False))
         self.events.append(m.LegHungUp(at_us=self.now_us, leg=uuid, cause=cause))
         self._job(uuid, f"-ERR {cause}")
         partner = self.legs.get(leg.partner)
@@ -254,10 +259,48 @@ class Rig:
         self.deliver()
         return leg
 
+    def wish(
+        self, verb: str, contact: str = "c1", agent: str = "sara", kind: str = "", target: str = ""
+    ) -> None:
+        """Somebody wishes something about a call."""
+        self.n_wishes += 1
+        self.feed(
+            m.CallWished(
+                at_us=self.now_us, request_id=f"w{self.n_wishes}", contact=contact, tenant="demo", verb=verb,
+                agent=agent, target_kind=kind, target=target,
+            )
+        )  # fmt: skip
+        self.deliver()
+
+    def key(self, leg: str, what: str) -> None:
+        """A feature code on an agent's phone."""
+        self.events.append(m.FeaturePressed(at_us=self.now_us, leg=leg, what=what))
+        self.deliver()
+
+    def bridge(self) -> None:
+        """Bridges that were ordered come about, and what follows."""
+        self.deliver()
+        self.complete_bridges()
+        self.deliver()
+
+    def consult(self, contact: str = "c1", offer: str = "o2", agent: str = "reza") -> str:
+        """The colleague is reserved, rings, answers; returns the leg. The bridge with who asks is under way."""
+        leg = self.offer(contact, offer, agent, kind="consult")
+        self.deliver()
+        self.ring(leg)
+        self.answer(leg)
+        self.deliver()
+        return leg
+
+    def answered(self) -> list[str]:
+        """What the wishes came to: a slug each, empty when granted."""
+        return [answer.slug for answer in self.answers]
+
     # --- a new owner ---
 
     def take_over(self, open_contacts: tuple[m.OpenContact, ...] = ()) -> None:
         """The process dies; another one reads the switch. What was under way to the old one is lost."""
+        self.dead, self.dies_after = False, None
         self.events.clear()
         self.replies.clear()
         self.timers.clear()
@@ -270,6 +313,9 @@ class Rig:
             self.feed(m.BusDown(at_us=self.now_us))
         self.feed(m.LinkUp(at_us=self.now_us))
 
+    n_wishes = 0
+    dies_after: int | None = None  # The process dies after so many commands: what follows is never sent.
+    dead = False
     _open: tuple[m.OpenContact, ...] = ()
 
     # --- asking ---
@@ -311,6 +357,8 @@ class Rig:
             waiting_ms=int(v.get("cc_waiting_ms") or 0), bridged_ms=int(v.get("cc_bridged_ms") or 0),
             state=v.get("cc_state", ""), offer=v.get("cc_offer", ""), agent=v.get("cc_agent", ""),
             bridged=leg.mode == "bridged", partner=leg.partner,
+            step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
+            silent=leg.mode == "parked",
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> m.AgentLeg:
@@ -318,10 +366,19 @@ class Rig:
         return m.AgentLeg(
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
-            partner=leg.partner,
+            partner=leg.partner, kind=v.get("cc_kind", ""),
         )  # fmt: skip
 
     def _do(self, output: m.Output) -> None:
+        if self.dead:
+            return
+        if (
+            isinstance(output, m.Command)
+            and self.dies_after is not None
+            and len(self.sent) >= self.dies_after
+        ):
+            self.dead = True
+            return
         match output:
             case m.Command():
                 self.sent.append(output)
@@ -336,6 +393,8 @@ class Rig:
                 self.timer_of.pop(output.key, None)
             case m.AskPosition():
                 self.asked.append(output)
+            case m.WishAnswered():
+                self.answers.append(output)
             case m.ListChannels():
                 self._list()
             case m.Line():
@@ -386,6 +445,8 @@ class Rig:
                     # Originate's last act hits the bridge.
                     self.hang_up(caller.uuid, "DESTINATION_OUT_OF_ORDER")
                 else:
+                    self._apart(leg)
+                    self._apart(caller)
                     leg.mode = caller.mode = "bridging"
                     self.bridges.append((leg.uuid, caller.uuid))
             case _ if leg is None:
@@ -399,6 +460,17 @@ class Rig:
             case m.PlayMusic():
                 self._apart(leg)
                 leg.mode, leg.playing = "music", ""
+            case m.RingBack() | m.Park():
+                self._apart(leg)
+                leg.mode = "parked"
+            case m.JoinRoom():
+                partner = self.legs.get(leg.partner) if command.both and leg.mode == "bridged" else None
+                self._apart(leg)
+                for each in filter(None, (leg, partner)):
+                    each.mode = "room"
+                    self.events.append(
+                        m.RoomChanged(at_us=self.now_us, leg=each.uuid, room=command.room, joined=True)
+                    )
             case m.Farewell():
                 self._apart(leg)
                 leg.mode = "farewell"
@@ -419,4 +491,5 @@ class Rig:
         partner = self.legs.get(leg.partner)
         if leg.mode == "bridged" and partner is not None:
             leg.partner = ""
+            leg.mode = "parked"
             self._unbridge(partner, leg.uuid)
