@@ -294,7 +294,8 @@ class Calls(RuleBasedStateMachine):
             return  # A new owner does not know of offers that are over; routing's own expiry ends them.
         known = {
             getattr(f, "offer_id", "")
-            for f in (*self.rig.facts(facts.OfferFailed), *self.rig.facts(facts.AgentBridged))
+            for kind in (facts.OfferFailed, facts.AgentBridged, facts.ConsultStarted)
+            for f in self.rig.facts(kind)
         }
         gone = {f.contact_id for f in self.rig.facts(facts.ContactGone)}
         answered = {f.contact_id for f in self.rig.facts(facts.OfferAnswered)}
