@@ -25,12 +25,14 @@ ARCHIVE = Path(__file__).parent / "vectors" / "esl" / "transcripts.tar.xz"
 
 @dataclass(frozen=True)
 class Transcript:
-    """One connection. ``order`` tells the reads and writes as they happened: True for FreeSWITCH's, and the bytes."""
+    """One connection. ``order`` tells the reads and writes as they happened: True for FreeSWITCH's, and the bytes; ``times_s`` when
+    each was, since the connection began."""
 
     name: str
     s2c: bytes
     c2s: bytes
     order: tuple[tuple[bool, bytes], ...]
+    times_s: tuple[float, ...]
 
     def packets(self) -> Iterator[bytes]:
         """FreeSWITCH's bytes in the pieces in which they arrived."""
@@ -49,12 +51,13 @@ def transcripts() -> dict[str, Transcript]:
     found = {}
     for name in sorted(file.removesuffix(".s2c") for file in files if file.endswith(".s2c")):
         sides = {"s2c": files[f"{name}.s2c"], "c2s": files[f"{name}.c2s"]}
-        steps = (json.loads(line) for line in files[f"{name}.idx"].splitlines())
+        steps = [json.loads(line) for line in files[f"{name}.idx"].splitlines()]
         order = tuple(
             (step["dir"] == "s2c", sides[step["dir"]][step["off"] : step["off"] + step["len"]])
             for step in steps
         )
-        found[name] = Transcript(name, sides["s2c"], sides["c2s"], order)
+        times_s = tuple(float(step["t"]) for step in steps)
+        found[name] = Transcript(name, sides["s2c"], sides["c2s"], order, times_s)
     return found
 
 

@@ -17,6 +17,7 @@ from services.simswitch.channel import TICK_S, Channel, transfer
 from services.simswitch.conference import conference_app
 from services.simswitch.controller import Controller
 from services.simswitch.core.causes import cause_named
+from services.simswitch.core.leg import other_leg
 from services.simswitch.core.wire import EVENT_NAMES, Value
 from services.simswitch.dial_string import is_true
 from services.simswitch.keys import bind_meta_app, unbind_meta_app
@@ -228,8 +229,20 @@ async def bridge(leg: Channel, data: str) -> str:
     if leg.answered:
         leg.set_call_state("RING_WAIT")
     other, cause = await dial(leg.switch, data, caller=leg)
+    if other is not None:
+        leg.other = other_leg("originatee", other.profile)
+        leg.profile.callee_name, leg.profile.callee_number = (
+            other.profile.callee_name,
+            other.profile.callee_number,
+        )
     if leg.answered and not leg.down:
         leg.set_call_state("ACTIVE")
+    if other is not None:
+        leg.variables["signal_bond"] = other.uuid
+        if description := other.var("switch_r_sdp"):
+            leg.variables["switch_m_sdp"] = description
+        if leg.name.startswith("sofia/"):
+            leg.variables |= {"video_media_flow": "inactive", "text_media_flow": "inactive"}
     leg.variables["originate_disposition"] = cause
     leg.variables["DIALSTATUS"] = _DIALSTATUS.get(cause, cause)
     if other is None:

@@ -169,6 +169,10 @@ def announce_bridge(a: Channel, b: Channel) -> None:
         shown_name, shown = _display(a, b, leg)
         leg.variables["last_sent_callee_id_name"] = shown_name
         leg.variables["last_sent_callee_id_number"] = shown
+        if leg.twin is not None:
+            # There is no phone to show it: the other half of the loopback has a new caller.
+            leg.twin.profile.cid_name, leg.twin.profile.cid_number = shown_name, shown
+            continue
         switch.fire(
             "CALL_UPDATE",
             leg,
@@ -244,10 +248,12 @@ def _after_bridge(a: Channel, b: Channel) -> bool:
 
 async def bridge_application(a: Channel, b: Channel) -> None:
     """The application ``bridge`` after its outgoing leg was answered; afterwards the dialplan goes on, or not."""
-    a.other = other_leg("originatee", b.profile)
-    b.other = other_leg("originator", a.profile)
     b.joined_by = a
-    b.redirect_to(partial(_bridged_by_application, b, a))
+    step = partial(_bridged_by_application, b, a)
+    b.redirect_to(step)
+    # Until it has begun that step the other leg counts as leaving, which would end the bridge before it is one.
+    while b.redirect is step and not b.down:
+        await a.pause(0)
     if a.interrupted or b.down:
         b.end("ORIGINATOR_CANCEL", by="switch")
         return

@@ -174,6 +174,8 @@ def _stop_recording(leg: Channel, path: str) -> None:
     switch = leg.switch
     recorder = leg.recorders.pop(path)
     switch.drop_recorder(recorder)
+    # Neither is a matter of silence or of a longest time: what was recorded says so for an end by the hang-up, and by a command.
+    cause = "success-silence" if leg.down else "success-maxtime"
     size = recorder.close(switch.clock.now_us())
     leg.variables.update(
         {
@@ -181,13 +183,11 @@ def _stop_recording(leg: Channel, path: str) -> None:
             "record_samples": str(recorder.samples),
             "record_seconds": str(recorder.ms // 1000),
             "record_ms": str(recorder.ms),
-            "record_completion_cause": "success-silence",
+            "record_completion_cause": cause,
         }
     )
     switch.observer.recorded(leg, path, recorder.ms, recorder.samples)
-    switch.fire(
-        "RECORD_STOP", leg, tail={"Record-File-Path": path, "Record-Completion-Cause": "success-silence"}
-    )
+    switch.fire("RECORD_STOP", leg, tail={"Record-File-Path": path, "Record-Completion-Cause": cause})
 
 
 def _heard_hz(leg: Channel) -> int:

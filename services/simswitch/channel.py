@@ -28,13 +28,16 @@ import structlog
 
 from services.simswitch.core import table
 from services.simswitch.core.causes import SIP_CAUSES, cause_named
+from services.simswitch.core.codecs import Codec, named
 from services.simswitch.core.dialplan import Action, expand, inline
 from services.simswitch.core.leg import CALL_STATES, Leg, Profile
 from services.simswitch.core.leg_variables import (
+    acknowledged_variables,
     answered_variables,
     hangup_variables,
     media_variables,
     progress_variables,
+    refusal_variables,
 )
 from services.simswitch.core.wire import Value
 
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TICK_S: Final = 0.020
-CODEC: Final = (("name", "PCMU"), ("rate", "8000"), ("bit-rate", "64000"))
 
 Step = Callable[[], Awaitable[None]]
 
@@ -207,6 +209,8 @@ class Channel(Leg):
         """The phone refuses the call with this SIP status."""
         if not self.down:
             self.sip_status = status
+            self.profile.network_addr = "127.0.0.1"
+            self.variables.update(refusal_variables(self, "127.0.0.1", status))
             self.end(SIP_CAUSES.get(status, "NORMAL_UNSPECIFIED"), by="agent")
 
     def redirect_to(self, step: Step, state: str = "") -> None:
@@ -239,10 +243,20 @@ class Channel(Leg):
         if other is not None:
             other.stop_broadcast("hold")
         times = self.profile.times
-        times.hold_accum += self.switch.now_us() - times.last_hold
+        now = self.switch.now_us()
+        times.hold_accum += now - times.last_hold
+        self.holds.insert(0, (times.last_hold, now))
         if call_state:
             self.set_call_state("UNHELD")
         self.switch.fire("CHANNEL_UNHOLD", self)
+        if other is not None:
+            asyncio.get_running_loop().call_later(TICK_S, self.sound_both_ways, other)
+
+    def sound_both_ways(self, other: Channel) -> None:
+        """The re-INVITEs at the end of a hold are answered."""
+        for leg, name in ((self, "remote_audio_media_flow"), (other, "audio_media_flow")):
+            if name in leg.variables:
+                leg.variables[name] = "sendrecv"
 
     def queue(self, message: Message) -> None:
         """Queue a message; nothing ever runs it when the leg is ending."""
@@ -406,16 +420,20 @@ class Channel(Leg):
         if self.name.startswith("sofia/"):
             self.heard_from_phone()
             self.open_media()
-        self.codec = True
         if self.direction == "inbound" and self.twin is None:
+            if early and self.answer_state != "early":
+                self.early_media()
             self.variables.update(answered_variables(self, "127.0.0.1"))
-        if self.direction == "inbound" and self.twin is None and early and self.answer_state != "early":
-            self.early_media()
+            # The tag and the sequence number of the dialogue are known when the ACK has come, in the thread of SIP.
+            acknowledged = acknowledged_variables(self, "127.0.0.1")
+            asyncio.get_running_loop().call_soon(self.variables.update, acknowledged)
         self.profile.times.answered = now
         self.answer_state = "answered"
-        if (row := self.switch.rows.get(self.uuid)) is not None:
+        codec = self.codec
+        if codec is not None and (row := self.switch.rows.get(self.uuid)) is not None:
             for way in ("read", "write"):
-                row.update({f"{way}_codec": "PCMU", f"{way}_rate": "8000", f"{way}_bit_rate": "64000"})
+                row.update({f"{way}_codec": codec.name, f"{way}_rate": str(codec.rate)})
+                row[f"{way}_bit_rate"] = str(codec.bit_rate)
         self.switch.fire("CHANNEL_ANSWER", self)
         self.set_call_state("ACTIVE")
         self.variables["endpoint_disposition"] = "ANSWER"
@@ -423,22 +441,45 @@ class Channel(Leg):
 
     def heard_from_phone(self) -> None:
         """The first response to our INVITE: the 180, or the 200 of a phone that answers at once."""
-        if self.direction == "outbound" and not self.profile.network_addr:
+        if self.direction == "outbound" and "sip_to_tag" not in self.variables:
             self.profile.network_addr = "127.0.0.1"
             self.profile.callee_name = self.profile.callee_number
             self.variables.update(progress_variables(self, "127.0.0.1"))
 
     def open_media(self) -> None:
         """The codecs are agreed: CODEC, once for each direction."""
-        if self.codec:
+        if self.codec is not None:
             return
-        self.codec = True
-        fire = self.switch.fire
-        codec: dict[str, Value] = {f"channel-read-codec-{name}": value for name, value in CODEC}
-        fire("CODEC", self, variables=False, tail=codec)
-        codec = {f"Channel-Write-codec-{name}": value for name, value in CODEC if name == "bit-rate"}
-        fire("CODEC", self, variables=False, tail=codec, location="CODEC write")
-        self.variables.update(media_variables(self, "127.0.0.1"))
+        # An answer may choose among what the variable left in our offer.
+        wanted = self.var("absolute_codec_string").partition(",")[0]
+        codec = self.codec = named(wanted, self.switch.codecs) or self.switch.codecs[0]
+        self._fire_read(codec)
+        self._fire_write(codec)
+        self.variables.update(media_variables(self, "127.0.0.1", codec))
+
+    def _fire_read(self, codec: Codec, *, location: str = "") -> None:
+        tail: dict[str, Value] = {
+            "channel-read-codec-name": codec.name,
+            "channel-read-codec-rate": str(codec.rate),
+            "channel-read-codec-bit-rate": str(codec.bit_rate),
+        }
+        self.switch.fire("CODEC", self, variables=False, tail=tail, location=location)
+
+    def _fire_write(self, codec: Codec) -> None:
+        tail: dict[str, Value] = {"Channel-Write-codec-bit-rate": str(codec.bit_rate)}
+        self.switch.fire("CODEC", self, variables=False, tail=tail, location="CODEC write")
+
+    def open_plain(self, codec: Codec) -> None:
+        """A leg without SIP has its codec from the beginning, one way after the other."""
+        self.codec, self.writes = codec, False
+        self._fire_read(codec, location="CODEC read")
+        self.writes = True
+        self._fire_write(codec)
+
+    def rename(self, name: str) -> None:
+        """Take another name."""
+        self.name = self.profile.chan_name = name
+        self.variables["channel_name"] = name
 
     def early_media(self) -> None:
         """183: sound flows to the caller before anybody answers."""
@@ -447,7 +488,6 @@ class Channel(Leg):
         self.answer_state = "early"
         if self.name.startswith("sofia/"):
             self.open_media()
-        self.codec = True
         self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
         self.set_call_state("EARLY")
 
@@ -516,7 +556,8 @@ class Channel(Leg):
 
     async def _first_inbound(self) -> None:
         fire = self.switch.fire
-        fire("CHANNEL_STATE", self, variables=False)
+        if self.twin is None:
+            fire("CHANNEL_STATE", self, variables=False)
         self.state = self.running = "CS_INIT"
         fire("CHANNEL_STATE", self, variables=False)
         self.insert_row()
@@ -619,7 +660,8 @@ class Channel(Leg):
         response = await function(self, data)
         if response:
             self.variables["current_application_response"] = response
-        tail["Application-Response"] = response or "_none_"
+        # An application that says nothing itself passes on what the last inside it said.
+        tail["Application-Response"] = self.var("current_application_response") or "_none_"
         tail["Application-UUID"] = event_uuid
         self.switch.fire("CHANNEL_EXECUTE_COMPLETE", self, tail=tail)
 
@@ -670,6 +712,7 @@ class Channel(Leg):
             self._tick.cancel()
             self._tick = None
         self.partner = None
+        self.variables.pop("bridge_to", None)
         for connection in self._sockets():
             connection.session_hung_up()
         self.set_state("CS_HANGUP")
@@ -686,7 +729,8 @@ class Channel(Leg):
             self.party.on_ended(self)
         for connection in self._sockets():
             await connection.session_ended()
-        self.variables["call_uuid"] = self.uuid
+        if "last_bridge_to" in self.variables:
+            self.variables["call_uuid"] = self.uuid
         self.state = "CS_DESTROY"
         fire("CHANNEL_DESTROY", self)
         self.running = "CS_DESTROY"
@@ -706,6 +750,11 @@ def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> Non
     leg.new_profile(destination=destination, dialplan=dialplan, context=context)
     leg.profile.rdnis = before
     leg.variables.pop("signal_bond", None)
+    leg.variables.pop("bridge_to", None)
+    forwards = leg.var("max_forwards")
+    leg.variables["max_forwards"] = str(int(forwards) - 1 if forwards.isdigit() else 70)
+    if leg.direction == "outbound":
+        leg.profile.logical_direction = "inbound" if leg.hit_dialplan else "outbound"
     leg.other = {}
     note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
     if inline_:

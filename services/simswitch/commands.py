@@ -28,7 +28,9 @@ def _words(argument: str, count: int) -> list[str]:
 
 
 async def _uuid_exists(switch: Switch, argument: str) -> str:
-    return "true" if switch.find(argument) is not None else "false"
+    leg = switch.find(argument)
+    # A leg that hung up and lingers for its controller can no longer be taken hold of.
+    return "true" if leg is not None and not leg.down else "false"
 
 
 async def _uuid_setvar(switch: Switch, argument: str) -> str:

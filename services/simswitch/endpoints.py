@@ -17,7 +17,8 @@ any other endpoint                                      CHAN_NOT_IMPLEMENTED, no
 =====================================================  ==================================
 
 A loopback call is two legs: the one that was asked for (``-a``), and one that comes in beside it (``-b``) and runs the
-dialplan; what happens to one happens to the other.
+dialplan; what happens to one happens to the other. Both speak plain samples from their first moment; the first has its whole
+destination in its name until it is called out.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from typing import Final
 
 from services.simswitch.channel import Channel
 from services.simswitch.core.causes import cause_named
-from services.simswitch.core.leg import Profile, Times
-from services.simswitch.core.leg_variables import outbound_variables
+from services.simswitch.core.codecs import L16
+from services.simswitch.core.leg import Profile, Times, other_leg
+from services.simswitch.core.leg_variables import outbound_variables, unreachable_variables
 from services.simswitch.core.wire import Value
 from services.simswitch.dial_string import Destination
 from services.simswitch.switch import Phone, Switch
@@ -48,8 +50,10 @@ class Dialled:
     start: Callable[[], None]
 
 
-def dialled(switch: Switch, to: Destination, cid_name: str, cid_number: str) -> Dialled | str:
-    """Make a leg (CHANNEL_OUTGOING), or say why there is none."""
+def dialled(
+    switch: Switch, to: Destination, cid_name: str, cid_number: str, caller: Channel | None = None
+) -> Dialled | str:
+    """Make a leg (CHANNEL_OUTGOING), or say why there is none. ``caller`` is who waits for it in the application ``bridge``."""
     if switch.refuse_originates:
         return switch.refuse_originates
     if to.endpoint == "error":
@@ -65,6 +69,8 @@ def dialled(switch: Switch, to: Destination, cid_name: str, cid_number: str) -> 
         if _no_session(switch, uuid):
             return "DESTINATION_OUT_OF_ORDER"
         leg = _leg(switch, to, uuid, cid_name, cid_number, *_address(to))
+        if caller is not None:
+            _called_by(leg, caller)
         made = Dialled(leg, to, partial(_ring, leg, phone))
     elif to.endpoint == "null":
         if _no_session(switch, uuid):
@@ -74,7 +80,12 @@ def dialled(switch: Switch, to: Destination, cid_name: str, cid_number: str) -> 
     elif to.endpoint == "loopback":
         if _no_session(switch, uuid):
             return "DESTINATION_OUT_OF_ORDER"
-        leg = _leg(switch, to, uuid, cid_name, cid_number, f"loopback/{to.number}-a", "")
+        place = f"/{to.place}" if to.place else ""
+        leg = _leg(switch, to, uuid, cid_name, cid_number, f"loopback/{to.number}{place}-a", "")
+        leg.running, leg.state, leg.has_profile = "CS_NONE", "CS_NEW", False
+        leg.open_plain(L16)
+        leg.state, leg.has_profile = "CS_INIT", True
+        leg.rename(f"loopback/{to.number}-a")
         made = Dialled(leg, to, partial(_loop_back, leg, to))
     else:
         return "CHAN_NOT_IMPLEMENTED"
@@ -140,7 +151,7 @@ def _leg(
         orig_cid_name=cid_name,
         orig_cid_number=cid_number,
         callee_name="Outbound Call",
-        callee_number=to.number,
+        callee_number=to.place if loopback and to.place else to.number,
         ani=cid_number,
         times=Times(profile_created=now, created=now),
     )
@@ -162,6 +173,36 @@ def _leg(
     return leg
 
 
+def _called_by(leg: Channel, caller: Channel) -> None:
+    """The application ``bridge`` clones the caller's profile for the leg, and says on it whose it is."""
+    mine, theirs = leg.profile, caller.profile
+    mine.username, mine.dialplan, mine.context = theirs.username, theirs.dialplan, theirs.context
+    mine.source, mine.network_addr = theirs.source, theirs.network_addr
+    mine.ani = theirs.ani
+    mine.orig_cid_name, mine.orig_cid_number = theirs.orig_cid_name, theirs.orig_cid_number
+    leg.other = other_leg("originator", theirs)
+    if caller.hit_dialplan:
+        leg.other["Other-Leg-Logical-Direction"] = "inbound"
+    forwards = caller.var("max_forwards")
+    own = leg.variables
+    for name, value in caller.variables.items():
+        if name.startswith("sip_h_"):
+            own.setdefault(name, value)
+    own["max_forwards"] = str(int(forwards) - 1 if forwards.isdigit() else 70)
+    if caller.codec is not None:
+        own["originator_codec"] = f"{caller.codec.name}@{caller.codec.rate}h@20i"
+        if "absolute_codec_string" not in own:
+            own["rtp_use_codec_string"] = own["originator_codec"]
+    own["originator"] = own["signal_bond"] = caller.uuid
+    # The caller's session description goes to the leg, and with it what video means there.
+    sip = caller.name.startswith("sofia/")
+    if sip:
+        own["switch_m_sdp"] = caller.var("switch_r_sdp")
+    own["video_media_flow"] = "inactive" if sip else "sendrecv"
+    if caller.profile.cid_name and caller.var("sip_cid_type"):
+        own["sip_cid_type"] = caller.var("sip_cid_type")
+
+
 def _plain_variables(leg: Channel, endpoint: str, given: dict[str, Value]) -> dict[str, Value]:
     """What a leg has that is no SIP call."""
     out: dict[str, Value] = {"direction": leg.direction}
@@ -177,6 +218,10 @@ def _plain_variables(leg: Channel, endpoint: str, given: dict[str, Value]) -> di
 
 def _introduce(leg: Channel) -> None:
     leg.set_state("CS_INIT")
+    _present(leg)
+
+
+def _present(leg: Channel) -> None:
     leg.insert_row()
     leg.state = "CS_ROUTING"
     leg.switch.fire("CHANNEL_CREATE", leg)
@@ -195,6 +240,7 @@ def _ring(leg: Channel, phone: Phone | None) -> None:
         phone.invite(leg)
     else:
         leg.sip_status = 503
+        leg.variables |= unreachable_variables(leg)
         leg.end("NORMAL_TEMPORARY_FAILURE", by="switch", disposition="recv_refuse")
 
 
@@ -219,6 +265,8 @@ def _loop_back(leg: Channel, to: Destination) -> None:
         orig_cid_name=leg.profile.cid_name,
         orig_cid_number=leg.profile.cid_number,
         ani=leg.profile.ani,
+        callee_name=leg.profile.callee_name,
+        callee_number=leg.profile.callee_number,
         times=Times(profile_created=now, created=now),
     )
     other = Channel(switch, profile.uuid, profile, switch.next_session_id())
@@ -227,7 +275,12 @@ def _loop_back(leg: Channel, to: Destination) -> None:
     for mine, theirs, side in ((leg, other, "A"), (other, leg, "B")):
         mine.variables |= {"loopback_leg": side, "other_loopback_leg_uuid": theirs.uuid}
         mine.twin = theirs
-    _introduce(leg)
+    leg.set_state("CS_INIT")
     switch.add_channel(other)
     switch.observer.leg_created(other)
+    other.running = "CS_NONE"
+    other.has_profile = False
+    other.open_plain(L16)
+    other.has_profile = True
+    _present(leg)
     other.start_inbound()

@@ -37,6 +37,8 @@ def command_hold(leg: Channel) -> bool:
     if not hold(leg):
         return False
     _play_music(leg, locked=True)
+    if leg.music_at is not None:
+        asyncio.get_running_loop().call_later(REINVITE_S, _one_way, leg, leg.music_at)
     return True
 
 
@@ -45,6 +47,8 @@ def command_unhold(leg: Channel) -> bool:
     if not leg.held or leg.down:
         return False
     leg.set_call_state("UNHELD")
+    if leg.music_at is not None:
+        asyncio.get_running_loop().call_later(TICK_S, leg.sound_both_ways, leg.music_at)
     _stop_music(leg)
     asyncio.get_running_loop().call_soon(_unheld, leg)
     return True
@@ -60,6 +64,8 @@ def phone_holds(leg: Channel) -> None:
 def phone_resumes(leg: Channel) -> None:
     """The phone sends a re-INVITE with ``sendrecv``."""
     if leg.held and not leg.down:
+        if leg.music_at is not None:
+            leg.sound_both_ways(leg.music_at)
         _stop_music(leg)
         asyncio.get_running_loop().call_later(REINVITE_S, _resumed, leg)
 
@@ -71,6 +77,18 @@ def _play_music(leg: Channel, *, locked: bool) -> None:
         return
     leg.music_at = other
     other.queue(broadcast_message("playback", music, locked=locked, loops=-1, role="hold"))
+
+
+def _one_way(leg: Channel, other: Channel) -> None:
+    """The re-INVITEs of a hold are answered: the side that hears music is described anew."""
+    if not leg.held or leg.down or other.down:
+        return
+    leg.variables["remote_audio_media_flow"] = "recvonly"
+    if not leg.profile.callee_name and leg.profile.callee_number != "0000000000":
+        leg.profile.callee_name = leg.profile.callee_number
+    other.variables["switch_m_sdp"] = leg.var("switch_r_sdp")
+    other.variables |= {"video_media_flow": "inactive", "text_media_flow": "inactive"}
+    other.variables["audio_media_flow"] = "recvonly"
 
 
 def _stop_music(leg: Channel) -> None:

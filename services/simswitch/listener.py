@@ -279,7 +279,10 @@ class Connection(Link):
         event_uuid = str(uuids.uuid4())
         subclass = command.headers.get("event-subclass", "") if name.upper() == "CUSTOM" else ""
         headers: dict[str, Value] = {"Event-Subclass": subclass} if subclass else {}
-        headers |= {"Command": command.line, **command.written, "Event-UUID": event_uuid}
+        headers["Command"] = command.line
+        for header, value in command.written.items():
+            headers[header] = value[7:].split("|:") if value.startswith("ARRAY::") else value
+        headers["Event-UUID"] = event_uuid
         leg = self.switch.find(command.headers.get("unique-id", ""))
         if leg is not None and leg.diverted_to is not None and not leg.down:
             # Queued to the session instead of fired: never prepared for delivery, so without even a name.

@@ -130,6 +130,7 @@ class _Race:
         self._limit_s = _number(given, "originate_timeout") or timeout_s
         self._progress_s = _number(given, "progress_timeout")
         self._legs: list[Channel] = []
+        self._tried: list[Channel] = []
         self._given_up = False
         self._reached = "early"
         if is_true(given.get("return_ring_ready")):
@@ -145,6 +146,13 @@ class _Race:
                 leg.end("LOSE_RACE", by="switch")
 
     async def run(self) -> tuple[Channel | None, str]:
+        """Return the leg that was reached and SUCCESS, or None and the cause."""
+        leg, cause = await self._run()
+        if self._caller is not None:
+            _report(self._caller, self._tried, leg)
+        return leg, cause
+
+    async def _run(self) -> tuple[Channel | None, str]:
         given = self._attempt.variables
         tries = _number(given, "originate_retries") or 1
         pause_ms = _number(given, "originate_retry_sleep_ms")
@@ -163,7 +171,7 @@ class _Race:
         cause = "NONE"
         ringing_: list[Dialled] = []
         for to in group:
-            made = dialled(self._switch, to, *self._cid)
+            made = dialled(self._switch, to, *self._cid, self._caller)
             if isinstance(made, str):
                 cause = made
             else:
@@ -171,6 +179,7 @@ class _Race:
         if not ringing_:
             return None, cause, False
         legs = self._legs = [d.leg for d in ringing_]
+        self._tried += legs
         if self._caller is not None:
             for leg in legs:
                 leg.variables["originating_leg_uuid"] = self._caller.uuid
@@ -263,6 +272,37 @@ class _Race:
         return self._switch.clock.now_us() // 1_000_000
 
 
+def _report(caller: Channel, tried: Sequence[Channel], winner: Channel | None) -> None:
+    """What an attempt of the application ``bridge`` leaves on the caller: each leg and how it ended, and why the last failed."""
+    mine = caller.variables
+    for leg in tried:
+        _push(caller, "originated_legs", f"{leg.uuid};Outbound Call;{leg.profile.destination}")
+        _push(caller, "originate_causes", f"{leg.uuid};{leg.hangup_cause or 'NONE'}")
+    for name in ("originate_signal_bond", "sip_invite_failure_status", "sip_invite_failure_phrase"):
+        mine.pop(name, None)
+    if winner is not None or not tried:
+        return
+    failed = tried[-1]
+    mine["originate_signal_bond"] = failed.uuid
+    mine["last_bridge_hangup_cause"] = failed.hangup_cause
+    for mine_is, name in (
+        ("last_bridge_proto_specific_hangup_cause", "proto_specific_hangup_cause"),
+        ("sip_invite_failure_status", "sip_invite_failure_status"),
+        ("sip_invite_failure_phrase", "sip_invite_failure_phrase"),
+        ("sip_hangup_phrase", "sip_invite_failure_phrase"),
+    ):
+        if value := failed.variables.get(name):
+            mine[mine_is] = value
+
+
+def _push(leg: Channel, name: str, value: str) -> None:
+    before = leg.variables.get(name)
+    if before is None:
+        leg.variables[name] = value
+    else:
+        leg.variables[name] = [*([before] if isinstance(before, str) else before), value]
+
+
 async def _ask(leg: Channel, key: str, file: str) -> None:
     """``group_confirm_key``: play the file until the key comes; ``exec`` runs an application instead."""
     if key == "exec":
@@ -298,6 +338,8 @@ def _taken(leg: Channel) -> bool:
 
 def _tell_caller(caller: Channel, legs: Sequence[Channel]) -> None:
     """A caller who is not answered yet hears that it rings, or the sound that comes back."""
+    if caller.answered and not caller.profile.times.progress and any(x.profile.times.progress for x in legs):
+        caller.profile.times.progress = caller.switch.now_us()
     if caller.answered or caller.down or caller.answer_state == "early":
         return
     times = caller.profile.times

@@ -64,7 +64,9 @@ async def play(leg: Channel, path: str, *, terminators: str = "", keep: bool = F
         }
     )
     leg.switch.fire(
-        "PLAYBACK_STOP", leg, tail={**shown, "Playback-Status": "done" if why == "time" else "break"}
+        "PLAYBACK_STOP",
+        leg,
+        tail={**shown, "Playback-Status": "done" if why in ("time", "stop") else "break"},
     )
     if why == "stop":
         return "PLAYBACK ERROR", ""
@@ -103,6 +105,7 @@ async def endless_playback(leg: Channel, data: str) -> str:
 async def say(leg: Channel, data: str) -> str:
     words = separate(data, " ")
     text = " ".join(words[3:])
+    leg.variables["sound_prefix"] = leg.switch.globals.get("sounds_dir", "")
     await leg.wait(say_ms(text) / 1000, breakable=True)
     return ""
 

@@ -29,6 +29,7 @@ from services.common.errors import Refused
 from services.simswitch.channel import Channel
 from services.simswitch.core import cdr as cdr_core
 from services.simswitch.core import logs
+from services.simswitch.core.codecs import G711, Codec
 from services.simswitch.core.dialplan import Dialplan
 from services.simswitch.core.directory import Directory
 from services.simswitch.core.leg import VERSION, Profile, Times, stamp
@@ -189,6 +190,8 @@ class Switch:
         self.event_queue = EVENT_QUEUE
         """Events that wait for one listener at most (100 000 in the real switch, which takes gigabytes for it)."""
         self.heartbeat_s = HEARTBEAT_S
+        self.codecs: tuple[Codec, ...] = G711
+        """What its phones and trunks speak, the preferred first."""
         self.down = False
         """The process of the switch is gone; it is being restarted."""
         self.reloading: Callable[[bool], Awaitable[None]] | None = None
@@ -481,7 +484,12 @@ class Switch:
         channel = Channel(self, uuid, profile, self.next_session_id())
         channel.party = party
         channel.variables = inbound_variables(
-            channel, profile_name=profile_name, host=host, user_name=user_name, domain=self.domain
+            channel,
+            profile_name=profile_name,
+            host=host,
+            codecs=self.codecs,
+            user_name=user_name,
+            domain=self.domain,
         )
         self.add_channel(channel)
         self.observer.leg_created(channel)

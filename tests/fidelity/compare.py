@@ -17,12 +17,21 @@ from typing import Any, Final
 from tests.fidelity.conversation import Frame
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_STAMP: Final = re.compile(r"^[-\d]{10} [:.\d]{15} \d+\.\d+% ")
+_HOST: Final = re.compile(r"127\.0\.0\.1(:\d+)?")
+_UNIT: Final = re.compile(r"\b(year|day|hour|minute|second|millisecond|microsecond)s?\b")
 _NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 
 NOISE: Final[tuple[tuple[str, str], ...]] = (
-    (r"Event-Date-.*|Event-Sequence|Core-UUID|FreeSWITCH-.*", "the machine, the time, the count"),
+    (
+        r"Event-Date-.*|Task-Runtime|Event-Sequence|Core-UUID|FreeSWITCH-.*",
+        "the machine, the time, the count",
+    ),
     (r".*-Time|.*-(Last-Hold|Hold-Accum)|.*(stamp|epoch|uepoch)", "times"),
-    (r"variable_.*(sec|msec|usec|_ms|duration|samples|_file_size|_offset_pos)", "durations"),
+    (
+        r"variable_.*(sec|seconds|msec|usec|_ms|duration|samples|_file_size|_offset_pos)|variable_hold_events",
+        "durations",
+    ),
     (
         r"variable_(session_id|.*_tag|.*_cseq|sip_call_id|.*ssrc|.*_via|.*_branch|sip_full_(from|to))",
         "identifiers",
@@ -34,7 +43,7 @@ NOISE: Final[tuple[tuple[str, str], ...]] = (
         "load of the machine",
     ),
     (r"variable_transfer_(source|history)|.*-Transfer-Source", "times and identifiers"),
-    (r".*-Codec-Bit-Rate|Media-Bug-Target|Record-File-Path", "files of the run"),
+    (r".*-Codec-Bit-Rate|Media-Bug-Target|Record-File-Path|variable_sound_prefix", "files of the run"),
     (r"Content-Length", "follows from the rest"),
 )
 """Names of headers whose values are not compared (their presence is), and why."""
@@ -45,7 +54,7 @@ _NOISE: Final = re.compile("|".join(f"(?:{pattern})" for pattern, _ in NOISE))
 @dataclass(frozen=True, order=True)
 class Difference:
     """One difference. ``kind`` is ``reply``, ``missing_event``, ``extra_event``, ``order``, ``missing_header``,
-    ``extra_header`` or ``value``; ``event`` is the event's label, for a reply the command."""
+    ``extra_header``, ``value``, ``missing_log`` or ``extra_log``; ``event`` is the event's label, for a reply the command."""
 
     scenario: str
     kind: str
@@ -76,6 +85,16 @@ CLOCK: Final = ("HEARTBEAT", "RE_SCHEDULE")
 """Events that come when their time has come, whatever else goes on."""
 
 
+@dataclass(frozen=True)
+class View:
+    """What of a conversation takes part in the comparison."""
+
+    phones: re.Pattern[str]
+    """Direction, channel name and name (`Legs`) of the legs that do not: the phones', where the lab switch called itself."""
+    clock: bool = False
+    """Whether the events of the clock do."""
+
+
 RECORDINGS: Final = "/srv/freeswitch01/recordings"
 """Where the recorded switch wrote its files."""
 
@@ -83,10 +102,10 @@ RECORDINGS: Final = "/srv/freeswitch01/recordings"
 class Legs:
     """The legs of one side, named after their channel (``echo``, the second ``echo#2``); the phones' have no name."""
 
-    def __init__(self, frames: Iterable[Frame], phones: re.Pattern[str], folder: str = RECORDINGS) -> None:
+    def __init__(self, frames: Iterable[Frame], view: View, folder: str = RECORDINGS) -> None:
         self._folder = folder
         self.roles: dict[str, str] = {}
-        self._phones = phones
+        self._view = view
         for frame in frames:
             self.see(frame)
 
@@ -100,7 +119,7 @@ class Legs:
             nth = 1 + sum(1 for role in self.roles.values() if role.partition("#")[0] == user)
             role = user if nth == 1 else f"{user}#{nth}"
             self.roles[leg] = (
-                "" if self._phones.match(f"{event.get('Call-Direction', '')} {name} {role}") else role
+                "" if self._view.phones.match(f"{event.get('Call-Direction', '')} {name} {role}") else role
             )
 
     def counts(self, frame: Frame) -> bool:
@@ -109,7 +128,7 @@ class Legs:
             return self.roles.get(frame.leg, "") != ""
         event = frame.event or {}
         made = f"{event.get('API-Command-Argument', '')}{event.get('Job-Command-Arg', '')}"
-        return frame.name not in CLOCK and "sofia/internal/async" not in made
+        return (self._view.clock or frame.name not in CLOCK) and "sofia/internal/async" not in made
 
     def normal(self, text: str) -> str:
         """Identifiers replaced by the leg they stand for."""
@@ -127,14 +146,15 @@ def compare(
     recorded: list[Frame],
     found: list[Frame],
     commands: list[str],
-    phones: re.Pattern[str],
+    view: View,
     folder: str = RECORDINGS,
 ) -> Result:
     """Compare two runs of one connection."""
     result = Result()
-    was, now = Legs(recorded, phones), Legs(found, phones, folder)
+    was, now = Legs(recorded, view), Legs(found, view, folder)
     result.differences.update(_replies(scenario, recorded, found, commands, was, now, result))
     result.differences.update(_events(scenario, recorded, found, was, now, result))
+    result.differences.update(_log_lines(scenario, recorded, found, was, now, result))
     return result
 
 
@@ -147,17 +167,39 @@ def _replies(
     now: Legs,
     result: Result,
 ) -> Iterator[Difference]:
-    left = [f for f in recorded if f.event is None or f.name == "connect"]
-    right = [f for f in found if f.event is None or f.name == "connect"]
+    left = [f for f in recorded if f.answers]
+    right = [f for f in found if f.answers]
     names = _named(left, commands)
     for i in range(max(len(left), len(right))):
         a = _text(left[i], was) if i < len(left) else ""
         b = _text(right[i], now) if i < len(right) else ""
         result.replies += i < len(left)
-        if a != b:
+        if i < len(left) and i < len(right) and (x := left[i].dumped) and (y := right[i].dumped):
+            yield from _headers(scenario, x, y, was, now, result)
+        elif a != b:
             yield Difference(scenario, "reply", names[i] if i < len(names) else "(no command)", "", a, b)
         elif left[i].event and right[i].event:
             yield from _headers(scenario, left[i], right[i], was, now, result)
+
+
+def _log_lines(
+    scenario: str, recorded: list[Frame], found: list[Frame], was: Legs, now: Legs, result: Result
+) -> Iterator[Difference]:
+    """Lines of the switch's log, in any order: the threads of the legs write them. Not their time, load and numbers."""
+
+    def lines(frames: list[Frame], legs: Legs) -> Counter[str]:
+        return Counter(
+            _NUMBER.sub("#", _STAMP.sub("", legs.normal(f.body)).strip())
+            for f in frames
+            if f.kind == "log/data"
+        )
+
+    left, right = lines(recorded, was), lines(found, now)
+    result.events += left.total()
+    for text in (left - right).elements():
+        yield Difference(scenario, "missing_log", text)
+    for text in (right - left).elements():
+        yield Difference(scenario, "extra_log", text)
 
 
 def _named(replies: list[Frame], commands: list[str]) -> list[str]:
@@ -173,7 +215,8 @@ def _named(replies: list[Frame], commands: list[str]) -> list[str]:
 def _text(frame: Frame, legs: Legs) -> str:
     text = _told(legs.normal(frame.reply))
     extra = sorted(set(frame.headers) - {"Content-Length", "Content-Type", "Reply-Text", "Job-UUID"})
-    return f"{frame.kind} {text} {' '.join(extra)}".strip()
+    more = "".join(f"\n{name}: {_HOST.sub('<host>', legs.normal(frame.headers[name]))}" for name in extra)
+    return f"{frame.kind} {text}{more}".strip()
 
 
 def _events(
@@ -230,11 +273,13 @@ def _headers(
 
 
 def _told(text: str) -> str:
-    return _NUMBER.sub("#", text) if text.startswith(("UP ", "FreeSWITCH Version")) else text
+    return (
+        _NUMBER.sub("#", _UNIT.sub(r"\1", text)) if text.startswith(("UP ", "FreeSWITCH Version")) else text
+    )
 
 
 def _value(name: str, value: Any, legs: Legs) -> str:
     text = value if isinstance(value, str) else "|:".join(map(str, value))
     if _NOISE.fullmatch(name):
         return "(noise)"
-    return re.sub(r"127\.0\.0\.1(:\d+)?", "<host>", _told(legs.normal(text)))
+    return _HOST.sub("<host>", _told(legs.normal(text)))

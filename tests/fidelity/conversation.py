@@ -49,6 +49,18 @@ class Frame:
         return str((self.event or {}).get("Event-Name", ""))
 
     @property
+    def answers(self) -> bool:
+        """Whether it is a reply or a notice: neither an event nor a line of the log."""
+        return (self.event is None and self.kind != "log/data") or self.name == "connect"
+
+    @cached_property
+    def dumped(self) -> Frame | None:
+        """The event that a reply shows as text, as uuid_dump does."""
+        if self.event is not None or not self.body.startswith("Event-Name: "):
+            return None
+        return Frame({}, "", {name: unquote(value) for name, value in _lines(self.body).items()})
+
+    @property
     def leg(self) -> str:
         return str((self.event or {}).get("Unique-ID", ""))
 
@@ -113,6 +125,8 @@ class Turn:
 
     command: bytes
     before: list[Frame] = field(default_factory=list)
+    pause_s: float = 0.0
+    """How long nothing had come before it was written."""
 
 
 @dataclass
@@ -133,7 +147,9 @@ def conversation(transcript: Transcript) -> Conversation:
     frames, pending = Frames(), b""
     turns: list[Turn] = []
     seen: list[Frame] = []
-    for from_switch, data in transcript.order:
+    last_s = 0.0
+    for (from_switch, data), at_s in zip(transcript.order, transcript.times_s, strict=True):
+        pause_s, last_s = at_s - last_s, at_s
         if from_switch:
             seen.extend(frames.feed(data))
             continue
@@ -141,7 +157,7 @@ def conversation(transcript: Transcript) -> Conversation:
         while (cut := _command_end(pending)) > 0:
             command, pending = pending[:cut], pending[cut:]
             if command.strip(b"\r\n"):
-                turns.append(Turn(command, seen))
+                turns.append(Turn(command, seen, pause_s))
                 seen = []
     return Conversation(turns, seen)
 

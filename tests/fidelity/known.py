@@ -1,4 +1,4 @@
-"""The list of known differences: ``services/simswitch/differences.yaml``.
+"""The lists of known differences: ``services/simswitch/differences.yaml``, and ``real.yaml`` here for a real switch.
 
 An entry covers the differences that fit all of ``scenario`` (a glob over transcripts), ``kind`` (one, or a list), ``event`` (a
 glob over labels) and ``header`` (a regular expression for its whole name). It must say why, and it must still be needed,
@@ -20,6 +20,7 @@ import yaml
 from tests.fidelity.compare import Difference
 
 FILE: Final = Path(__file__).parents[2] / "services" / "simswitch" / "differences.yaml"
+REAL: Final = Path(__file__).with_name("real.yaml")
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class Known:
         )
 
 
-def load() -> tuple[list[Known], dict[str, str]]:
+def load(file: Path = FILE) -> tuple[list[Known], dict[str, str]]:
     """The entries, and the transcripts that are not compared with the reason. Raises TypeError for an unknown field."""
-    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
     entries = []
     for fields in document["differences"]:
         kind = fields.pop("kind", ())
         entries.append(Known(kind=(kind,) if isinstance(kind, str) else tuple(kind), **fields))
-    return entries, document["not_compared"]
+    return entries, document.get("not_compared", {})
 
 
 def judge(

@@ -17,10 +17,12 @@ from typing import Final
 from tests.esl_transcripts import transcript
 from tests.fidelity.compare import RECORDINGS, Legs, Result, compare
 from tests.fidelity.conversation import Conversation, Frame, Frames, conversation
+from tests.fidelity.lab import PASSWORD
 from tests.fidelity.scenarios import Scenario
 
-_PASSWORD: Final = "ClueCon"
 _LONGEST_S: Final = 30.0
+_THOUGHT_S: Final = 0.05
+"""A longer pause before a command was the client's, and is kept: a hold of half a second is one of half a second again."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -84,17 +86,19 @@ class Peer(asyncio.Protocol):
         """Send a command and return its reply."""
 
         def replies() -> list[Frame]:
-            return [f for f in self.frames if f.event is None]
+            return [f for f in self.frames if f.event is None and f.answers]
 
         had = len(replies())
-        self.send(command.encode() + b"\n\n")
+        self.send(command.encode("utf-8", "surrogateescape") + b"\n\n")
         await self.until(lambda: len(replies()) > had, _LONGEST_S)
         return replies()[-1].reply
 
 
-async def connect(port: int) -> Peer:
-    """Open a connection to the event socket."""
-    _, peer = await asyncio.get_running_loop().create_connection(Peer, "127.0.0.1", port)
+async def connect(port: int, source: str = "127.0.0.1") -> Peer:
+    """Open a connection to the event socket; it has said its first word."""
+    loop = asyncio.get_running_loop()
+    _, peer = await loop.create_connection(Peer, "127.0.0.1", port, local_addr=(source, 0))
+    await peer.until(lambda: bool(peer.frames), _LONGEST_S)
     return peer
 
 
@@ -117,20 +121,24 @@ class _Play:
         self._beside = beside
         self._watchers = watchers
         self._given_up: Counter[tuple[str, str]] = Counter()
+        self._made: list[str] = []
 
     async def run(self) -> None:
         awaited: list[Frame] = []
         for number, turn in enumerate(self._recorded.turns):
-            answers = [f for f in awaited + turn.before if f.event is None or f.name == "connect"]
+            answers = [f for f in awaited + turn.before if f.answers]
             await self._come(answers)
             for line in self._scenario.beside.get(number, ()):
                 await self.do(line)
             awaited += turn.before
             await self._come(awaited)
+            await asyncio.sleep(turn.pause_s if self._scenario.pauses and turn.pause_s > _THOUGHT_S else 0)
             text = self._with_ids(turn.command.decode("utf-8", "surrogateescape"))
             self._peer.send(text.encode("utf-8", "surrogateescape"))
         awaited += self._recorded.after
         await self._come(awaited)
+        for line in self._scenario.beside.get(len(self._recorded.turns), ()):
+            await self.do(line)
         await self._peer.until(lambda: False, self._scenario.settle_s)
 
     async def do(self, line: str) -> None:
@@ -140,8 +148,7 @@ class _Play:
             number, caller, name = rest.split(" ")
             await self._lab.call(number, caller, name)
         elif word == "quiet":
-            for peer in (self._peer, *self._watchers):
-                await peer.until(lambda: False, 0.3)
+            await asyncio.gather(*(peer.until(lambda: False, 0.3) for peer in (self._peer, *self._watchers)))
         elif word == "await":
             count, label = 1, rest
             if rest[0].isdigit():
@@ -152,9 +159,13 @@ class _Play:
                 ),
                 max(2.0, self._scenario.settle_s),
             )
+        elif word == "raw":
+            await self._beside.ask(self._named(rest))
         else:
             jobs = self._jobs()
-            await self._beside.ask(f"{word} {self._named(rest)}")
+            reply = await self._beside.ask(f"{word} {self._named(rest)}")
+            if word == "api" and (found := _UUID.search(reply)):
+                self._made.append(found[0])
             if word == "bgapi":
                 await self._beside.until(lambda: self._jobs() > jobs, _LONGEST_S)
 
@@ -163,9 +174,15 @@ class _Play:
 
     def _named(self, text: str) -> str:
         frames = [frame for peer in (self._peer, *self._watchers) for frame in peer.frames]
-        legs = Legs(frames, self._scenario.phones)
+        legs = Legs(frames, self._scenario.view)
         text = text.replace("<folder>", str(self._lab.folder)).replace("15080", self._lab.sip_port)
-        return re.sub(r"<([^<>]+)>", lambda m: legs.found(m[1]) or m[0], text)
+
+        def named(m: re.Match[str]) -> str:
+            if m[1].startswith("made "):
+                return self._made[int(m[1][5:]) - 1]
+            return legs.found(m[1]) or m[0]
+
+        return re.sub(r"<([^<>]+)>", named, text)
 
     async def _come(self, awaited: list[Frame]) -> None:
         """Wait for as many frames of each kind and leg as these are; what does not come is not waited for again."""
@@ -178,10 +195,10 @@ class _Play:
             self._given_up += lacks()
 
     def _tally(self, frames: list[Frame]) -> Counter[tuple[str, str]]:
-        legs = Legs(frames, self._scenario.phones)
+        legs = Legs(frames, self._scenario.view)
         out: Counter[tuple[str, str]] = Counter()
         for frame in frames:
-            if frame.event is None or frame.name == "connect":
+            if frame.event is None or frame.answers:
                 out["", frame.kind] += 1
             elif legs.counts(frame):
                 out[legs.roles.get(frame.leg, ""), frame.name] += 1
@@ -189,7 +206,7 @@ class _Play:
 
     def _with_ids(self, command: str) -> str:
         """The command with this run's identifiers: legs by their names, others by the same reply or job."""
-        phones = self._scenario.phones
+        phones = self._scenario.view
         theirs = Legs(self._recorded.frames, phones).roles
         ours = {role: leg for leg, role in Legs(self._peer.frames, phones).roles.items()}
         known = {leg: ours[role] for leg, role in theirs.items() if role in ours}
@@ -203,7 +220,7 @@ class _Play:
 
 def _answers(frames: list[Frame]) -> tuple[list[str], list[str]]:
     """Replies, and the results of background jobs."""
-    replies = [f.reply for f in frames if f.event is None]
+    replies = [f.reply for f in frames if f.event is None and f.answers]
     return replies, [str((f.event or {})["_body"]) for f in frames if f.name == "BACKGROUND_JOB"]
 
 
@@ -213,7 +230,7 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
     beside = await connect(lab.port)
     peers = [beside]
     try:
-        await beside.ask(f"auth {_PASSWORD}")
+        await beside.ask(f"auth {PASSWORD}")
         await beside.ask("event json BACKGROUND_JOB")
         pairs: list[tuple[str, Conversation, Peer]] = []
         for name in scenario.watched_by:
@@ -226,10 +243,11 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
                 watcher.send(turn.command)
             await watcher.until(lambda w=watcher: len(w.frames) > 2, _LONGEST_S)  # type: ignore[misc]
         if scenario.call:
-            await lab.call(*scenario.call.split(" ")[1:])
+            word, _, rest = scenario.call.partition(" ")
+            await (lab.call(*rest.split(" ")) if word == "call" else beside.ask(scenario.call))
             peer = await asyncio.wait_for(lab.controllers.get(), _LONGEST_S)
         else:
-            peer = await connect(lab.port)
+            peer = await connect(lab.port, scenario.source)
         peers.append(peer)
         await _Play(scenario, lab, recorded, peer, beside, [watcher for _, _, watcher in pairs]).run()
         await beside.ask("api hupall")
@@ -247,6 +265,6 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
 
 
 def _compared(scenario: Scenario, lab: Lab, name: str, recorded: Conversation, peer: Peer) -> Result:
-    legs = Legs(recorded.frames, scenario.phones)
+    legs = Legs(recorded.frames, scenario.view)
     commands = [legs.normal(t.command.decode("utf-8", "replace").split("\n")[0]) for t in recorded.turns]
-    return compare(name, recorded.frames, peer.frames, commands, scenario.phones, str(lab.folder))
+    return compare(name, recorded.frames, peer.frames, commands, scenario.view, str(lab.folder))

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from services.common.clock import SystemClock
 from services.simswitch.channel import Channel
+from services.simswitch.core.codecs import OPUS, PCMA, PCMU
 from services.simswitch.node import EventSocket, build
 from services.simswitch.originate import ringing
+from tests.fidelity.lab import PASSWORD, write_lab
 from tests.fidelity.player import Lab, Peer
 
-DIALPLAN = """\
-<include>
-  <context name="esl">
-    <extension name="echo"><condition field="destination_number" expression="^echo$">
-      <action application="answer"/><action application="echo"/></condition></extension>
-    <extension name="park"><condition field="destination_number" expression="^park$">
-      <action application="answer"/><action application="park"/></condition></extension>
-    <extension name="async"><condition field="destination_number" expression="^async$">
-      <action application="socket" data="127.0.0.1:$${controller} async full"/></condition></extension>
-  </context>
-</include>
-"""
 _REFUSALS = {"busy": 486, "unalloc": 404, "reject": 603}
 
 
@@ -41,7 +32,9 @@ class Phone:
         elif self.name == "agent":
             ringing(leg)
             loop.call_later(0.3, leg.mark_answered)
-        elif self.name != "noanswer":
+        elif self.name == "noanswer":
+            ringing(leg)
+        else:
             loop.call_later(0.005, leg.mark_answered)
 
 
@@ -56,13 +49,10 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
         return peer
 
     server = await asyncio.get_running_loop().create_server(controller, "127.0.0.1", 0)
-    file = folder / "conf" / "dialplan" / "lab.xml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(DIALPLAN)
     switch = build(
         name="lab",
         clock=SystemClock(),
-        dialplan_file=file,
+        dialplan_file=write_lab(folder / "conf"),
         overrides={
             "controller": str(server.sockets[0].getsockname()[1]),
             "hold_music": "tone_stream://%(200,800,440);loops=-1",
@@ -70,11 +60,14 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
             "sounds_dir": str(folder),
         },
     )
+    switch.heartbeat_s = 1.0
+    switch.codecs = (OPUS, PCMU, PCMA)
     switch.sofia_profiles = {"internal", "external"}
     for name in ("talker", "echo", "noanswer", "agent", *_REFUSALS):
         switch.phones[name] = Phone(name)
-    socket = EventSocket(switch, "ClueCon")
+    socket = EventSocket(switch, PASSWORD, networks=(IPv4Network("127.0.0.1/32"),))
     await socket.start("127.0.0.1", 0)
+    housekeeping = asyncio.get_running_loop().create_task(switch.run_housekeeping())
 
     async def call(number: str, caller: str, name: str) -> None:
         switch.place_call(
@@ -89,5 +82,6 @@ async def simulated(folder: Path) -> AsyncIterator[Lab]:
         yield Lab(socket.port, folder, call, controllers)
     finally:
         server.close()
+        housekeeping.cancel()
         await socket.stop()
         await switch.stop()

@@ -12,7 +12,7 @@ from tests.fidelity.compare import compare
 from tests.fidelity.conversation import conversation
 from tests.fidelity.known import judge, load
 from tests.fidelity.player import play
-from tests.fidelity.scenarios import PHONES, SCENARIOS
+from tests.fidelity.scenarios import PLAIN, SCENARIOS
 from tests.fidelity.simulated import simulated
 
 
@@ -37,7 +37,7 @@ def test_every_transcript_is_compared_or_has_a_reason() -> None:
 
 def test_a_conversation_differs_from_itself_in_nothing_and_a_change_is_seen() -> None:
     frames = conversation(transcript("09_uuid_bridge_two_parked")).frames
-    same = compare("09", frames, frames, [], PHONES)
+    same = compare("09", frames, frames, [], PLAIN)
     assert (same.replies, same.events, same.headers) == (10, 56, 6643)
     assert not same.differences
 
@@ -48,15 +48,15 @@ def test_a_conversation_differs_from_itself_in_nothing_and_a_change_is_seen() ->
     def changed(**headers: str | None) -> set[tuple[str, str, str]]:
         event = {k: v for k, v in {**(bridge.event or {}), **headers}.items() if v is not None}
         other = [*frames[:at], replace(bridge, event=event), *frames[at + 1 :]]
-        found = compare("09", frames, other, [], PHONES).differences
+        found = compare("09", frames, other, [], PLAIN).differences
         return {(d.kind, d.event, d.header) for d in found}
 
     assert changed(**{"Answer-State": "early"}) == {("value", "CHANNEL_BRIDGE", "Answer-State")}
     assert changed(**{"Answer-State": None}) == {("missing_header", "CHANNEL_BRIDGE", "Answer-State")}
     assert changed(**{"X-New": "1"}) == {("extra_header", "CHANNEL_BRIDGE", "X-New")}
     assert changed(**{"Event-Sequence": "1", "Caller-Channel-Created-Time": "5"}) == set()
-    without = compare("09", frames, frames[:at] + frames[at + 1 :], [], PHONES).differences
+    without = compare("09", frames, frames[:at] + frames[at + 1 :], [], PLAIN).differences
     assert {(d.kind, d.event) for d in without} == {("missing_event", "CHANNEL_BRIDGE")}
     answer = next(i for i, f in enumerate(frames) if f.event is None and f.reply.startswith("-ERR Invalid"))
     wrong = [*frames[:answer], replace(frames[answer], body="+OK\n"), *frames[answer + 1 :]]
-    assert [d.kind for d in compare("09", frames, wrong, [], PHONES).differences] == ["reply"]
+    assert [d.kind for d in compare("09", frames, wrong, [], PLAIN).differences] == ["reply"]

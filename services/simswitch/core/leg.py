@@ -8,11 +8,13 @@ profile, and that ``bridge_uuid`` and ``signal_bond`` stay after the bridge.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from services.simswitch.core.codecs import Codec
 from services.simswitch.core.wire import Value
 
 STATES: Final = {
@@ -232,6 +234,9 @@ _PROFILE_FIELDS: Final = {
 """Fields of the caller profile that can be read like variables."""
 
 
+_INDEX: Final = re.compile(r"(.+)\[(\d+)\]")
+
+
 class Leg:
     """One leg: identity, states, variables, profiles. No behaviour."""
 
@@ -253,7 +258,14 @@ class Leg:
         self.hangup_disposition = ""
         self.sip_status = 0
         """The status that a phone refused the call with; 0 when it did not say one."""
-        self.codec = False
+        self.codec: Codec | None = None
+        """What both sides agreed to speak; None before."""
+        self.has_profile = True
+        """Whether events show the caller profile: not of a loopback leg that is being made."""
+        self.writes = True
+        """Whether the codec is set for the way out, too."""
+        self.holds: list[tuple[int, int]] = []
+        """When it was held, the last first: microseconds since the epoch."""
         self.digits_dialed = ""
         self.variables: dict[str, Value] = {}
         self.other: dict[str, Value] = {}
@@ -283,11 +295,19 @@ class Leg:
         )
 
     def set(self, name: str, value: str) -> None:
-        """Set a variable; an empty value unsets it."""
-        if value == "":
+        """Set a variable; an empty value unsets it. ``name[1]`` is an element of an array, ``ARRAY::a|:b`` a whole one."""
+        if index := _INDEX.fullmatch(name):
+            self._set_element(index[1], int(index[2]), value)
+        elif value == "":
             self.variables.pop(name, None)
         else:
-            self.variables[name] = value
+            self.variables[name] = value[7:].split("|:") if value.startswith("ARRAY::") else value
+
+    def _set_element(self, name: str, place: int, value: str) -> None:
+        before = self.variables.get(name, [])
+        items = [before] if isinstance(before, str) else list(before)
+        items[place : place + 1] = [value]
+        self.variables[name] = items[0] if len(items) == 1 else items
 
     def basic(self, *, cause: bool = True) -> dict[str, Value]:
         """The channel's own headers, without variables."""
@@ -309,12 +329,9 @@ class Leg:
         out["Answer-State"] = self.answer_state
         if self.hangup_cause and cause:
             out["Hangup-Cause"] = self.hangup_cause
-        if self.codec:
-            for way in ("Read", "Write"):
-                out[f"Channel-{way}-Codec-Name"] = "PCMU"
-                out[f"Channel-{way}-Codec-Rate"] = "8000"
-                out[f"Channel-{way}-Codec-Bit-Rate"] = "64000"
-        if self.running != "CS_NEW":
+        if self.codec is not None:
+            out.update(self.codec.headers(writes=self.writes))
+        if self.running != "CS_NEW" and self.has_profile:
             out.update(self.profile.headers("Caller"))
         out.update(self.other)
         return out

@@ -1,13 +1,15 @@
 """The channel variables that FreeSWITCH itself puts on a leg: from the INVITE, the 180, the 200, the media and the end.
 
-Names and order are those of recorded SIP legs (1.10.12); codecs are G.711.
+Names and order are those of recorded SIP legs (1.10.12).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from services.simswitch.core.causes import SIP_CAUSES, SIP_PHRASES, q850
+from services.simswitch.core.codecs import Codec, offered
 from services.simswitch.core.leg import VERSION, Leg, stamp
 from services.simswitch.core.wire import Value
 
@@ -26,7 +28,7 @@ _CODECS: Final = "OPUS,G722,PCMU,PCMA,H264,VP8"
 
 
 def inbound_variables(
-    leg: Leg, *, profile_name: str, host: str, user_name: str = "", domain: str = ""
+    leg: Leg, *, profile_name: str, host: str, codecs: Iterable[Codec], user_name: str = "", domain: str = ""
 ) -> dict[str, Value]:
     """What a SIP INVITE leaves on a leg. ``user_name`` is set for a phone that authenticated itself."""
     p = leg.profile
@@ -91,7 +93,7 @@ def inbound_variables(
         "sip_via_rport": "5060",
         "max_forwards": "70",
         "switch_r_sdp": _sdp(host, leg.session_id),
-        "ep_codec_string": "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_PCM_MODULE.PCMA@8000h@20i@64000b",
+        "ep_codec_string": offered(codecs),
         "endpoint_disposition": "DELAYED NEGOTIATION",
     }
     return {name: value for name, value in out.items() if value}
@@ -115,7 +117,7 @@ def outbound_variables(leg: Leg, *, host: str, url: str, given: dict[str, Value]
         **given,
         "originate_early_media": early,
         "originate_endpoint": "sofia",
-        "rtp_use_codec_string": _CODECS,
+        "rtp_use_codec_string": given.get("absolute_codec_string", _CODECS),
         "local_media_ip": host,
         "local_media_port": str(16384 + leg.session_id * 2 % 16000),
         "advertised_media_ip": host,
@@ -134,6 +136,7 @@ def outbound_variables(leg: Leg, *, host: str, url: str, given: dict[str, Value]
 def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
     """What the phone's 180 adds to an originated leg."""
     user, tag = leg.profile.destination, leg.uuid[:8]
+    shown = {"sip_from_display": leg.profile.cid_name} if leg.profile.cid_name else {}
     via = f"SIP/2.0/UDP {host}:5060;rport=5060;branch=z9hG4bK{tag}"
     return {
         "sip_reply_host": host,
@@ -145,6 +148,7 @@ def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
         "sip_recover_contact": f"<sip:{user}@{host}:5060;transport=udp>",
         "sip_full_via": via,
         "sip_recover_via": via,
+        **shown,
         "sip_full_from": f"<sip:{leg.profile.cid_number}@{host}>;tag={tag}",
         "sip_full_to": f"<sip:{user}@{host}:5060>;tag={tag}",
         "sip_from_user": leg.profile.cid_number,
@@ -165,38 +169,29 @@ def progress_variables(leg: Leg, host: str) -> dict[str, Value]:
     }
 
 
-def media_variables(leg: Leg, host: str) -> dict[str, Value]:
+def media_variables(leg: Leg, host: str, codec: Codec) -> dict[str, Value]:
     """What the agreed media adds to a leg when it is answered."""
     out: dict[str, Value] = {}
     if leg.direction == "outbound":
         out["switch_r_sdp"] = _sdp(host, leg.session_id)
-        out["ep_codec_string"] = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"
+        out["ep_codec_string"] = codec.source
+    # What we send DTMF with is the other side's choice; what we receive it with is our own offer, where we made it.
+    received = codec.dtmf_payload if leg.direction == "inbound" else 101
     return out | {
         "remote_video_media_flow": "inactive",
         "remote_text_media_flow": "inactive",
         "remote_audio_media_flow": "sendrecv",
         "audio_media_flow": "sendrecv",
-        "rtp_audio_recv_pt": "0",
-        "rtp_use_codec_name": "PCMU",
-        "rtp_use_codec_rate": "8000",
-        "rtp_use_codec_ptime": "20",
-        "rtp_use_codec_channels": "1",
-        "rtp_last_audio_codec_string": "PCMU@8000h@20i@1c",
-        "read_codec": "PCMU",
-        "original_read_codec": "PCMU",
-        "read_rate": "8000",
-        "original_read_rate": "8000",
-        "write_codec": "PCMU",
-        "write_rate": "8000",
+        **codec.variables(leg.direction),
         "dtmf_type": "rfc2833",
         "local_media_ip": host,
         "local_media_port": str(16384 + leg.session_id * 2 % 16000),
         "advertised_media_ip": host,
         "rtp_use_timer_name": "soft",
-        "rtp_use_pt": "0",
+        "rtp_use_pt": str(codec.payload),
         "rtp_use_ssrc": str(2334602650 + leg.session_id),
-        "rtp_2833_send_payload": "101",
-        "rtp_2833_recv_payload": "101",
+        "rtp_2833_send_payload": str(codec.dtmf_payload),
+        "rtp_2833_recv_payload": str(received),
         "remote_media_ip": host,
         "remote_media_port": "41192",
     }
@@ -204,13 +199,45 @@ def media_variables(leg: Leg, host: str) -> dict[str, Value]:
 
 def answered_variables(leg: Leg, host: str) -> dict[str, Value]:
     """What our 200 OK adds to an inbound leg."""
+    return {"rtp_local_sdp_str": _sdp(host, leg.session_id)}
+
+
+def acknowledged_variables(leg: Leg, host: str) -> dict[str, Value]:
+    """What the ACK to our 200 OK adds."""
     tag = leg.uuid[:8]
     full_to = f"<sip:{leg.profile.destination}@{host}:5080>;tag={tag}"
     return {
-        "rtp_local_sdp_str": _sdp(host, leg.session_id),
         "sip_to_tag": tag,
         "sip_cseq": "123094649",
         "sip_full_to": full_to,
+    }
+
+
+def refusal_variables(leg: Leg, host: str, status: int) -> dict[str, Value]:
+    """What a phone's refusal leaves on the leg, before its hang-up is told."""
+    return {
+        "sip_reply_host": host,
+        "sip_reply_port": "5060",
+        "sip_network_ip": host,
+        "sip_network_port": "5060",
+        "sip_call_id": f"call-{leg.uuid}",
+        "sip_invite_failure_status": str(status),
+        "sip_invite_failure_phrase": SIP_PHRASES.get(status, ""),
+        "sip_term_status": str(status),
+        "sip_term_cause": str(q850(SIP_CAUSES.get(status, "NORMAL_UNSPECIFIED"))),
+        "proto_specific_hangup_cause": f"sip:{status}",
+        "sip_hangup_disposition": "recv_refuse",
+    }
+
+
+def unreachable_variables(leg: Leg) -> dict[str, Value]:
+    """What is left on a leg whose INVITE went nowhere: its own stack answered it with 503."""
+    return {
+        "sip_reply_port": "0",
+        "sip_network_port": "0",
+        "sip_call_id": f"call-{leg.uuid}",
+        "sip_term_status": "503",
+        "sip_term_cause": "41",
     }
 
 
@@ -229,22 +256,26 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
         ("profile_start", t.profile_created),
         ("answer", t.answered),
         ("bridge", t.bridged),
+        ("hold", t.last_hold),
         ("progress", t.progress),
         ("progress_media", t.progress_media),
         ("end", end),
     )
     out |= {f"{name}_stamp": stamp(us) for name, us in stamps if us}
+    if leg.holds:
+        out["hold_events"] = "{" + ",".join(f"{{{since},{until}}}" for since, until in leg.holds) + "}"
     for name, us in stamps[:4]:
         out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
     out |= {"last_hold_epoch": str(t.last_hold // 1_000_000), "last_hold_uepoch": str(t.last_hold)}
     out |= {"hold_accum_seconds": str(t.hold_accum // 1_000_000), "hold_accum_usec": str(t.hold_accum)}
     out |= {"hold_accum_ms": str(t.hold_accum // 1000), "resurrect_epoch": "0", "resurrect_uepoch": "0"}
-    for name, us in stamps[4:]:
+    for name, us in stamps[5:]:
         out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
     if leg.app_log:
         app, data, _ = leg.app_log[-1]
         out |= {"last_app": app, "last_arg": data}
-    out["caller_id"] = f'"{leg.profile.cid_name}" <{leg.profile.cid_number}>'
+    number = leg.profile.cid_number
+    out["caller_id"] = f'"{leg.profile.cid_name}" <{number}>' if leg.profile.cid_name else number
     spans = (
         ("", start, end),
         ("bill", t.answered, end),
@@ -263,7 +294,10 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
                 else name + unit
             )
             out[label] = str(value)
-    if leg.hangup_disposition:
+    sip = leg.name.startswith("sofia/")
+    if leg.name.startswith("loopback/"):
+        out["is_loopback"] = "1"
+    if leg.hangup_disposition and sip:
         out["sip_hangup_disposition"] = leg.hangup_disposition
     status = leg.sip_status or _STATUS.get(leg.hangup_cause, 0)
     if not leg.answered and leg.hangup_disposition == "recv_refuse" and status:
@@ -272,7 +306,7 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
         out["proto_specific_hangup_cause"] = f"sip:{status}"
     elif not leg.answered and leg.hangup_disposition == "send_cancel":
         out |= {"sip_invite_failure_status": "487", "sip_invite_failure_phrase": "CANCEL"}
-    if leg.answered:
+    if leg.answered and sip:
         out |= _rtp(max(0, end - t.answered) // 20_000)
     return {name: value for name, value in out.items() if value != ""}
 

@@ -29,6 +29,7 @@ LOCATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "CHANNEL_UNHOLD": ("switch_ivr.c", "switch_ivr_unhold", "1638"),
     "CHANNEL_UNPARK": ("switch_ivr.c", "switch_ivr_park", "1213"),
     "CODEC": ("switch_core_codec.c", "switch_core_session_set_real_read_codec", "168"),
+    "CODEC read": ("switch_core_codec.c", "switch_core_session_set_read_codec", "279"),
     "CODEC write": ("switch_core_codec.c", "switch_core_session_set_write_codec", "450"),
     "CALL_UPDATE flip": ("switch_channel.c", "switch_channel_flip_cid", "3277"),
     "DTMF": ("switch_channel.c", "switch_channel_dequeue_dtmf", "677"),
