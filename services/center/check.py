@@ -14,6 +14,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 
+from services.center.callback import CALLBACK_PROMPTS
 from services.center.model import (
     AskNode,
     Calendar,
@@ -118,6 +119,11 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
             if way.voicemail is not None:
                 yield ("queues", name, *path, "voicemail", "prompt"), way.voicemail.prompt
                 yield ("voicemail", "thanks"), document.voicemail.thanks
+        if queue.callback is not None:
+            for prompt in CALLBACK_PROMPTS:
+                yield ("queues", name, "callback"), prompt
+            if any(way.callback for _, way in _ways_out(queue)):
+                yield ("queues", name, "callback"), "sorry"
     if document.limits.outage_prompt is not None:
         yield ("limits", "outage_prompt"), document.limits.outage_prompt
     if document.agents:
@@ -242,6 +248,18 @@ def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]
             yield ("queues", name, *path, "queue"), _unknown("queue", way.queue, document.queues)
         elif path[0] == "keys" and way.queue == name:
             yield ("queues", name, *path, "queue"), "the key leads to the queue that the caller is in"
+        if way.callback and path[0] == "keys":
+            yield ("queues", name, *path, "callback"), "the key of a callback is callback.key"
+        elif way.callback and queue.callback is None:
+            yield ("queues", name, *path, "callback"), f'callback needs callback settings of queue "{name}"'
+    if queue.callback is not None and queue.callback.key in queue.keys:
+        yield (
+            ("queues", name, "callback", "key"),
+            f'key "{queue.callback.key}" leads somewhere else under keys',
+        )
+    hours = queue.callback.hours if queue.callback is not None else None
+    if hours is not None and hours not in document.calendars:
+        yield ("queues", name, "callback", "hours"), _unknown("calendar", hours, document.calendars)
     yield from _rounds(document, name)
 
 

@@ -1,4 +1,4 @@
-"""Business hours of a document: which queues have closed at a moment."""
+"""Business hours of a document: which queues have closed at a moment, and which call nobody back then."""
 
 from __future__ import annotations
 
@@ -23,9 +23,18 @@ def is_open(document: CenterDocument, calendar: str, at_us: int) -> bool:
 
 
 def closed_queues(document: CenterDocument, at_us: int) -> frozenset[str]:
-    """The queues whose hours have ended: who waits there takes ``closing.then``."""
+    """The queues whose hours have ended: who waits there takes ``closing.then``.
+
+    ``callback:<queue>`` stands for a queue whose customers may not be called back now.
+    """
     return frozenset(
         name
         for name, queue in document.queues.items()
         if queue.closing is not None and not is_open(document, queue.closing.hours, at_us)
+    ) | frozenset(
+        f"callback:{name}"
+        for name, queue in document.queues.items()
+        if queue.callback is not None
+        and queue.callback.hours is not None
+        and not is_open(document, queue.callback.hours, at_us)
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from services.center.callback import Callback
 from services.center.flow import (
     AnyNode,
     AskNode,
@@ -243,6 +244,8 @@ class Queue(Part):
     """The way out when nobody serves the queue; None: callers wait."""
     closing: Closing | None = None
     """None: callers who are in the queue stay in it, whatever the hour."""
+    callback: Callback | None = None
+    """None: nobody is called back."""
     targets: Targets = Targets()
 
     @property
@@ -370,6 +373,8 @@ class CenterDocument(Part):
     agents: dict[Token, Agent] = {}
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]
+    do_not_call: list[Number] = []
+    """Numbers that are never called back, as they would be dialled."""
     limits: Limits = Limits()
     voicemail: Voicemail = Voicemail()
 

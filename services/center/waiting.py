@@ -6,7 +6,7 @@ the new one's schedule, and a process that takes over finds the same moments. Wh
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -84,7 +84,7 @@ class Voicemail(Part):
     """Heard after the message, before the end."""
 
 
-WAYS = ("queue", "hangup", "transfer", "voicemail")
+WAYS = ("queue", "hangup", "transfer", "voicemail", "callback")
 
 
 class Overflow(Part):
@@ -98,13 +98,8 @@ class Overflow(Part):
     """A number outside."""
     voicemail: LeaveMessage | None = None
     """The caller leaves a message, which becomes a work item."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "callback" in value:
-            raise ValueError(f"callback cannot be carried out yet; expected one of {', '.join(WAYS)}")
-        return value
+    callback: Literal[True] | None = None
+    """The caller is asked for a number and called back, as the queue's ``callback`` says; who does not want it hears ``sorry``."""
 
     @model_validator(mode="after")
     def _one(self) -> Overflow:

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 
@@ -338,6 +339,9 @@ class NodeRunner:
                 leg=command.leg,
                 values=(*command.values, ("cc_keeper", self._lease.owner)),
             )
+        elif isinstance(command, m.CallCustomer):
+            keeper = (("cc_keeper", self._lease.owner),)
+            command = msgspec.structs.replace(command, variables=command.variables + keeper)
         lane = self._lanes.setdefault(command.contact, [])
         lane.append(command)
         if command.contact not in self._lane_tasks:
@@ -368,6 +372,11 @@ class NodeRunner:
                 if isinstance(command, m.Originate):
                     self._spawn(
                         self._originate(command, switch.originate_line(command, self.name, self._dialing))
+                    )
+                    continue
+                if isinstance(command, m.CallCustomer):
+                    self._spawn(
+                        self._originate(command, switch.customer_line(command, self.name, self._dialing))
                     )
                     continue
                 line = switch.api_line(command, self._dialing)
@@ -401,7 +410,7 @@ class NodeRunner:
         except NotReady:
             keeper = "unknown"
         if keeper == self._lease.owner:
-            allowed = [c for c in commands if not isinstance(c, m.Originate)]
+            allowed = [c for c in commands if not isinstance(c, m.Originate | m.CallCustomer)]
         elif keeper.startswith("-ERR"):
             allowed = [c for c in commands if isinstance(c, m.Kill | m.Probe)]
         else:
@@ -409,17 +418,17 @@ class NodeRunner:
         for command in commands:
             if command not in allowed:
                 WITHHELD.labels(self.name).inc()
-                if isinstance(command, m.Originate):
+                if isinstance(command, m.Originate | m.CallCustomer):
                     self._refused(command, "-ERR NO_LEASE")
         return allowed
 
     def _refused(self, command: m.Command, text: str) -> None:
         REFUSED.labels(self.name, type(command).__name__).inc()
         self.feed(m.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
-        if isinstance(command, m.Originate):
+        if isinstance(command, m.Originate | m.CallCustomer):
             self.feed(m.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
 
-    async def _originate(self, command: m.Originate, line: str) -> None:
+    async def _originate(self, command: m.Originate | m.CallCustomer, line: str) -> None:
         client = self._client
         ok, text, known = False, "", False
         if client is not None:

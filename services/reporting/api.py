@@ -117,6 +117,9 @@ class Summary(BaseModel):
     missed: Missed
     other: Other
     open: int = Field(description="contacts that are not over and not answered yet")
+    callbacks: dict[str, int] = Field(
+        description="calls back to customers by outcome, in no sum above; who asked for one is in other.by_cause.callback"
+    )
     durations: Durations
     answered_by: list[ByAgent]
     service_level: ServiceLevel
@@ -226,8 +229,9 @@ class Reports:
             default_service_level_s=configured.default_service_level_s if target_s is None else target_s,
             default_short_abandon_s=configured.default_short_abandon_s if short_s is None else short_s,
         )
-        by_outcome, spent, by_agent, level = await asyncio.gather(
+        by_outcome, called_back, spent, by_agent, level = await asyncio.gather(
             self.ask(sql.outcomes(span, filters)),
+            self.ask(sql.outcomes(span, filters | {"start": "callback"})),
             self.ask(sql.durations(span, filters)),
             self.ask(sql.answered_by(span, filters)),
             self.ask(sql.service_level(span, filters, targets)),
@@ -244,6 +248,7 @@ class Reports:
             missed=Missed(total=in_queue + in_menu, in_menu=in_menu, in_queue=in_queue),
             other=Other(total=sum(counts.values()), by_cause=counts),
             open=still_open,
+            callbacks={row["outcome"]: row["contacts"] for row in called_back},
             durations=_durations(spent[0]),
             answered_by=[_by_agent(row) for row in by_agent],
             service_level=ServiceLevel(
@@ -409,6 +414,7 @@ def build_router(reports: Reports) -> APIRouter:
         agent: Name | None = None,
         entry_point: Name | None = None,
         ani: Name | None = None,
+        start: Literal["ivr", "queue", "callback"] | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Page:
@@ -419,6 +425,7 @@ def build_router(reports: Reports) -> APIRouter:
             "agent_id": agent,
             "entry_point": entry_point,
             "ani": ani,
+            "start": start,
         }
         filters = {column: value for column, value in wanted.items() if value is not None}
         statement = sql.contacts(span, filters, limit=limit, before=_parse_before(before))

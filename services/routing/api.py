@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from services.center import Center, CenterSet
 from services.common.auth import Principal
@@ -71,6 +71,34 @@ class Contact(BaseModel):
     offers: int
     position: int
     service_class: str
+
+
+class Callback(BaseModel):
+    """One callback: waiting (in line), paused (not before a time), calling, or cancelled. Times in µs since the epoch."""
+
+    callback_id: str
+    contact_id: str
+    queue: str
+    number: str
+    state: str
+    waited_ms: int
+    position: int = Field(
+        description="Among all who wait in the queue, from 1 on; 0 when it is not in line now."
+    )
+    attempts: int
+    not_before_us: int
+    expires_us: int
+    language: str
+    customer: str
+
+
+class RescheduleWish(BaseModel):
+    """When and where to call instead. The place in the queue stays; the callback comes up again after that time."""
+
+    not_before: AwareDatetime | None = Field(
+        None, description="Not before this time; none: as soon as it is its turn."
+    )
+    number: str = Field("", description="Another number; empty: as it was.", pattern=r"^(\+?[0-9]{3,24})?$")
 
 
 class Named(BaseModel):
@@ -207,6 +235,42 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         tenant = center_of(principal).tenant
         found = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), views.ContactList)
         return [Contact(**msgspec.to_builtins(state)) for state in found.contacts]
+
+    @routes.get("/callbacks", summary="Customers who are to be called back, who asked first first")
+    async def callbacks(
+        principal: Annotated[Principal, Depends(require("supervisor", "service"))],
+    ) -> list[Callback]:
+        tenant = center_of(principal).tenant
+        found = await ask(tenant, "callback", "list", rpc_pb2.ListCallbacks(), views.CallbackList)
+        return [Callback(**msgspec.to_builtins(state)) for state in found.callbacks]
+
+    async def change(principal: Principal, question: rpc_pb2.ChangeCallback) -> Callback:
+        tenant = center_of(principal).tenant
+        state = await ask(tenant, "callback", "change", question, views.CallbackState)
+        return Callback(**msgspec.to_builtins(state))
+
+    @routes.post("/callbacks/{callback_id}/cancel", summary="Call this customer no more")
+    async def cancel_callback(
+        callback_id: str, principal: Annotated[Principal, Depends(require("supervisor", "service"))]
+    ) -> Callback:
+        question = rpc_pb2.ChangeCallback(callback_id=callback_id, action="cancel", actor=principal.role)
+        return await change(principal, question)
+
+    @routes.post("/callbacks/{callback_id}/reschedule", summary="Call at another time or another number")
+    async def reschedule_callback(
+        callback_id: str,
+        wish: RescheduleWish,
+        principal: Annotated[Principal, Depends(require("supervisor", "service"))],
+    ) -> Callback:
+        not_before_us = round(wish.not_before.timestamp() * 1e6) if wish.not_before else 0
+        question = rpc_pb2.ChangeCallback(
+            callback_id=callback_id,
+            action="reschedule",
+            not_before_us=not_before_us,
+            number=wish.number,
+            actor=principal.role,
+        )
+        return await change(principal, question)
 
     @routes.get("/center", summary="Queues, dispositions and break reasons of the running center")
     async def center(principal: _Reader) -> CenterSummary:

@@ -401,7 +401,7 @@ class TenantOwner:
             raise Refused(answer.slug, answer.reason, status=answer.status)
         if answer is None:
             raise BusUnavailable("the wish was not decided on")
-        shown = answer.agent or answer.contact
+        shown = answer.agent or answer.contact or answer.callback
         assert shown is not None
         return shown
 
@@ -419,6 +419,13 @@ class TenantOwner:
 
         async def prioritise(envelope: Envelope) -> Sendable:
             return await self._wish(lambda at_us: messages.priority_wish(envelope, at_us))
+
+        async def change_callback(envelope: Envelope) -> Sendable:
+            return await self._wish(lambda at_us: messages.callback_wish(envelope, at_us))
+
+        async def callbacks(_: Envelope) -> Sendable:
+            engine, now_us = self._present()
+            return views.CallbackList(tuple(views.callbacks(engine.state, engine.index, now_us)))
 
         async def agents(_: Envelope) -> Sendable:
             engine, now_us = self._present()
@@ -443,6 +450,8 @@ class TenantOwner:
             ("agent", "dispose"): dispose,
             ("agent", "wrap-up"): wrap_up,
             ("contact", "set-priority"): prioritise,
+            ("callback", "change"): change_callback,
+            ("callback", "list"): callbacks,
             ("agent", "list"): agents,
             ("queue", "list"): queues,
             ("contact", "list"): contacts,

@@ -63,7 +63,7 @@ TABLE: dict[int, tuple[str, str]] = {
     ),
     23: (
         "nobody is called back",
-        "later: callbacks are not made yet; a document that asks for one is refused",
+        "tests/unit/routing/test_routing_callbacks.py::test_it_comes_up_exactly_where_the_caller_stood",
     ),
     24: ("an agent whose phone is not registered stays available", HERE),
     25: ("callers do not hear their position", HERE),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from services.center import Center, CenterSet, prompt_file
+from services.center.callback import Callback
 from services.center.model import Queue
-from services.center.numbers import LANGUAGES, file_string, number_prompts
+from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
 from services.center.sentences import position_files, spoken_minutes, wait_files
-from services.queue.core.plan import CenterPlan, Plans, QueuePlan, Slot
+from services.queue.core.plan import CallbackPlan, CenterPlan, Plans, QueuePlan, Slot
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
 
@@ -32,6 +33,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 wrap_up_ms=queue.wrap_up_limit_s * 1000,
                 recording=queue.recording,
                 parallel=queue.strategy == "ring_all",
+                callback=_callback(queue.callback) if queue.callback is not None else None,
             )
             for name, queue in center.queues.items()
         },
@@ -40,6 +42,11 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
             (name, language): prompt_file(sounds_dir, center, language, name)
             for name, texts in center.prompts.items()
             for language in texts
+        }
+        | {
+            (name, language): prompt_file(sounds_dir, center, language, name)
+            for language in center.languages
+            for name in digits("0123456789", language)
         },
         dispositions=frozenset(d.code for d in center.dispositions if len(d.code) == 1 and d.code.isdigit()),
         outage_wait_ms=center.limits.outage_wait_s * 1000,
@@ -48,6 +55,21 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         message_most_s=center.voicemail.most_s,
         message_silence_s=center.voicemail.silence_s,
         message_thanks=center.voicemail.thanks,
+        do_not_call=frozenset(center.do_not_call),
+    )
+
+
+def _callback(callback: Callback) -> CallbackPlan:
+    return CallbackPlan(
+        key=callback.key,
+        after_ms=(callback.offer.after_s or 0) * 1000 if callback.offer else 0,
+        expected_ms=(callback.offer.expected_s or 0) * 1000 if callback.offer else 0,
+        every_ms=callback.offer.every_s * 1000 if callback.offer else 0,
+        confirm=callback.confirm,
+        another_number=callback.another_number,
+        prefixes=tuple(callback.prefixes),
+        caller_id=callback.caller_id or "",
+        dial_ms=callback.dial_s * 1000,
     )
 
 

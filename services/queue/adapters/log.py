@@ -92,6 +92,12 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 at_once=made.at_once or 1,
                 kind=made.kind,
                 age_ms=max(0, (at_us - decided_at_us) // 1000),
+                callback_id=made.callback_id,
+                number=made.number,
+                first=made.first or "customer",
+                language=made.language,
+                entry_point=made.entry_point,
+                waiting_since_us=made.waiting_since_us,
             )
         case "offer_ended":
             over = fact.offer_ended
@@ -138,13 +144,14 @@ class OpenContacts:
     node: str
     tenant: str
     _open: dict[str, m.OpenContact] = field(default_factory=dict)
+    _no_leg: set[str] = field(default_factory=set)
 
     def feed(self, entry: Decided) -> None:
         for fact in entry.facts:
             self._feed(fact)
 
     def contacts(self) -> tuple[m.OpenContact, ...]:
-        return tuple(self._open.values())
+        return tuple(c for c in self._open.values() if c.contact not in self._no_leg)
 
     def _feed(self, fact: Fact) -> None:
         match fact.WhichOneof("fact"):
@@ -157,6 +164,10 @@ class OpenContacts:
                     waiting_since_us=queued.waiting_since_us,
                     entry_point=queued.entry_point,
                 )
+                if queued.no_leg:  # A callback in line: nothing of it is on the switch.
+                    self._no_leg.add(queued.contact_id)
+            case "callback_answered":
+                self._no_leg.discard(fact.callback_answered.contact_id)
             case "offer_made" if fact.offer_made.kind != "consult":
                 made = fact.offer_made
                 self._change(made.contact_id, offer=made.offer_id, agent=made.agent_id)
@@ -174,6 +185,7 @@ class OpenContacts:
                 )
             case "contact_closed":
                 self._open.pop(fact.contact_closed.contact_id, None)
+                self._no_leg.discard(fact.contact_closed.contact_id)
 
     def _change(self, contact: str, *, offer: str, agent: str, connected_at_us: int = 0) -> None:
         if (known := self._open.get(contact)) is not None:

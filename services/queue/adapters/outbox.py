@@ -42,6 +42,8 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.PartyJoined: ("conference", "joined"),
     facts.PartyLeft: ("conference", "left"),
     facts.KeyPressed: ("contact", "keyed"),
+    facts.CallbackAccepted: ("callback", "accepted"),
+    facts.CallbackAttempted: ("callback", "attempted"),
 }
 LANES = 8
 LIMIT = 200_000

@@ -76,7 +76,8 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
         case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA":
             return m.LegRinging(at_us=at_us, leg=event.unique_id)
         case "CHANNEL_ANSWER":
-            return m.LegAnswered(at_us=at_us, leg=event.unique_id)
+            customer = caller_leg(event) if event.variable("cc_state") == "callback" else None
+            return m.LegAnswered(at_us=at_us, leg=event.unique_id, customer=customer)
         case "CHANNEL_BRIDGE":
             return m.LegBridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
         case "CHANNEL_UNBRIDGE":
@@ -125,7 +126,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         skills=tuple(var("cc_skills").split()),
         language=var("cc_language"),
         customer=var("cc_customer"),
-        ani=event.get("Caller-Caller-ID-Number"),
+        ani=var("cc_number") or event.get("Caller-Caller-ID-Number"),
         caller_name=event.get("Caller-Caller-ID-Name"),
         entry_point=var("cc_entry") or event.get("Caller-Destination-Number"),
         service_class=var("cc_class"),
@@ -144,6 +145,8 @@ def caller_leg(event: Event) -> m.CallerLeg:
         second=var("cc_second"),
         held_ms=_number(var("cc_held_ms")),
         silent=event.get("Channel-State") == "CS_PARK",
+        callback=var("cc_callback"),
+        answered=event.get("Answer-State") == "answered",
     )
 
 
@@ -163,6 +166,7 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
         bridged=_is_bridged(event),
         partner=_partner(event),
         kind=var("cc_kind"),
+        callback=var("cc_callback"),
     )
 
 
@@ -326,10 +330,30 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         variables[f"execute_on_answer_{key}"] = (
             f"bind_meta_app {key} a si event::Event-Name=CUSTOM,Event-Subclass={FEATURE},what={what}"
         )
+    if command.callback:
+        variables["cc_callback"] = command.callback
     if not _NUMBER.fullmatch(command.extension):
         raise UnsafeCommandError(f"not an extension: {command.extension[:40]!r}")
     dial = dialing.agent_dial.format(extension=command.extension, domain=dialing.sip_domain)
     return f"originate {channel_vars(variables)}{dial} &park()"
+
+
+def customer_line(command: m.CallCustomer, node: str, dialing: Dialing) -> str:
+    """Return the originate of a customer's leg, to be run by bgapi. The leg gets what the dialplan gives a caller's."""
+    if not _NUMBER.fullmatch(command.number):
+        raise UnsafeCommandError(f"not a number to call: {command.number[:40]!r}")
+    variables = {
+        "origination_uuid": command.leg,
+        "originate_timeout": str(max(1, round(command.ring_ms / 1000))),
+        "ignore_early_media": "true",
+        "origination_caller_id_number": _words(command.caller_id) or "anonymous",
+        "playback_terminators": "none",
+        "hold_music": "local_stream://moh",
+        "uuid_bridge_park_on_cancel": "true",
+        "cc_node": node,
+        **dict(command.variables),
+    }
+    return f"originate {channel_vars(variables)}{dialing.transfer_dial.format(number=command.number)} &park()"
 
 
 def _words(text: str) -> str:

@@ -395,11 +395,7 @@ def say_sorry(node: Node, offer: Offer) -> None:
     """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
     center = node.plans.of(offer.tenant, "")
     file = center.prompt("caller-left", center.languages[0]) if center else ""
-    node.cancel_timer(f"bridge:{offer.offer_id}")
-    offer.phase = Phase.CLOSING
-    offer.retries = 5
-    node.emit(Farewell(contact=offer.contact, leg=offer.leg, file=file))
-    node.settle_offer(offer)
+    node.end_after_prompt(offer, Farewell(contact=offer.contact, leg=offer.leg, file=file))
 
 
 def _second_lost(node: Node, aside: Aside) -> None:

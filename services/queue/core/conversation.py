@@ -250,7 +250,17 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
     node.cancel_timer(
         *(
             f"{kind}:{caller.contact}"
-            for kind in ("outage", "part", "farewell", "settle", "unbridged", *BESIDE)
+            for kind in (
+                "outage",
+                "part",
+                "farewell",
+                "settle",
+                "unbridged",
+                "callback",
+                "callback-menu",
+                "callback-expected",
+                *BESIDE,
+            )
         )
     )
     del node.callers[caller.contact]

@@ -20,7 +20,8 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
    node, or a redelivered order, does nothing twice.
 
 The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
-``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``overflow`` (ways
+``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
+``callbacks`` (asking to be called back; calling), ``overflow`` (ways
 out without an agent), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
 
@@ -33,6 +34,8 @@ from msgspec import Struct
 
 from services.queue.core import (
     aside,
+    callback_menu,
+    callbacks,
     conference,
     conversation,
     offers,
@@ -43,12 +46,13 @@ from services.queue.core import (
     wishes,
 )
 from services.queue.core import messages as m
-from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
+from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase, Stage, Step
 
 # What these would do needs FreeSWITCH. While it cannot be reached they wait: a farewell that nobody hears is none, and a call that is
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
+    | {"confirm", "customer-unheard"}
 )
 FROZEN_MS = 1_000
 AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
@@ -82,18 +86,18 @@ class Engine:
         self._node = Node(name=node)
         self._handlers: dict[type[m.Input], Callable[[Any], None]] = {
             m.LegParked: self._parked,
-            m.LegCreated: lambda e: offers.created(self._node, e.leg),
+            m.LegCreated: self._created,
             m.LegRinging: lambda e: offers.ringing(self._node, e.leg),
-            m.LegAnswered: lambda e: offers.answered(self._node, e.leg),
+            m.LegAnswered: self._answered,
             m.LegBridged: self._bridged,
             m.LegUnbridged: self._unbridged,
             m.LegHeld: lambda e: conversation.phone_held(self._node, e),
             m.FeaturePressed: lambda e: wishes.feature(self._node, e),
             m.RoomChanged: lambda e: conference.changed(self._node, e),
-            m.LegHungUp: lambda e: conversation.hung_up(self._node, e),
-            m.AnnouncementEnded: lambda e: treatment.announcement_ended(self._node, e),
+            m.LegHungUp: self._hung_up,
+            m.AnnouncementEnded: self._announcement_ended,
             m.DigitPressed: self._digit,
-            m.JobEnded: lambda e: offers.job_ended(self._node, e),
+            m.JobEnded: self._job_ended,
             m.LegProbed: lambda e: takeover.probed(self._node, e),
             m.CommandFailed: self._command_failed,
             m.ChannelsListed: self._listed,
@@ -107,7 +111,9 @@ class Engine:
             m.CallWished: lambda e: wishes.wished(self._node, e),
             m.ContactClosed: lambda e: overflow.closed(self._node, e),
             m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
-            m.PositionKnown: lambda e: schedule.position_known(self._node, e),
+            m.PositionKnown: lambda e: (
+                callback_menu.wait_known if e.what == callback_menu.EXPECTED else schedule.position_known
+            )(self._node, e),
             m.CentersRevised: self._revised,
             m.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
             m.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
@@ -134,6 +140,14 @@ class Engine:
                 key, lambda o: conversation.ask_disposition(self._node, o)
             ),
             "probe": lambda key: self._with_offer(key, self._probe),
+            "callback": lambda key: callback_menu.offer_due(self._node, key),
+            "callback-expected": lambda key: callback_menu.look_at_wait(self._node, key),
+            "callback-menu": lambda key: callback_menu.overdue(self._node, key),
+            "confirm": lambda key: self._with_customer(key, callbacks.not_confirmed),
+            "customer-job": lambda key: self._with_customer(key, callbacks.job_lost),
+            "customer-close": lambda key: self._with_customer(key, callbacks.close_due),
+            "customer-probe": lambda key: self._node.emit(m.Probe(contact=key, leg=key)),
+            "customer-unheard": self._customer_unheard,
             AUDIT: lambda key: self._audit(),
         }
 
@@ -205,11 +219,68 @@ class Engine:
             for held in known.held:
                 offers.order(self._node, held)
 
+    # --- customers who are called back: the same events, until they are callers ---
+
+    def _created(self, event: m.LegCreated) -> None:
+        if (customer := self._node.customers.get(event.leg)) is not None:
+            callbacks.close_due(self._node, customer)  # A kill that came before the channel missed.
+        else:
+            offers.created(self._node, event.leg)
+
+    def _answered(self, event: m.LegAnswered) -> None:
+        if (customer := self._node.customers.get(event.leg)) is not None:
+            callbacks.answered(self._node, customer)
+        elif event.customer is not None:
+            callbacks.found(self._node, event.customer)  # Dialled by an owner before; no listing had it yet.
+        else:
+            offers.answered(self._node, event.leg)
+
+    def _hung_up(self, event: m.LegHungUp) -> None:
+        if (customer := self._node.customers.get(event.leg)) is not None:
+            self._node.remember_gone(event.leg)
+            callbacks.hung_up(self._node, customer, event.cause)
+        else:
+            conversation.hung_up(self._node, event)
+
+    def _announcement_ended(self, event: m.AnnouncementEnded) -> None:
+        if (customer := self._node.customers.get(event.leg)) is not None:
+            if customer.announcing == event.file:
+                customer.announcing = ""
+        elif (offer := self._node.offer_on(event.leg)) is not None:
+            customer = self._node.customers.get(offer.contact)
+            if customer is not None and customer.agent_announcing == event.file:
+                customer.agent_announcing = ""
+        else:
+            treatment.announcement_ended(self._node, event)
+
     def _digit(self, event: m.DigitPressed) -> None:
-        if event.leg in self._node.callers:
-            overflow.key_pressed(self._node, event)
-        elif not aside.digit(self._node, event):
-            conversation.digit(self._node, event)
+        node = self._node
+        if (customer := node.customers.get(event.leg)) is not None:
+            if callbacks.key(node, customer, event.digit):
+                offers.customer_ready(node, customer)
+        elif (caller := node.callers.get(event.leg)) is not None:
+            if not callback_menu.key(node, caller, event):
+                overflow.key_pressed(node, event)
+        elif not aside.digit(node, event):
+            conversation.digit(node, event)
+
+    def _job_ended(self, event: m.JobEnded) -> None:
+        kind, _, contact = event.offer.partition(":")
+        if f"{kind}:" != callbacks.JOB:
+            offers.job_ended(self._node, event)
+        elif (customer := self._node.customers.get(contact)) and callbacks.job_ended(
+            self._node, customer, event
+        ):
+            offers.customer_ready(self._node, customer)
+
+    def _customer_unheard(self, contact: str) -> None:
+        customer = self._node.customers.get(contact)
+        if customer is not None and callbacks.unheard(self._node, customer):
+            offers.customer_ready(self._node, customer)
+
+    def _with_customer(self, contact: str, act: Callable[[Node, Customer], None]) -> None:
+        if (customer := self._node.customers.get(contact)) is not None:
+            act(self._node, customer)
 
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)

@@ -24,6 +24,7 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    callback_id: str = ""
 
 
 class TreatmentPlayed(Struct, frozen=True, kw_only=True):
@@ -212,6 +213,30 @@ class KeyPressed(Struct, frozen=True, kw_only=True):
     at_us: int
 
 
+class CallbackAccepted(Struct, frozen=True, kw_only=True):
+    """A waiting caller asked to be called back; routing decides."""
+
+    contact_id: str
+    number: str
+    own_number: bool = False
+    at_us: int
+
+
+class CallbackAttempted(Struct, frozen=True, kw_only=True):
+    """The customer was not reached: no_answer, busy, declined, unreachable, machine, agent_left or failed."""
+
+    contact_id: str
+    callback_id: str
+    outcome: str
+    cause: str = ""
+    number: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    agent_outcome: str = ""
+    ring_ms: int = 0
+    at_us: int
+
+
 Observation = (
     ContactWaiting
     | TreatmentPlayed
@@ -231,4 +256,6 @@ Observation = (
     | PartyJoined
     | PartyLeft
     | KeyPressed
+    | CallbackAccepted
+    | CallbackAttempted
 )

@@ -43,6 +43,10 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     second: str = ""  # cc_second: the offer of the agent who is asked.
     held_ms: int = 0  # cc_held_ms: since when it hears music in a conversation.
     silent: bool = False  # Parked after a bridge: nothing plays.
+    callback: str = (
+        ""  # The callback whose customer this is; ``offer`` and ``agent`` are those that it was called for.
+    )
+    answered: bool = True
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):
@@ -58,6 +62,7 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     bridged: bool = False
     partner: str = ""
     kind: str = ""  # Of its offer: transfer, consult, return; empty: from the queue.
+    callback: str = ""  # The callback whose customer was to be called after this agent's answer.
 
 
 class OpenContact(Struct, frozen=True, kw_only=True):
@@ -101,9 +106,10 @@ class LegRinging(Input, frozen=True, kw_only=True):
 
 
 class LegAnswered(Input, frozen=True, kw_only=True):
-    """CHANNEL_ANSWER."""
+    """CHANNEL_ANSWER. ``customer`` has the details of the leg of somebody who is called back."""
 
     leg: str
+    customer: CallerLeg | None = None
 
 
 class LegBridged(Input, frozen=True, kw_only=True):
@@ -227,6 +233,12 @@ class OfferMade(Input, frozen=True, kw_only=True):
     at_once: int = 1  # How many phones ring for the contact together.
     age_ms: int = 0
     kind: str = ""  # transfer, consult, return; empty: from the queue.
+    callback_id: str = ""  # Not empty: the customer has to be called, at ``number``.
+    number: str = ""
+    first: str = "customer"  # Whose phone rings first.
+    language: str = ""
+    entry_point: str = ""
+    waiting_since_us: int = 0
 
 
 class OfferEnded(Input, frozen=True, kw_only=True):
@@ -238,7 +250,7 @@ class OfferEnded(Input, frozen=True, kw_only=True):
 
 
 class ContactOverflowed(Input, frozen=True, kw_only=True):
-    """The queue's limit was reached: ``action`` is queue, transfer or hangup."""
+    """The queue's limit was reached: ``action`` is queue, transfer, hangup or callback."""
 
     contact_id: str
     action: str
@@ -381,6 +393,17 @@ class Originate(Command, frozen=True, kw_only=True):
     ani: str
     caller_name: str
     kind: str = ""
+    callback: str = ""
+
+
+class CallCustomer(Command, frozen=True, kw_only=True):
+    """bgapi originate of a customer's leg, parked when answered. ``leg`` becomes its UUID."""
+
+    offer: str  # What its job is named.
+    number: str
+    caller_id: str
+    ring_ms: int
+    variables: tuple[tuple[str, str], ...]
 
 
 class Kill(Command, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from services.queue.core.facts import Observation
 from services.queue.core.messages import (
     CallerLeg,
     CancelTimer,
+    Farewell,
     Kill,
     Line,
     ListChannels,
@@ -82,6 +83,41 @@ def _remember(memory: OrderedDict[str, None], key: str) -> None:
 
 
 @dataclass(slots=True)
+class Menu:
+    """A caller asks to be called back; see ``callback_menu``."""
+
+    step: str  # confirm, enter, taken
+    number: str = ""
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Customer:
+    """The leg of a customer who is called back, until it is ready; see ``callbacks``."""
+
+    leg: CallerLeg
+    center: CenterPlan
+    queue: QueuePlan
+    step: str = "held"  # held, dialling, confirming, closing
+    order: OfferMade | None = None  # None after a takeover, until the order is read again.
+    job_pending: bool = False
+    answered: bool = False
+    leg_gone: bool = False
+    announcing: str = ""
+    agent_announcing: str = ""
+    called_at_us: int = 0
+    retries: int = 0
+    cause: str = ""
+
+    @property
+    def contact(self) -> str:
+        return self.leg.leg
+
+    def prompt(self, name: str) -> str:
+        return self.center.prompt(name, self.leg.language)
+
+
+@dataclass(slots=True)
 class Caller:
     """A contact's leg on this node."""
 
@@ -109,10 +145,17 @@ class Caller:
     unsettled_at_us: int = 0
     held: list[OfferMade] = field(default_factory=list)  # Orders that came while nobody knew how the leg is.
     offers: int = 0
+    menu: Menu | None = None
+    callback_told: bool = False
+    leaving: bool = False  # The queue's limit was reached: a callback or a farewell.
 
     @property
     def contact(self) -> str:
         return self.leg.leg
+
+    @property
+    def called_back(self) -> bool:
+        return bool(self.leg.callback)
 
     @property
     def tenant(self) -> str:
@@ -220,6 +263,7 @@ class Node:
     name: str
     plans: Plans = field(default_factory=Plans)
     callers: dict[str, Caller] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     offer_by_leg: dict[str, str] = field(default_factory=dict)
     undialled: dict[tuple[str, str], str] = field(
@@ -333,6 +377,14 @@ class Node:
                 caller.offer_id = caller.rings[-1] if caller.rings else ""
         if not offer.leg_gone:
             self.emit(Kill(contact=offer.contact, leg=offer.leg, cause=cause))
+        self.settle_offer(offer)
+
+    def end_after_prompt(self, offer: Offer, farewell: Farewell) -> None:
+        """End the agent's leg when it has heard a prompt; the kill follows should that not end it."""
+        offer.phase = Phase.CLOSING
+        offer.retries = 5
+        self.cancel_timer(f"bridge:{offer.offer_id}")
+        self.emit(farewell)
         self.settle_offer(offer)
 
     def settle_offer(self, offer: Offer) -> None:

@@ -12,6 +12,9 @@ uuid_bridge_on_soft_execute): seen once in about a hundred calls under load. The
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from services.queue.core import callbacks
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
 from services.queue.core.messages import (
@@ -24,8 +27,8 @@ from services.queue.core.messages import (
     Originate,
     Probe,
 )
-from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Offer, Phase, Stage, Step
-from services.queue.core.treatment import back_to_music, remember, stop_announcement, unsettle
+from services.queue.core.node import JOB_GRACE_MS, Caller, Customer, Node, Offer, Phase, Stage, Step
+from services.queue.core.treatment import adopt, back_to_music, remember, stop_announcement, unsettle
 
 # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;
 # as long as both live, it may still come on a machine with too much to do, and taking a bridge apart is worse than a second of waiting.
@@ -47,6 +50,9 @@ def order(node: Node, event: OfferMade) -> None:
     if event.age_ms > event.ring_ms + STALE_GRACE_MS:
         node.line("stale_order_ignored", contact=event.contact_id, offer=event.offer_id, age_ms=event.age_ms)
         return
+    if event.callback_id and event.contact_id not in node.callers:
+        _order_callback(node, event)
+        return
     caller = node.callers.get(event.contact_id)
     if caller is None and (caller := _ghost(node, event)) is None:
         return
@@ -54,7 +60,21 @@ def order(node: Node, event: OfferMade) -> None:
         caller.held.append(event)
         return
     refusal = _refusal(node, caller, event)
-    offer = Offer(
+    offer = _offer(node, event)
+    if refusal:
+        node.remember_ended(event.offer_id)
+        report_failed(node, offer, "withdrawn", refusal)
+        return
+    if (aside := node.asides.get(caller.contact)) is not None:
+        aside.second = offer
+    else:
+        node.rings_for(caller, offer)
+    caller.offers += 1
+    _ring(node, event, offer, caller)
+
+
+def _offer(node: Node, event: OfferMade) -> Offer:
+    return Offer(
         offer_id=event.offer_id,
         contact=event.contact_id,
         tenant=event.tenant,
@@ -65,38 +85,87 @@ def order(node: Node, event: OfferMade) -> None:
         made_at_us=node.at_us,
         ring_limit_ms=event.ring_ms,
     )
-    if refusal:
-        node.remember_ended(event.offer_id)
-        report_failed(node, offer, "withdrawn", refusal)
-        return
+
+
+def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer) -> None:
+    """Ring the agent, now or when the phone is free."""
     offer.kind = event.kind
     offer.leg_gone = True  # There is none before it is dialled.
     offer.wrap_up_ms = caller.queue.wrap_up_ms
     offer.dispositions = caller.center.dispositions
     offer.originate = Originate(
-        contact=caller.contact,
+        contact=offer.contact,
         leg=offer.leg,
         offer=offer.offer_id,
         agent=offer.agent,
         extension=event.extension,
-        tenant=caller.tenant,
+        tenant=caller.center.tenant,
         ring_ms=event.ring_ms,
         ani=caller.leg.ani,
         caller_name=caller.leg.caller_name,
         kind=event.kind,
+        callback=event.callback_id,
     )
     node.add_offer(offer)
-    if (aside := node.asides.get(caller.contact)) is not None:
-        aside.second = offer
-    else:
-        node.rings_for(caller, offer)
-    caller.offers += 1
     if not free_agent(node, event.tenant, event.agent_id):
         node.dial_after(offer, FORMER_LEG_MS)
     elif rest_ms := node.rest_ms(event.tenant, event.agent_id):
         node.dial_after(offer, rest_ms)
     else:
         node.dial(offer.offer_id)
+
+
+def _order_callback(node: Node, event: OfferMade) -> None:
+    """Call the customer, or the agent who will be joined with the customer."""
+    customer = node.customers.get(event.contact_id)
+    if customer is not None and customer.leg.offer == event.offer_id:
+        customer.order = customer.order or event  # Read again by a new owner.
+        return
+    customer = callbacks.hold(node, event)
+    if customer is None:
+        node.remember_ended(event.offer_id)
+        report_failed(node, _offer(node, event), "withdrawn", "customer_busy")
+    elif event.first == "agent":
+        _ring(node, event, _offer(node, event), customer)
+    else:
+        callbacks.call(node, customer)
+
+
+def customer_ready(node: Node, customer: Customer) -> None:
+    """The customer is on the line and wants to talk: a caller from here on, for the agent who was reserved."""
+    event, offer = customer.order, node.offers.get(customer.leg.offer)
+    caller = adopt(node, callbacks.ready(node, customer), recovered=False)
+    if caller is None:
+        return
+    if offer is not None and offer.phase is Phase.RINGING and not offer.reported:
+        node.rings_for(caller, offer)
+        if offer.answered_at_us:
+            answered(node, offer.leg, let_go=True)
+    elif event is not None and event.first != "agent":
+        order(node, replace(event, callback_id="", kind=""))
+    else:
+        lost = event or OfferMade(
+            at_us=node.at_us,
+            tenant=caller.tenant,
+            offer_id=caller.leg.offer,
+            contact_id=caller.contact,
+            agent_id=caller.leg.agent,
+            extension="",
+            queue=caller.queue.name,
+            leg="",
+            ring_ms=0,
+        )
+        node.remember_ended(lost.offer_id)
+        report_failed(node, _offer(node, lost), "failed", "OWNER_CHANGED")
+
+
+def _agent_before_customer(node: Node, offer: Offer, customer: Customer, *, let_go: bool) -> None:
+    """The agent has answered and the customer is not there yet."""
+    if not offer.answered_at_us:
+        offer.answered_at_us = node.at_us
+        _report_answered(node, offer)
+    if let_go or not offer.job_pending:
+        callbacks.agent_waits(node, customer, offer)
 
 
 def _ghost(node: Node, event: OfferMade) -> Caller | None:
@@ -192,6 +261,9 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
         return
     if offer.phase is not Phase.RINGING:
         return
+    if (customer := node.customers.get(offer.contact)) is not None:
+        _agent_before_customer(node, offer, customer, let_go=let_go)
+        return
     caller = node.callers.get(offer.contact)
     if offer.kind == "consult":
         _colleague_answered(node, offer, let_go=let_go)
@@ -201,7 +273,7 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
         node.close_offer(offer, "ORIGINATOR_CANCEL")
         return
     offer.phase = Phase.ANSWERED
-    offer.answered_at_us = node.at_us
+    offer.answered_at_us = offer.answered_at_us or node.at_us
     caller.stage = Stage.BRIDGING
     for other in node.rings_of(caller):
         if other is not offer:
@@ -316,6 +388,10 @@ def bridge_refused(node: Node, offer_id: str, text: str) -> None:
 def ring_failed(node: Node, offer: Offer, cause: str) -> None:
     """The agent's leg ended before an answer; the caller keeps the music and the place."""
     offer.cause = cause
+    if (customer := node.customers.get(offer.contact)) is not None and customer.leg.offer == offer.offer_id:
+        # Routing hears of the attempt first: the next one is another contact, whose leg cannot meet this one's.
+        offer.reported = offer.reported or customer.step != "held"
+        callbacks.agent_left(node, customer, outcome_of(cause), cause)
     report_failed(node, offer, outcome_of(cause), cause)
     node.close_offer(offer, "NORMAL_CLEARING")
 
@@ -398,6 +474,9 @@ def ended_by_routing(node: Node, event: OfferEnded) -> None:
     offer = node.offers.get(event.offer_id)
     if event.outcome == "accepted":
         return
+    customer = node.customers.get(event.contact_id)
+    if customer is not None and customer.leg.offer == event.offer_id:
+        callbacks.withdrawn(node, customer)
     if offer is None:
         # The end may be read before the order when both were written while nobody owned the node.
         node.remember_ended(event.offer_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.queue.core import schedule
+from services.queue.core import callback_menu, schedule
 from services.queue.core.conversation import day_of
 from services.queue.core.facts import ContactGone, KeyPressed
 from services.queue.core.messages import (
@@ -24,6 +24,7 @@ from services.queue.core.treatment import (
     back_to_music,
     farewell,
     leave,
+    schedule_offer,
     stop_announcement,
     watch_outage,
     welcome,
@@ -53,6 +54,8 @@ def overflowed(node: Node, event: ContactOverflowed) -> None:
             transfer_out(node, caller, event.target)
         case "voicemail":
             leave_message(node, caller, event.target)
+        case "callback":
+            callback_menu.way_out(node, caller)
         case _:
             farewell(node, caller, event.target or "sorry")
 
@@ -77,10 +80,12 @@ def change_queue(node: Node, caller: Caller, name: str) -> None:
     if plan.music != old.music:
         stop_announcement(node, caller)
         node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=plan.music))
+    caller.menu = None
     welcome(node, caller)
     # Another line, other numbers: what was heard of the former one is no measure for it.
     caller.heard_position = caller.heard_minutes = 0
     schedule.arm(node, caller)
+    schedule_offer(node, caller)
 
 
 def transfer_out(node: Node, caller: Caller, number: str) -> None:
@@ -195,6 +200,9 @@ def closed(node: Node, event: ContactClosed) -> None:
     if caller is None or caller.stage not in (Stage.WAITING, Stage.BRIDGING):
         return
     _end_offer(node, caller)
+    if event.outcome == "callback" and not caller.called_back:
+        callback_menu.taken(node, caller)
+        return
     caller.reannounced += 1
     if caller.reannounced > REANNOUNCE_LIMIT:
         node.line("contact_closed_while_waiting", warning=True, contact=caller.contact, outcome=event.outcome)

@@ -20,6 +20,24 @@ class Slot(Struct, frozen=True, kw_only=True):
     only_shorter: bool = False
 
 
+class CallbackPlan(Struct, frozen=True, kw_only=True):
+    """How callers of a queue ask for a callback, and how they are called."""
+
+    key: str = "1"
+    after_ms: int = 0  # Told of it after so long; 0: not for that.
+    expected_ms: int = 0  # Told of it when the rest of the wait is expected to be so long; 0: not for that.
+    every_ms: int = 0
+    confirm: bool = True
+    another_number: bool = True
+    prefixes: tuple[str, ...] = ()
+    caller_id: str = ""  # Empty: the number that the customer had called.
+    dial_ms: int = 25_000
+
+    def may_call(self, number: str, do_not_call: frozenset[str]) -> bool:
+        """Whether the center calls this number."""
+        return number not in do_not_call and (not self.prefixes or number.startswith(self.prefixes))
+
+
 class QueuePlan(Struct, frozen=True, kw_only=True):
     """One queue: how long its agents write up, what is heard in it, whether its calls are recorded."""
 
@@ -31,6 +49,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     wrap_up_ms: int = 0
     recording: bool = False
     parallel: bool = False  # Several phones may ring for one caller.
+    callback: CallbackPlan | None = None
 
 
 class CenterPlan(Struct, frozen=True, kw_only=True):
@@ -49,6 +68,7 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     message_most_s: int = 180
     message_silence_s: int = 5
     message_thanks: str = "message-thanks"
+    do_not_call: frozenset[str] = frozenset()
 
     def prompt(self, name: str, language: str) -> str:
         """Return the file of a prompt in the language, else in the center's first language that has it, else ``""``."""

@@ -65,7 +65,7 @@ def due(node: Node, key: str) -> None:
     if caller is None or caller.stage is Stage.LEAVING or what not in caller.queue.schedule:
         return
     caller.armed.discard(what)
-    if caller.stage is Stage.WAITING and _hears(node, caller):
+    if caller.stage is Stage.WAITING and (_hears(node, caller) or caller.menu):
         _arm(node, caller, what, AGAIN_MS)
         return
     _arm(node, caller, what)
@@ -104,7 +104,7 @@ def position_known(node: Node, event: PositionKnown) -> None:
     slot = caller.queue.schedule.get(event.what)
     if slot is None or not _worth_saying(caller, slot, event):
         return
-    if _hears(node, caller):
+    if _hears(node, caller) or caller.menu:
         _arm(node, caller, event.what, AGAIN_MS)
         return
     if event.what == POSITION:

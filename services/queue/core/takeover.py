@@ -8,6 +8,8 @@ caller ``aside``           or ``conference``: goes on where it stood, see ``rega
 caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
                            looked at again a second later (a bridge takes up to 112 ms), then either the bridge never was (bridged when the
                            agent's leg still stands, else back to music), or it is over (farewell)
+customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
+agent's leg of a callback  waits for the customer who is being called; none is: given back to routing
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
 known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
@@ -18,6 +20,7 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
+from services.queue.core import callbacks
 from services.queue.core.aside import say_sorry
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -49,6 +52,8 @@ RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
 
 def knows(node: Node, leg: str) -> bool:
     """Whether a listing needs no details of this leg."""
+    if leg in node.customers:
+        return True
     caller = node.callers.get(leg)
     if caller is not None:
         return caller.stage is not Stage.UNSETTLED
@@ -62,7 +67,9 @@ def knows(node: Node, leg: str) -> bool:
 def link_up(node: Node, core_uuid: str = "") -> None:
     """Events may have been missed: whatever was in the middle of something is looked at anew."""
     node.link_up = True
-    if core_uuid and node.core_uuid not in ("", core_uuid):
+    restarted = bool(core_uuid) and node.core_uuid not in ("", core_uuid)
+    callbacks.link_up(node, restarted=restarted)
+    if restarted:
         _restarted(node)
     node.core_uuid = core_uuid or node.core_uuid
     for caller in node.callers.values():
@@ -108,6 +115,9 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
     for caller in node.callers.values():
         if caller.contact not in event.present:
             node.emit(Probe(contact=caller.contact, leg=caller.contact))
+    for customer in node.customers.values():
+        if customer.contact not in event.present and customer.step != "held" and not customer.job_pending:
+            node.emit(Probe(contact=customer.contact, leg=customer.contact))
     for offer in node.offers.values():
         if (
             offer.leg not in event.present
@@ -174,6 +184,8 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
                 regain(node, caller, leg, agents)
             elif (fresh := remember(node, leg, Stage.UNSETTLED, recovered=True)) is not None:
                 unsettle(node, fresh)
+        case "callback":
+            callbacks.found(node, leg)
         case "leaving" | "transferred" | "message":
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:
@@ -270,6 +282,9 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
     caller = node.callers.get(agent.contact)
     if caller is not None and caller.stage is Stage.UNSETTLED:
         return
+    if agent.callback and caller is None and not agent.bridged_ms:
+        _callback_agent_found(node, agent)
+        return
     wanted = (
         caller is not None
         and caller.stage is Stage.WAITING
@@ -304,8 +319,22 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
         node.close_offer(offer, "ORIGINATOR_CANCEL")
 
 
+def _callback_agent_found(node: Node, agent: AgentLeg) -> None:
+    """An agent who was called before the customer: goes on waiting for one who is being called, else routing begins anew."""
+    offer = offer_from(node, agent, Phase.RINGING)
+    customer = node.customers.get(agent.contact)
+    if customer is not None and customer.step != "closing":
+        offer.answered_at_us = node.at_us if agent.answered else 0
+        return
+    report_failed(node, offer, "failed", "OWNER_CHANGED")
+    node.close_offer(offer, "ORIGINATOR_CANCEL")
+
+
 def probed(node: Node, event: LegProbed) -> None:
     """What FreeSWITCH said about one leg."""
+    if (customer := node.customers.get(event.leg)) is not None:
+        callbacks.probed(node, customer, alive=event.alive, is_answered=event.answered)
+        return
     caller = node.callers.get(event.leg)
     if caller is None:
         offer = node.offer_on(event.leg)

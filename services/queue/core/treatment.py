@@ -18,6 +18,7 @@ from services.queue.core.node import Caller, Node, Stage
 from services.queue.core.plan import DEFAULT_MUSIC
 
 OUTAGE_MIN_MS = 15_000  # An election takes 4 to 11 s; nobody is sent away for one.
+EXPECTED_FIRST_MS = 5_000  # Time for routing to know the contact, and for the welcome to begin.
 SETTLE_MS = 1_000  # A bridge takes 112 ms at worst; a leg in between for longer is stuck.
 FAREWELL_LIMIT_MS = 30_000  # A farewell is a prompt of seconds; a leg that outlives this is killed.
 
@@ -42,6 +43,7 @@ def adopt(node: Node, leg: CallerLeg, *, recovered: bool) -> Caller | None:
     if not recovered:
         welcome(node, caller)
     schedule.arm(node, caller)
+    schedule_offer(node, caller)
     watch_outage(node, caller)
     return caller
 
@@ -90,6 +92,7 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
             recovered=caller.recovered or n != "0",
             service_class=leg.service_class,
             preferred_agent=leg.preferred_agent,
+            callback_id=leg.callback,
         ),
         "waiting",
         n,
@@ -117,6 +120,19 @@ def announcement_ended(node: Node, event: AnnouncementEnded) -> None:
     caller = node.callers.get(event.leg)
     if caller is not None and caller.announcing == event.file:
         caller.announcing = ""
+
+
+def schedule_offer(node: Node, caller: Caller) -> None:
+    """Arm the first telling that one can be called back, and the first look at the expected wait."""
+    plan = caller.queue.callback
+    node.cancel_timer(f"callback:{caller.contact}", f"callback-expected:{caller.contact}")
+    if plan is None or caller.called_back:
+        return
+    waited_ms = (node.at_us - caller.waiting_since_us) // 1000
+    if plan.after_ms:
+        node.timer(f"callback:{caller.contact}", max(1, plan.after_ms - waited_ms))
+    if plan.expected_ms:
+        node.timer(f"callback-expected:{caller.contact}", EXPECTED_FIRST_MS)
 
 
 def back_to_music(node: Node, caller: Caller) -> None:
@@ -165,6 +181,9 @@ def leave(node: Node, caller: Caller, state: str) -> None:
         f"outage:{caller.contact}",
         f"part:{caller.contact}",
         f"settle:{caller.contact}",
+        f"callback:{caller.contact}",
+        f"callback-menu:{caller.contact}",
+        f"callback-expected:{caller.contact}",
     )
 
 

@@ -80,6 +80,7 @@ class ContactWaiting(msgspec.Struct, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    callback_id: str = ""
 
 
 class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,6 +269,30 @@ class PartyLeft(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A waiting caller asked to be called back."""
+
+    contact_id: str = ""
+    number: str = ""
+    own_number: bool = False
+    at_us: int = 0
+
+
+class CallbackAttempted(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer was called back and not reached."""
+
+    contact_id: str = ""
+    callback_id: str = ""
+    outcome: str = ""
+    cause: str = ""
+    number: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    agent_outcome: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
 class RecordingStarted(msgspec.Struct, frozen=True, kw_only=True):
     """A recording began."""
 
@@ -336,6 +361,14 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     returned_ms: int = 0
+    kind: str = ""
+    callback_id: str = ""
+    number: str = ""
+    no_leg: bool = False
+    attempts: int = 0
+    serial: int = 0
+    not_before_us: int = 0
+    expires_us: int = 0
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -386,6 +419,13 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 0
     kind: str = ""
     by_agent: str = ""
+    number: str = ""
+    first: str = ""
+    dial_ms: int = 0
+    callback_id: str = ""
+    language: str = ""
+    entry_point: str = ""
+    waiting_since_us: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -466,6 +506,8 @@ class ContactClosed(msgspec.Struct, frozen=True, kw_only=True):
     offers: int = 0
     result: str = ""
     transfers: int = 0
+    kind: str = ""
+    callback_id: str = ""
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -547,6 +589,25 @@ class NodeChanged(msgspec.Struct, frozen=True, kw_only=True):
     up: bool = False
 
 
+class CallbackAnswered(msgspec.Struct, frozen=True, kw_only=True):
+    """The customer of a callback has answered."""
+
+    contact_id: str = ""
+    callback_id: str = ""
+
+
+class CallbackChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody changed a callback that is in line."""
+
+    contact_id: str = ""
+    callback_id: str = ""
+    not_before_us: int = 0
+    number: str = ""
+    actor: str = ""
+    previous_number: str = ""
+    previous_not_before_us: int = 0
+
+
 IvrFact = ContactStarted | IvrStepTaken | ContactHandedOver | IvrEnded
 QueueFact = (
     ContactWaiting
@@ -567,6 +628,8 @@ QueueFact = (
     | ConferenceStarted
     | PartyJoined
     | PartyLeft
+    | CallbackAccepted
+    | CallbackAttempted
 )
 RecordingFact = RecordingStarted | RecordingStored | RecordingFailed
 RoutingFact = (
@@ -587,6 +650,8 @@ RoutingFact = (
     | WrapUpChanged
     | ContactTransferred
     | TransferRefused
+    | CallbackAnswered
+    | CallbackChanged
 )
 
 
@@ -633,6 +698,8 @@ OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
     ConferenceStarted,
     PartyJoined,
     PartyLeft,
+    CallbackAccepted,
+    CallbackAttempted,
     RecordingStarted,
     RecordingStored,
     RecordingFailed,

@@ -157,6 +157,10 @@ class LiveProjection:
     def _queued(self, fact: ContactQueued, at_us: int) -> None:
         self._in_menu.pop(fact.contact_id, None)
         contact = self._contacts.setdefault(fact.contact_id, _Contact())
+        if fact.kind == "callback":
+            # Nobody is on the line: neither offered nor waiting. Who asked for it was counted when that call was closed.
+            contact.queue, contact.state, contact.counted = fact.queue, "callback", True
+            return
         if self._closed.pop(fact.contact_id, None) is not None:
             # Given up as gone and found alive: its one outcome is in the counts already.
             contact.counted = True

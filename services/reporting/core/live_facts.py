@@ -48,6 +48,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     contact_id: str
     queue: str
     waiting_since_us: int
+    kind: str = ""
 
 
 class ContactConnected(msgspec.Struct, frozen=True):

@@ -6,12 +6,14 @@ import zlib
 
 from services.center import Center as Document
 from services.center import Queue
+from services.center.callback import Callback
 from services.center.model import Agent, Misses
 from services.center.model import Overflow as Way
 from services.center.skills import parse
 from services.routing.core.center import (
     CAUSES,
     AgentRules,
+    CallbackRules,
     Center,
     Miss,
     Overflow,
@@ -24,6 +26,10 @@ SHARDS = 16
 """Never changed on a running installation: two numbers of shards would give a tenant two owners that contend."""
 RING_AT_ONCE = 5
 """Phones that ring for one contact of a ring_all queue that does not say how many."""
+
+
+CONFIRM_MS = 20_000
+"""What a customer who has to confirm is given for it (queue's ``callbacks.CONFIRM_MS`` and the time of the prompt's first words)."""
 
 
 def shard_of(tenant: str) -> int:
@@ -48,6 +54,7 @@ def center_of(document: Document) -> Center:
         misses=_misses(document.routing.misses),
         transfer_place=document.routing.transfer.place,
         transfer_failed=document.routing.transfer.failed,
+        do_not_call=frozenset(document.do_not_call),
     )
 
 
@@ -77,7 +84,19 @@ def _way(way: Way) -> Overflow:
         return Overflow("transfer", way.transfer)
     if way.voicemail is not None:
         return Overflow("voicemail", way.voicemail.prompt)
+    if way.callback:
+        return Overflow("callback")
     return Overflow("hangup", way.hangup.prompt if way.hangup is not None else "")
+
+
+def _callback(callback: Callback) -> CallbackRules:
+    return CallbackRules(
+        first=callback.first,
+        dial_ms=callback.dial_s * 1000 + (CONFIRM_MS if callback.confirm else 0),
+        attempts=callback.attempts,
+        pause_ms=callback.pause_s * 1000,
+        expires_ms=callback.expires_s * 1000,
+    )
 
 
 def _queue(queue: Queue) -> QueueRules:
@@ -104,5 +123,6 @@ def _queue(queue: Queue) -> QueueRules:
         closed=_way(queue.closing.then) if queue.closing is not None else None,
         keys={key: _way(way) for key, way in queue.keys.items()},
         return_ms=queue.return_s * 1000,
+        callback=_callback(queue.callback) if queue.callback is not None else None,
         no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

@@ -24,6 +24,8 @@ _OBSERVATIONS: dict[str, type[Any]] = {
         i.ConsultStarted,
         i.ConsultEnded,
         i.KeyPressed,
+        i.CallbackAccepted,
+        i.CallbackAttempted,
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
@@ -33,6 +35,7 @@ _KINDS: tuple[type[Any], ...] = (
     i.SetDisposition,
     i.SetWrapUp,
     i.SetContactPriority,
+    i.ChangeCallback,
 )
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN) for kind in _KINDS
@@ -72,6 +75,12 @@ def wrap_up_wish(envelope: Envelope, now_us: int) -> i.SetWrapUp:
 def priority_wish(envelope: Envelope, now_us: int) -> i.SetContactPriority:
     """Raises DecodeError."""
     wish: i.SetContactPriority = _input(i.SetContactPriority, envelope, now_us, request_id=envelope.id)
+    return wish
+
+
+def callback_wish(envelope: Envelope, now_us: int) -> i.ChangeCallback:
+    """Raises DecodeError."""
+    wish: i.ChangeCallback = _input(i.ChangeCallback, envelope, now_us, request_id=envelope.id)
     return wish
 
 

@@ -24,7 +24,7 @@ CAUSES = ("no_answer", "declined", "busy", "unreachable")
 
 
 class Overflow(msgspec.Struct, frozen=True):
-    """Where a contact goes that cannot stay: ``action`` queue, transfer, voicemail or hangup; ``target`` a queue, number or prompt."""
+    """Where a contact goes that cannot stay: ``action`` queue, transfer, voicemail, hangup or callback; ``target`` a queue, number or prompt."""
 
     action: str
     target: str = ""
@@ -42,6 +42,19 @@ class Miss(msgspec.Struct, frozen=True):
 
     delay_ms: int = 5_000
     most: int = 0
+
+
+class CallbackRules(msgspec.Struct, frozen=True):
+    """How the customers of a queue are called back."""
+
+    first: str = "customer"
+    """customer or agent: whose phone rings first."""
+    dial_ms: int = 25_000
+    attempts: int = 3
+    """Calls that do not reach the customer, after which it is given up."""
+    pause_ms: int = 900_000
+    """Between two of them."""
+    expires_ms: int = 345_600_000
 
 
 class QueueRules(msgspec.Struct, frozen=True):
@@ -80,6 +93,8 @@ class QueueRules(msgspec.Struct, frozen=True):
     """Ways out that a waiting caller takes by a key."""
     return_ms: int = 0
     """Who hangs up while waiting and calls again within this time gets the old place, once; 0: nobody does."""
+    callback: CallbackRules | None = None
+    """None: nobody is called back."""
 
 
 class QueueOrder(msgspec.Struct, frozen=True):
@@ -119,6 +134,8 @@ class Center(msgspec.Struct, frozen=True):
     """Head start by entry point."""
     between_queues: str = "strict"
     """How an agent's queues of equal priority compete. strict: the highest score of all. share: by turns, one contact a queue."""
+    do_not_call: frozenset[str] = frozenset()
+    """Numbers that are never called back."""
     misses: Mapping[str, Miss] = {}
     """By cause (``CAUSES``); what is not there is as in ``Policy``."""
     transfer_place: str = "kept"

@@ -38,6 +38,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.routing.core import inputs as i
+from services.routing.core import results
 from services.routing.core.audit import problems
 from services.routing.core.center import Center, Policy
 from services.routing.core.explain import explain
@@ -111,7 +112,7 @@ class Engine(Wished):
         grace_us = self.policy.offer_grace_ms * 1000
         node = self.state.nodes.get(offer.node)
         again_us = node.since_us + grace_us if node else 0
-        return max(offer.made_at_us + offer.ring_ms * 1000 + grace_us, again_us)
+        return max(offer.made_at_us + (offer.ring_ms + offer.dial_ms) * 1000 + grace_us, again_us)
 
     def _timer_fired(self, inp: i.TimerFired) -> None:
         kind, entity_id = inp.timer
@@ -131,7 +132,16 @@ class Engine(Wished):
         elif kind == "limit":
             limit = self._limit(self.state.contacts[entity_id])
             assert limit is not None
-            self._overflow(entity_id, limit[1])
+            if limit[1] == "expired":
+                self._close(
+                    self.state.contacts[entity_id],
+                    "callback",
+                    result=results.CALLBACK_EXPIRED,
+                    ended_by="system",
+                    cause="expired",
+                )
+            else:
+                self._overflow(entity_id, limit[1])
         elif kind == "wrap_up":
             self._end_wrap_up(entity_id, self.state.agent(entity_id).disposition or "timeout", "timeout")
 
@@ -202,7 +212,7 @@ class Engine(Wished):
             return
         agent_ids = [best]
         pool = self.index.pool_of(contact)
-        if rules.ring_at_once > 1 and pool is not None:
+        if rules.ring_at_once > 1 and pool is not None and not contact.no_leg:
             enough = rules.ring_at_once + len(contact.tried)
             free = [a for a in pool.some(self.index.choice(contact), enough) if a != best]
             # Who has let it ring comes after those who have not, as in the choice of one.
@@ -246,11 +256,14 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.ConversationEnded: Engine._conversation_ended,
     i.ContactGone: Engine._contact_gone,
     i.KeyPressed: Engine._key_pressed,
+    i.CallbackAccepted: Engine._callback_accepted,
+    i.CallbackAttempted: Engine._callback_attempted,
     i.DispositionKeyed: Engine._disposition_keyed,
     i.SetAgentPresence: Engine._presence_wished,
     i.SetDisposition: Engine._disposition_wished,
     i.SetWrapUp: Engine._wrap_up_wished,
     i.SetContactPriority: Engine._priority_wished,
+    i.ChangeCallback: Engine._callback_wished,
     i.OwnCallChanged: Engine._own_call_changed,
     i.OwnCallsListed: Engine._own_calls_listed,
     i.ContactHeld: Engine._contact_held,

@@ -34,6 +34,15 @@ class ContactQueued(msgspec.Struct, frozen=True):
     service_class: str = ""
     preferred_agent: str = ""
     returned_ms: int = 0
+    kind: str = ""
+    """``callback``: of a customer who is called back."""
+    callback_id: str = ""
+    number: str = ""
+    no_leg: bool = False
+    attempts: int = 0
+    serial: int = 0
+    not_before_us: int = 0
+    expires_us: int = 0
 
 
 class Excluded(msgspec.Struct, frozen=True):
@@ -84,6 +93,13 @@ class OfferMade(msgspec.Struct, frozen=True):
     at_once: int = 1
     kind: str = ""
     by_agent: str = ""
+    number: str = ""
+    first: str = ""
+    dial_ms: int = 0
+    callback_id: str = ""
+    language: str = ""
+    entry_point: str = ""
+    waiting_since_us: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True):
@@ -135,7 +151,7 @@ class TransferRefused(msgspec.Struct, frozen=True):
 
 
 class ContactOverflowed(msgspec.Struct, frozen=True):
-    """A queue gave the contact away: ``action`` queue, transfer, voicemail or hangup."""
+    """A queue gave the contact away: ``action`` queue, transfer, voicemail or hangup; with callback the caller is asked first."""
 
     contact_id: str
     queue: str
@@ -146,7 +162,7 @@ class ContactOverflowed(msgspec.Struct, frozen=True):
 
 
 class ContactClosed(msgspec.Struct, frozen=True):
-    """The end of a contact in routing's care: completed, abandoned, overflowed or ended_unseen; finer in ``result``."""
+    """The end of a contact in routing's care: completed, abandoned, overflowed, ended_unseen or callback; finer in ``result``."""
 
     contact_id: str
     queue: str
@@ -164,6 +180,8 @@ class ContactClosed(msgspec.Struct, frozen=True):
     offers: int = 0
     result: str = ""
     transfers: int = 0
+    kind: str = ""
+    callback_id: str = ""
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True):
@@ -245,6 +263,25 @@ class NodeChanged(msgspec.Struct, frozen=True):
     up: bool
 
 
+class CallbackAnswered(msgspec.Struct, frozen=True):
+    """The customer of a callback has answered: the contact has a leg and waits like any other, at its place."""
+
+    contact_id: str
+    callback_id: str
+
+
+class CallbackChanged(msgspec.Struct, frozen=True):
+    """Somebody changed a callback that is in line."""
+
+    contact_id: str
+    callback_id: str
+    not_before_us: int = 0
+    number: str = ""
+    actor: str = ""
+    previous_number: str = ""
+    previous_not_before_us: int = 0
+
+
 Fact = (
     OwnerChanged
     | ContactQueued
@@ -263,6 +300,8 @@ Fact = (
     | WrapUpChanged
     | ContactTransferred
     | TransferRefused
+    | CallbackAnswered
+    | CallbackChanged
 )
 
 

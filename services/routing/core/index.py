@@ -132,6 +132,8 @@ class Index:
 
     def __init__(self, center: Center, state: State) -> None:
         self.center = center
+        self.closed: frozenset[str] = frozenset()
+        """As in ``HoursChanged``: where nobody is called back now."""
         self._state = state
         self._waiting: dict[str, dict[ContactClass, list[ContactKey]]] = {}
         self._held_for: dict[str, dict[ContactClass, list[ContactKey]]] = {}
@@ -260,6 +262,8 @@ class Index:
     def contact_place(self, contact: Contact | None, now_us: int) -> tuple[ContactClass, int] | None:
         """The class in which the contact waits for an offer now and when that changes; None when it does not wait."""
         if contact is None or contact.status != "waiting" or contact.hold_until_us > now_us:
+            return None
+        if contact.leaving or (contact.no_leg and f"callback:{contact.queue}" in self.closed):
             return None
         if contact.queue not in self.center.queues:
             return None

@@ -14,7 +14,7 @@ import msgspec
 
 from services.routing.core.center import Center
 from services.routing.core.facts import Fact
-from services.routing.core.views import AgentState, ContactState
+from services.routing.core.views import AgentState, CallbackState, ContactState
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,7 @@ class ContactWaiting(Input, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    callback_id: str = ""
 
 
 class OfferRinging(Input, frozen=True, kw_only=True):
@@ -120,6 +121,24 @@ class KeyPressed(Input, frozen=True, kw_only=True):
     queue: str = ""
 
 
+class CallbackAccepted(Input, frozen=True, kw_only=True):
+    """A waiting caller asked to be called back."""
+
+    contact_id: str
+    number: str
+    own_number: bool = False
+
+
+class CallbackAttempted(Input, frozen=True, kw_only=True):
+    """A customer was called back and not reached."""
+
+    contact_id: str
+    callback_id: str
+    outcome: str
+    cause: str = ""
+    agent_outcome: str = ""
+
+
 class DispositionKeyed(Input, frozen=True, kw_only=True):
     """The agent keyed a disposition after the call."""
 
@@ -165,6 +184,17 @@ class SetContactPriority(Input, frozen=True, kw_only=True):
     request_id: str
     contact_id: str
     priority: int = 0
+    actor: str = "supervisor"
+
+
+class ChangeCallback(Input, frozen=True, kw_only=True):
+    """A wish: ``action`` cancel, or reschedule to ``not_before_us`` (0: as soon as it is its turn) and perhaps another number."""
+
+    request_id: str
+    callback_id: str
+    action: str
+    not_before_us: int = 0
+    number: str = ""
     actor: str = "supervisor"
 
 
@@ -253,7 +283,10 @@ class NodeSeen(Input, frozen=True, kw_only=True):
 
 
 class HoursChanged(Input, frozen=True, kw_only=True):
-    """The queues whose hours have ended; all others are open. Told again to every new owner."""
+    """The queues whose hours have ended; all others are open. Told again to every new owner.
+
+    ``callback:<queue>`` stands for a queue whose customers are not called back now.
+    """
 
     closed: frozenset[str]
 
@@ -279,11 +312,14 @@ AnyInput = (
     | AgentBridged
     | ConversationEnded
     | ContactGone
+    | CallbackAccepted
+    | CallbackAttempted
     | DispositionKeyed
     | SetAgentPresence
     | SetDisposition
     | SetWrapUp
     | SetContactPriority
+    | ChangeCallback
     | OwnCallChanged
     | OwnCallsListed
     | ContactHeld
@@ -320,11 +356,12 @@ class CancelTimer(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The wish was granted: the state of the agent, or of the contact, after it."""
+    """The wish was granted: the state of the agent, the contact or the callback after it."""
 
     request_id: str
     agent: AgentState | None = None
     contact: ContactState | None = None
+    callback: CallbackState | None = None
 
 
 class Refuse(msgspec.Struct, frozen=True):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
+from services.routing.core.callbacks import KIND, Callbacks
 from services.routing.core.center import QueueRules
-from services.routing.core.rules import Rules
 from services.routing.core.state import IN_TALK, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
 
 
-class Observed(Rules):
+class Observed(Callbacks):
     """Handlers of observations."""
 
     # -- the switch
@@ -71,6 +71,14 @@ class Observed(Rules):
 
     def _contact_waiting(self, inp: i.ContactWaiting) -> None:
         known = self.state.contacts.get(inp.contact_id)
+        if known is not None and known.no_leg:
+            return self._customer_answered(known)
+        if known is not None and known.leaving and inp.recovered:
+            # The process that asked the caller is gone: the next one asks again.
+            wait_ms = self._ms_since(known.waiting_since_us)
+            return self._emit(
+                f.ContactOverflowed(known.contact_id, known.queue, known.leaving, KIND, wait_ms=wait_ms)
+            )
         if known is not None:
             if not (inp.recovered and known.status == "talking"):
                 return self._ignore("contact waits already", contact_id=inp.contact_id)
@@ -78,7 +86,9 @@ class Observed(Rules):
             self._free_consulted(known)
             self._emit(self._queued(known, known.queue))
             return self._end_talk(known)
-        if inp.contact_id in self.state.closed and not inp.recovered:
+        outcome = self.state.closed.get(inp.contact_id, "")
+        if outcome == KIND or (outcome and not inp.recovered):
+            # Of a callback queue has heard, or will: who asked for one is thanked, who was reached too late is not kept.
             return self._ignore("contact is closed", contact_id=inp.contact_id)
         # Recovered though closed: its end was a mistake, for FreeSWITCH has the caller. It is a contact again.
         rules = self.center.queues.get(inp.queue)
@@ -100,6 +110,8 @@ class Observed(Rules):
                 service_class=inp.service_class,
                 preferred_agent=inp.preferred_agent,
                 returned_ms=self._returned_ms(inp, rules),
+                kind=KIND if inp.callback_id else "",
+                callback_id=inp.callback_id,
             )
         )
         if rules is None or full:
@@ -134,6 +146,16 @@ class Observed(Rules):
             talk_ms = self._ms_since(contact.connected_at_us)
             return self._close(contact, outcome, talk_ms=talk_ms, ended_by="caller", cause=inp.cause)
         self._withdraw_all(contact, inp.cause)
+        if contact.no_leg:
+            return self._attempt_failed(contact, "failed")
+        if contact.leaving:
+            return self._close(
+                contact,
+                "overflowed",
+                result=results.of_limit(contact.leaving, "hangup"),
+                ended_by="caller",
+                cause=contact.leaving,
+            )
         if inp.unseen:
             return self._close(
                 contact, "ended_unseen", result=results.ENDED_UNSEEN, ended_by="caller", cause=inp.cause
@@ -189,6 +211,8 @@ class Observed(Rules):
         contact_id = contact.contact_id
         if contact.consult_offer and contact.consult_offer == offer_id:
             self._emit(f.OfferEnded(offer_id, contact_id, agent_id, "accepted"))
+        if contact.no_leg:
+            self._customer_answered(contact)  # They talk, so the customer is there.
         if contact.status == "talking":
             self._end_talk(contact)
         elif contact.rings:
@@ -210,6 +234,8 @@ class Observed(Rules):
             )
         )
         self._set_activity(agent_id, "talking", contact_id, contact.queue)
+        if self.state.callbacks:
+            self._served_otherwise(contact.ani)
 
     def _release(self, agent_id: str, contact_id: str) -> None:
         """End whatever the agent was doing, because FreeSWITCH says that a conversation has begun."""

@@ -1,6 +1,5 @@
 """Every way in which a contact can end, each defined here and nowhere else. They are disjoint: a contact has one.
 
-===============  ======================================================================================================
 answered         an agent and the caller were bridged, whatever happened afterwards
 short_abandon    the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
 abandoned        the caller left before anybody was bridged, later than that
@@ -14,6 +13,24 @@ callback_taken   the caller asked to be called back and hung up
 ended_unseen     the leg vanished while nobody listened, and nothing tells how
 failed           the contact ended for a technical reason before anybody was bridged
 ===============  ======================================================================================================
+=======
+==================  ===================================================================================================
+answered            an agent and the caller were bridged, whatever happened afterwards
+short_abandon       the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
+abandoned           the caller left before anybody was bridged, later than that
+overflowed          a limit of the queue sent the caller to an outside number, or a key of the caller led to anything that is
+                    no queue of the center: a number, a message, a farewell
+timed_out           the longest wait was over, and the caller was told so or left a message
+full                the queue was at its length, and the caller was told so or left a message
+no_agent            nobody served the queue, and the caller was told so or left a message
+closed              the queue was removed or its hours ended, and the caller was told so or left a message
+callback_taken      the caller asked to be called back; the rest is told by the contacts of the callback
+callback_missed     contact of a callback: the customer was called and not reached
+callback_expired    contact of a callback: it had stood in line for longer than the queue's ``expires_ms``
+callback_cancelled  contact of a callback: somebody cancelled it, the customer called again, or the number may not be called
+ended_unseen        the leg vanished while nobody listened, and nothing tells how
+failed              the contact ended for a technical reason before anybody was bridged
+==================  ===================================================================================================
 
 A contact that a limit sends to another queue of the center has not ended: the last queue says how it ends.
 """
@@ -29,6 +46,9 @@ FULL = "full"
 NO_AGENT = "no_agent"
 CLOSED = "closed"
 CALLBACK_TAKEN = "callback_taken"
+CALLBACK_MISSED = "callback_missed"
+CALLBACK_EXPIRED = "callback_expired"
+CALLBACK_CANCELLED = "callback_cancelled"
 ENDED_UNSEEN = "ended_unseen"
 FAILED = "failed"
 
@@ -42,6 +62,9 @@ RESULTS = (
     NO_AGENT,
     CLOSED,
     CALLBACK_TAKEN,
+    CALLBACK_MISSED,
+    CALLBACK_EXPIRED,
+    CALLBACK_CANCELLED,
     ENDED_UNSEEN,
     FAILED,
 )

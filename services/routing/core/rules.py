@@ -9,7 +9,7 @@ from __future__ import annotations
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
-from services.routing.core.center import CAUSES, Center, Miss, Overflow, Policy, QueueRules
+from services.routing.core.center import CAUSES, CallbackRules, Center, Miss, Overflow, Policy, QueueRules
 from services.routing.core.index import Index, contact_key
 from services.routing.core.state import IN_TALK, OFFERED, Agent, Contact, Offer, State
 
@@ -35,6 +35,7 @@ class Rules:
     def _use(self, center: Center) -> None:
         self.center = center
         self.index = Index(center, self.state)
+        self.index.closed = self._closed
         self._by_extension = {rules.extension: agent_id for agent_id, rules in center.agents.items()}
         self.state.touched_contacts.update(dict.fromkeys(self.state.contacts))
         self.state.touched_agents.update(dict.fromkeys([*self.state.agents, *center.agents]))
@@ -146,6 +147,14 @@ class Rules:
             service_class=contact.service_class,
             preferred_agent=contact.preferred_agent,
             returned_ms=contact.returned_ms,
+            kind=contact.kind,
+            callback_id=contact.callback_id,
+            number=contact.number,
+            no_leg=contact.no_leg,
+            attempts=contact.attempts,
+            serial=contact.serial,
+            not_before_us=contact.hold_until_us if contact.no_leg else 0,
+            expires_us=contact.expires_us,
         )
 
     def _close(
@@ -191,6 +200,8 @@ class Rules:
                 offers=contact.offers,
                 result=result or results.ENDED_UNSEEN,
                 transfers=contact.transfers,
+                kind=contact.kind,
+                callback_id=contact.callback_id,
             )
         )
         if talks:
@@ -213,6 +224,8 @@ class Rules:
         else:
             own = {"max_length": rules.full, "no_agent": rules.no_agent, "closed": rules.closed}.get(reason)
             way = own or rules.overflow
+        if way.action == "callback" and contact.kind == "callback":
+            return None  # Who was called back is not sent away to be called back.
         return None if way.action == "queue" and way.target not in self.center.queues else way
 
     def _overflow(self, contact_id: str, reason: str, chosen: Overflow | None = None) -> None:
@@ -224,10 +237,16 @@ class Rules:
             if way is None or (way.action == "queue" and way.target in passed):
                 return None
             passed.add(contact.queue)
+            if contact.no_leg and way.action != "queue":
+                return self._close(
+                    contact, "callback", result=results.CALLBACK_CANCELLED, ended_by="system", cause=reason
+                )
             wait_ms = self._ms_since(contact.waiting_since_us)
             self._emit(
                 f.ContactOverflowed(contact_id, contact.queue, reason, way.action, way.target, wait_ms)
             )
+            if way.action == "callback":
+                return None  # The caller is asked; ContactGone or CallbackAccepted says how it ends.
             if way.action != "queue":
                 result = results.of_limit(reason, way.action)
                 return self._close(contact, "overflowed", result=result, ended_by="system", cause=reason)
@@ -239,23 +258,31 @@ class Rules:
 
     def _is_full(self, queue: str) -> bool:
         limit = self.center.queues[queue].max_length
-        return bool(limit) and self.index.waiting(queue) >= limit
+        return bool(limit) and self.index.waiting(queue) - self._callbacks_in(queue) >= limit
+
+    def _callbacks_in(self, queue: str) -> int:
+        """How many in the order of the queue are on no line of the switch: they do not fill it."""
+        found = (self.state.contacts[c] for c in self.state.callbacks.values())
+        return sum(c.queue == queue and self.index.waits(c.contact_id) for c in found)
 
     def _limit(self, contact: Contact) -> tuple[int, str] | None:
         """When and why a waiting contact has to leave its queue next; None when it need not."""
+        if contact.no_leg:
+            return contact.expires_us, "expired"
         rules = self.center.queues.get(contact.queue)
-        if rules is None or not self.state.node_up(contact.node):
+        if rules is None or contact.leaving or not self.state.node_up(contact.node):
             return None
+        since_us = contact.answered_at_us or contact.queued_at_us
         limits = []
         if rules.max_wait_ms and self._way_out(contact, "max_wait"):
-            limits.append((contact.queued_at_us + rules.max_wait_ms * 1000, "max_wait"))
+            limits.append((since_us + rules.max_wait_ms * 1000, "max_wait"))
         if rules.no_agent is not None and not self.index.serving(contact.queue):
             way = self._way_out(contact, "no_agent")
             # A queue that nobody serves either would send the caller on, perhaps back: then the caller waits here.
             if way and (way.action != "queue" or self.index.serving(way.target)):
-                since_us = max(contact.queued_at_us, self.index.unserved_since_us(contact.queue))
-                limits.append((since_us + rules.no_agent_after_ms * 1000, "no_agent"))
-        if rules.closed is not None and contact.queue in self._closed:
+                unserved_us = max(since_us, self.index.unserved_since_us(contact.queue))
+                limits.append((unserved_us + rules.no_agent_after_ms * 1000, "no_agent"))
+        if rules.closed is not None and contact.queue in self._closed and contact.kind != "callback":
             way = self._way_out(contact, "closed")
             if way and (way.action != "queue" or way.target not in self._closed):
                 limits.append((contact.queued_at_us, "closed"))
@@ -340,7 +367,8 @@ class Rules:
                 self._withdraw(self.state.offers[offer_id], cause)
 
     def _make_offer(self, contact: Contact, agent_id: str, why: f.Explanation, at_once: int) -> None:
-        rules = self.center.agents[agent_id]
+        rules, queue = self.center.agents[agent_id], self.center.queues[contact.queue]
+        calls = (queue.callback or CallbackRules()) if contact.no_leg else None
         self._emit(
             f.OfferMade(
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
@@ -349,11 +377,19 @@ class Rules:
                 extension=rules.extension,
                 queue=contact.queue,
                 node=contact.node,
-                ring_ms=self.center.queues[contact.queue].ring_ms,
+                ring_ms=queue.ring_ms,
                 waited_ms=self._ms_since(contact.waiting_since_us),
                 attempt=contact.offers + 1,
                 why=why,
                 at_once=at_once,
+                kind=contact.kind if calls else "",
+                number=contact.number if calls else "",
+                first=calls.first if calls else "",
+                dial_ms=calls.dial_ms if calls else 0,
+                callback_id=contact.callback_id if calls else "",
+                language=contact.language if calls else "",
+                entry_point=contact.entry_point if calls else "",
+                waiting_since_us=contact.waiting_since_us if calls else 0,
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
@@ -370,7 +406,7 @@ class Rules:
 
     def _hours_changed(self, inp: i.HoursChanged) -> None:
         concerned = self._closed ^ inp.closed
-        self._closed = inp.closed
+        self._closed = self.index.closed = inp.closed
         if concerned:
             # A queue that closed or opened, or to which another one leads: rare enough to look at everybody who waits.
             self.state.touched_contacts.update(dict.fromkeys(self.state.contacts))
@@ -387,3 +423,7 @@ class Rules:
         ]
         for contact in sorted(stranded, key=lambda c: contact_key(c, self.center)):
             self._overflow(contact.contact_id, "queue_removed")
+        self._forbid_calls()
+
+    def _forbid_calls(self) -> None:
+        """Cancel what may not be called any more: ``callbacks`` says how."""

@@ -86,6 +86,19 @@ class Contact(msgspec.Struct):
     transfers: int = 0
     returned_ms: int = 0
     """Head start of a caller who had waited before, hung up and called again."""
+    kind: str = ""
+    """``callback``: of a customer who is called back; empty: of a caller."""
+    callback_id: str = ""
+    number: str = ""
+    no_leg: bool = False
+    """Nobody has been reached yet: it keeps a place, and nobody hears anything."""
+    attempts: int = 0
+    serial: int = 0
+    expires_us: int = 0
+    answered_at_us: int = 0
+    """When the customer of a callback came to the phone; the queue's limits count from then on."""
+    leaving: str = ""
+    """The limit for which the caller is asked whether to be called back: it is in no order any more."""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -149,6 +162,8 @@ class Offer(msgspec.Struct):
     kind: str = ""
     """transfer, consult, return; empty: from the queue."""
     by_agent: str = ""
+    dial_ms: int = 0
+    """How long a customer is called besides."""
 
 
 class Node(msgspec.Struct):
@@ -198,6 +213,8 @@ class State:
         self.agents: dict[str, Agent] = {}
         self.offers: dict[str, Offer] = {}
         self.nodes: dict[str, Node] = {}
+        self.callbacks: dict[str, str] = {}
+        """Contact without a leg by callback id; follows from ``contacts``."""
         self.closed: dict[str, str] = {}
         """Outcome by contact id of those that closed last, oldest first."""
         self.turns: dict[str, str] = {}
@@ -272,6 +289,7 @@ class State:
         state.at_us, state.epoch, state.owner = stored.at_us, stored.epoch, stored.owner
         state.offer_count, state.input_seq = stored.offer_count, stored.input_seq
         state.contacts = {c.contact_id: c for c in stored.contacts}
+        state.callbacks = {c.callback_id: c.contact_id for c in stored.contacts if c.no_leg}
         state.agents = {a.agent_id: a for a in stored.agents}
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
@@ -352,11 +370,41 @@ class State:
             service_class=fact.service_class,
             preferred_agent=fact.preferred_agent,
             returned_ms=fact.returned_ms,
+            hold_until_us=fact.not_before_us,
+            kind=fact.kind,
+            callback_id=fact.callback_id,
+            number=fact.number,
+            no_leg=fact.no_leg,
+            attempts=fact.attempts,
+            serial=fact.serial,
+            expires_us=fact.expires_us,
+            answered_at_us=old.answered_at_us if old else 0,
         )
+        if fact.no_leg:
+            self.callbacks[fact.callback_id] = fact.contact_id
         if old is not None:
             self._remember_talks(old, self.contacts[fact.contact_id])
         if fact.returned_ms:
             self.left.pop(left_key(fact.queue, fact.ani), None)
+
+    def _callback_answered(self, fact: f.CallbackAnswered) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        contact = self.contacts[fact.contact_id]
+        contact.no_leg, contact.answered_at_us = False, self.at_us
+        for offer_id in contact.rings:  # from here on it is an offer as any other, with its whole ring time
+            self.offers[offer_id].made_at_us, self.offers[offer_id].dial_ms = self.at_us, 0
+            self.touched_offers[offer_id] = None
+        del self.callbacks[fact.callback_id]
+
+    def _callback_changed(self, fact: f.CallbackChanged) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        contact = self.contacts[fact.contact_id]
+        contact.hold_until_us, contact.number = fact.not_before_us, fact.number
+
+    def _contact_overflowed(self, fact: f.ContactOverflowed) -> None:
+        if fact.action == "callback":
+            self.touched_contacts[fact.contact_id] = None
+            self.contacts[fact.contact_id].leaving = fact.reason
 
     def _remember_talks(self, old: Contact, new: Contact) -> None:
         """A contact that waits again keeps what it talked, and the wait that ended with the first answer."""
@@ -375,9 +423,17 @@ class State:
         self.touched_offers[fact.offer_id] = None
         self.touched_contacts[fact.contact_id] = None
         self.offers[fact.offer_id] = Offer(
-            fact.offer_id, fact.contact_id, fact.agent_id, fact.queue, fact.node, fact.ring_ms, self.at_us,
-            fact.kind, fact.by_agent,
-        )  # fmt: skip
+            fact.offer_id,
+            fact.contact_id,
+            fact.agent_id,
+            fact.queue,
+            fact.node,
+            fact.ring_ms,
+            self.at_us,
+            fact.kind,
+            fact.by_agent,
+            fact.dial_ms,
+        )
         contact = self.contacts[fact.contact_id]
         if fact.kind == "consult":
             # Its conversation goes on; the order takes nobody's turn.
@@ -388,7 +444,7 @@ class State:
         contact.rings = (*contact.rings, fact.offer_id)
         contact.offers = fact.attempt
         self._agent(fact.agent_id).offer_id = fact.offer_id
-        if fact.kind:
+        if fact.kind not in ("", "callback"):
             return  # Somebody's wish, and no turn of the queue's.
         self.turns[fact.queue] = fact.agent_id
         if fact.attempt == 1:
@@ -467,6 +523,8 @@ class State:
                 self.left[key] = Left(contact.waiting_since_us, self.at_us)
                 if len(self.left) > LEFT_REMEMBERED:
                     del self.left[next(iter(self.left))]
+        if contact is not None and contact.no_leg:
+            del self.callbacks[contact.callback_id]
         self.closed[fact.contact_id] = fact.outcome
         if len(self.closed) > CLOSED_REMEMBERED:
             del self.closed[next(iter(self.closed))]
@@ -558,7 +616,7 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.OfferMade: State._offer_made,
     f.OfferEnded: State._offer_ended,
     f.ContactConnected: State._contact_connected,
-    f.ContactOverflowed: State._nothing,
+    f.ContactOverflowed: State._contact_overflowed,
     f.ContactClosed: State._contact_closed,
     f.AgentPresenceChanged: State._presence_changed,
     f.AgentActivityChanged: State._activity_changed,
@@ -570,4 +628,6 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.WrapUpChanged: State._wrap_up_changed,
     f.ContactTransferred: State._contact_transferred,
     f.TransferRefused: State._nothing,
+    f.CallbackAnswered: State._callback_answered,
+    f.CallbackChanged: State._callback_changed,
 }

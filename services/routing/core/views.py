@@ -6,7 +6,7 @@ import msgspec
 
 from services.routing.core.center import Center
 from services.routing.core.index import Index
-from services.routing.core.state import State
+from services.routing.core.state import Contact, State
 
 
 class AgentState(msgspec.Struct, frozen=True):
@@ -65,6 +65,29 @@ class Position(msgspec.Struct, frozen=True):
     expected_wait_ms: int = 0
 
 
+class CallbackState(msgspec.Struct, frozen=True):
+    """One callback now: waiting (in line), paused (not before a time), calling or cancelled."""
+
+    callback_id: str
+    contact_id: str
+    queue: str
+    number: str
+    state: str
+    waited_ms: int = 0
+    position: int = 0
+    attempts: int = 0
+    not_before_us: int = 0
+    expires_us: int = 0
+    language: str = ""
+    customer: str = ""
+
+
+class CallbackList(msgspec.Struct, frozen=True):
+    """Answer to ListCallbacks."""
+
+    callbacks: tuple[CallbackState, ...]
+
+
 class AgentList(msgspec.Struct, frozen=True):
     """Answer to ListAgents."""
 
@@ -111,13 +134,13 @@ def agents(state: State, center: Center, now_us: int) -> list[AgentState]:
 
 
 def queues(state: State, center: Center, index: Index, now_us: int) -> list[QueueState]:
-    """All queues of the document, by id. Contacts being offered still wait."""
+    """All queues of the document, by id. Contacts being offered still wait; callbacks are no callers."""
     waiting: dict[str, list[int]] = {}
     talking: dict[str, int] = {}
     for contact in state.contacts.values():
         if contact.status == "talking":
             talking[contact.queue] = talking.get(contact.queue, 0) + 1
-        else:
+        elif not contact.no_leg:
             waiting.setdefault(contact.queue, []).append(contact.waiting_since_us)
     return [
         QueueState(
@@ -173,3 +196,38 @@ def position(state: State, index: Index, contact_id: str, expected_wait_ms: int 
         index.serving(contact.queue),
         expected_wait_ms,
     )
+
+
+def callback_state(state: State, index: Index, contact_id: str, now_us: int) -> CallbackState:
+    """The state of a callback by its contact without a leg. Raises KeyError for one that is not open."""
+    c = state.contacts[contact_id]
+    in_line = index.waits(contact_id)
+    return CallbackState(
+        c.callback_id,
+        c.contact_id,
+        c.queue,
+        c.number,
+        "calling" if c.status != "waiting" else "waiting" if c.hold_until_us <= now_us else "paused",
+        _since_ms(now_us, c.waiting_since_us),
+        index.ahead(c) + 1 if in_line else 0,
+        c.attempts,
+        c.hold_until_us if c.hold_until_us > now_us else 0,
+        c.expires_us,
+        c.language,
+        c.customer,
+    )
+
+
+def cancelled_callback(callback_id: str, contact: Contact | None = None) -> CallbackState:
+    """The answer to a cancellation; without the contact to a repeated one."""
+    if contact is None:
+        return CallbackState(callback_id, callback_id, "-", "-", "cancelled")
+    return CallbackState(
+        callback_id, contact.contact_id, contact.queue, contact.number, "cancelled", attempts=contact.attempts
+    )
+
+
+def callbacks(state: State, index: Index, now_us: int) -> list[CallbackState]:
+    """All callbacks that are not over, who asked first first."""
+    order = sorted(state.callbacks.values(), key=lambda c: (state.contacts[c].waiting_since_us, c))
+    return [callback_state(state, index, contact_id, now_us) for contact_id in order]

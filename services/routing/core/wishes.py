@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
-from services.routing.core.state import IN_TALK
+from services.routing.core.state import IN_TALK, Contact
 from services.routing.core.transfers import Transfers
 
 PRESENCES = ("available", "break", "offline")
 PRIORITIES = range(-100, 101)
 EXTENSION_MS = 60_000
 """What a wrap-up without a time of its own is extended by."""
+
+CALLBACK_NUMBER = re.compile(r"\+?[0-9]{3,24}")
 
 AgentWish = i.SetAgentPresence | i.SetDisposition | i.SetWrapUp
 
@@ -27,6 +31,9 @@ class Wished(Transfers):
         self._answer = (request_id, agent_id, "")
 
     def _answered(self, request_id: str, agent_id: str, contact_id: str) -> i.Answer:
+        if contact_id in self.state.callbacks.values():
+            shown = views.callback_state(self.state, self.index, contact_id, self._now_us)
+            return i.Answer(request_id, callback=shown)
         if contact_id:
             return i.Answer(
                 request_id, contact=views.contact_state(self.state, self.index, contact_id, self._now_us)
@@ -38,6 +45,10 @@ class Wished(Transfers):
             return [self._answered(inp.request_id, agent_id, "")]
         if isinstance(inp, i.SetContactPriority) and inp.contact_id in self.state.contacts:
             return [self._answered(inp.request_id, "", inp.contact_id)]
+        if isinstance(inp, i.ChangeCallback):
+            if contact_id := self.state.callbacks.get(inp.callback_id):
+                return [self._answered(inp.request_id, "", contact_id)]
+            return [i.Answer(inp.request_id, callback=views.cancelled_callback(inp.callback_id))]
         return [i.Ignored("input was decided on before")]
 
     def _named(self, wish: AgentWish) -> str | None:
@@ -148,4 +159,54 @@ class Wished(Transfers):
                 )
             )
         self._answer = (inp.request_id, "", inp.contact_id)
+        return None
+
+    def _callback_wished(self, inp: i.ChangeCallback) -> None:
+        contact_id = self.state.callbacks.get(inp.callback_id)
+        if contact_id is None:
+            unknown = f"there is no callback {inp.callback_id!r} in line"
+            return self._refuse(inp.request_id, "unknown-callback", unknown, 404)
+        contact = self.state.contacts[contact_id]
+        if contact.status != "waiting":
+            running = f"callback {inp.callback_id} is being called now"
+            return self._refuse(inp.request_id, "callback-running", running)
+        if inp.action == "cancel":
+            gone = views.cancelled_callback(inp.callback_id, contact)
+            self._cancel_callback(contact, "wish", ended_by=inp.actor or "supervisor")
+            self._notes.append(i.Answer(inp.request_id, callback=gone))
+            return None
+        if inp.action != "reschedule":
+            expected = f"expected one of cancel, reschedule; found {inp.action!r}"
+            return self._refuse(inp.request_id, "unknown-action", expected, 422)
+        return self._reschedule(inp, contact)
+
+    def _reschedule(self, inp: i.ChangeCallback, contact: Contact) -> None:
+        number = inp.number or contact.number
+        if not CALLBACK_NUMBER.fullmatch(number):
+            expected = f"expected 3 to 24 digits, perhaps after a plus sign; found {number[:40]!r}"
+            return self._refuse(inp.request_id, "bad-number", expected, 422)
+        if number in self.center.do_not_call:
+            return self._refuse(inp.request_id, "do-not-call", f"{number} is on the do-not-call list")
+        if inp.not_before_us >= contact.expires_us:
+            return self._refuse(
+                inp.request_id, "after-expiry", f"callback {inp.callback_id} expires before that time", 422
+            )
+        self._emit(
+            f.CallbackChanged(
+                contact.contact_id,
+                contact.callback_id,
+                max(0, inp.not_before_us),
+                number,
+                inp.actor or "supervisor",
+                contact.number,
+                contact.hold_until_us,
+            )
+        )
+        # The place is the old one; matching may give it to an agent within this very input.
+        self._notes.append(
+            i.Answer(
+                inp.request_id,
+                callback=views.callback_state(self.state, self.index, contact.contact_id, self._now_us),
+            )
+        )
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.center import load
+from services.center.callback import Callback
 from services.center.hours import closed_queues, is_open
 from services.center.model import Closing, Farewell, Overflow
 
@@ -43,8 +44,20 @@ def test_open_or_closed(moment: str, is_now: bool) -> None:
 def test_queues_with_a_closing_time_close_and_the_others_do_not() -> None:
     document = load(ROOT / "deploy" / "centers").centers[0]
     closing = Closing(hours="office", then=Overflow(hangup=Farewell(prompt="closed")))
-    queues = {name: queue.model_copy(update={"closing": None}) for name, queue in document.queues.items()}
+    unset = {"closing": None, "callback": None}
+    queues = {name: queue.model_copy(update=unset) for name, queue in document.queues.items()}
     queues["sales"] = queues["sales"].model_copy(update={"closing": closing})
     document = document.model_copy(update={"queues": queues})
     assert closed_queues(document, at_us("2026-11-21T12:00")) == frozenset()
     assert closed_queues(document, at_us("2026-11-21T21:00")) == {"sales"}
+
+
+def test_queues_that_call_nobody_back_out_of_hours() -> None:
+    document = load(ROOT / "deploy" / "centers").centers[0]
+    calls = Callback(hours="office")
+    queues = {name: queue.model_copy(update={"callback": None}) for name, queue in document.queues.items()}
+    queues["sales"] = queues["sales"].model_copy(update={"callback": calls})
+    queues["billing"] = queues["billing"].model_copy(update={"callback": Callback()})
+    document = document.model_copy(update={"queues": queues})
+    assert closed_queues(document, at_us("2026-11-21T12:00")) == frozenset()
+    assert closed_queues(document, at_us("2026-11-21T21:00")) == {"callback:sales"}

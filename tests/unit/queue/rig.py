@@ -69,7 +69,7 @@ class Rig:
         self.engine = Engine("fs1")
         self.legs: dict[str, Leg] = {}
         self.jobs: dict[str, Job] = {}  # By leg: originates without a result yet.
-        self.originates: dict[str, m.Originate] = {}
+        self.originates: dict[str, m.Originate | m.CallCustomer] = {}
         self.dialled: list[m.Originate] = []
         self.events: deque[m.Input] = deque()
         self.replies: deque[m.Input] = deque()
@@ -85,6 +85,7 @@ class Rig:
         self.positions = 0
         self.left_by_engine: set[str] = set()  # Callers the engine itself sent away.
         self.bus_up = True
+        self.documents = PLANS
         self.feed(m.CentersRevised(at_us=self.now_us, plans=PLANS))
         self.feed(m.LinkUp(at_us=self.now_us))
         self.deliver()
@@ -190,9 +191,13 @@ class Rig:
         """FreeSWITCH makes the channel of an originate."""
         if uuid in self.jobs and uuid not in self.legs:
             order = self.originates[uuid]
+            if isinstance(order, m.CallCustomer):
+                self.legs[uuid] = Leg(uuid, caller=True, mode="ringing", vars=dict(order.variables))
+                self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
+                return
             self.legs[uuid] = Leg(
                 uuid, caller=False, mode="ringing",
-                vars={"cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind},
+                vars={"cc_callback": order.callback, "cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind},
             )  # fmt: skip
             self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
 
@@ -207,7 +212,8 @@ class Rig:
         leg = self.legs.get(uuid)
         if leg is not None and not leg.answered:
             leg.answered, leg.mode = True, "parked"
-            self.events.append(m.LegAnswered(at_us=self.now_us, leg=uuid))
+            customer = self._caller(leg) if leg.vars.get("cc_state") == "callback" else None
+            self.events.append(m.LegAnswered(at_us=self.now_us, leg=uuid, customer=customer))
             self._job(uuid, "+OK " + uuid)
 
     def fail(self, uuid: str, cause: str) -> None:
@@ -308,7 +314,7 @@ class Rig:
         self.jobs = {uuid: Job("", uuid) for uuid in self.jobs}  # The jobs run on; nobody hears of them.
         self.engine = Engine("fs1")
         self._open = open_contacts
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=PLANS))
+        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.documents))
         if not self.bus_up:
             self.feed(m.BusDown(at_us=self.now_us))
         self.feed(m.LinkUp(at_us=self.now_us))
@@ -358,7 +364,8 @@ class Rig:
             state=v.get("cc_state", ""), offer=v.get("cc_offer", ""), agent=v.get("cc_agent", ""),
             bridged=leg.mode == "bridged", partner=leg.partner,
             step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
-            silent=leg.mode == "parked",
+            silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
+            language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), answered=leg.answered,
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> m.AgentLeg:
@@ -366,7 +373,7 @@ class Rig:
         return m.AgentLeg(
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
-            partner=leg.partner, kind=v.get("cc_kind", ""),
+            partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
         )  # fmt: skip
 
     def _do(self, output: m.Output) -> None:
@@ -419,6 +426,14 @@ class Rig:
     def _command(self, command: m.Command) -> None:
         leg = self.legs.get(command.leg)
         match command:
+            case m.CallCustomer():
+                if command.leg in self.legs or command.leg in self.jobs:
+                    self.replies.append(
+                        m.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
+                    )  # fmt: skip
+                else:
+                    self.originates[command.leg] = command
+                    self.jobs[command.leg] = Job(command.offer, command.leg)
             case m.Originate():
                 self.dialled.append(command)
                 if command.leg in self.legs or command.leg in self.jobs:

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ContactWaiting(_message.Message):
-    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent")
+    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent", "callback_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class ContactWaiting(_message.Message):
     RECOVERED_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     node: str
     queue: str
@@ -41,7 +42,8 @@ class ContactWaiting(_message.Message):
     recovered: bool
     service_class: str
     preferred_agent: str
-    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ...) -> None: ...
+    callback_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
     __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms")
@@ -312,3 +314,39 @@ class PartyLeft(_message.Message):
     cause: str
     at_us: int
     def __init__(self, contact_id: _Optional[str] = ..., room: _Optional[str] = ..., leg_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., cause: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class CallbackAccepted(_message.Message):
+    __slots__ = ("contact_id", "number", "own_number", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OWN_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    number: str
+    own_number: bool
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., number: _Optional[str] = ..., own_number: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class CallbackAttempted(_message.Message):
+    __slots__ = ("contact_id", "callback_id", "outcome", "cause", "number", "offer_id", "agent_id", "agent_outcome", "ring_ms", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    RING_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    callback_id: str
+    outcome: str
+    cause: str
+    number: str
+    offer_id: str
+    agent_id: str
+    agent_outcome: str
+    ring_ms: int
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., number: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., agent_outcome: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...

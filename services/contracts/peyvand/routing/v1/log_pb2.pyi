@@ -26,7 +26,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused", "callback_answered", "callback_changed")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,8 @@ class Fact(_message.Message):
     WRAP_UP_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_TRANSFERRED_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_CHANGED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -61,7 +63,9 @@ class Fact(_message.Message):
     wrap_up_changed: WrapUpChanged
     contact_transferred: ContactTransferred
     transfer_refused: TransferRefused
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ...) -> None: ...
+    callback_answered: CallbackAnswered
+    callback_changed: CallbackChanged
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ..., callback_answered: _Optional[_Union[CallbackAnswered, _Mapping]] = ..., callback_changed: _Optional[_Union[CallbackChanged, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -72,7 +76,7 @@ class OwnerChanged(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ContactQueued(_message.Message):
-    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "returned_ms")
+    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "returned_ms", "kind", "callback_id", "number", "no_leg", "attempts", "serial", "not_before_us", "expires_us")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +93,14 @@ class ContactQueued(_message.Message):
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_MS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NO_LEG_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     node: str
@@ -105,10 +117,18 @@ class ContactQueued(_message.Message):
     service_class: str
     preferred_agent: str
     returned_ms: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., returned_ms: _Optional[int] = ...) -> None: ...
+    kind: str
+    callback_id: str
+    number: str
+    no_leg: bool
+    attempts: int
+    serial: int
+    not_before_us: int
+    expires_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ...) -> None: ...
 
 class OfferMade(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +142,13 @@ class OfferMade(_message.Message):
     AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     BY_AGENT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    DIAL_MS_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     contact_id: str
     agent_id: str
@@ -135,7 +162,14 @@ class OfferMade(_message.Message):
     at_once: int
     kind: str
     by_agent: str
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ...) -> None: ...
+    number: str
+    first: str
+    dial_ms: int
+    callback_id: str
+    language: str
+    entry_point: str
+    waiting_since_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ..., number: _Optional[str] = ..., first: _Optional[str] = ..., dial_ms: _Optional[int] = ..., callback_id: _Optional[str] = ..., language: _Optional[str] = ..., entry_point: _Optional[str] = ..., waiting_since_us: _Optional[int] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead", "strategy", "value", "next_values", "score_ms", "score", "contact_rule", "requirement")
@@ -272,7 +306,7 @@ class ContactOverflowed(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ContactClosed(_message.Message):
-    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result", "transfers")
+    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result", "transfers", "kind", "callback_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +323,8 @@ class ContactClosed(_message.Message):
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     TRANSFERS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     outcome: str
@@ -305,7 +341,9 @@ class ContactClosed(_message.Message):
     offers: int
     result: str
     transfers: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ..., transfers: _Optional[int] = ...) -> None: ...
+    kind: str
+    callback_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ..., transfers: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
 
 class ContactPriorityChanged(_message.Message):
     __slots__ = ("contact_id", "priority", "previous", "actor")
@@ -416,3 +454,29 @@ class NodeChanged(_message.Message):
     node: str
     up: bool
     def __init__(self, node: _Optional[str] = ..., up: _Optional[bool] = ...) -> None: ...
+
+class CallbackAnswered(_message.Message):
+    __slots__ = ("contact_id", "callback_id")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    callback_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
+
+class CallbackChanged(_message.Message):
+    __slots__ = ("contact_id", "callback_id", "not_before_us", "number", "actor", "previous_number", "previous_not_before_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    callback_id: str
+    not_before_us: int
+    number: str
+    actor: str
+    previous_number: str
+    previous_not_before_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., not_before_us: _Optional[int] = ..., number: _Optional[str] = ..., actor: _Optional[str] = ..., previous_number: _Optional[str] = ..., previous_not_before_us: _Optional[int] = ...) -> None: ...

@@ -180,3 +180,55 @@ class ContactList(_message.Message):
     CONTACTS_FIELD_NUMBER: _ClassVar[int]
     contacts: _containers.RepeatedCompositeFieldContainer[ContactState]
     def __init__(self, contacts: _Optional[_Iterable[_Union[ContactState, _Mapping]]] = ...) -> None: ...
+
+class ListCallbacks(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CallbackState(_message.Message):
+    __slots__ = ("callback_id", "contact_id", "queue", "number", "state", "waited_ms", "position", "attempts", "not_before_us", "expires_us", "language", "customer")
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    callback_id: str
+    contact_id: str
+    queue: str
+    number: str
+    state: str
+    waited_ms: int
+    position: int
+    attempts: int
+    not_before_us: int
+    expires_us: int
+    language: str
+    customer: str
+    def __init__(self, callback_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., number: _Optional[str] = ..., state: _Optional[str] = ..., waited_ms: _Optional[int] = ..., position: _Optional[int] = ..., attempts: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., language: _Optional[str] = ..., customer: _Optional[str] = ...) -> None: ...
+
+class CallbackList(_message.Message):
+    __slots__ = ("callbacks",)
+    CALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    callbacks: _containers.RepeatedCompositeFieldContainer[CallbackState]
+    def __init__(self, callbacks: _Optional[_Iterable[_Union[CallbackState, _Mapping]]] = ...) -> None: ...
+
+class ChangeCallback(_message.Message):
+    __slots__ = ("callback_id", "action", "not_before_us", "number", "actor")
+    CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    callback_id: str
+    action: str
+    not_before_us: int
+    number: str
+    actor: str
+    def __init__(self, callback_id: _Optional[str] = ..., action: _Optional[str] = ..., not_before_us: _Optional[int] = ..., number: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
