@@ -6,7 +6,7 @@ import pytest
 
 from tests.freeswitch.conftest import Rig
 from tests.freeswitch.sipp import DOMAIN
-from tests.freeswitch.steps import closed, hang_up, is_idle, offers, on_duty, talks, until, waits
+from tests.freeswitch.steps import booked, closed, hang_up, is_idle, offers, on_duty, talks, until, waits
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
@@ -23,6 +23,7 @@ async def test_three_phones_ring_and_the_first_to_answer_has_the_call(rig: Rig) 
     await hang_up(rig, contact["contact_id"])
     await phone.done()
     await caller.done()
+    await booked(rig, {contact["contact_id"]: "answered"}, entry_point="2041")
     books = (await closed(rig, entry_point="2041"))[0]
     assert (books["outcome"], books["agent_id"]) == ("answered", "all2")
     ends = {o["agent_id"]: o["outcome"] for o in await offers(rig, contact["contact_id"])}
