@@ -12,6 +12,7 @@ readers check again, and go on with what they run.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import zlib
 from collections.abc import Sequence
@@ -215,10 +216,12 @@ class CenterStore:
                 not always or revision in (head.revision, head.revised.file_revision)
             ):
                 return None
-            read = self.check(center.tenant, text, others)
+            read = await asyncio.to_thread(self.check, center.tenant, text, others)
             kind = "file" if head.revised is not None else "seeded"
             author = Author(f"file:{center.path.name}", kind)
-            revised = self.next_after(center.tenant, head, read, text, author, file_revision=revision)
+            revised = await asyncio.to_thread(
+                self.next_after, center.tenant, head, read, text, author, file_revision=revision
+            )
             with contextlib.suppress(
                 WrongSequence
             ):  # another copy of this service took it, or somebody edited

@@ -9,7 +9,10 @@ from functools import partial
 import structlog
 
 from services.center import CenterSet, open_centers
+from services.center.api import router as center_router
+from services.center.editor import Editor
 from services.center.hours import closed_queues
+from services.center.store import CenterStore
 from services.common.bus import Bus
 from services.common.bus.lease import Lease, LeaseKeeper, Timing
 from services.common.clock import Clock
@@ -136,6 +139,8 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.router(bus, lambda: watch.current))
+    editor = Editor(lambda: watch, CenterStore(bus, rt.clock), settings.centers_rule)
+    rt.app.include_router(center_router(editor))
 
     if addresses:
         hub = start_hub(rt)
