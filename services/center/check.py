@@ -194,6 +194,7 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
             yield ("skills", i), f'skill "{skill}" is named twice'
     for name, queue in queues.items():
         yield from _queue(document, name, queue)
+    yield from _teams(document)
     for name, agent in document.agents.items():
         for skill in agent.skills:
             if skill not in skills:
@@ -213,6 +214,18 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
                 ("entry_points", number, "language"),
                 _unknown("language", entry.language, document.languages),
             )
+
+
+def _teams(document: CenterDocument) -> Iterator[Fault]:
+    for name, agent in document.agents.items():
+        if agent.team is not None and agent.team not in document.teams:
+            yield ("agents", name, "team"), _unknown("team", agent.team, document.teams)
+    for name, team in document.teams.items():
+        for i, supervisor in enumerate(team.supervisors):
+            if supervisor in team.supervisors[:i]:
+                yield ("teams", name, "supervisors", i), f'"{supervisor}" is named twice'
+        if not any(agent.team == name for agent in document.agents.values()):
+            yield ("teams", name), f'no agent is of team "{name}"'
 
 
 def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]:
@@ -310,7 +323,7 @@ def _names(document: CenterDocument) -> Iterator[Fault]:
     yield from check(("name",), document.name)
     for prompt, text in document.prompts.items():
         yield from check(("prompts", prompt), text)
-    for kind in ("queues", "agents", "entry_points"):
+    for kind in ("queues", "teams", "agents", "entry_points"):
         for key, part in getattr(document, kind).items():
             yield from check((kind, key, "name"), part.name)
     for kind in ("dispositions", "break_reasons"):

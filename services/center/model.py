@@ -278,6 +278,8 @@ class Agent(Part):
     skills: Skills = {}
     queues: Annotated[list[Annotated[ServedQueue, BeforeValidator(_served)]], Field(min_length=1)]
     """Queues by name, or with the agent's own order: ``[sales, {queue: support, priority: 2}]``."""
+    team: Token | None = None
+    """Whose supervisors may listen to them and steer them; without one, when there are teams, only administrators."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of the contacts in queues with the strategy ``random_weighted``."""
 
@@ -285,6 +287,14 @@ class Agent(Part):
     def queue_names(self) -> list[str]:
         """The queues that the agent serves."""
         return [served.queue for served in self.queues]
+
+
+class Team(Part):
+    """Agents with the same supervisors. As soon as there is one, a supervisor sees and steers own teams only."""
+
+    name: Text
+    supervisors: Annotated[list[Token], Field(min_length=1)]
+    """Who they are to HTTP (the subject of the token); who is also an agent supervises by phone, too."""
 
 
 class EntryPoint(Part):
@@ -370,6 +380,7 @@ class CenterDocument(Part):
     skills: list[Skill] = []
     routing: Routing = Routing()
     queues: Annotated[dict[Token, Queue], Field(min_length=1)]
+    teams: dict[Token, Team] = {}
     agents: dict[Token, Agent] = {}
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]

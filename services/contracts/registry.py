@@ -10,6 +10,8 @@ from services.contracts.peyvand.common.v1 import state_pb2 as peyvand_common_v1_
 from services.contracts.peyvand.ivr.v1 import events_pb2 as peyvand_ivr_v1_events_pb2
 from services.contracts.peyvand.queue.v1 import events_pb2 as peyvand_queue_v1_events_pb2
 from services.contracts.peyvand.queue.v1 import rpc_pb2 as peyvand_queue_v1_rpc_pb2
+from services.contracts.peyvand.queue.v1 import supervision_pb2 as peyvand_queue_v1_supervision_pb2
+from services.contracts.peyvand.queue.v1 import supervision_rpc_pb2 as peyvand_queue_v1_supervision_rpc_pb2
 from services.contracts.peyvand.recording.v1 import events_pb2 as peyvand_recording_v1_events_pb2
 from services.contracts.peyvand.routing.v1 import log_pb2 as peyvand_routing_v1_log_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as peyvand_routing_v1_rpc_pb2
@@ -46,6 +48,11 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.OfferRinging": peyvand_queue_v1_events_pb2.OfferRinging,
     "peyvand.queue.v1.PartyJoined": peyvand_queue_v1_events_pb2.PartyJoined,
     "peyvand.queue.v1.PartyLeft": peyvand_queue_v1_events_pb2.PartyLeft,
+    "peyvand.queue.v1.Supervise": peyvand_queue_v1_supervision_rpc_pb2.Supervise,
+    "peyvand.queue.v1.SupervisionChanged": peyvand_queue_v1_supervision_pb2.SupervisionChanged,
+    "peyvand.queue.v1.SupervisionEnded": peyvand_queue_v1_supervision_pb2.SupervisionEnded,
+    "peyvand.queue.v1.SupervisionStarted": peyvand_queue_v1_supervision_pb2.SupervisionStarted,
+    "peyvand.queue.v1.SupervisionState": peyvand_queue_v1_supervision_rpc_pb2.SupervisionState,
     "peyvand.queue.v1.TransferRequested": peyvand_queue_v1_events_pb2.TransferRequested,
     "peyvand.queue.v1.TreatmentPlayed": peyvand_queue_v1_events_pb2.TreatmentPlayed,
     "peyvand.recording.v1.RecordingFailed": peyvand_recording_v1_events_pb2.RecordingFailed,

@@ -21,6 +21,7 @@ class Calls(Protocol):
     def owned(self) -> bool: ...
     def calls(self) -> list[CallState]: ...
     def tenant_of(self, contact: str) -> str: ...
+    def may_see(self, contact: str, supervisor: str, *, everybody: bool) -> bool: ...
     def hang_up(self, contact: str) -> None: ...
 
 
@@ -53,6 +54,9 @@ def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
     """Return the routes over these nodes."""
     router = APIRouter(prefix="/v1", tags=["queue"])
 
+    def may_see(node: Calls, contact: str, who: Principal) -> bool:
+        return node.may_see(contact, who.subject, everybody=who.role == "admin")
+
     @router.get("/calls", summary="Contacts that wait, are offered or talk")
     async def calls(who: Annotated[Principal, Depends(require("supervisor"))]) -> CallList:
         return CallList(
@@ -69,14 +73,14 @@ def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
                 )
                 for name, node in nodes.items()
                 for call in node.calls()
-                if call.tenant == who.tenant
+                if call.tenant == who.tenant and may_see(node, call.contact, who)
             ],
         )
 
     @router.post("/calls/{contact_id}/hangup", status_code=202, summary="End a contact's call")
     async def hang_up(contact_id: str, who: Annotated[Principal, Depends(require("supervisor"))]) -> Accepted:
         for node in nodes.values():
-            if node.owned and node.tenant_of(contact_id) == who.tenant:
+            if node.owned and node.tenant_of(contact_id) == who.tenant and may_see(node, contact_id, who):
                 node.hang_up(contact_id)
                 return Accepted(contact_id=contact_id)
         raise Refused(

@@ -16,6 +16,7 @@ from services.queue.adapters import centers, switch
 from services.queue.config import QueueSettings
 from services.queue.core.messages import AskPosition
 from services.queue.runner import ClientFactory, NodeRunner
+from services.queue.supervision_api import build_supervision_router
 
 
 def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
@@ -95,6 +96,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.build_router(runners))
+    rt.app.include_router(build_supervision_router(bus, lambda: watch.current))
 
     async def work(lease: Lease) -> None:
         await runners[lease.shard].own(lease)

@@ -29,11 +29,13 @@ from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
-from services.queue.adapters import switch
+from services.queue.adapters import supervisor, switch
 from services.queue.adapters.outbox import Outbox
 from services.queue.core import messages as m
 from services.queue.core.engine import CallState, Engine
+from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.plan import Plans
+from services.queue.desk import SupervisionDesk
 
 log = structlog.get_logger()
 
@@ -113,6 +115,7 @@ class NodeRunner:
         self._spoken = spoken
         self._ready = ready
         self._attempt_s = attempt_s
+        self._desk = SupervisionDesk(name, bus, clock, self.feed)
         self._lease: HeldLease = _NoLease()
         self._engine: Engine | None = None
         self._client: Client | None = None
@@ -142,9 +145,11 @@ class NodeRunner:
                 batch=64,
                 exclusive=True,  # a new owner takes over at once what the dead one had been given
             )
+            wishes = await self._desk.open()
             try:
                 await subscription.wait()
             finally:
+                await wishes.stop()
                 await subscription.stop()
         finally:
             self._lease = _NoLease()
@@ -153,6 +158,7 @@ class NodeRunner:
     async def _let_go(self) -> None:
         """Leave the node. Legs, music and conversations go on by themselves."""
         self._engine = None
+        self._desk.close()
         client, self._client = self._client, None
         outbox, self._outbox = self._outbox, None
         for handle in self._timers.values():
@@ -210,6 +216,10 @@ class NodeRunner:
     def tenant_of(self, contact: str) -> str:
         """The tenant of a contact of this node, or ``""``."""
         return self._engine.tenant_of(contact) if self._engine is not None else ""
+
+    def may_see(self, contact: str, supervisor: str, *, everybody: bool) -> bool:
+        """Whether a supervisor may know of a contact of this node."""
+        return self._engine is not None and self._engine.may_see(contact, supervisor, everybody=everybody)
 
     def hang_up(self, contact: str) -> None:
         """End a contact's call."""
@@ -269,6 +279,8 @@ class NodeRunner:
             case m.Report():
                 if self._outbox is not None:
                     self._outbox.put(output, self._now())
+            case SupervisionAnswered():
+                self._desk.settle(output)
             case m.SetTimer():
                 self._forget_timer(output.key)
                 self._timers[output.key] = asyncio.get_running_loop().call_later(
@@ -476,10 +488,12 @@ class NodeRunner:
         ours = [
             str(row["uuid"])
             for row in rows
-            if str(row.get("presence_data") or "")[:2] in ("c/", "a/") and not engine.knows(str(row["uuid"]))
+            if str(row.get("presence_data") or "")[:2] in ("c/", "a/", "s/")
+            and not engine.knows(str(row["uuid"]))
         ]
         callers: list[m.CallerLeg] = []
         agents: list[m.AgentLeg] = []
+        supervisors: list[SupervisorLeg] = []
         for start in range(0, len(ours), DUMPS_AT_ONCE):
             texts = await client.pipeline(
                 [f"uuid_dump {leg} json" for leg in ours[start : start + DUMPS_AT_ONCE]]
@@ -488,6 +502,9 @@ class NodeRunner:
                 if event.variable("cc_role") == "agent":
                     if (agent := switch.agent_leg(event)) is not None:
                         agents.append(agent)
+                elif event.variable("cc_role") == "supervisor":
+                    if (found := supervisor.supervisor_leg(event)) is not None:
+                        supervisors.append(found)
                 else:
                     callers.append(switch.caller_leg(event))
         open_contacts: tuple[m.OpenContact, ...] = ()
@@ -499,6 +516,7 @@ class NodeRunner:
             present=frozenset(str(row["uuid"]) for row in rows),
             callers=tuple(callers),
             agents=tuple(agents),
+            supervisors=tuple(supervisors),
             open_contacts=open_contacts,
         )
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import AwareDatetime, BaseModel, Field
 
 from services.center import Center, CenterSet
+from services.center.teams import may_supervise, may_supervise_queue
 from services.common.auth import Principal
 from services.common.bus import Bus, Sendable, codec, subjects
 from services.common.errors import Refused
@@ -162,10 +163,19 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         return codec.read(await bus.request(subject, question, timeout_s=_TIMEOUT_S), kind)
 
     def own_agent(agent_id: str, principal: Principal) -> Center:
-        """An agent speaks for itself only; a supervisor for all."""
+        """An agent speaks for itself only; a supervisor for own teams."""
         if principal.role == "agent" and principal.subject != agent_id:
             raise Refused("not-your-agent", f"{principal.subject} may not change {agent_id}", status=403)
-        return center_of(principal)
+        center = center_of(principal)
+        if not may_supervise(center, principal.role, principal.subject, agent_id):
+            reason = f"{principal.subject} supervises no team of {agent_id}"
+            raise Refused("not-your-team", reason, status=403)
+        return center
+
+    def seen(center: Center, state: views.ContactState, principal: Principal) -> bool:
+        if state.agent_id:
+            return may_supervise(center, principal.role, principal.subject, state.agent_id)
+        return may_supervise_queue(center, principal.role, principal.subject, state.queue)
 
     def shown(center: Center, state: views.AgentState) -> Agent:
         known = center.agents.get(state.agent_id)
@@ -175,7 +185,11 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     async def agents(principal: _Reader) -> list[Agent]:
         center = center_of(principal)
         found = await ask(center.tenant, "agent", "list", rpc_pb2.ListAgents(), views.AgentList)
-        return [shown(center, state) for state in found.agents]
+        return [
+            shown(center, state)
+            for state in found.agents
+            if may_supervise(center, principal.role, principal.subject, state.agent_id)
+        ]
 
     @routes.post("/agents/{agent_id}/presence", summary="Log an agent in or out, or send it on a break")
     async def presence(agent_id: str, wish: PresenceWish, principal: _Person) -> Agent:
@@ -212,7 +226,13 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         wish: PriorityWish,
         principal: Annotated[Principal, Depends(require("supervisor", "service"))],
     ) -> Contact:
-        tenant = center_of(principal).tenant
+        center = center_of(principal)
+        tenant = center.tenant
+        if principal.role == "supervisor" and center.teams:
+            known = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), views.ContactList)
+            if not any(c.contact_id == contact_id and seen(center, c, principal) for c in known.contacts):
+                unknown = f"there is no open contact {contact_id!r} of a team of {principal.subject}"
+                raise Refused("unknown-contact", unknown, status=404)
         question = rpc_pb2.SetContactPriority(
             contact_id=contact_id, priority=wish.priority, actor=principal.role
         )
@@ -232,9 +252,13 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     async def contacts(
         principal: Annotated[Principal, Depends(require("supervisor", "service"))],
     ) -> list[Contact]:
-        tenant = center_of(principal).tenant
-        found = await ask(tenant, "contact", "list", rpc_pb2.ListContacts(), views.ContactList)
-        return [Contact(**msgspec.to_builtins(state)) for state in found.contacts]
+        center = center_of(principal)
+        found = await ask(center.tenant, "contact", "list", rpc_pb2.ListContacts(), views.ContactList)
+        return [
+            Contact(**msgspec.to_builtins(state))
+            for state in found.contacts
+            if seen(center, state, principal)
+        ]
 
     @routes.get("/callbacks", summary="Customers who are to be called back, who asked first first")
     async def callbacks(

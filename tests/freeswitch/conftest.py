@@ -28,15 +28,15 @@ class Rig:
     lab: Lab
 
     async def get(self, service: str, path: str, **params: str) -> Any:
-        """GET as a supervisor; the decoded JSON, or bytes."""
+        """GET as an administrator, to whom all teams are open; the decoded JSON, or bytes."""
         return await self._ask("GET", service, path, params=params)
 
     async def post(self, service: str, path: str, **wish: str) -> Any:
-        """POST as a supervisor; the decoded JSON."""
+        """POST as an administrator; the decoded JSON."""
         return await self._ask("POST", service, path, json=wish)
 
     async def _ask(self, method: str, service: str, path: str, **more: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.stack.token('lab', 'supervisor')}"}
+        headers = {"Authorization": f"Bearer {self.stack.token('lab', 'admin')}"}
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
             response = await client.request(method, self.stack.http(service) + path, headers=headers, **more)
             response.raise_for_status()

@@ -126,7 +126,7 @@ async def test_another_tenants_supervisor_finds_nothing(
     async with application(name, tmp_path, monkeypatch) as app, client_of(app) as client:
         for method, path, _ in routes_of(app):
             headers = bearer("supervisor", tenant="elsewhere")
-            wish = {"presence": "break", "code": "1", "action": "end", "priority": 1}
+            wish = {"presence": "break", "code": "1", "action": "end", "priority": 1, "mode": "listen"}
             answer = await client.request(method, path, headers=headers, json=wish)
             if answer.status_code == 200:
                 assert answer.json() in (

@@ -351,7 +351,7 @@ async def test_supervisors_see_and_end_calls_of_their_own_tenant(tmp_path: Path,
 
         def token(tenant: str, role: auth.Role) -> dict[str, str]:
             return {
-                "Authorization": f"Bearer {auth.issue(SECRET, tenant=tenant, role=role, subject='s', ttl_s=60)}"
+                "Authorization": f"Bearer {auth.issue(SECRET, tenant=tenant, role=role, subject='supervisor', ttl_s=60)}"
             }
 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:

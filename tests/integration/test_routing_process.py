@@ -175,7 +175,7 @@ async def test_standby_answers_http_for_the_owner(own_nats: EmbeddedNats, bus: N
         httpx.AsyncClient(transport=transport, base_url="http://routing") as client,
     ):
         await request(bus, "agent", "list", rpc_pb2.ListAgents(), views.AgentList)
-        sara, boss = headers("agent", "sara"), headers("supervisor", "boss")
+        sara, boss = headers("agent", "sara"), headers("supervisor", "supervisor")
         answer = await client.post("/v1/agents/sara/presence", json={"presence": "available"}, headers=sara)
         assert (answer.status_code, answer.json()["presence"]) == (200, "available")
         answer = await client.post("/v1/agents/omid/presence", json={"presence": "break"}, headers=sara)

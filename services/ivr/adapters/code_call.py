@@ -9,7 +9,7 @@ import structlog
 from services.center.model import Center
 from services.common.bus import Bus
 from services.common.esl import Event
-from services.ivr.adapters import channel, wishes
+from services.ivr.adapters import channel, listening, wishes
 from services.ivr.adapters.call import Session
 from services.ivr.core import codes
 from services.ivr.core.model import PlayPrompt
@@ -26,6 +26,10 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
     """
     wish = codes.wish(leg.entry)
     if center is None or wish is None:
+        prompt = codes.NOT_POSSIBLE
+    elif isinstance(wish, codes.Supervise):
+        if await listening.listen(bus, center, leg, session.unique_id, wish.extension):
+            return  # The leg is at the call; whoever hangs up ends it.
         prompt = codes.NOT_POSSIBLE
     else:
         prompt = await wishes.grant(bus, center.tenant, leg.agent_extension, wish)

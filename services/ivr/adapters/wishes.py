@@ -14,7 +14,7 @@ log = structlog.get_logger()
 _TIMEOUT_S = 3.0
 
 
-async def grant(bus: Bus, tenant: str, extension: str, wish: codes.Wish) -> str:
+async def grant(bus: Bus, tenant: str, extension: str, wish: codes.SetPresence | codes.Dispose) -> str:
     """Ask for the wish of the agent at a phone; return the prompt that answers them.
 
     A refusal, and a routing that does not answer in time, are both "not possible now" to the person on the phone.

@@ -19,9 +19,16 @@ class Dispose(msgspec.Struct, frozen=True):
     code: str
 
 
-Wish = SetPresence | Dispose
+class Supervise(msgspec.Struct, frozen=True):
+    """A supervisor wants to hear the conversation of the agent with this extension."""
+
+    extension: str
+
+
+Wish = SetPresence | Dispose | Supervise
 
 _DISPOSITION = re.compile(r"\*26([0-9]{1,4})", re.ASCII)
+_SUPERVISION = re.compile(r"\*33([0-9]{2,10})", re.ASCII)
 _PRESENCES = {"*22": "toggle", "*24": "break", "*25": "available"}
 
 NOT_POSSIBLE = "not-possible"
@@ -34,6 +41,8 @@ def wish(dialled: str) -> Wish | None:
         return SetPresence(_PRESENCES[dialled])
     if m := _DISPOSITION.fullmatch(dialled):
         return Dispose(m[1])
+    if m := _SUPERVISION.fullmatch(dialled):
+        return Supervise(m[1])
     return None
 
 

@@ -7,7 +7,8 @@ from services.center.callback import Callback
 from services.center.model import Queue
 from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
 from services.center.sentences import position_files, spoken_minutes, wait_files
-from services.queue.core.plan import CallbackPlan, CenterPlan, Plans, QueuePlan, Slot
+from services.center.teams import supervisors_of_agent, supervisors_of_queue
+from services.queue.core.plan import CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
 
@@ -56,6 +57,16 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         message_silence_s=center.voicemail.silence_s,
         message_thanks=center.voicemail.thanks,
         do_not_call=frozenset(center.do_not_call),
+        watch=_watch(center),
+    )
+
+
+def _watch(center: Center) -> Watch | None:
+    if not center.teams:
+        return None
+    return Watch(
+        agents={agent: supervisors_of_agent(center, agent) for agent in center.agents},
+        queues={queue: supervisors_of_queue(center, queue) for queue in center.queues},
     )
 
 

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
+from services.queue.adapters import supervisor
 from services.queue.core import messages as m
+from services.queue.core import supervision_messages as sm
 from services.queue.core.plan import RINGING
 from services.queue.core.wishes import KEYS
 
@@ -29,12 +31,13 @@ EVENTS = (
     "CHANNEL_HOLD",
     "CHANNEL_UNHOLD",
     "DTMF",
+    "MEDIA_BUG_START",
     "MEDIA_BUG_STOP",
 )
 WAITING = "peyvand::waiting"
 FEATURE = "peyvand::feature"
 ROOM = "conference::maintenance"
-SUBCLASSES = (WAITING, FEATURE, ROOM)
+SUBCLASSES = (WAITING, FEATURE, ROOM, supervisor.MODE)
 ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
@@ -103,6 +106,10 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
                     room=event.get("Conference-Name"),
                     joined=action == "add-member",
                 )
+        case "MEDIA_BUG_START" if event.get("Media-Bug-Function") == "eavesdrop":
+            return sm.LegOverheard(at_us=at_us, leg=event.unique_id)
+        case "CUSTOM" if event.subclass == supervisor.MODE:
+            return sm.ModeKeyed(at_us=at_us, leg=event.unique_id, mode=event.get("mode"))
         case "CUSTOM" if event.subclass == WAITING:
             return m.LegParked(at_us=at_us, caller=caller_leg(event))
     return None
@@ -138,6 +145,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         state=var("cc_state"),
         offer=var("cc_offer"),
         agent=var("cc_agent"),
+        supervisions=supervisor.names(var("cc_supervisions")),
         bridged=_is_bridged(event),
         partner=_partner(event),
         heard=var("cc_heard"),
@@ -262,6 +270,8 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
             return f"uuid_transfer {leg} '{_message(command, dialing)}' inline"
         case m.TransferOut():
             return f"uuid_transfer {leg} '{_way_out(command, dialing)}' inline"
+        case sm.Listen():
+            return supervisor.listen_line(command)
         case m.Probe():
             return f"uuid_dump {leg} json"
     raise UnsafeCommandError(f"no API command for {type(command).__name__}")
@@ -323,9 +333,12 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         "presence_data": f"a/{command.tenant}/{command.contact}/{command.offer}",
         "accountcode": command.contact,
     }
+    if isinstance(command, sm.CallSupervisor):
+        variables |= supervisor.call_variables(command)
+        variables = {name: value for name, value in variables.items() if value}
     if command.kind:
         variables["cc_kind"] = command.kind
-    for key, what in KEYS.items():
+    for key, what in () if isinstance(command, sm.CallSupervisor) else KEYS.items():
         # On the leg from its answer on, whatever becomes of us: *<key> is no DTMF to the caller, but an event.
         variables[f"execute_on_answer_{key}"] = (
             f"bind_meta_app {key} a si event::Event-Name=CUSTOM,Event-Subclass={FEATURE},what={what}"

@@ -22,7 +22,7 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
 The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
 ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
 ``callbacks`` (asking to be called back; calling), ``overflow`` (ways
-out without an agent), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
+out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from services.queue.core import (
     offers,
     overflow,
     schedule,
+    supervision,
     takeover,
     treatment,
     wishes,
@@ -156,9 +157,11 @@ class Engine:
         node = self._node
         node.at_us = event.at_us
         node.out = []
-        self._handlers[type(event)](event)
+        if not supervision.take(node, event):
+            self._handlers[type(event)](event)
         aside.review(node)
         conference.review(node)
+        supervision.review(node)
         return node.out
 
     def knows(self, leg: str) -> bool:
@@ -173,6 +176,11 @@ class Engine:
         """Return the tenant of a contact on this node, ``""`` when it is not here."""
         caller = self._node.callers.get(contact)
         return caller.tenant if caller is not None else ""
+
+    def may_see(self, contact: str, supervisor: str, *, everybody: bool) -> bool:
+        """Whether a supervisor may know of a contact on this node."""
+        caller = self._node.callers.get(contact)
+        return caller is not None and supervision.may(self._node, caller, supervisor, everybody=everybody)
 
     def open_agent_legs(self) -> int:
         """How many agents' legs are not over yet."""
@@ -284,6 +292,7 @@ class Engine:
 
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)
+        supervision.listed(self._node, event)
         self._node.timer(AUDIT, AUDIT_MS)
 
     def _audit(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from services.queue.core.supervision_facts import SupervisionChanged, SupervisionEnded, SupervisionStarted
+
 
 class ContactWaiting(Struct, frozen=True, kw_only=True):
     """A parked leg was adopted and waits for an agent."""
@@ -258,4 +260,7 @@ Observation = (
     | KeyPressed
     | CallbackAccepted
     | CallbackAttempted
+    | SupervisionStarted
+    | SupervisionChanged
+    | SupervisionEnded
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from services.queue.core.facts import Observation
+from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.plan import Plans
 
 # --- what the shell knows of a leg -----------------------------------------------------------------------------------
@@ -36,6 +37,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     state: str = ""  # cc_state
     offer: str = ""
     agent: str = ""
+    supervisions: tuple[str, ...] = ()  # Legs of those who listen.
     bridged: bool = False  # FreeSWITCH says it exchanges media with ``partner`` now.
     partner: str = ""
     heard: str = ""  # cc_heard: what was said last, see ``schedule``.
@@ -200,6 +202,7 @@ class ChannelsListed(Input, frozen=True, kw_only=True):
     present: frozenset[str]
     callers: tuple[CallerLeg, ...] = ()
     agents: tuple[AgentLeg, ...] = ()
+    supervisors: tuple[SupervisorLeg, ...] = ()
     open_contacts: tuple[OpenContact, ...] = ()  # Only at a takeover.
 
 
@@ -523,4 +526,14 @@ class Line(Struct, frozen=True, kw_only=True):
     warning: bool = False
 
 
-Output = Command | Report | SetTimer | CancelTimer | AskPosition | WishAnswered | ListChannels | Line
+Output = (
+    Command
+    | Report
+    | SetTimer
+    | CancelTimer
+    | AskPosition
+    | WishAnswered
+    | SupervisionAnswered
+    | ListChannels
+    | Line
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from services.queue.core.facts import Observation
+from services.queue.core.listening import Supervision
 from services.queue.core.messages import (
     CallerLeg,
     CancelTimer,
@@ -266,6 +267,7 @@ class Node:
     customers: dict[str, Customer] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     offer_by_leg: dict[str, str] = field(default_factory=dict)
+    supervisions: dict[str, Supervision] = field(default_factory=dict)  # By the supervisor's leg.
     undialled: dict[tuple[str, str], str] = field(
         default_factory=dict
     )  # Offer that waits for its agent's former leg.

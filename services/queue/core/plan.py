@@ -52,6 +52,13 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     callback: CallbackPlan | None = None
 
 
+class Watch(Struct, frozen=True, kw_only=True):
+    """Who may supervise: the supervisors of each agent, and of each queue that their teams serve."""
+
+    agents: Mapping[str, frozenset[str]]
+    queues: Mapping[str, frozenset[str]]
+
+
 class CenterPlan(Struct, frozen=True, kw_only=True):
     """One tenant. ``prompts`` maps (prompt, language) to the file as FreeSWITCH sees it."""
 
@@ -69,6 +76,7 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     message_silence_s: int = 5
     message_thanks: str = "message-thanks"
     do_not_call: frozenset[str] = frozenset()
+    watch: Watch | None = None  # None: there are no teams, every supervisor may supervise everybody.
 
     def prompt(self, name: str, language: str) -> str:
         """Return the file of a prompt in the language, else in the center's first language that has it, else ``""``."""

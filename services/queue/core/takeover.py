@@ -20,7 +20,7 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
-from services.queue.core import callbacks
+from services.queue.core import callbacks, supervision
 from services.queue.core.aside import say_sorry
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -52,7 +52,7 @@ RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
 
 def knows(node: Node, leg: str) -> bool:
     """Whether a listing needs no details of this leg."""
-    if leg in node.customers:
+    if leg in node.customers or leg in node.supervisions:
         return True
     caller = node.callers.get(leg)
     if caller is not None:
@@ -92,6 +92,7 @@ def _restarted(node: Node) -> None:
         if caller.stage is Stage.UNSETTLED:
             _missed_end(node, caller, caller.leg, "system", RESTARTED)
         hung_up(node, LegHungUp(at_us=node.at_us, leg=caller.contact, cause=RESTARTED), unseen=True)
+    supervision.restarted(node)
     for offer in list(node.offers.values()):
         offer.cause = offer.cause or RESTARTED
         node.close_offer(offer, "NORMAL_CLEARING")

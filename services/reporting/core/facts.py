@@ -293,6 +293,42 @@ class CallbackAttempted(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class SupervisionStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor listens in."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    agent_id: str = ""
+    mode: str = ""
+    at_us: int = 0
+
+
+class SupervisionChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Who hears the supervisor has changed."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    agent_id: str = ""
+    mode: str = ""
+    former_mode: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+class SupervisionEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody listens any more."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    reason: str = ""
+    cause: str = ""
+    listened_ms: int = 0
+    at_us: int = 0
+
+
 class RecordingStarted(msgspec.Struct, frozen=True, kw_only=True):
     """A recording began."""
 
@@ -630,6 +666,9 @@ QueueFact = (
     | PartyLeft
     | CallbackAccepted
     | CallbackAttempted
+    | SupervisionStarted
+    | SupervisionChanged
+    | SupervisionEnded
 )
 RecordingFact = RecordingStarted | RecordingStored | RecordingFailed
 RoutingFact = (
@@ -700,6 +739,9 @@ OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
     PartyLeft,
     CallbackAccepted,
     CallbackAttempted,
+    SupervisionStarted,
+    SupervisionChanged,
+    SupervisionEnded,
     RecordingStarted,
     RecordingStored,
     RecordingFailed,

@@ -74,6 +74,13 @@ FAULTS = [
     ("languages: [en]", "languages: [en, en]", 4, "languages", "named twice"),
     ('point: "500"', 'point: "501"', 5, "default_entry_point", 'unknown entry point "501"; expected one of 500'),
     ('point: "500"', "point: 500", 5, "default_entry_point", "valid string"),
+    (
+        "queues: [one]}", "queues: [one], team: red}",
+        31, "agents.ann.team", 'unknown team "red"; none is declared under teams',
+    ),
+    ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [bob]}\nagents:\n", 31, "teams.red", 'no agent is of team "red"'),
+    ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [x, x]}\nagents:\n", 31, "teams.red.supervisors.1", "named twice"),
+    ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: []}\nagents:\n", 31, "teams.red.supervisors", "at least 1"),
     ("languages: [en]", "languages: [en, fa]", 7, "prompts.hello", 'has no text in "fa"'),
     ("hello: {en: Hello}", "hello: {en: Hello, fa: x}", 7, "prompts.hello.fa", 'unknown language "fa"'),
     ("  saved: {en: x}\n", "", 6, "prompts", 'unknown prompt "saved"'),
