@@ -78,7 +78,7 @@ class Talk:
                 await self.rig.switch.api(f"uuid_getvar {ear} {n}")
                 for n in ("cc_mode", "cc_joined", "cc_seq")
             ]
-            return says[0] == mode and says[1] == says[2]
+            return says[0] == mode and says[1].isdigit() and says[1] == says[2]
 
         await until(f"the supervisor is in mode {mode}", there)
 
