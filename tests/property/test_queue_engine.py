@@ -101,6 +101,15 @@ class Calls(RuleBasedStateMachine):
             leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
             self.rig.events.append(m.LegHeld(at_us=self.rig.now_us, leg=leg, held=held))
 
+    @rule(contact=st.sampled_from(CONTACTS), digit=st.sampled_from("19"))
+    def a_caller_presses_a_key(self, contact: str, digit: str) -> None:
+        if contact in self.rig.legs:
+            self.rig.events.append(m.DigitPressed(at_us=self.rig.now_us, leg=contact, digit=digit))
+
+    @rule(ms=st.sampled_from((2_000, 31_000)))
+    def time_passes(self, ms: int) -> None:
+        self.rig.advance(ms)
+
     # --- routing ---
 
     @rule(data=st.data(), agent=st.sampled_from(AGENTS), answers=st.booleans())
@@ -173,7 +182,9 @@ class Calls(RuleBasedStateMachine):
     @rule(
         seldom=SELDOM,
         contact=st.sampled_from(CONTACTS),
-        way=st.sampled_from([("queue", "support"), ("transfer", "+982112345678"), ("hangup", "sorry")]),
+        way=st.sampled_from(
+            [("queue", "support"), ("transfer", "+982112345678"), ("hangup", "sorry"), ("voicemail", "sorry")]
+        ),
     )
     def a_contact_overflows(self, seldom: int, contact: str, way: tuple[str, str]) -> None:
         if seldom:

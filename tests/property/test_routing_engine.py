@@ -66,6 +66,8 @@ QUEUE_RULES = st.builds(
     no_agent=st.none() | OVERFLOWS,
     no_agent_after_ms=st.sampled_from((0, 4_000)),
     closed=st.none() | OVERFLOWS,
+    keys=st.dictionaries(st.sampled_from("15"), OVERFLOWS, max_size=2),
+    return_ms=st.sampled_from((0, 10_000)),
 )
 ORDERS = st.dictionaries(
     st.sampled_from(QUEUE_NAMES),
@@ -139,21 +141,28 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(queue=st.sampled_from((*QUEUE_NAMES, "unknown")), node=st.sampled_from(NODES), priority=st.integers(-1, 1),
           skills=st.lists(st.sampled_from(("x:1", "y:2", "x", "z:?")), max_size=1), ago_ms=st.integers(0, 5_000),
-          preferred=st.sampled_from(("", "", *AGENT_NAMES)), vip=st.booleans())  # fmt: skip
+          preferred=st.sampled_from(("", "", *AGENT_NAMES)), vip=st.booleans(), ani=st.sampled_from(("", "0912", "0913")))  # fmt: skip
     def caller_waits(self, queue: str, node: str, priority: int, skills: list[str], ago_ms: int,
-                     preferred: str, vip: bool) -> None:  # fmt: skip
+                     preferred: str, vip: bool, ani: str) -> None:  # fmt: skip
         contact_id = f"k{self.contact_count}"
         self.contact_count += 1
         since_us = self.floor.now_us - ago_ms * 1000
         self.send(i.ContactWaiting, contact_id=contact_id, queue=queue, node=node, priority=priority,
                   skills=tuple(skills), waiting_since_us=since_us, preferred_agent=preferred,
-                  service_class="vip" if vip else "")  # fmt: skip
+                  service_class="vip" if vip else "", ani=ani)  # fmt: skip
 
     @rule(data=st.data(), recovered=st.booleans())
     def caller_is_reported_again(self, data: st.DataObject, recovered: bool) -> None:
         contact_id = data.draw(st.sampled_from(self.contact_ids()))
         self.send(i.ContactWaiting, contact_id=contact_id, queue="a", node="fs1",
                   waiting_since_us=self.floor.now_us, recovered=recovered)  # fmt: skip
+
+    @rule(data=st.data(), key=st.sampled_from("159"), true=st.booleans())
+    def caller_presses_a_key(self, data: st.DataObject, key: str, true: bool) -> None:
+        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        contact = self.floor.engine.state.contacts.get(contact_id)
+        queue = contact.queue if contact is not None and true else "a"
+        self.send(i.KeyPressed, contact_id=contact_id, key=key, queue=queue)
 
     @rule(data=st.data(), unseen=st.booleans())
     def caller_leaves(self, data: st.DataObject, unseen: bool) -> None:

@@ -17,11 +17,16 @@ from services.queue.core.engine import Engine
 START_US = 1_763_700_000_000_000
 REPEATING = ("audit", "say")
 
+SCHEDULE = {
+    "position": plan.Slot(first_ms=30_000, every_ms=30_000),
+    "message.0": plan.Slot(first_ms=31_000, every_ms=40_000, prompts=("outage",)),
+}
 QUEUES = {
     "sales": plan.QueuePlan(
         name="sales",
         welcome="queue-welcome",
-        schedule={"position": plan.Slot(first_ms=30_000, every_ms=30_000)},
+        schedule=SCHEDULE,
+        keys=frozenset("9"),
         wrap_up_ms=20_000,
         recording=True,
     ),
@@ -140,7 +145,7 @@ class Rig:
         for _ in range(400):
             self.complete_bridges()
             self.deliver()
-            for leg in [x for x in self.legs.values() if x.mode == "farewell"]:
+            for leg in [x for x in self.legs.values() if x.mode in ("farewell", "message")]:
                 self.hang_up(leg.uuid, "NORMAL_CLEARING")
             for uuid in list(self.jobs):
                 self.fail(uuid, "NO_ANSWER")
@@ -493,6 +498,10 @@ class Rig:
                     self.left_by_engine.add(leg.uuid)
                 if not command.file:
                     self.hang_up(leg.uuid)
+            case m.LeaveMessage():
+                self._apart(leg)
+                leg.mode = "message"
+                self.left_by_engine.add(leg.uuid)
             case m.TransferOut():
                 self._apart(leg)
                 leg.mode = "out"
