@@ -18,7 +18,8 @@ RULES = center(
     | {
         "sales": QueueRules(
             ring_ms=15_000, keys=KEYS, return_ms=120_000, max_wait_ms=600_000, overflow=Overflow("voicemail", "leave")
-        )
+        ),
+        "support": QueueRules(keys={"2": Overflow("hangup", "sorry")}),
     }
 )  # fmt: skip
 
@@ -95,12 +96,12 @@ def test_who_hangs_up_and_calls_again_has_the_old_place_once() -> None:
     floor.pass_ms(30_000)
     leave(floor, "c1")
     floor.pass_ms(20_000)
+    floor.take_over(via_snapshot=True)
     floor.waits("c3", ani="0914")
     floor.waits("c4", ani="0912")
     back = floor.facts(f.ContactQueued)[-1]
     assert (back.contact_id, back.returned_ms) == ("c4", 110_000)
     assert back.waiting_since_us == floor.now_us  # the books count the wait of this call alone
-    floor.take_over(via_snapshot=True)
     floor.available("sara")
     made = floor.facts(f.OfferMade)[-1]
     assert made.contact_id == "c4"
@@ -136,3 +137,32 @@ def test_who_was_answered_and_calls_again_is_a_new_caller() -> None:
     )
     floor.waits("c2", ani="0912")
     assert floor.facts(f.ContactQueued)[-1].returned_ms == 0
+
+
+def test_the_old_place_goes_along_to_another_queue() -> None:
+    floor = Floor(RULES)
+    floor.waits("c1", ani="0912")
+    floor.pass_ms(60_000)
+    leave(floor, "c1")
+    floor.waits("c2", ani="0912")
+    key(floor, "c2", "1")
+    queued = floor.facts(f.ContactQueued)[-1]
+    assert (queued.queue, queued.returned_ms) == ("support", 60_000)
+
+
+def test_what_a_queue_remembers_survives_its_owner() -> None:
+    floor = Floor(RULES)
+    floor.available("sara")
+    floor.waits("c1")
+    floor.pass_ms(4_000)
+    floor.talks("c1")
+    floor.pass_ms(90_000)
+    floor.report(i.ConversationEnded, "c1", ended_by="caller")
+    floor.waits("c2")
+    floor.pass_ms(7_000)
+    leave(floor, "c2")
+    history = floor.engine.state.history["sales"]
+    assert (history.handling_ms, history.left, history.served_waits_ms) == (90_000, 1, (4_000,))
+    for via_snapshot in (False, True):
+        floor.take_over(via_snapshot=via_snapshot)
+        assert floor.engine.state.history["sales"] == history
