@@ -135,14 +135,12 @@ async def socket(leg: Channel, data: str) -> str:
         host, _, port = address.partition("/")[0].rpartition(":")
         leg.variables["socket_host"] = host
         try:
-            _, controller = await asyncio.wait_for(
-                loop.create_connection(
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, controller = await loop.create_connection(
                     lambda: Controller(leg.switch, leg, full="full" in words, is_async="async" in words),
                     host,
                     int(port),
-                ),
-                CONNECT_TIMEOUT_S,
-            )
+                )
         except (OSError, TimeoutError, ValueError):
             continue
         break

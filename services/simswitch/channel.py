@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TICK_S: Final = 0.020
+_SOON_S: Final = 0.0005
+"""A timer may come so much early: loops count in milliseconds."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -363,7 +365,7 @@ class Channel(Leg):
                 if digits == "take" and (not accept or digit in accept):
                     return digit
                 continue
-            if deadline is not None and loop.time() >= deadline:
+            if deadline is not None and loop.time() >= deadline - _SOON_S:
                 return "time"
             await self._sleep_until(deadline)
 

@@ -6,7 +6,8 @@ command has begun, it writes the events that were queued. So here too
 * a reply precedes every event that its command causes, and events wait behind a slow ``api``;
 * a half-sent command stops the events until it is complete;
 * events of an idle connection may wait up to 20 ms (``poll_ms``: the thread sleeps in ``poll`` on the socket, which an event
-  does not end; any byte does, a bare newline too);
+  does not end; any byte does, a bare newline too). Without ``poll_ms`` the first goes out at once and what follows within
+  5 ms together with it or after it: a send an event was the largest single cost of a call;
 * a client that does not read makes its queue grow; when it is full events are lost, and beyond 500 in a row the listener is
   killed. (The real switch then freezes everybody's event socket for a while. That is the fault ``freeze`` here, not the
   punishment of one client.)
@@ -20,7 +21,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -42,6 +43,7 @@ GOODBYE: Final = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon
 LOST: Final = "killed listener because of lost events\n"
 SHUT_DOWN: Final = "The system is being shut down.\n"
 _RESET_AFTER_S: Final = 0.05
+_GATHER_S: Final = 0.005
 
 
 class Link(asyncio.Protocol):
@@ -69,17 +71,18 @@ class Link(asyncio.Protocol):
         self._pump_timer: asyncio.Handle | None = None
         self._pending: list[bytes] = []
         self._since_s = 0.0
+        self._pumped_s = 0.0
 
     # -- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         self.switch.links.add(self)
         self._since_s = asyncio.get_running_loop().time()
         self._worker = self.switch.spawn(self._work(), "event socket")
 
     def data_received(self, data: bytes) -> None:
+        self._hurry()
         try:
             for command in self._reader.feed(data):
                 self._commands.put_nowait(command)
@@ -199,11 +202,18 @@ class Link(asyncio.Protocol):
         if self._pump_timer is not None:
             return
         loop = asyncio.get_running_loop()
-        wait_s = self.switch.faults.event_delay_s
+        now = loop.time()
         if self.switch.poll_s:
-            now = loop.time()
-            wait_s += self.switch.poll_s - (now - self._since_s) % self.switch.poll_s
+            wait_s = self.switch.poll_s - (now - self._since_s) % self.switch.poll_s
+        else:
+            wait_s = max(0.0, self._pumped_s + _GATHER_S - now)
+        wait_s += self.switch.faults.event_delay_s
         self._pump_timer = loop.call_later(wait_s, self._pump) if wait_s else loop.call_soon(self._pump)
+
+    def _hurry(self) -> None:
+        """The thread is awake, by a byte or a command: what waits goes out now, with the reply when there is one."""
+        if self._events and not self.switch.poll_s and not self.switch.faults.event_delay_s:
+            self._pump()
 
     def _pump(self) -> None:
         if self._pump_timer is not None:
@@ -224,6 +234,7 @@ class Link(asyncio.Protocol):
         fmt = self.subscription.fmt
         self._pending.extend(event.frame(fmt) for event in self._events)
         self._events.clear()
+        self._pumped_s = asyncio.get_running_loop().time()
         self._flush()
 
     def _write_half(self, event: Event) -> None:
@@ -299,6 +310,8 @@ class Link(asyncio.Protocol):
             if not goes_on:
                 await self.bye()
                 return
+            if self._commands.empty():
+                self._hurry()
             if self._events:
                 self._schedule_pump()
 

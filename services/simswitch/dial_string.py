@@ -26,7 +26,10 @@ from services.common.esl.quoting import separate
 from services.simswitch.core.wire import Value
 
 ENTERPRISE: Final = ":_:"
-_CLOSING: Final = {"<": ">", "{": "}", "[": "]"}
+_EITHER: Final = {
+    opening: re.compile(f"[{re.escape(opening + closing)}]") for opening, closing in ("<>", "{}", "[]")
+}
+_CUTS: Final = {s: re.compile(r"[\[\]{}]|" + re.escape(s)) for s in (ENTERPRISE, "|", ",")}
 _TRUE: Final = frozenset({"yes", "on", "true", "t", "enabled", "active", "allow"})
 
 
@@ -126,29 +129,26 @@ def is_true(value: Value | None) -> bool:
 
 def _bracketed(text: str) -> tuple[str, str]:
     """The inside of the bracket that ``text`` starts with, and what follows it."""
-    opening, closing = text[0], _CLOSING[text[0]]
     depth = 0
-    for i, c in enumerate(text):
-        depth += (c == opening) - (c == closing)
+    for found in _EITHER[text[0]].finditer(text):
+        depth += 1 if found[0] == text[0] else -1
         if depth == 0:
-            return text[1:i], text[i + 1 :].lstrip()
+            return text[1 : found.start()], text[found.end() :].lstrip()
     return text[1:], ""
 
 
 def _split(text: str, separator: str) -> list[str]:
     """Cut at ``separator`` outside of brackets."""
-    out, depth, start, i = [], 0, 0, 0
-    while i < len(text):
-        c = text[i]
-        if c in "[{":
+    if separator not in text:
+        return [text]
+    out, depth, start = [], 0, 0
+    for found in _CUTS[separator].finditer(text):
+        if found[0] in "[{":
             depth += 1
-        elif c in "]}":
+        elif found[0] in "]}":
             depth = max(0, depth - 1)
-        elif not depth and text.startswith(separator, i):
-            out.append(text[start:i])
-            i += len(separator)
-            start = i
-            continue
-        i += 1
+        elif not depth:
+            out.append(text[start : found.start()])
+            start = found.end()
     out.append(text[start:])
     return out

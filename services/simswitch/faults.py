@@ -238,8 +238,8 @@ class Faults:
             if legs:
                 await asyncio.wait(legs, timeout=_SHUTDOWN_S)
             switch.fire("SHUTDOWN", tail={"Event-Info": "System Shutting Down"})
-            await asyncio.sleep(0)
             for link in list(switch.links):
+                link.wake()
                 link.kill(SHUT_DOWN)
         await switch.vanish()
         await asyncio.sleep(fault.for_s)

@@ -211,6 +211,7 @@ class EventSocket:
         self.shut()
         self._unloaded = True
         for link in list(self._switch.links):
+            link.wake()
             link.kill(SHUT_DOWN)
         if again:
             await asyncio.sleep(RELOAD_S)

@@ -54,7 +54,7 @@ async def play(leg: Channel, path: str, *, terminators: str = "", keep: bool = F
         breakable=True,
     )
     key = why if len(why) == 1 else ""
-    played = int((loop.time() - started) * 1000)
+    played = round((loop.time() - started) * 1000)
     leg.variables.update(
         {
             "playback_last_offset_pos": str(played * 8),

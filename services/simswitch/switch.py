@@ -318,9 +318,7 @@ class Switch:
         if head:
             headers.update(head)
         if leg is not None:
-            headers.update(leg.basic(cause="Hangup-Cause" not in headers))
-            if variables:
-                headers.update(leg.variable_headers())
+            leg.show(headers, variables=variables)
         if tail:
             headers.update(tail)
         event = Event(name, headers, body, subclass)

@@ -248,6 +248,8 @@ def _escape(text: str, delimiter: str) -> str:
 
 
 def _unescape(part: str, delimiter: str) -> str:
+    if "\\" not in part and "'" not in part:
+        return part.strip(" ")
     out: list[str] = []
     end = -1  # length of the result without blanks that are trimmed; -1: nothing but blanks so far
     quoted = False

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from services.simswitch.core.leg import STATES, Leg, Profile
 
 _FLAGS: Final = "0=1;1=1;3=1;38=1;39=1;41=1;44=1;54=1;76=1;96=1;113=1;114=1;123=1;160=1;165=1;166=1"
 _CAPS: Final = "1=1;2=1;3=1;4=1;5=1;6=1;8=1"
-_TIMES: Final = (
-    ("created_time", "created"),
-    ("profile_created_time", "profile_created"),
-    ("progress_time", "progress"),
-    ("progress_media_time", "progress_media"),
-    ("answered_time", "answered"),
-    ("bridged_time", "bridged"),
-    ("last_hold_time", "last_hold"),
-    ("hold_accum_time", "hold_accum"),
-    ("hangup_time", "hungup"),
-    ("resurrect_time", "resurrected"),
-    ("transfer_time", "transferred"),
+_TIMES: Final = {
+    "created_time": "created",
+    "profile_created_time": "profile_created",
+    "progress_time": "progress",
+    "progress_media_time": "progress_media",
+    "answered_time": "answered",
+    "bridged_time": "bridged",
+    "last_hold_time": "last_hold",
+    "hold_accum_time": "hold_accum",
+    "hangup_time": "hungup",
+    "resurrect_time": "resurrected",
+    "transfer_time": "transferred",
+}
+_TIME_VALUES: Final = attrgetter(*_TIMES.values())
+_COMMON: Final = ("raw_bytes", "media_bytes", "packet_count", "media_packet_count", "skip_packet_count")
+_IN: Final = (
+    "jitter_packet_count",
+    "dtmf_packet_count",
+    "cng_packet_count",
+    "flush_packet_count",
+    "largest_jb_size",
 )
+_IN_RATIOS: Final = (
+    "jitter_min_variance",
+    "jitter_max_variance",
+    "jitter_loss_rate",
+    "jitter_burst_rate",
+    "mean_interval",
+    "flaw_total",
+    "quality_percentage",
+    "mos",
+)
+_STATS: Final[tuple[tuple[str, str, str, Callable[[str], float]], ...]] = (
+    *(("inbound", name, f"rtp_audio_in_{name}", int) for name in _COMMON + _IN),
+    *(("inbound", name, f"rtp_audio_in_{name}", float) for name in _IN_RATIOS),
+    *(("outbound", name, f"rtp_audio_out_{name}", int) for name in _COMMON),
+    *(("outbound", name, f"rtp_audio_out_{name}", int) for name in ("dtmf_packet_count", "cng_packet_count")),
+    *(("outbound", name, f"rtp_audio_{name}", int) for name in ("rtcp_packet_count", "rtcp_octet_count")),
+)
+"""Where a number of ``callStats`` stands, its name, the variable that has it, and what it is."""
 
 
 def record(leg: Leg, *, core_uuid: str, switchname: str) -> dict[str, Any]:
@@ -80,39 +109,14 @@ def _flow(profile: Profile) -> dict[str, Any]:
         "context": profile.context,
         "chan_name": profile.chan_name,
     }
-    out["times"] = {name: str(getattr(profile.times, attribute)) for name, attribute in _TIMES}
+    out["times"] = dict(zip(_TIMES, map(str, _TIME_VALUES(profile.times)), strict=True))
     return out
 
 
 def _stats(leg: Leg) -> dict[str, Any]:
-    def number(name: str) -> float:
-        return float(leg.var(f"rtp_audio_{name}") or 0)
-
-    common = ("raw_bytes", "media_bytes", "packet_count", "media_packet_count", "skip_packet_count")
-    inbound = {name: int(number(f"in_{name}")) for name in common}
-    outbound = {name: int(number(f"out_{name}")) for name in common}
-    for name in (
-        "jitter_packet_count",
-        "dtmf_packet_count",
-        "cng_packet_count",
-        "flush_packet_count",
-        "largest_jb_size",
-    ):
-        inbound[name] = int(number(f"in_{name}"))
-    for name in ("dtmf_packet_count", "cng_packet_count"):
-        outbound[name] = int(number(f"out_{name}"))
-    ratios = {
-        name: number(f"in_{name}")
-        for name in (
-            "jitter_min_variance",
-            "jitter_max_variance",
-            "jitter_loss_rate",
-            "jitter_burst_rate",
-            "mean_interval",
-            "flaw_total",
-            "quality_percentage",
-            "mos",
-        )
-    }
-    outbound |= {name: int(number(name)) for name in ("rtcp_packet_count", "rtcp_octet_count")}
-    return {"audio": {"inbound": inbound | ratios, "outbound": outbound}}
+    variables = leg.variables
+    stats: dict[str, dict[str, Any]] = {"inbound": {}, "outbound": {}}
+    for way, name, variable, kind in _STATS:
+        value = variables.get(variable)
+        stats[way][name] = kind(value) if isinstance(value, str) else 0
+    return {"audio": stats}

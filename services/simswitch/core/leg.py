@@ -9,9 +9,11 @@ profile, and that ``bridge_uuid`` and ``signal_bond`` stay after the bridge.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from services.simswitch.core.codecs import Codec
@@ -33,6 +35,7 @@ STATES: Final = {
     "CS_DESTROY": 12,
     "CS_NONE": 13,
 }
+_STATE_NUMBERS: Final = {state: str(number) for state, number in STATES.items()}
 CALL_STATES: Final = {
     "DOWN": 0,
     "DIALING": 1,
@@ -45,40 +48,43 @@ CALL_STATES: Final = {
     "UNHELD": 8,
 }
 VERSION: Final = "1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit"
-_FIELDS: Final = [
-    "Direction",
-    "Logical-Direction",
-    "Username",
-    "Dialplan",
-    "Caller-ID-Name",
-    "Caller-ID-Number",
-    "Orig-Caller-ID-Name",
-    "Orig-Caller-ID-Number",
-    "Callee-ID-Name",
-    "Callee-ID-Number",
-    "Network-Addr",
-    "ANI",
-    "RDNIS",
-    "Destination-Number",
-    "Unique-ID",
-    "Source",
-    "Transfer-Source",
-    "Context",
-    "Channel-Name",
-]
-_TIMES: Final = [
-    "Profile-Created-Time",
-    "Channel-Created-Time",
-    "Channel-Answered-Time",
-    "Channel-Progress-Time",
-    "Channel-Progress-Media-Time",
-    "Channel-Hangup-Time",
-    "Channel-Transfer-Time",
-    "Channel-Resurrect-Time",
-    "Channel-Bridged-Time",
-    "Channel-Last-Hold",
-    "Channel-Hold-Accum",
-]
+_FIELDS: Final = {
+    "Direction": "direction",
+    "Logical-Direction": "logical_direction",
+    "Username": "username",
+    "Dialplan": "dialplan",
+    "Caller-ID-Name": "cid_name",
+    "Caller-ID-Number": "cid_number",
+    "Orig-Caller-ID-Name": "orig_cid_name",
+    "Orig-Caller-ID-Number": "orig_cid_number",
+    "Callee-ID-Name": "callee_name",
+    "Callee-ID-Number": "callee_number",
+    "Network-Addr": "network_addr",
+    "ANI": "ani",
+    "RDNIS": "rdnis",
+    "Destination-Number": "destination",
+    "Unique-ID": "uuid",
+    "Source": "source",
+    "Transfer-Source": "transfer_source",
+    "Context": "context",
+    "Channel-Name": "chan_name",
+}
+"""Headers of a caller profile and its attributes, in their order."""
+_TIMES: Final = {
+    "Profile-Created-Time": "profile_created",
+    "Channel-Created-Time": "created",
+    "Channel-Answered-Time": "answered",
+    "Channel-Progress-Time": "progress",
+    "Channel-Progress-Media-Time": "progress_media",
+    "Channel-Hangup-Time": "hungup",
+    "Channel-Transfer-Time": "transferred",
+    "Channel-Resurrect-Time": "resurrected",
+    "Channel-Bridged-Time": "bridged",
+    "Channel-Last-Hold": "last_hold",
+    "Channel-Hold-Accum": "hold_accum",
+}
+_FIELD_VALUES: Final = attrgetter(*_FIELDS.values())
+_TIME_VALUES: Final = attrgetter(*_TIMES.values())
 
 
 class _Names:
@@ -86,6 +92,7 @@ class _Names:
 
     def __init__(self, prefix: str) -> None:
         self.fields = tuple(f"{prefix}-{name}" for name in _FIELDS)
+        self.transfer_source = f"{prefix}-Transfer-Source"
         self.index = f"{prefix}-Profile-Index"
         self.times = tuple(f"{prefix}-{name}" for name in _TIMES)
         self.screen = f"{prefix}-Screen-Bit"
@@ -94,7 +101,7 @@ class _Names:
 
 
 _NAMES: Final = {prefix: _Names(prefix) for prefix in ("Caller", "Other-Leg", "Channel")}
-_NO_TIMES: Final = ("0",) * len(_TIMES)
+_NO_TIMES: Final = (0,) * len(_TIMES)
 
 
 class _VariableNames(dict[str, str]):
@@ -128,22 +135,6 @@ class Times:
     last_hold: int = 0
     hold_accum: int = 0
 
-    def texts(self) -> tuple[str, ...]:
-        """All of them as text, in the order of an event's headers."""
-        return (
-            str(self.profile_created),
-            str(self.created),
-            str(self.answered),
-            str(self.progress),
-            str(self.progress_media),
-            str(self.hungup),
-            str(self.transferred),
-            str(self.resurrected),
-            str(self.bridged),
-            str(self.last_hold),
-            str(self.hold_accum),
-        )
-
 
 @dataclass(slots=True)
 class Profile:
@@ -172,41 +163,15 @@ class Profile:
     extension: tuple[str, tuple[tuple[str, str], ...]] = ("", ())
     """Name of the extension and its actions, for the CDR's call flow."""
     times: Times = field(default_factory=Times)
+    _shows: object = field(default=None, init=False, repr=False, compare=False)
+    _headers: Mapping[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def headers(self, prefix: str, *, times: bool = True) -> dict[str, Value]:
+    def headers(self, prefix: str, *, times: bool = True) -> Mapping[str, Value]:
         """The profile's headers under ``prefix``; without ``times`` they are all 0 and the index is left out."""
-        names = _NAMES[prefix]
-        values = (
-            self.direction,
-            self.logical_direction or self.direction,
-            self.username,
-            self.dialplan,
-            self.cid_name,
-            self.cid_number,
-            self.orig_cid_name,
-            self.orig_cid_number,
-            self.callee_name,
-            self.callee_number,
-            self.network_addr,
-            self.ani,
-            self.rdnis,
-            self.destination,
-            self.uuid,
-            self.source,
-            self.transfer_source if prefix == "Caller" else "",
-            self.context,
-            self.chan_name,
-        )
-        out: dict[str, Value] = {
-            name: value for name, value in zip(names.fields, values, strict=True) if value
-        }
-        if prefix != "Other-Leg":
-            out[names.index] = str(self.index)
-        out.update(zip(names.times, self.times.texts() if times else _NO_TIMES, strict=True))
-        out[names.screen] = "true"
-        out[names.hide_name] = "false"
-        out[names.hide_number] = "false"
-        return out
+        shows = (prefix, self.index, _FIELD_VALUES(self), _TIME_VALUES(self.times) if times else _NO_TIMES)
+        if shows != self._shows:  # a leg fires a dozen events between two changes of its profile
+            self._shows, self._headers = shows, _profile_headers(*shows)
+        return self._headers
 
     def invert_caller_id(self) -> None:
         """Caller and callee change places; nobody is called Unknown (``switch_channel_invert_cid``)."""
@@ -217,6 +182,24 @@ class Profile:
         """The next profile of the same leg (after a bridge or a transfer): the channel's times stay."""
         times = replace(self.times, profile_created=now_us)
         return replace(self, index=self.index + 1, times=times, extension=("", ()))
+
+
+def _profile_headers(
+    prefix: str, index: int, fields: tuple[str, ...], times: tuple[int, ...]
+) -> dict[str, Value]:
+    names = _NAMES[prefix]
+    direction, logical, *others = fields
+    values = (direction, logical or direction, *others)
+    out: dict[str, Value] = {name: value for name, value in zip(names.fields, values, strict=True) if value}
+    if prefix != "Caller":
+        out.pop(names.transfer_source, None)
+    if prefix != "Other-Leg":
+        out[names.index] = str(index)
+    out.update(zip(names.times, map(str, times), strict=True))
+    out[names.screen] = "true"
+    out[names.hide_name] = "false"
+    out[names.hide_number] = "false"
+    return out
 
 
 _PROFILE_FIELDS: Final = {
@@ -309,40 +292,39 @@ class Leg:
         items[place : place + 1] = [value]
         self.variables[name] = items[0] if len(items) == 1 else items
 
-    def basic(self, *, cause: bool = True) -> dict[str, Value]:
-        """The channel's own headers, without variables."""
-        out: dict[str, Value] = {
-            "Channel-State": self.running,
-            "Channel-Call-State": self.call_state,
-            "Channel-State-Number": str(STATES[self.state]),
-            "Channel-Name": self.name,
-            "Unique-ID": self.uuid,
-            "Call-Direction": self.direction,
-            "Presence-Call-Direction": self.direction,
-            "Channel-HIT-Dialplan": "true" if self.hit_dialplan else "false",
-        }
+    def show(self, out: dict[str, Value], *, variables: bool = True) -> None:
+        """Put the channel's headers and its variables into ``out``; a ``Hangup-Cause`` that is there already stays."""
+        out["Channel-State"] = self.running
+        out["Channel-Call-State"] = self.call_state
+        out["Channel-State-Number"] = _STATE_NUMBERS[self.state]
+        out["Channel-Name"] = self.name
+        out["Unique-ID"] = self.uuid
+        out["Call-Direction"] = self.direction
+        out["Presence-Call-Direction"] = self.direction
+        out["Channel-HIT-Dialplan"] = "true" if self.hit_dialplan else "false"
         if presence_id := self.variables.get("presence_id"):
             out["Channel-Presence-ID"] = presence_id
         if presence_data := self.variables.get("presence_data"):
             out["Channel-Presence-Data"] = presence_data
         out["Channel-Call-UUID"] = self.variables.get("call_uuid", self.uuid)
         out["Answer-State"] = self.answer_state
-        if self.hangup_cause and cause:
-            out["Hangup-Cause"] = self.hangup_cause
+        if self.hangup_cause:
+            out.setdefault("Hangup-Cause", self.hangup_cause)
         if self.codec is not None:
             out.update(self.codec.headers(writes=self.writes))
         if self.running != "CS_NEW" and self.has_profile:
             out.update(self.profile.headers("Caller"))
         out.update(self.other)
-        return out
+        if variables:
+            names = _VARIABLE_NAMES
+            for name, value in self.variables.items():
+                out[names[name]] = value
 
     def with_variables(self) -> dict[str, Value]:
         """The channel's headers and its variables."""
-        return self.basic() | self.variable_headers()
-
-    def variable_headers(self) -> dict[str, Value]:
-        names = _VARIABLE_NAMES
-        return {names[name]: value for name, value in self.variables.items()}
+        out: dict[str, Value] = {}
+        self.show(out)
+        return out
 
 
 def other_leg(kind: str, profile: Profile) -> dict[str, Value]:

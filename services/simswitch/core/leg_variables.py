@@ -6,7 +6,7 @@ Names and order are those of recorded SIP legs (1.10.12).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from services.simswitch.core.causes import SIP_CAUSES, SIP_PHRASES, q850
 from services.simswitch.core.codecs import Codec, offered
@@ -18,6 +18,58 @@ _STATUS: Final = {cause: status for status, cause in reversed(SIP_CAUSES.items()
     "CALL_REJECTED": 603,
 }
 """What a phone is taken to have answered when it refused a call and only the cause is known."""
+
+_STAMPS: Final = tuple(
+    (f"{name}_stamp", f"{name}_epoch", f"{name}_uepoch")
+    for name in ("start", "profile_start", "answer", "bridge", "hold", "progress", "progress_media", "end")
+)
+_SPANS: Final = tuple(
+    (
+        (
+            whole,
+            *(name + unit for name in ("bill", "progress", "answer", "wait", "progress_media", "flow_bill")),
+        ),
+        divisor,
+    )
+    for whole, unit, divisor in (
+        ("duration", "sec", 1_000_000),
+        ("mduration", "msec", 1000),
+        ("uduration", "usec", 1),
+    )
+)
+_RTP: Final[dict[str, Value]] = {
+    f"rtp_audio_{name}": value
+    for name, value in {
+        "in_raw_bytes": "0",
+        "in_media_bytes": "0",
+        "in_packet_count": "0",
+        "in_media_packet_count": "0",
+        "in_skip_packet_count": "0",
+        "in_jitter_packet_count": "0",
+        "in_dtmf_packet_count": "0",
+        "in_cng_packet_count": "0",
+        "in_flush_packet_count": "0",
+        "in_largest_jb_size": "0",
+        "in_jitter_min_variance": "0.00",
+        "in_jitter_max_variance": "0.00",
+        "in_jitter_loss_rate": "0.00",
+        "in_jitter_burst_rate": "0.00",
+        "in_mean_interval": "20.00",
+        "in_flaw_total": "0",
+        "in_quality_percentage": "100.00",
+        "in_mos": "4.50",
+        "out_raw_bytes": "0",
+        "out_media_bytes": "0",
+        "out_packet_count": "0",
+        "out_media_packet_count": "0",
+        "out_skip_packet_count": "0",
+        "out_dtmf_packet_count": "0",
+        "out_cng_packet_count": "0",
+        "rtcp_packet_count": "0",
+        "rtcp_octet_count": "0",
+    }.items()
+}
+"""Counters of a leg without a packet, in their order."""
 
 USER_AGENT: Final = f"FreeSWITCH-mod_sofia/{VERSION}"
 _ALLOW: Final = (
@@ -251,49 +303,36 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
         "hangup_cause_q850": str(q850(leg.hangup_cause)),
         "digits_dialed": leg.digits_dialed or "none",
     }
-    stamps = (
-        ("start", start),
-        ("profile_start", t.profile_created),
-        ("answer", t.answered),
-        ("bridge", t.bridged),
-        ("hold", t.last_hold),
-        ("progress", t.progress),
-        ("progress_media", t.progress_media),
-        ("end", end),
-    )
-    out |= {f"{name}_stamp": stamp(us) for name, us in stamps if us}
+    stamps = (start, t.profile_created, t.answered, t.bridged, t.last_hold, t.progress, t.progress_media, end)
+    for (name, _, _), us in zip(_STAMPS, stamps, strict=True):
+        if us:
+            out[name] = stamp(us)
     if leg.holds:
         out["hold_events"] = "{" + ",".join(f"{{{since},{until}}}" for since, until in leg.holds) + "}"
-    for name, us in stamps[:4]:
-        out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
+    for (_, epoch, uepoch), us in zip(_STAMPS[:4], stamps[:4], strict=True):
+        out[epoch], out[uepoch] = str(us // 1_000_000), str(us)
     out |= {"last_hold_epoch": str(t.last_hold // 1_000_000), "last_hold_uepoch": str(t.last_hold)}
     out |= {"hold_accum_seconds": str(t.hold_accum // 1_000_000), "hold_accum_usec": str(t.hold_accum)}
     out |= {"hold_accum_ms": str(t.hold_accum // 1000), "resurrect_epoch": "0", "resurrect_uepoch": "0"}
-    for name, us in stamps[5:]:
-        out |= {f"{name}_epoch": str(us // 1_000_000), f"{name}_uepoch": str(us)}
+    for (_, epoch, uepoch), us in zip(_STAMPS[5:], stamps[5:], strict=True):
+        out[epoch], out[uepoch] = str(us // 1_000_000), str(us)
     if leg.app_log:
         app, data, _ = leg.app_log[-1]
         out |= {"last_app": app, "last_arg": data}
     number = leg.profile.cid_number
     out["caller_id"] = f'"{leg.profile.cid_name}" <{number}>' if leg.profile.cid_name else number
     spans = (
-        ("", start, end),
-        ("bill", t.answered, end),
-        ("progress", start, t.progress),
-        ("answer", start, t.answered),
-        ("wait", start, t.bridged),
-        ("progress_media", start, t.progress_media),
-        ("flow_bill", start, end),
+        (start, end),
+        (t.answered, end),
+        (start, t.progress),
+        (start, t.answered),
+        (start, t.bridged),
+        (start, t.progress_media),
+        (start, end),
     )
-    for unit, divisor in (("sec", 1_000_000), ("msec", 1000), ("usec", 1)):
-        for name, since, until in spans:
-            value = (until - since) // divisor if since and until else 0
-            label = (
-                {"sec": "duration", "msec": "mduration", "usec": "uduration"}[unit]
-                if not name
-                else name + unit
-            )
-            out[label] = str(value)
+    lasted = [until - since if since and until else 0 for since, until in spans]
+    for names, divisor in _SPANS:
+        out |= {name: str(us // divisor) for name, us in zip(names, lasted, strict=True)}
     sip = leg.name.startswith("sofia/")
     if leg.name.startswith("loopback/"):
         out["is_loopback"] = "1"
@@ -312,36 +351,12 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
 
 
 def _rtp(packets: int) -> dict[str, Value]:
-    counters: dict[str, Any] = {
-        "in_raw_bytes": packets * 172,
-        "in_media_bytes": packets * 172,
-        "in_packet_count": packets,
-        "in_media_packet_count": packets,
-        "in_skip_packet_count": 0,
-        "in_jitter_packet_count": 0,
-        "in_dtmf_packet_count": 0,
-        "in_cng_packet_count": 0,
-        "in_flush_packet_count": 0,
-        "in_largest_jb_size": 0,
-        "in_jitter_min_variance": "0.00",
-        "in_jitter_max_variance": "0.00",
-        "in_jitter_loss_rate": "0.00",
-        "in_jitter_burst_rate": "0.00",
-        "in_mean_interval": "20.00",
-        "in_flaw_total": 0,
-        "in_quality_percentage": "100.00",
-        "in_mos": "4.50",
-        "out_raw_bytes": packets * 172,
-        "out_media_bytes": packets * 172,
-        "out_packet_count": packets,
-        "out_media_packet_count": packets,
-        "out_skip_packet_count": 0,
-        "out_dtmf_packet_count": 0,
-        "out_cng_packet_count": 0,
-        "rtcp_packet_count": 0,
-        "rtcp_octet_count": 0,
-    }
-    return {f"rtp_audio_{name}": str(value) for name, value in counters.items()}
+    count, size = str(packets), str(packets * 172)
+    counted: dict[str, Value] = {}
+    for way in ("in", "out"):
+        counted |= {f"rtp_audio_{way}_raw_bytes": size, f"rtp_audio_{way}_media_bytes": size}
+        counted |= {f"rtp_audio_{way}_packet_count": count, f"rtp_audio_{way}_media_packet_count": count}
+    return _RTP | counted
 
 
 def _sdp(host: str, number: int) -> str:
