@@ -95,6 +95,9 @@ bench: install ## Measure; one line of JSON a figure
 sim: install ## A simulated day through routing's core: 100,000 calls, 300 agents, 20 queues, kills, audited (SEED=1 ARGS="--calls 20000")
 	@$(RUN) tests.sim --seed $(SEED) $(ARGS)
 
+sim-theory: install ## Stationary queues through routing's core beside exact theory (Erlang C, Erlang A, priorities), 20 replications each
+	@$(RUN) tests.sim.stationary $(ARGS)
+
 soak: install .dev/sounds/.current ## Memory of every process under steady calls, as curves and a verdict (SOAK_MINUTES=20 SOAK_RATE=2)
 	@$(RUN) deploy.dev.soak --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE)
 
@@ -120,4 +123,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim fidelity soak fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim sim-theory fidelity soak fuzz lock clean

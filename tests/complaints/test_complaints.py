@@ -2,7 +2,7 @@
 
 The 38 are complaints and wishes about FreeSWITCH's mod_callcenter (1-20), FusionPBX (21-26), Asterisk's app_queue (27-35),
 VICIdial and its family (36-37) and others (38), from their public issue trackers. ``TABLE`` has all of them: ``here`` is tested in this file,
-a path is the test elsewhere, and ``later`` and ``not ours`` say why there is none.
+a path is the test elsewhere, and ``not ours`` says why there is none.
 """
 
 from __future__ import annotations
@@ -11,12 +11,22 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
-from services.routing.core.center import AgentRules, Center, Miss, Overflow, Policy, QueueOrder, QueueRules
+from services.routing.core.center import (
+    AgentRules,
+    CallbackRules,
+    Center,
+    Miss,
+    Overflow,
+    Policy,
+    QueueOrder,
+    QueueRules,
+)
 from services.routing.core.index import Index
 from tests.unit.routing.floor import Floor
 
@@ -61,10 +71,7 @@ TABLE: dict[int, tuple[str, str]] = {
         "there are no statistics of queues",
         "tests/integration/test_reporting_books.py::test_the_views_tell_each_story_whatever_the_order",
     ),
-    23: (
-        "nobody is called back",
-        "tests/unit/routing/test_routing_callbacks.py::test_it_comes_up_exactly_where_the_caller_stood",
-    ),
+    23: ("nobody is called back", HERE),
     24: ("an agent whose phone is not registered stays available", HERE),
     25: ("callers do not hear their position", HERE),
     26: (
@@ -350,6 +357,33 @@ def test_a_missed_call_is_a_fact_with_agent_cause_and_time() -> None:
     )
 
 
+def _calling_back() -> Floor:
+    back = CallbackRules(attempts=2, pause_ms=600_000, expires_ms=3_600_000)
+    return one_queue(0, callback=back)
+
+
+def test_who_asks_to_be_called_back_is_called_at_the_old_place() -> None:
+    """Complaint 23: nobody is called back."""
+    floor = _calling_back()
+    floor.waits("asks", "q")
+    since_us = floor.now_us
+    floor.pass_ms(60_000)
+    floor.send(i.CallbackAccepted, contact_id="asks", number="09121234567")
+    assert floor.facts(f.ContactClosed)[-1].result == "callback_taken"
+    _staff(floor, 1)
+    offer = floor.facts(f.OfferMade)[-1]
+    assert (offer.kind, offer.number, offer.waiting_since_us) == ("callback", "09121234567", since_us)
+
+
+def _staff(floor: Floor, agents: int) -> None:
+    """Give the queue its people: the same document with agents, who log in."""
+    people = {f"a{n}": AgentRules(f"10{n:02}", ("q",)) for n in range(agents)}
+    floor.send(
+        i.CenterRevised, center=msgspec.structs.replace(floor.engine.center, revision="r2", agents=people)
+    )
+    floor.available(*people)
+
+
 def test_an_agent_without_a_phone_is_offered_nothing_and_serves_nobody() -> None:
     """Complaint 24: an agent whose phone is not registered stays available."""
     floor = one_queue(1)
@@ -528,6 +562,17 @@ def test_an_agent_who_missed_calls_is_paused_with_the_reason_and_comes_back() ->
     since_us = floor.engine.state.contacts["c1"].waiting_since_us
     floor.waits("c1", "q", recovered=True)
     assert floor.engine.state.contacts["c1"].waiting_since_us == since_us
+
+
+def test_called_back_callers_do_not_jump_the_line() -> None:
+    """Complaint 38, its second half: whoever is called back is neither before the older callers nor behind the younger ones."""
+    floor = _calling_back()
+    for contact_id in ("older", "asks", "younger"):
+        floor.waits(contact_id, "q")
+        floor.pass_ms(1_000)
+    floor.send(i.CallbackAccepted, contact_id="asks", number="09121234567")
+    _staff(floor, 3)
+    assert [o.contact_id.partition("-")[0] for o in floor.facts(f.OfferMade)] == ["older", "asks", "younger"]
 
 
 def test_no_way_out_of_a_queue_is_a_busy_tone() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.sim.stationary import SHORT, Table, compare, exact, replicate
+from tests.sim.stationary import CASES, SHORT, Case, Table, compare, exact, replicate
 
 REPLICATIONS = 20
 
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, list[dict[str, float]]]:
-    return {case.name: [replicate(case, seed) for seed in range(1, REPLICATIONS + 1)] for case in SHORT}
+    return {case.name: [replicate(case, seed) for seed in case.seeds(REPLICATIONS)] for case in SHORT}
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,8 @@ def test_all_figures_are_compared(table: Table) -> None:
     assert [(one.case.name, one.name) for one in table.figures] == [
         (case.name, name) for case in SHORT for name in exact(case)
     ]
+
+
+@pytest.mark.parametrize("case", [*CASES, *SHORT], ids=lambda case: case.name)
+def test_the_warm_up_is_long_enough(case: Case) -> None:
+    assert case.warm_h * 3600 >= 6 * case.relaxation_s

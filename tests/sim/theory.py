@@ -118,7 +118,9 @@ def student(confidence: float, freedom: int) -> float:
     def inside(upto: float) -> float:
         steps = 400
         width = upto / steps
-        heights = [scale * (1 + (k * width) ** 2 / freedom) ** (-(freedom + 1) / 2) for k in range(steps + 1)]
+        heights = [
+            scale * math.pow(1 + (k * width) ** 2 / freedom, -(freedom + 1) / 2) for k in range(steps + 1)
+        ]
         middle = 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2])
         return 2 * width / 3 * (heights[0] + middle + heights[-1])
 
