@@ -16,6 +16,7 @@ agent's Unique-ID. When the bridge ends, the leg that is left looks at ``park_af
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from services.simswitch.bugs import hear_partner
@@ -143,8 +144,11 @@ async def exchange_media(b: Channel, a: Channel) -> None:
         b.end("NORMAL_CLEARING", by="switch")
 
 
-def announce_bridge(a: Channel, b: Channel) -> None:
-    """CHANNEL_BRIDGE and all that comes with it: from now on the two hear each other."""
+def announce_bridge(a: Channel, b: Channel, *, called_first: bool = False) -> None:
+    """CHANNEL_BRIDGE and all that comes with it: from now on the two hear each other.
+
+    In the application ``bridge`` the called leg's thread is there first, after ``uuid_bridge`` the originator's.
+    """
     switch = a.switch
     now = switch.now_us()
     b.variables["call_uuid"] = a.uuid
@@ -165,7 +169,7 @@ def announce_bridge(a: Channel, b: Channel) -> None:
     hear_partner(a)
     hear_partner(b)
     switch.observer.bridged(a, b)
-    for leg, other in ((a, b), (b, a)):
+    for leg, other in ((b, a), (a, b)) if called_first else ((a, b), (b, a)):
         shown_name, shown = _display(a, b, leg)
         leg.variables["last_sent_callee_id_name"] = shown_name
         leg.variables["last_sent_callee_id_number"] = shown
@@ -187,10 +191,18 @@ def announce_bridge(a: Channel, b: Channel) -> None:
             leg.party.on_bridged(leg, other)
 
 
-async def talk(a: Channel, b: Channel) -> None:
-    """From CHANNEL_BRIDGE to CHANNEL_UNBRIDGE, in the originator's task."""
+async def talk(a: Channel, b: Channel, *, called_first: bool = False) -> None:
+    """From CHANNEL_BRIDGE to CHANNEL_UNBRIDGE, in the originator's task, which keeps the second leg from being destroyed."""
+    b.bridge_over = over = asyncio.Event()
+    try:
+        await _talk(a, b, called_first)
+    finally:
+        over.set()
+
+
+async def _talk(a: Channel, b: Channel, called_first: bool) -> None:
     switch = a.switch
-    announce_bridge(a, b)
+    announce_bridge(a, b, called_first=called_first)
     await a.wait(None, until=lambda: b.leaving or a.partner is not b or b.partner is not a)
     if a.redirect is None and b.redirect is None:
         await a.pause(TICK_S)
@@ -257,7 +269,7 @@ async def bridge_application(a: Channel, b: Channel) -> None:
     if a.interrupted or b.down:
         b.end("ORIGINATOR_CANCEL", by="switch")
         return
-    await talk(a, b)
+    await talk(a, b, called_first=True)
     if not a.interrupted:
         _after_bridge(a, b)
 

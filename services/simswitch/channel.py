@@ -127,6 +127,8 @@ class Channel(Leg):
         self.vanished = False
         self.partner: Channel | None = None
         self.joined_by: Channel | None = None
+        self.bridge_over: asyncio.Event | None = None
+        """Of the second leg of a bridge: set when the first one's task no longer needs it."""
         self.twin: Channel | None = None
         """The other half of a loopback call."""
         self.asked = False
@@ -731,6 +733,8 @@ class Channel(Leg):
             self.party.on_ended(self)
         for connection in self._sockets():
             await connection.session_ended()
+        if self.bridge_over is not None:
+            await self.bridge_over.wait()
         if "last_bridge_to" in self.variables:
             self.variables["call_uuid"] = self.uuid
         self.state = "CS_DESTROY"

@@ -81,7 +81,11 @@ def _play_music(leg: Channel, *, locked: bool) -> None:
 
 def _one_way(leg: Channel, other: Channel) -> None:
     """The re-INVITEs of a hold are answered: the side that hears music is described anew."""
-    if not leg.held or leg.down or other.down:
+    if not leg.held or leg.down or other.down or leg.music_at is not other:
+        return
+    music = leg.var("hold_music") or leg.switch.globals.get("hold_music", "")
+    if other.var("current_application_data") != music:
+        asyncio.get_running_loop().call_later(TICK_S, _one_way, leg, other)
         return
     leg.variables["remote_audio_media_flow"] = "recvonly"
     if not leg.profile.callee_name and leg.profile.callee_number != "0000000000":

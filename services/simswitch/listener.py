@@ -189,7 +189,8 @@ class Connection(Link):
         target = command.line[7:].strip(" ") or command.headers.get("session-id", "")
         own = self.session is not None and target in ("", self.session.uuid)
         leg = self.session if own else self.switch.find(target)
-        if leg is None or not (own or target):
+        # Somebody else's leg that hung up can no longer be taken hold of (switch_core_session_locate), not even while it lingers.
+        if leg is None or not (own or target) or (leg.down and not own):
             return f"-ERR invalid session id [{target}]"
         kind = command.headers.get("call-command", "").lower()
         if kind == "unicast":

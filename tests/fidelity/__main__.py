@@ -57,6 +57,7 @@ def main() -> int:
         "replies": total.replies,
         "events": total.events,
         "headers": total.headers,
+        "pairs_between_legs": total.pairs,
         "differences": len(total.differences),
         "kinds": dict(covered),
         "unlisted": len(unlisted),

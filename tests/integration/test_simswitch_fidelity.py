@@ -11,6 +11,7 @@ from tests.esl_transcripts import transcript, transcripts
 from tests.fidelity.compare import compare
 from tests.fidelity.conversation import conversation
 from tests.fidelity.known import judge, load
+from tests.fidelity.order import broken, learned, stable
 from tests.fidelity.player import play
 from tests.fidelity.scenarios import PLAIN, SCENARIOS
 from tests.fidelity.simulated import simulated
@@ -60,3 +61,19 @@ def test_a_conversation_differs_from_itself_in_nothing_and_a_change_is_seen() ->
     answer = next(i for i, f in enumerate(frames) if f.event is None and f.reply.startswith("-ERR Invalid"))
     wrong = [*frames[:answer], replace(frames[answer], body="+OK\n"), *frames[answer + 1 :]]
     assert [d.kind for d in compare("09", frames, wrong, [], PLAIN).differences] == ["reply"]
+
+
+def test_only_an_order_that_held_in_every_run_is_learned() -> None:
+    a1, a2, b1, b2 = ("a", "X", 1), ("a", "X", 2), ("b", "Y", 1), ("b", "Z", 1)
+    pairs = stable([[a1, b1, a2, b2], [a1, a2, b1, b2], [a1, b1, a2, b2]])
+    assert set(pairs) == {(a1, b1), (a2, b2)}, "a1 before b2 follows; a2 and b1 race"
+    assert broken(pairs, [b1, a1, a2, b2]) == [(a1, b1)]
+    assert broken(pairs, [a1, a2, b1, b2]) == []
+    assert broken(pairs, [a1, a2]) == [], "what did not come is missing, not late"
+
+
+def test_order_between_legs_is_known_for_the_calls_of_two_legs() -> None:
+    pairs = learned()
+    assert set(pairs) <= set(transcripts())
+    assert sum(map(len, pairs.values())) > 150
+    assert all(first[0] != second[0] for found in pairs.values() for first, second in found)
