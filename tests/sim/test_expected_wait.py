@@ -12,7 +12,8 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import AgentRules, Center, QueueRules
 from services.routing.core.expected import Expectation, staff
-from tests.sim.routing_day import START_US, Day, World
+from tests.sim.driver import START_US
+from tests.sim.routing_day import Day, World
 
 WARM_UP_US = 3_600_000_000
 
@@ -39,7 +40,7 @@ class Asking(Day):
         super()._arrive()
         contact_id = f"c{self._calls}"
         self._ask(contact_id, new=True)
-        self._at(60, lambda: self._ask(contact_id, new=False))
+        self.after(60, lambda: self._ask(contact_id, new=False))
 
     def _ask(self, contact_id: str, *, new: bool) -> None:
         engine = self.engine
@@ -47,7 +48,7 @@ class Asking(Day):
         if contact is None or contact.status != "waiting" or self.now_us < START_US + WARM_UP_US:
             return
         history = engine.state.history[contact.queue]
-        agents = staff(engine.state, self.center, engine.index, self.now_us)[contact.queue]
+        agents = staff(engine.state, engine.index, self.now_us).agents[contact.queue]
         ahead = engine.index.ahead(contact)
         waited_ms = (self.now_us - contact.waiting_since_us) // 1000
         heads = engine.index.serving(contact.queue)
@@ -124,8 +125,8 @@ def test_nothing_is_known_before_a_few_conversations_and_nothing_of_a_queue_that
     assert expected.by_position(history, 0, 2.0) is not None
     assert expected.by_position(history, 0, 0.0) is None
     for agent_id in day.center.agents:
-        day._send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence="offline")
-    day._send(i.ContactWaiting, contact_id="late", node="fs1", queue="main", waiting_since_us=day.now_us)
+        day.tell(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence="offline")
+    day.tell(i.ContactWaiting, contact_id="late", node="fs1", queue="main", waiting_since_us=day.now_us)
     assert day.expectation.of(engine.state, day.center, engine.index, "late", day.now_us) == 0
     assert day.expectation.of(engine.state, day.center, engine.index, "unknown", day.now_us) == 0
 
@@ -146,12 +147,14 @@ def test_agents_are_divided_between_their_queues_by_the_work_that_these_give() -
     center, world = CASES["two_queues_shared"]
     day = Asking(center, world, hours=3, seed=5).run()
     state, at_us = day.engine.state, day.end_us
-    agents = staff(state, center, day.engine.index, at_us)
+    agents, weight = staff(state, day.engine.index, at_us)
     load = {name: state.history[name].load_now(at_us) for name in ("main", "side")}
     assert abs(sum(agents.values()) - 24) < 1e-6
     assert abs(agents["main"] / agents["side"] - load["main"] / load["side"]) < 0.2
+    again = staff(state, day.engine.index, at_us, weight)
+    assert all(abs(again.agents[name] - agents[name]) < 0.1 for name in agents)
     state.history["side"].load_ms = 0.0
-    idle = staff(state, center, day.engine.index, at_us)
+    idle = staff(state, day.engine.index, at_us).agents
     assert idle["main"] > 23.9  # who is never called has nobody to spare
     state.history.clear()
-    assert staff(state, center, day.engine.index, at_us) == {"main": 18.0, "side": 6.0}
+    assert staff(state, day.engine.index, at_us).agents == {"main": 18.0, "side": 6.0}

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.routing.core.center import Center
 from services.routing.core.history import History
-from services.routing.core.index import NOT_SERVING, Index
+from services.routing.core.index import Index
 from services.routing.core.state import State
 
 LEAST_CONVERSATIONS = 5.0
@@ -38,9 +39,10 @@ NEW_MS = 10_000
 EXACT_TERMS = 64
 """Further terms of the sum are taken together as an integral; the error is below a thousandth of it."""
 STAFF_FOR_US = 5_000_000
-"""So long a count of agents is used again: it takes a look at every agent, and is asked for by every caller."""
+"""So long a division of the agents is used again: it is asked for by every caller, and changes slowly."""
 FITTING_ROUNDS = 12
-"""Each lessens what is left of the misfit; after a dozen it is far below what the load itself is uncertain by."""
+FITTED = 0.002
+"""A misfit of so much of all agents is far below what the load itself is uncertain by; mostly a round or two reach it."""
 
 
 def by_position(history: History, ahead: int, agents: float) -> int | None:
@@ -74,12 +76,12 @@ def blended(history: History, ahead: int, agents: float, waited_ms: int, now_us:
 
 
 class Expectation:
-    """Answers for one tenant. Reads the state and never changes it; the numbers of agents are kept for some seconds."""
+    """Answers for one tenant. Reads the state and never changes it; the division of the agents is kept for some seconds."""
 
     def __init__(self) -> None:
         self._center: Center | None = None
-        self._counted_us = 0
-        self._staff: Mapping[str, float] = {}
+        self._divided_us = 0
+        self._staff: Staff = Staff({}, {})
 
     def of(self, state: State, center: Center, index: Index, contact_id: str, now_us: int) -> int:
         """Expected ms from now until an agent takes the contact; 0 when it does not wait or nothing is known."""
@@ -87,39 +89,46 @@ class Expectation:
         history = state.history.get(contact.queue) if contact is not None else None
         if contact is None or contact.status == "talking" or history is None:
             return 0
-        if center is not self._center or not 0 <= now_us - self._counted_us < STAFF_FOR_US:
-            self._center, self._counted_us = center, now_us
-            self._staff = staff(state, center, index, now_us)
-        agents = self._staff.get(contact.queue, 0.0)
+        if center is not self._center or not 0 <= now_us - self._divided_us < STAFF_FOR_US:
+            former = self._staff.weight if center is self._center else {}
+            self._center, self._divided_us = center, now_us
+            self._staff = staff(state, index, now_us, former)
+        agents = self._staff.agents.get(contact.queue, 0.0)
         waited_ms = max(0, now_us - contact.waiting_since_us) // 1000
         return blended(history, index.ahead(contact), agents, waited_ms, now_us) or 0
 
 
-def staff(state: State, center: Center, index: Index, now_us: int) -> dict[str, float]:
-    """How many agents work for each queue.
+class Staff(NamedTuple):
+    """How many agents work for each queue, and the weights of the queues that gave this division."""
 
-    Agents who serve several queues are divided so that the queues have agents in proportion to the work they gave lately, as far as
-    the agents' queues allow: by proportional fitting, over the distinct sets of queues. In a queue that nobody called lately agents
+    agents: Mapping[str, float]
+    weight: Mapping[str, float]
+
+
+def staff(state: State, index: Index, now_us: int, former: Mapping[str, float] | None = None) -> Staff:
+    """Divide the agents who serve several queues between them.
+
+    The queues get agents in proportion to the work that they gave lately, as far as the agents' queues allow: by proportional fitting
+    over the distinct sets of queues, from the weights of the ``former`` division on. In queues that nobody called lately agents
     count in equal shares.
     """
-    kinds: dict[tuple[str, ...], int] = {}
-    for agent_id, rules in center.agents.items():
-        if index.place_of(agent_id).status not in NOT_SERVING:
-            kinds[rules.queues] = kinds.get(rules.queues, 0) + 1
-    load = {name: history.load_now(now_us) for name, history in state.history.items()}
-    weight = {name: load.get(name, 0.0) for kind in kinds for name in kind}
-    total = sum(weight.values())
+    kinds = {queues: count for queues, count in index.serving_kinds().items() if count}
+    names = list(dict.fromkeys(name for queues in kinds for name in queues))
+    load = {name: h.load_now(now_us) if (h := state.history.get(name)) else 0.0 for name in names}
+    total = sum(load.values())
     if total <= 0:
-        return _divided(kinds, dict.fromkeys(weight, 1.0))
-    wanted = {name: value / total for name, value in weight.items()}
+        return Staff(_divided(kinds, dict.fromkeys(names, 1.0)), {})
     everybody = sum(kinds.values())
+    wanted = {name: everybody * value / total for name, value in load.items()}
+    # A queue without a weight would never get one again; one without work soon has next to none.
+    weight = {name: (former or {}).get(name) or load[name] for name in names}
     agents = _divided(kinds, weight)
     for _ in range(FITTING_ROUNDS):
-        for name, number in agents.items():
-            if number > 0:
-                weight[name] *= wanted[name] * everybody / number
+        if all(abs(agents[name] - wanted[name]) <= FITTED * everybody for name in names):
+            break
+        weight = {name: weight[name] * wanted[name] / agents[name] if agents[name] else 0.0 for name in names}
         agents = _divided(kinds, weight)
-    return agents
+    return Staff(agents, weight)
 
 
 def _divided(kinds: Mapping[tuple[str, ...], int], weight: Mapping[str, float]) -> dict[str, float]:

@@ -20,8 +20,8 @@ bring them back.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from services.routing.core.center import Center, QueueOrder
@@ -149,6 +149,7 @@ class Index:
         self._free_by_delay: dict[str, dict[int, int]] = {}
         self._status_counts: dict[str, dict[str, int]] = {}
         self._serving: dict[str, int] = {}
+        self._serving_kinds: dict[tuple[str, ...], int] = {}
         self._pools: dict[str, OrderedDict[Want, Pool]] = {}
         self._requirements: list[Requirement] = [ANYBODY]
         self._in_words: list[str] = []
@@ -390,6 +391,7 @@ class Index:
         serves = after not in NOT_SERVING
         if serves == (bool(before) and before not in NOT_SERVING):
             return
+        self._serving_kinds[queues] = self._serving_kinds.get(queues, 0) + (1 if serves else -1)
         touched = self._state.touched_contacts
         for queue in queues:
             served = self._serving.get(queue, 0)
@@ -471,6 +473,10 @@ class Index:
         agents = (self._state.agent(a) for a, rules in self.center.agents.items() if queue in rules.queues)
         return max((agent.served_until_us for agent in agents), default=0)
 
+    def serving_kinds(self) -> Mapping[tuple[str, ...], int]:
+        """How many agents serve their queues now, by the queues that they have."""
+        return self._serving_kinds
+
     def pool_of(self, contact: Contact) -> Pool | None:
         """The free agents who may take the waiting contact; None when it waits for its preferred agent only."""
         at = self._contact_at.get(contact.contact_id)
@@ -550,6 +556,10 @@ class Index:
             late = is_at is not None and is_at.status == "delayed" and agent.delay_until_us <= now_us
             if stands != is_at and not late:
                 found.append(f"agent {agent_id} is at {is_at}, should be at {stands}")
+        serving = [a for a, at in self._agent_at.items() if at.status not in NOT_SERVING]
+        kinds = Counter(self.center.agents[agent_id].queues for agent_id in serving)
+        if kinds != Counter(self._serving_kinds):
+            found.append(f"agents serve as {self._serving_kinds}, should as {dict(kinds)}")
         classes = [*self._waiting.values(), *self._held_for.values()]
         if len(self._contact_at) != sum(len(k) for c in classes for k in c.values()):
             found.append("orders of the waiting and their places differ in number")
