@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo
 
-from services.center.model import CenterDocument, minutes, period, weekdays
+from services.center.model import Center, CenterDocument, minutes, period, weekdays
 
 
 def is_open(document: CenterDocument, calendar: str, at_us: int) -> bool:
@@ -27,10 +27,15 @@ def closed_queues(document: CenterDocument, at_us: int) -> frozenset[str]:
 
     ``callback:<queue>`` stands for a queue whose customers may not be called back now.
     """
+    queues = dict(document.queues)
+    if isinstance(document, Center):
+        queues |= {name: gone.queue for name, gone in document.retired.items()}
     return frozenset(
         name
-        for name, queue in document.queues.items()
-        if queue.closing is not None and not is_open(document, queue.closing.hours, at_us)
+        for name, queue in queues.items()
+        if queue.closing is not None
+        and queue.closing.hours in document.calendars
+        and not is_open(document, queue.closing.hours, at_us)
     ) | frozenset(
         f"callback:{name}"
         for name, queue in document.queues.items()

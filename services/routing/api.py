@@ -39,6 +39,9 @@ class Agent(BaseModel):
     presence_ms: int
     activity_ms: int
     queues: list[str]
+    draining: bool = Field(
+        description="Gone from the document: finishes the contact and is offered no other."
+    )
 
 
 class Queue(BaseModel):
@@ -54,6 +57,7 @@ class Queue(BaseModel):
     serving: int = Field(
         description="Those of them whose phone can be reached: they take a contact now or soon."
     )
+    draining: bool = Field(description="Gone from the document: takes nobody new, serves who is in it.")
 
 
 class Contact(BaseModel):
@@ -243,7 +247,8 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     async def queues(principal: _Reader) -> list[Queue]:
         center = center_of(principal)
         found = await ask(center.tenant, "queue", "list", rpc_pb2.ListQueues(), views.QueueList)
-        names = {name: dict(queue.name) for name, queue in center.queues.items()}
+        names = {name: dict(gone.queue.name) for name, gone in center.retired.items()}
+        names |= {name: dict(queue.name) for name, queue in center.queues.items()}
         return [
             Queue(name=names.get(state.queue, {}), **msgspec.to_builtins(state)) for state in found.queues
         ]

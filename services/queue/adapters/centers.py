@@ -36,7 +36,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 parallel=queue.strategy == "ring_all",
                 callback=_callback(queue.callback) if queue.callback is not None else None,
             )
-            for name, queue in center.queues.items()
+            for name, queue in _queues(center).items()
         },
         fallback_queue=fallback,
         prompts={
@@ -68,6 +68,11 @@ def _watch(center: Center) -> Watch | None:
         agents={agent: supervisors_of_agent(center, agent) for agent in center.agents},
         queues={queue: supervisors_of_queue(center, queue) for queue in center.queues},
     )
+
+
+def _queues(center: Center) -> dict[str, Queue]:
+    """The queues, and those that are gone from the document but may still have callers."""
+    return {name: gone.queue for name, gone in center.retired.items()} | dict(center.queues)
 
 
 def _callback(callback: Callback) -> CallbackPlan:
@@ -115,7 +120,7 @@ def spoken(
 
     The file is empty when there is nothing to say, or when the center has no prompts or no numbers for the language.
     """
-    configured = center.queues.get(queue)
+    configured = _queues(center).get(queue)
     if configured is None or position < 1:
         return "", 0
     minutes = spoken_minutes(wait_ms) or 0

@@ -7,7 +7,7 @@ import zlib
 from services.center import Center as Document
 from services.center import Queue
 from services.center.callback import Callback
-from services.center.model import Agent, Misses
+from services.center.model import Agent, Misses, ServedQueue
 from services.center.model import Overflow as Way
 from services.center.skills import parse
 from services.routing.core.center import (
@@ -41,8 +41,9 @@ def center_of(document: Document) -> Center:
     """The part of a document that decides about routing."""
     return Center(
         revision=document.revision,
-        queues={name: _queue(queue) for name, queue in document.queues.items()},
-        agents={name: _agent(agent) for name, agent in document.agents.items()},
+        queues={name: _queue(gone.queue) for name, gone in document.retired.items()}
+        | {name: _queue(queue) for name, queue in document.queues.items()},
+        agents={name: _agent(agent, _drained_by(document, name)) for name, agent in document.agents.items()},
         dispositions=frozenset(d.code for d in document.dispositions),
         break_reasons=frozenset(r.code for r in document.break_reasons),
         fallback={number: entry.fallback_queue for number, entry in document.entry_points.items()},
@@ -55,17 +56,24 @@ def center_of(document: Document) -> Center:
         transfer_place=document.routing.transfer.place,
         transfer_failed=document.routing.transfer.failed,
         do_not_call=frozenset(document.do_not_call),
+        draining=frozenset(document.retired),
     )
 
 
-def _agent(agent: Agent) -> AgentRules:
+def _drained_by(document: Document, agent_id: str) -> list[ServedQueue]:
+    """The queues that are gone from the document and that the agent served."""
+    return [gone.agents[agent_id] for gone in document.retired.values() if agent_id in gone.agents]
+
+
+def _agent(agent: Agent, drained: list[ServedQueue]) -> AgentRules:
+    queues = [*agent.queues, *drained]
     return AgentRules(
         agent.extension,
-        tuple(agent.queue_names),
+        tuple(served.queue for served in queues),
         dict(agent.skills),
         orders={
             served.queue: QueueOrder(served.priority, served.after_s * 1000)
-            for served in agent.queues
+            for served in queues
             if (served.priority, served.after_s) != (1, 0)
         },
         weight=agent.weight,

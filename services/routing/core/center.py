@@ -142,6 +142,12 @@ class Center(msgspec.Struct, frozen=True):
     """The place of a contact that an agent sends to a queue: kept (its whole wait counts) or last (from now on)."""
     transfer_failed: str = "queue"
     """Where a contact goes whose transfer nobody took: queue, or agent (who sent it, first)."""
+    draining: frozenset[str] = frozenset()
+    """Those of ``queues`` that are gone from the document: who is in them is served or goes on, nobody new comes in."""
+
+    def takes(self, queue: str) -> bool:
+        """Whether contacts may come into the queue."""
+        return queue in self.queues and queue not in self.draining
 
 
 class Policy(msgspec.Struct, frozen=True):

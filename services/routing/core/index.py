@@ -174,10 +174,13 @@ class Index:
         self._concerned: dict[str, list[str]] = {}
         """Queues whose limit ``no_agent`` depends on whether a queue is served: the queue itself, and those that lead there."""
         for queue, queue_rules in center.queues.items():
-            if queue_rules.no_agent is not None:
-                self._concerned.setdefault(queue, []).append(queue)
-                if queue_rules.no_agent.action == "queue":
-                    self._concerned.setdefault(queue_rules.no_agent.target, []).append(queue)
+            draining = queue in center.draining
+            if queue_rules.no_agent is not None or draining:
+                leads = {*center.fallback.values(), center.default_fallback} if draining else set()
+                if queue_rules.no_agent is not None and queue_rules.no_agent.action == "queue":
+                    leads.add(queue_rules.no_agent.target)
+                for concerned in (queue, *sorted(leads - {queue})):
+                    self._concerned.setdefault(concerned, []).append(queue)
 
     # -- what a contact asks for
 

@@ -92,7 +92,8 @@ class Observed(Callbacks):
             return self._ignore("contact is closed", contact_id=inp.contact_id)
         # Recovered though closed: its end was a mistake, for FreeSWITCH has the caller. It is a contact again.
         rules = self.center.queues.get(inp.queue)
-        full = rules is not None and not inp.recovered and self._is_full(inp.queue)
+        gone = not self.center.takes(inp.queue) and not (inp.recovered and rules is not None)
+        full = not gone and not inp.recovered and self._is_full(inp.queue)
         self._emit(
             f.ContactQueued(
                 contact_id=inp.contact_id,
@@ -114,7 +115,7 @@ class Observed(Callbacks):
                 callback_id=inp.callback_id,
             )
         )
-        if rules is None or full:
+        if gone or full:
             self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
         return None
 
@@ -131,7 +132,7 @@ class Observed(Callbacks):
             return self._ignore("contact does not wait there", contact_id=inp.contact_id)
         rules = self.center.queues.get(contact.queue)
         way = rules.keys.get(inp.key) if rules else None
-        if way is None or (way.action == "queue" and way.target not in self.center.queues):
+        if way is None or (way.action == "queue" and not self.center.takes(way.target)):
             return self._ignore("the key leads nowhere", contact_id=inp.contact_id)
         self._withdraw_all(contact, "caller_key")
         return self._overflow(contact.contact_id, "key", way)

@@ -218,15 +218,18 @@ class Rules:
     def _way_out(self, contact: Contact, reason: str) -> Overflow | None:
         """Where the contact goes when it cannot stay in its queue; None when there is nowhere and it waits on."""
         rules = self.center.queues.get(contact.queue)
-        if rules is None:
-            target = self.center.fallback.get(contact.entry_point, self.center.default_fallback)
-            way = Overflow("queue", target)
-        else:
+        target = self.center.fallback.get(contact.entry_point, self.center.default_fallback)
+        fallback = way = Overflow("queue", target)
+        draining = contact.queue in self.center.draining
+        unserved = draining and reason == "no_agent" and rules is not None and rules.no_agent is None
+        if rules is not None and reason != "queue_removed" and not unserved:
             own = {"max_length": rules.full, "no_agent": rules.no_agent, "closed": rules.closed}.get(reason)
             way = own or rules.overflow
         if way.action == "callback" and contact.kind == "callback":
             return None  # Who was called back is not sent away to be called back.
-        return None if way.action == "queue" and way.target not in self.center.queues else way
+        if way.action == "queue" and not self.center.takes(way.target):
+            return fallback if draining and self.center.takes(target) else None
+        return way
 
     def _overflow(self, contact_id: str, reason: str, chosen: Overflow | None = None) -> None:
         """Give the contact away; through further queues when those are full, but into none for the second time."""
@@ -276,7 +279,9 @@ class Rules:
         limits = []
         if rules.max_wait_ms and self._way_out(contact, "max_wait"):
             limits.append((since_us + rules.max_wait_ms * 1000, "max_wait"))
-        if rules.no_agent is not None and not self.index.serving(contact.queue):
+        # Nobody comes to a queue that is gone: whoever no agent is left for goes on.
+        leaves = rules.no_agent is not None or contact.queue in self.center.draining
+        if leaves and not self.index.serving(contact.queue):
             way = self._way_out(contact, "no_agent")
             # A queue that nobody serves either would send the caller on, perhaps back: then the caller waits here.
             if way and (way.action != "queue" or self.index.serving(way.target)):

@@ -111,7 +111,7 @@ class Transfers(Observed):
         return self._send_to(self.state.contacts[contact.contact_id], target, "transfer", inp.agent_id)
 
     def _to_queue(self, inp: i.TransferRequested, contact: Contact, queue: str) -> None:
-        if queue not in self.center.queues:
+        if not self.center.takes(queue):
             return self._refuse_transfer(inp, "unknown-target", f"there is no queue {queue!r}")
         if self._is_full(queue):
             return self._refuse_transfer(inp, "queue-full", f"queue {queue} is at its length")

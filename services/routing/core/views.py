@@ -6,7 +6,7 @@ import msgspec
 
 from services.routing.core.center import Center
 from services.routing.core.index import Index
-from services.routing.core.state import Contact, State
+from services.routing.core.state import ENGAGED, Contact, State
 
 
 class AgentState(msgspec.Struct, frozen=True):
@@ -22,6 +22,7 @@ class AgentState(msgspec.Struct, frozen=True):
     presence_ms: int = 0
     activity_ms: int = 0
     queues: tuple[str, ...] = ()
+    draining: bool = False
 
 
 class QueueState(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class QueueState(msgspec.Struct, frozen=True):
     idle_agents: int = 0
     agents: int = 0
     serving: int = 0
+    draining: bool = False
 
 
 class ContactState(msgspec.Struct, frozen=True):
@@ -125,16 +127,18 @@ def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> Age
         _since_ms(now_us, agent.presence_since_us),
         _since_ms(now_us, agent.activity_since_us),
         rules.queues if rules else (),
+        rules is None,
     )
 
 
 def agents(state: State, center: Center, now_us: int) -> list[AgentState]:
-    """All agents of the document, by id."""
-    return [agent_state(state, center, agent_id, now_us) for agent_id in sorted(center.agents)]
+    """All agents of the document, by id, and those who are gone from it but have a contact still."""
+    busy = {a.agent_id for a in state.agents.values() if a.activity in ENGAGED} - center.agents.keys()
+    return [agent_state(state, center, agent_id, now_us) for agent_id in sorted({*center.agents, *busy})]
 
 
 def queues(state: State, center: Center, index: Index, now_us: int) -> list[QueueState]:
-    """All queues of the document, by id. Contacts being offered still wait; callbacks are no callers."""
+    """All queues of the document, by id, and those that are gone from it but not empty. Contacts being offered still wait; callbacks are no callers."""
     waiting: dict[str, list[int]] = {}
     talking: dict[str, int] = {}
     for contact in state.contacts.values():
@@ -151,8 +155,10 @@ def queues(state: State, center: Center, index: Index, now_us: int) -> list[Queu
             index.count(queue, "idle"),
             index.logged_in(queue),
             index.serving(queue),
+            queue in center.draining,
         )
         for queue in sorted(center.queues)
+        if center.takes(queue) or queue in waiting or queue in talking
     ]
 
 

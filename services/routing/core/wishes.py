@@ -8,7 +8,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
-from services.routing.core.state import IN_TALK, Contact
+from services.routing.core.state import ENGAGED, IN_TALK, Contact
 from services.routing.core.transfers import Transfers
 
 PRESENCES = ("available", "break", "offline")
@@ -53,7 +53,9 @@ class Wished(Transfers):
 
     def _named(self, wish: AgentWish) -> str | None:
         if wish.agent_id:
-            return wish.agent_id if wish.agent_id in self.center.agents else None
+            known = self.state.agents.get(wish.agent_id)
+            finishes = known is not None and known.activity in ENGAGED
+            return wish.agent_id if wish.agent_id in self.center.agents or finishes else None
         return self._by_extension.get(wish.extension)
 
     def _refuse_unknown(self, inp: AgentWish) -> None:
@@ -64,6 +66,9 @@ class Wished(Transfers):
         agent_id = self._named(inp)
         if agent_id is None:
             return self._refuse_unknown(inp)
+        if agent_id not in self.center.agents:
+            gone = f"{agent_id} is gone from the document and only finishes a contact"
+            return self._refuse(inp.request_id, "agent-removed", gone)
         agent = self.state.agent(agent_id)
         presence = inp.presence
         if presence == "toggle":

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpeyvand/routing/v1/rpc.proto\x12\x12peyvand.routing.v1\"h\n\x10SetAgentPresence\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x10\n\x08presence\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"O\n\x0eSetDisposition\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"L\n\tSetWrapUp\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"I\n\x12SetContactPriority\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"\xd0\x01\n\nAgentState\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x06 \x01(\t\x12\x12\n\ncontact_id\x18\x07 \x01(\t\x12\r\n\x05queue\x18\x08 \x01(\t\x12\x13\n\x0bpresence_ms\x18\t \x01(\x03\x12\x13\n\x0b\x61\x63tivity_ms\x18\n \x01(\x03\x12\x0e\n\x06queues\x18\x0b \x03(\t\"!\n\x0b\x41skPosition\x12\x12\n\ncontact_id\x18\x01 \x01(\t\"\x8d\x01\n\x08Position\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\x12\x18\n\x10\x61gents_available\x18\x04 \x01(\x05\x12\x16\n\x0e\x61gents_serving\x18\x05 \x01(\x05\x12\x18\n\x10\x65xpected_wait_ms\x18\x06 \x01(\x03\"\x0c\n\nListAgents\";\n\tAgentList\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.AgentState\"\x0c\n\nListQueues\"\x8c\x01\n\nQueueState\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12\x17\n\x0flongest_wait_ms\x18\x03 \x01(\x03\x12\x0f\n\x07talking\x18\x04 \x01(\x05\x12\x13\n\x0bidle_agents\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\x12\x0f\n\x07serving\x18\x07 \x01(\x05\";\n\tQueueList\x12.\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.QueueState\"\x0e\n\x0cListContacts\"\xf0\x01\n\x0c\x43ontactState\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x07 \x01(\t\x12\x0b\n\x03\x61ni\x18\x08 \x01(\t\x12\x11\n\twaited_ms\x18\t \x01(\x03\x12\x10\n\x08\x61gent_id\x18\n \x01(\t\x12\x0e\n\x06offers\x18\x0b \x01(\x05\x12\x10\n\x08position\x18\x0c \x01(\x05\x12\x15\n\rservice_class\x18\r \x01(\t\"A\n\x0b\x43ontactList\x12\x32\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32 .peyvand.routing.v1.ContactState\"\x0f\n\rListCallbacks\"\xec\x01\n\rCallbackState\x12\x13\n\x0b\x63\x61llback_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\twaited_ms\x18\x06 \x01(\x03\x12\x10\n\x08position\x18\x07 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12\x15\n\rnot_before_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x10\n\x08language\x18\x0b \x01(\t\x12\x10\n\x08\x63ustomer\x18\x0c \x01(\t\"D\n\x0c\x43\x61llbackList\x12\x34\n\tcallbacks\x18\x01 \x03(\x0b\x32!.peyvand.routing.v1.CallbackState\"k\n\x0e\x43hangeCallback\x12\x13\n\x0b\x63\x61llback_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x15\n\rnot_before_us\x18\x03 \x01(\x03\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpeyvand/routing/v1/rpc.proto\x12\x12peyvand.routing.v1\"h\n\x10SetAgentPresence\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x10\n\x08presence\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"O\n\x0eSetDisposition\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"L\n\tSetWrapUp\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x11\n\textension\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\"I\n\x12SetContactPriority\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"\xe2\x01\n\nAgentState\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x61\x63tivity\x18\x06 \x01(\t\x12\x12\n\ncontact_id\x18\x07 \x01(\t\x12\r\n\x05queue\x18\x08 \x01(\t\x12\x13\n\x0bpresence_ms\x18\t \x01(\x03\x12\x13\n\x0b\x61\x63tivity_ms\x18\n \x01(\x03\x12\x0e\n\x06queues\x18\x0b \x03(\t\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\"!\n\x0b\x41skPosition\x12\x12\n\ncontact_id\x18\x01 \x01(\t\"\x8d\x01\n\x08Position\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\x12\x18\n\x10\x61gents_available\x18\x04 \x01(\x05\x12\x16\n\x0e\x61gents_serving\x18\x05 \x01(\x05\x12\x18\n\x10\x65xpected_wait_ms\x18\x06 \x01(\x03\"\x0c\n\nListAgents\";\n\tAgentList\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.AgentState\"\x0c\n\nListQueues\"\x9e\x01\n\nQueueState\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12\x17\n\x0flongest_wait_ms\x18\x03 \x01(\x03\x12\x0f\n\x07talking\x18\x04 \x01(\x05\x12\x13\n\x0bidle_agents\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\x12\x0f\n\x07serving\x18\x07 \x01(\x05\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\";\n\tQueueList\x12.\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.peyvand.routing.v1.QueueState\"\x0e\n\x0cListContacts\"\xf0\x01\n\x0c\x43ontactState\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06skills\x18\x05 \x03(\t\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x07 \x01(\t\x12\x0b\n\x03\x61ni\x18\x08 \x01(\t\x12\x11\n\twaited_ms\x18\t \x01(\x03\x12\x10\n\x08\x61gent_id\x18\n \x01(\t\x12\x0e\n\x06offers\x18\x0b \x01(\x05\x12\x10\n\x08position\x18\x0c \x01(\x05\x12\x15\n\rservice_class\x18\r \x01(\t\"A\n\x0b\x43ontactList\x12\x32\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32 .peyvand.routing.v1.ContactState\"\x0f\n\rListCallbacks\"\xec\x01\n\rCallbackState\x12\x13\n\x0b\x63\x61llback_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\twaited_ms\x18\x06 \x01(\x03\x12\x10\n\x08position\x18\x07 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12\x15\n\rnot_before_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x10\n\x08language\x18\x0b \x01(\t\x12\x10\n\x08\x63ustomer\x18\x0c \x01(\t\"D\n\x0c\x43\x61llbackList\x12\x34\n\tcallbacks\x18\x01 \x03(\x0b\x32!.peyvand.routing.v1.CallbackState\"k\n\x0e\x43hangeCallback\x12\x13\n\x0b\x63\x61llback_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x15\n\rnot_before_us\x18\x03 \x01(\x03\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,33 +41,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETCONTACTPRIORITY']._serialized_start=317
   _globals['_SETCONTACTPRIORITY']._serialized_end=390
   _globals['_AGENTSTATE']._serialized_start=393
-  _globals['_AGENTSTATE']._serialized_end=601
-  _globals['_ASKPOSITION']._serialized_start=603
-  _globals['_ASKPOSITION']._serialized_end=636
-  _globals['_POSITION']._serialized_start=639
-  _globals['_POSITION']._serialized_end=780
-  _globals['_LISTAGENTS']._serialized_start=782
-  _globals['_LISTAGENTS']._serialized_end=794
-  _globals['_AGENTLIST']._serialized_start=796
-  _globals['_AGENTLIST']._serialized_end=855
-  _globals['_LISTQUEUES']._serialized_start=857
-  _globals['_LISTQUEUES']._serialized_end=869
-  _globals['_QUEUESTATE']._serialized_start=872
-  _globals['_QUEUESTATE']._serialized_end=1012
-  _globals['_QUEUELIST']._serialized_start=1014
-  _globals['_QUEUELIST']._serialized_end=1073
-  _globals['_LISTCONTACTS']._serialized_start=1075
-  _globals['_LISTCONTACTS']._serialized_end=1089
-  _globals['_CONTACTSTATE']._serialized_start=1092
-  _globals['_CONTACTSTATE']._serialized_end=1332
-  _globals['_CONTACTLIST']._serialized_start=1334
-  _globals['_CONTACTLIST']._serialized_end=1399
-  _globals['_LISTCALLBACKS']._serialized_start=1401
-  _globals['_LISTCALLBACKS']._serialized_end=1416
-  _globals['_CALLBACKSTATE']._serialized_start=1419
-  _globals['_CALLBACKSTATE']._serialized_end=1655
-  _globals['_CALLBACKLIST']._serialized_start=1657
-  _globals['_CALLBACKLIST']._serialized_end=1725
-  _globals['_CHANGECALLBACK']._serialized_start=1727
-  _globals['_CHANGECALLBACK']._serialized_end=1834
+  _globals['_AGENTSTATE']._serialized_end=619
+  _globals['_ASKPOSITION']._serialized_start=621
+  _globals['_ASKPOSITION']._serialized_end=654
+  _globals['_POSITION']._serialized_start=657
+  _globals['_POSITION']._serialized_end=798
+  _globals['_LISTAGENTS']._serialized_start=800
+  _globals['_LISTAGENTS']._serialized_end=812
+  _globals['_AGENTLIST']._serialized_start=814
+  _globals['_AGENTLIST']._serialized_end=873
+  _globals['_LISTQUEUES']._serialized_start=875
+  _globals['_LISTQUEUES']._serialized_end=887
+  _globals['_QUEUESTATE']._serialized_start=890
+  _globals['_QUEUESTATE']._serialized_end=1048
+  _globals['_QUEUELIST']._serialized_start=1050
+  _globals['_QUEUELIST']._serialized_end=1109
+  _globals['_LISTCONTACTS']._serialized_start=1111
+  _globals['_LISTCONTACTS']._serialized_end=1125
+  _globals['_CONTACTSTATE']._serialized_start=1128
+  _globals['_CONTACTSTATE']._serialized_end=1368
+  _globals['_CONTACTLIST']._serialized_start=1370
+  _globals['_CONTACTLIST']._serialized_end=1435
+  _globals['_LISTCALLBACKS']._serialized_start=1437
+  _globals['_LISTCALLBACKS']._serialized_end=1452
+  _globals['_CALLBACKSTATE']._serialized_start=1455
+  _globals['_CALLBACKSTATE']._serialized_end=1691
+  _globals['_CALLBACKLIST']._serialized_start=1693
+  _globals['_CALLBACKLIST']._serialized_end=1761
+  _globals['_CHANGECALLBACK']._serialized_start=1763
+  _globals['_CHANGECALLBACK']._serialized_end=1870
 # @@protoc_insertion_point(module_scope)

@@ -56,7 +56,7 @@ class SetContactPriority(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AgentState(_message.Message):
-    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues")
+    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class AgentState(_message.Message):
     PRESENCE_MS_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_MS_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     name: str
     extension: str
@@ -79,7 +80,8 @@ class AgentState(_message.Message):
     presence_ms: int
     activity_ms: int
     queues: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ...) -> None: ...
+    draining: bool
+    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class AskPosition(_message.Message):
     __slots__ = ("contact_id",)
@@ -118,7 +120,7 @@ class ListQueues(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueState(_message.Message):
-    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents", "serving")
+    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents", "serving", "draining")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     LONGEST_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +128,7 @@ class QueueState(_message.Message):
     IDLE_AGENTS_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     queue: str
     waiting: int
     longest_wait_ms: int
@@ -133,7 +136,8 @@ class QueueState(_message.Message):
     idle_agents: int
     agents: int
     serving: int
-    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ..., serving: _Optional[int] = ...) -> None: ...
+    draining: bool
+    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ..., serving: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class QueueList(_message.Message):
     __slots__ = ("queues",)
