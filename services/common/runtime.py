@@ -179,8 +179,14 @@ async def _main(name: str, settings: S, start: Callable[[S, Runtime], Coroutine[
     return await rt._wait()
 
 
-def run(name: str, settings_type: type[S], start: Callable[[S, Runtime], Coroutine[Any, Any, None]]) -> None:
-    """Run a service until it is told to stop; never returns.
+def run(
+    name: str,
+    settings_type: type[S],
+    start: Callable[[S, Runtime], Coroutine[Any, Any, None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Run a service until it is told to stop; never returns. ``loop_factory`` None is asyncio's own loop.
 
     Exit codes: 0 told to stop, 70 a part failed, 78 settings or a file they name are wrong.
     """
@@ -191,7 +197,8 @@ def run(name: str, settings_type: type[S], start: Callable[[S, Runtime], Corouti
         sys.exit(78)
     log.setup(name, settings.instance, fmt=settings.log_format, level=settings.log_level)
     try:
-        code = asyncio.run(_main(name, settings, start))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            code = runner.run(_main(name, settings, start))
     except ConfigError as e:
         logger.error("settings_wrong", reason=str(e))
         code = 78

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.simswitch.core.wire import Value
@@ -25,14 +26,9 @@ class Codec:
     answers: str = ""
     """Those of an answer."""
 
-    def headers(self, *, writes: bool = True) -> dict[str, Value]:
+    def headers(self, *, writes: bool = True) -> Mapping[str, Value]:
         """The headers of every event of a leg that speaks it."""
-        out: dict[str, Value] = {}
-        for way in ("Read", "Write") if writes else ("Read",):
-            out[f"Channel-{way}-Codec-Name"] = self.name
-            out[f"Channel-{way}-Codec-Rate"] = str(self.rate)
-            out[f"Channel-{way}-Codec-Bit-Rate"] = str(self.bit_rate)
-        return out
+        return _headers(self.name, self.rate, self.bit_rate, writes)
 
     def variables(self, direction: str) -> dict[str, Value]:
         """What agreeing on it leaves on a leg: the caller's offer is ours, for the lab's phones were switches too."""
@@ -53,6 +49,16 @@ class Codec:
             "write_codec": self.name,
             "write_rate": rate,
         }
+
+
+@lru_cache
+def _headers(name: str, rate: int, bit_rate: int, writes: bool) -> dict[str, Value]:
+    out: dict[str, Value] = {}
+    for way in ("Read", "Write") if writes else ("Read",):
+        out[f"Channel-{way}-Codec-Name"] = name
+        out[f"Channel-{way}-Codec-Rate"] = str(rate)
+        out[f"Channel-{way}-Codec-Bit-Rate"] = str(bit_rate)
+    return out
 
 
 PCMU: Final = Codec("PCMU", 8000, 64_000, 0, "CORE_PCM_MODULE.PCMU@8000h@20i@64000b")
