@@ -2,17 +2,21 @@
 
 python -m services.center check FILE...               every fault as file:line: path: message; exit 1 when there is one
 python -m services.center prompts --out DIR [FILE...]  audio for <DIR>/<prompts_dir>/<language>/<prompt>.wav
+python -m services.center show|get|history|diff|put|rollback TENANT ...    the revisions in the store (PEYVAND_NATS_URL)
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
+from services.center import cli
 from services.center.loader import CenterError, CenterSet, load, load_files
 from services.center.prompts import make
+from services.common.errors import PeyvandError
 
 _CENTERS = Path("deploy/centers")
 
@@ -31,7 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     prompts.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help=f"documents (default: {_CENTERS})"
     )
+    cli.add(commands)
     options = parser.parse_args(arguments)
+    if options.command in cli.COMMANDS:
+        try:
+            asyncio.run(cli.run(options))
+        except (PeyvandError, OSError) as e:
+            print(e, file=sys.stderr)
+            return 1
+        return 0
     try:
         centers = _load(options.files, options.sounds if options.command == "check" else None)
     except CenterError as e:

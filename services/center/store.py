@@ -136,6 +136,19 @@ class CenterStore:
                 found.append(codec.read(envelope, CenterRevised))
         return found
 
+    async def others(self, tenant: str) -> list[Center]:
+        """The newest documents of all other tenants, as far as they can be read: what a new one must not collide with."""
+        newest: dict[str, Envelope] = {}
+        async for envelope in self._bus.read_log(ALL, after_seq=0):
+            newest[subjects.tenant_of(envelope.subject)] = envelope
+        found = []
+        for other, envelope in newest.items():
+            with contextlib.suppress(DecodeError):
+                center = read_revision(other, codec.read(envelope, CenterRevised)).center
+                if center is not None and other != tenant:
+                    found.append(center)
+        return found
+
     async def numbered(self, tenant: str, number: int) -> CenterRevised:
         """One revision. Raises Refused when it is not kept (any more)."""
         for revised in await self.history(tenant):
