@@ -246,6 +246,7 @@ class Lab:
         calls: int = 1,
         hz: float = 0,
         keys: Sequence[tuple[int, str]] = (),
+        port: int | None = None,
     ) -> Sipp:
         """Put an answering phone where ``extension`` is registered. It sends a tone of ``hz``, or echoes what it hears.
 
@@ -261,7 +262,16 @@ class Lab:
             "press": press,
             "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
         }
-        return await self.run("agent_answers", values, port=self.phones[extension], calls=calls, echo=not hz)
+        at = port or self.phones[extension]
+        return await self.run("agent_answers", values, port=at, calls=calls, echo=not hz)
+
+    async def customer(self, *, talk_ms: int, hz: float, keys: Sequence[tuple[int, str]] = ()) -> Sipp:
+        """Answer the next call that the switch makes through the carrier; see ``agent``."""
+        return await self.agent("", talk_ms=talk_ms, hz=hz, keys=keys, port=self.switch.carrier_port)
+
+    async def absent_customer(self, calls: int = 1) -> Sipp:
+        """Let the next call through the carrier ring unanswered."""
+        return await self.run("agent_rings", {}, port=self.switch.carrier_port, calls=calls)
 
     async def silent_agent(self, extension: str, calls: int = 1) -> Sipp:
         """Put a phone that rings and is never answered where ``extension`` is registered."""

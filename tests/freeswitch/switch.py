@@ -88,6 +88,7 @@ class FreeSwitch:
     esl_port: int = field(default_factory=free_port)
     agents_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    carrier_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
 
     def __post_init__(self) -> None:
         # A range of its own for each test run on the machine, below the ports that the system gives out: a port that somebody
@@ -124,6 +125,7 @@ class FreeSwitch:
             "CC_DOMAIN": DOMAIN,
             "CC_AGENTS_PORT": str(self.agents_port),
             "CC_TRUNK_PORT": str(self.trunk_port),
+            "CC_TRUNK_PROXY": f"127.0.0.1:{self.carrier_port}",
             "CC_ESL_PORT": str(self.esl_port),
             "CC_ESL_PASSWORD": ESL_PASSWORD,
             "CC_AGENT_PASSWORD": AGENT_PASSWORD,
