@@ -195,6 +195,11 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
     for name, queue in queues.items():
         yield from _queue(document, name, queue)
     yield from _teams(document)
+    keys: dict[str, str] = {}
+    for i, reason in enumerate(document.break_reasons):
+        if reason.key is not None and reason.key in keys:
+            yield ("break_reasons", i, "key"), f'key {reason.key} is already that of "{keys[reason.key]}"'
+        keys.setdefault(reason.key or "", reason.code)
     for name, agent in document.agents.items():
         for skill in agent.skills:
             if skill not in skills:

@@ -153,6 +153,8 @@ class BreakReason(Named):
     """Why an agent is on a break. Longer than ``limit_s`` is shown on the wallboard; nothing is enforced."""
 
     limit_s: Seconds = 900
+    key: Annotated[str, Field(pattern=r"^[0-9]$")] | None = None
+    """``*24`` and this digit, dialled by an agent, is a break for this reason."""
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]

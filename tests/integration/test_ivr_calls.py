@@ -273,16 +273,17 @@ def routing(presence: str, asked: list[Any]) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("code", "presence", "asks", "prompt"),
+    ("code", "presence", "asks", "reason", "prompt"),
     [
-        ("*22", "available", "toggle", "logged-in"),
-        ("*22", "offline", "toggle", "logged-out"),
-        ("*24", "break", "break", "on-break"),
-        ("*25", "available", "available", "available"),
+        ("*22", "available", "toggle", "", "logged-in"),
+        ("*22", "offline", "toggle", "", "logged-out"),
+        ("*24", "break", "break", "", "on-break"),
+        ("*242", "break", "break", "prayer", "on-break"),
+        ("*25", "available", "available", "", "available"),
     ],
 )
 async def test_feature_codes_set_the_presence(
-    stage: Stage, code: str, presence: str, asks: str, prompt: str
+    stage: Stage, code: str, presence: str, asks: str, reason: str, prompt: str
 ) -> None:
     asked: list[Any] = []
     await stage.bus.serve(
@@ -292,7 +293,7 @@ async def test_feature_codes_set_the_presence(
     await call.playing(f"/sounds/prompts/fa/{prompt}.wav")
     await call.end_playback()
     await call.executed("hangup")
-    assert asked == [SetAgentPresence(extension="1001", presence=asks, actor="agent")]
+    assert asked == [SetAgentPresence(extension="1001", presence=asks, reason=reason, actor="agent")]
 
 
 async def test_disposition_code_is_saved(stage: Stage) -> None:
@@ -316,6 +317,18 @@ async def test_a_refused_wish_is_not_possible(stage: Stage) -> None:
     await call.playing("not-possible")
     await call.end_playback()
     await call.executed("hangup")
+
+
+async def test_a_break_for_a_reason_that_there_is_not(stage: Stage) -> None:
+    asked: list[Any] = []
+    await stage.bus.serve(
+        subjects.rpc("demo", "routing", "agent", "set-presence"), routing("break", asked), queue="routing"
+    )
+    call = await stage.call({"cc_entry": "*249", "cc_agent_ext": "1001"})
+    await call.playing("not-possible")
+    await call.end_playback()
+    await call.executed("hangup")
+    assert asked == []
 
 
 async def test_unknown_code_and_unknown_phone(stage: Stage) -> None:

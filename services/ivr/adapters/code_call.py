@@ -32,7 +32,7 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
             return  # The leg is at the call; whoever hangs up ends it.
         prompt = codes.NOT_POSSIBLE
     else:
-        prompt = await wishes.grant(bus, center.tenant, leg.agent_extension, wish)
+        prompt = await wishes.grant(bus, center, leg.agent_extension, wish)
     log.info(
         "feature_code_served",
         extension=leg.agent_extension,

@@ -8,9 +8,13 @@ import msgspec
 
 
 class SetPresence(msgspec.Struct, frozen=True):
-    """The agent wants another presence: available, break, or toggle (log in when out, out when in)."""
+    """The agent wants another presence: available, break, or toggle (log in when out, out when in).
+
+    ``key`` names the reason of a break by its digit in the center document; empty: without a reason.
+    """
 
     presence: str
+    key: str = ""
 
 
 class Dispose(msgspec.Struct, frozen=True):
@@ -28,6 +32,7 @@ class Supervise(msgspec.Struct, frozen=True):
 Wish = SetPresence | Dispose | Supervise
 
 _DISPOSITION = re.compile(r"\*26([0-9]{1,4})", re.ASCII)
+_BREAK = re.compile(r"\*24([0-9])", re.ASCII)
 _SUPERVISION = re.compile(r"\*33([0-9]{2,10})", re.ASCII)
 _PRESENCES = {"*22": "toggle", "*24": "break", "*25": "available"}
 
@@ -39,6 +44,8 @@ def wish(dialled: str) -> Wish | None:
     """Return what a feature code asks for, None for an unknown one."""
     if dialled in _PRESENCES:
         return SetPresence(_PRESENCES[dialled])
+    if m := _BREAK.fullmatch(dialled):
+        return SetPresence("break", m[1])
     if m := _DISPOSITION.fullmatch(dialled):
         return Dispose(m[1])
     if m := _SUPERVISION.fullmatch(dialled):

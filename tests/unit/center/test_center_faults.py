@@ -81,6 +81,11 @@ FAULTS = [
     ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [bob]}\nagents:\n", 31, "teams.red", 'no agent is of team "red"'),
     ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [x, x]}\nagents:\n", 31, "teams.red.supervisors.1", "named twice"),
     ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: []}\nagents:\n", 31, "teams.red.supervisors", "at least 1"),
+    (
+        "skills: [sales]",
+        'break_reasons: [{code: tea, key: "1", name: {en: x}}, {code: rest, key: "1", name: {en: x}}]\nskills: [sales]',
+        22, "break_reasons.1.key", 'key 1 is already that of "tea"',
+    ),
     ("languages: [en]", "languages: [en, fa]", 7, "prompts.hello", 'has no text in "fa"'),
     ("hello: {en: Hello}", "hello: {en: Hello, fa: x}", 7, "prompts.hello.fa", 'unknown language "fa"'),
     ("  saved: {en: x}\n", "", 6, "prompts", 'unknown prompt "saved"'),

@@ -70,6 +70,8 @@ def test_demo_office_hours(center: Center) -> None:
     [
         ("*22", codes.SetPresence("toggle")),
         ("*24", codes.SetPresence("break")),
+        ("*242", codes.SetPresence("break", "2")),
+        ("*2412", None),
         ("*25", codes.SetPresence("available")),
         ("*263", codes.Dispose("3")),
         ("*2612", codes.Dispose("12")),
