@@ -29,7 +29,10 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
         prompt = codes.NOT_POSSIBLE
     elif isinstance(wish, codes.Supervise):
         if await listening.listen(bus, center, leg, session.unique_id, wish.extension):
-            return  # The leg is at the call; whoever hangs up ends it.
+            # The leg is at the call. ``exit`` now would stop the media of the leg that we no longer hold: on a real switch the
+            # supervisor heard nothing from then on. So the socket stays until the leg is over.
+            await _drain(session)
+            return
         prompt = codes.NOT_POSSIBLE
     else:
         prompt = await wishes.grant(bus, center, leg.agent_extension, wish)
