@@ -177,7 +177,8 @@ async def test_the_supervisors_keys_by_our_own_names(rig: Rig) -> None:
 
 
 async def test_a_supervisor_dials_the_code_and_outlives_our_processes(rig: Rig) -> None:
-    async with talking(rig) as talk:
+    """The phone sends no sound at all. An ivr that let the leg go after it was sent to the call would leave it deaf."""
+    async with talking(rig) as talk, rig.switch.watch("CHANNEL_HANGUP_COMPLETE") as watch:
         values = {
             "domain": DOMAIN, "from_user": "1048", "password": AGENT_PASSWORD, "number": "*331047", "caller_name": "1048",
         }  # fmt: skip
@@ -193,7 +194,10 @@ async def test_a_supervisor_dials_the_code_and_outlives_our_processes(rig: Rig) 
         assert (await talk.heard(talk.agent_leg))[1] == {"caller"}
         assert (await talk.heard(talk.contact))[1] == {"agent"}
         await talk.end()
+        over = await watch.next(Event_Name="CHANNEL_HANGUP_COMPLETE", Unique_ID=ear)
         assert (await dials.done(30)).successful == 1
+    sent, billed_ms = int(over["variable_rtp_audio_out_media_packet_count"]), int(over["variable_billmsec"])
+    assert sent > billed_ms / 20 / 2, f"{sent} packets of 20 ms in {billed_ms} ms"
     async with rig.switch.watch("CHANNEL_EXECUTE_COMPLETE") as watch:
         assert (await rig.lab.dial_code("1048", "*331001")).successful == 1
         said = await watch.next(Event_Name="CHANNEL_EXECUTE_COMPLETE", Application="playback")
