@@ -464,3 +464,12 @@ def test_a_recovered_call_that_was_let_go_is_no_caller(floor: Floor) -> None:
     floor.feed(m.ContactClosed(at_us=floor.now_us, contact_id="c1", outcome="callback"))
     floor.takes_over()
     assert floor.state() == "leaving"
+
+
+def test_a_customer_whom_no_listing_had_yet_is_asked_at_once(floor: Floor) -> None:
+    """Dialled by an owner who died before the channel was there: the answer itself tells, not the audit half a minute later."""
+    floor.orders()
+    floor.takes_over()
+    floor.picks_up("c1-cb1")
+    floor.advance(1_000)
+    assert floor.hears("c1-cb1") == "callback-customer"
