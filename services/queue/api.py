@@ -35,6 +35,7 @@ class Call(BaseModel):
     waiting_since_us: int
     agent_id: str
     bridged_at_us: int
+    second_agent_id: str = ""
 
 
 class CallList(BaseModel):
@@ -70,6 +71,7 @@ def build_router(nodes: Mapping[str, Calls]) -> APIRouter:
                     waiting_since_us=call.waiting_since_us,
                     agent_id=call.agent,
                     bridged_at_us=call.bridged_at_us,
+                    second_agent_id=call.second,
                 )
                 for name, node in nodes.items()
                 for call in node.calls()

@@ -30,6 +30,7 @@ from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
 from services.queue.adapters import supervisor, switch
+from services.queue.adapters.desk import WishDesk
 from services.queue.adapters.outbox import Outbox
 from services.queue.core import messages as m
 from services.queue.core.engine import CallState, Engine
@@ -128,6 +129,7 @@ class NodeRunner:
         self._listing: asyncio.Task[None] | None = None
         self._list_again = False
         self._fresh = True
+        self._wish_desk = WishDesk(name, self, self._now)
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class NodeRunner:
         try:
             await self._begin()
             await self._listed.wait()
+            served = await self._wish_desk.open(self._bus)
             subscription = await self._bus.consume(
                 f"queue-{self.name}",
                 [subjects.any_fact(service="routing", entity="log", what="decided")],
@@ -151,6 +154,8 @@ class NodeRunner:
             finally:
                 await wishes.stop()
                 await subscription.stop()
+                for each in served:
+                    await each.stop()
         finally:
             self._lease = _NoLease()
             await self._let_go()
@@ -158,6 +163,7 @@ class NodeRunner:
     async def _let_go(self) -> None:
         """Leave the node. Legs, music and conversations go on by themselves."""
         self._engine = None
+        self._wish_desk.close()
         self._desk.close()
         client, self._client = self._client, None
         outbox, self._outbox = self._outbox, None
@@ -212,6 +218,10 @@ class NodeRunner:
     def calls(self) -> list[CallState]:
         """The node's contacts, as long as it is served here."""
         return self._engine.calls() if self._engine is not None else []
+
+    def call(self, contact: str) -> CallState | None:
+        """One contact of the node, as long as it is served here."""
+        return self._engine.call(contact) if self._engine is not None else None
 
     def tenant_of(self, contact: str) -> str:
         """The tenant of a contact of this node, or ``""``."""
@@ -290,6 +300,8 @@ class NodeRunner:
                 self._forget_timer(output.key)
             case m.AskPosition():
                 self._spawn(self._ask_position(output))
+            case m.WishAnswered():
+                self._wish_desk.answered(output)
             case m.ListChannels():
                 self._list()
             case m.Line():

@@ -118,6 +118,7 @@ class Channel(Leg):
         super().__init__(uuid, profile, session_id)
         self.switch = switch
         self.task: asyncio.Task[None] | None = None
+        self.on_answer: asyncio.Task[None] | None = None
         self.party: Any = None
         self.controller: Connection | None = None
         self.watchers: list[Connection] = []
@@ -442,6 +443,15 @@ class Channel(Leg):
         self.set_call_state("ACTIVE")
         self.variables["endpoint_disposition"] = "ANSWER"
         self.switch.observer.leg_answered(self)
+        if todo := [self.var(name) for name in self.variables if name.startswith("execute_on_answer")]:
+            self.on_answer = asyncio.get_running_loop().create_task(self._execute_on_answer(todo))
+
+    async def _execute_on_answer(self, todo: list[str]) -> None:
+        """The applications of ``execute_on_answer*``, one after the other; a leg that ends meanwhile runs no more of them."""
+        for line in todo:
+            app, _, data = line.partition(" ")
+            if not self.down:
+                await self.execute(app, data)
 
     def heard_from_phone(self) -> None:
         """The first response to our INVITE: the 180, or the 200 of a phone that answers at once."""

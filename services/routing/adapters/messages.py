@@ -38,7 +38,13 @@ _KINDS: tuple[type[Any], ...] = (
     i.ChangeCallback,
 )
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
-    kind: tuple(name for name in kind.__struct_fields__ if name not in _OWN) for kind in _KINDS
+    # request_id is the envelope's where the message is the wish; a wish that queue passes on has its own.
+    kind: tuple(
+        name
+        for name in kind.__struct_fields__
+        if name not in _OWN or (name == "request_id" and kind is i.TransferRequested)
+    )
+    for kind in _KINDS
 }
 
 
