@@ -97,7 +97,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
     rt.add(watch, "centers")
     rt.app.include_router(api.build_router(runners))
     rt.app.include_router(build_supervision_router(bus, lambda: watch.current))
-    rt.app.include_router(contact_api.router(bus))
+    rt.app.include_router(contact_api.router(bus, lambda: watch.current))
 
     async def work(lease: Lease) -> None:
         await runners[lease.shard].own(lease)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from services.center import CenterSet
+from services.center.teams import may_supervise
 from services.common.auth import Principal
 from services.common.bus import Bus, Envelope, codec, subjects
 from services.common.errors import ContractError, Refused
@@ -51,24 +54,30 @@ class DropWish(BaseModel):
     agent: str = Field(min_length=1, max_length=63, description="Agent id.")
 
 
-def router(bus: Bus) -> APIRouter:
-    """Return the routes. An agent steers the own conversation only; a supervisor any of the tenant."""
+def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
+    """Return the routes. An agent steers the own conversation only, a supervisor those of own teams; ``centers`` are the documents."""
     routes = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["queue"])
 
-    async def node_of(tenant: str, contact_id: str) -> str:
-        subject = subjects.rpc(tenant, "routing", "contact", "list")
+    async def find(who: Principal, contact_id: str) -> routing_pb2.ContactState:
+        subject = subjects.rpc(who.tenant, "routing", "contact", "list")
         found = codec.decode(await bus.request(subject, routing_pb2.ListContacts(), timeout_s=_FIND_S))
         if not isinstance(found, routing_pb2.ContactList):
             raise ContractError(f"{subject}: expected a ContactList, found {type(found).__name__}")
-        for contact in found.contacts:
-            if contact.contact_id == contact_id:
-                return contact.node
-        raise Refused("unknown-contact", f"there is no open contact {contact_id!r}", status=404)
+        contact = next((c for c in found.contacts if c.contact_id == contact_id and c.node), None)
+        if contact is None:
+            raise Refused("unknown-contact", f"there is no open contact {contact_id!r}", status=404)
+        center = centers().tenant(who.tenant)
+        if center is None:
+            raise Refused("unknown-tenant", f"no center document for tenant {who.tenant}", status=404)
+        if not may_supervise(center, who.role, who.subject, contact.agent_id):
+            reason = f"{who.subject} supervises no team of {contact.agent_id}"
+            raise Refused("not-your-team", reason, status=403)
+        return contact
 
     async def wish(
         who: Principal, contact_id: str, verb: str, target_kind: str = "", target: str = ""
     ) -> ContactCall:
-        node = await node_of(who.tenant, contact_id)
+        node = (await find(who, contact_id)).node
         question = rpc_pb2.CallWish(
             contact_id=contact_id,
             agent_id=who.subject if who.role == "agent" else "",
