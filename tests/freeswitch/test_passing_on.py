@@ -1,8 +1,9 @@
-"""Hold, transfer, consultation and conference on a real switch: who talks to whom, who hears whom, and who is left when somebody goes."""
+"""Hold, transfer and consultation on a real switch: who talks to whom, who hears whom, and who is left when somebody goes."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Talk:
 
     async def legs(self) -> dict[str, str]:
         """The agents' legs by agent."""
-        rows = await self.rig.switch.rows()
+        rows = json.loads(await self.rig.switch.api("show channels as json")).get("rows", [])
         found = {}
         for row in rows:
             if row["presence_data"].startswith("a/") and self.contact in row["presence_data"]:
@@ -70,11 +71,11 @@ class Talk:
 @asynccontextmanager
 async def talking(rig: Rig, *, keys: str = "") -> AsyncIterator[Talk]:
     await no_legs(rig)
-    await on_duty(rig, "giver", "1046")
-    await on_duty(rig, "taker", "1047")
-    giver = await rig.lab.agent("1046", hz=700)
-    taker = await rig.lab.agent("1047", hz=1100)
-    caller = await rig.lab.callers("2043", hz=440)
+    await on_duty(rig, "giver", "1034")
+    await on_duty(rig, "taker", "1035")
+    giver = await rig.lab.agent("1034", hz=700)
+    taker = await rig.lab.agent("1035", hz=1100)
+    caller = await rig.lab.callers("2071", hz=440)
     contact = (await talks(rig, "passed"))[0]["contact_id"]
     talk = Talk(rig, contact, caller, giver, taker)
     try:
@@ -101,7 +102,9 @@ async def test_a_held_caller_hears_music_and_then_the_agent_again(rig: Rig) -> N
         samples, rate = await sound_of(rig, recording["recording_id"])
         ends = samples[-rate:, 1]
         assert abs(strongest_hz(ends, rate) - 700) < 15, "the agent is not heard after the hold"
-        held = samples[int(1.8 * rate) : int(2.3 * rate), 1]
+        held = samples[
+            -int(2.6 * rate) : -int(2.1 * rate), 1
+        ]  # resumed 1.5 s before the end, held 1.5 s before that
         assert abs(strongest_hz(held, rate) - 700) > 15, "the agent is heard during the hold"
         assert loudness(samples[-rate:, 0]) > 500
 
@@ -154,19 +157,3 @@ async def test_an_attended_transfer_is_cancelled(rig: Rig) -> None:
         await asyncio.sleep(1.0)
         await t.becomes("talking")
         assert set(await t.legs()) == {"giver"}
-
-
-async def test_a_conference_where_all_hear_all(rig: Rig) -> None:
-    async with talking(rig) as t:
-        await consults(t)
-        assert (await t.wish("conference"))["state"] == "conference"
-        await asyncio.sleep(2.0)
-        assert (await t.wish("drop", agent="giver"))["agent_id"] == "taker"
-        await asyncio.sleep(1.0)
-        await t.becomes("conference", "taker")
-        await hang_up(rig, t.contact)
-        samples, rate = await sound_of(rig, (await recording_of(rig, t.contact))["recording_id"])
-        spectrum = abs(__import__("numpy").fft.rfft(samples[-int(2.5 * rate) : -int(1.5 * rate), 1]))
-        floor = sorted(spectrum)[len(spectrum) // 2]
-        assert spectrum[700] > 20 * floor
-        assert spectrum[1100] > 20 * floor
