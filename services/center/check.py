@@ -229,8 +229,6 @@ def _teams(document: CenterDocument) -> Iterator[Fault]:
         for i, supervisor in enumerate(team.supervisors):
             if supervisor in team.supervisors[:i]:
                 yield ("teams", name, "supervisors", i), f'"{supervisor}" is named twice'
-        if not any(agent.team == name for agent in document.agents.values()):
-            yield ("teams", name), f'no agent is of team "{name}"'
 
 
 def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]:

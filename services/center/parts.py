@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.center.model import Agent, BreakReason, Calendar, CenterDocument, Named, Queue
+from services.center.model import Agent, BreakReason, Calendar, CenterDocument, Named, Queue, Team
 from services.common.errors import Refused
 
 
@@ -162,6 +162,13 @@ KINDS: tuple[Kind, ...] = (
             "ring_s": 15,
             "max_wait": {"after_s": 300, "then": {"queue": "support"}},
         },
+    ),
+    Kind(
+        "teams",
+        "team",
+        "teams",
+        Team,
+        {"name": {"en": "Sales", "fa": "فروش"}, "supervisors": ["sara"]},
     ),
     Kind(
         "calendars",

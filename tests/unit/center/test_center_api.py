@@ -179,6 +179,12 @@ async def test_codes_skills_and_calendars(admin: Admin) -> None:
     assert (other.status_code, other.json()["type"]) == (422, "request-invalid")
     rest = await admin.edit("PATCH", "break-reasons/rest", json={"limit_s": 600})
     assert [c["path"] for c in rest.json()["changes"]] == ["break_reasons.rest.limit_s"]
+    team = await admin.edit("PUT", "teams/night", json={"name": {"en": "Night"}, "supervisors": ["sara"]})
+    assert team.status_code == 200, team.text
+    assert (await admin.edit("PATCH", "agents/reza", json={"team": "night"})).status_code == 200
+    assert (await admin.edit("DELETE", "teams/night")).status_code == 422, "reza is in it"
+    assert (await admin.edit("PATCH", "agents/reza", json={"team": None})).status_code == 200
+    assert (await admin.edit("DELETE", "teams/night")).status_code == 200
     assert (await admin.edit("PUT", "skills/vip")).status_code == 200
     assert (await admin.http.get("/v1/center/skills")).json()[-1] == "vip"
     assert (await admin.edit("DELETE", "skills/vip")).status_code == 200
@@ -299,7 +305,7 @@ async def test_where_files_rule_an_edit_is_refused_with_the_reason_and_a_dry_run
 
 async def test_openapi_has_models_and_examples_of_every_part(admin: Admin) -> None:
     described = (await admin.http.get("/openapi.json")).json()
-    for kind in ("agents", "queues", "calendars", "dispositions", "break-reasons"):
+    for kind in ("agents", "queues", "teams", "calendars", "dispositions", "break-reasons"):
         routes = described["paths"][f"/v1/center/{kind}/{{name}}"]
         assert set(routes) == {"get", "put", "patch", "delete"}
         schema = routes["put"]["requestBody"]["content"]["application/json"]["schema"]

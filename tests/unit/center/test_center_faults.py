@@ -78,7 +78,6 @@ FAULTS = [
         "queues: [one]}", "queues: [one], team: red}",
         31, "agents.ann.team", 'unknown team "red"; none is declared under teams',
     ),
-    ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [bob]}\nagents:\n", 31, "teams.red", 'no agent is of team "red"'),
     ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: [x, x]}\nagents:\n", 31, "teams.red.supervisors.1", "named twice"),
     ("agents:\n", "teams:\n  red: {name: {en: Red}, supervisors: []}\nagents:\n", 31, "teams.red.supervisors", "at least 1"),
     (
