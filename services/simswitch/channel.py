@@ -157,6 +157,8 @@ class Channel(Leg):
         self.listeners = 0
         self.overhearing: set[Channel] = set()
         """Legs that listen to this one."""
+        self.watchers_of_progress: set[asyncio.Event] = set()
+        """Set when the leg rings, has early media, is answered or ends."""
         self._locked = False
         self._now: Message | None = None
         self._breaks = 0
@@ -188,6 +190,7 @@ class Channel(Leg):
             self.unhold_quietly()
         self.switch.observer.leg_hung_up(self)
         self.down = True
+        self.tell_progress()
         self.hangup_cause = cause_named(cause)
         self.ended_by = by
         if not disposition:
@@ -209,6 +212,11 @@ class Channel(Leg):
             watcher.wake_at_tick()
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()
+
+    def tell_progress(self) -> None:
+        """Tell those who wait for this leg to be reached."""
+        for news in self.watchers_of_progress:
+            news.set()
 
     def refuse(self, status: int) -> None:
         """The phone refuses the call with this SIP status."""
@@ -433,6 +441,7 @@ class Channel(Leg):
             acknowledged = acknowledged_variables(self, "127.0.0.1")
             asyncio.get_running_loop().call_soon(self.variables.update, acknowledged)
         self.profile.times.answered = now
+        self.tell_progress()
         self.answer_state = "answered"
         codec = self.codec
         if codec is not None and (row := self.switch.rows.get(self.uuid)) is not None:
@@ -499,6 +508,7 @@ class Channel(Leg):
         """183: sound flows to the caller before anybody answers."""
         self.variables["endpoint_disposition"] = "EARLY MEDIA"
         self.profile.times.progress_media = self.switch.now_us()
+        self.tell_progress()
         self.answer_state = "early"
         if self.name.startswith("sofia/"):
             self.open_media()
