@@ -69,6 +69,8 @@ class Message:
     """Set when it has run; never when the leg ended before."""
     lead_s: float = 0.0
     """A broadcast begins so much later: its ``lead-frames``."""
+    begun: bool = False
+    """Whether its application has started."""
     role: str = ""
     """``hold``: music that plays because the other side holds."""
     after: Callable[[], None] | None = None
@@ -239,6 +241,10 @@ class Channel(Leg):
             self.messages.clear()
         self._breaks = 1
         self.wake_at_tick()
+
+    def hears(self, role: str) -> bool:
+        """Whether the message of this role has started to play."""
+        return self._now is not None and self._now.role == role and self._now.begun
 
     def stop_broadcast(self, role: str) -> None:
         """End the message of this role, or drop it when it did not begin yet."""
@@ -644,6 +650,7 @@ class Channel(Leg):
                 return
             self.variables["current_loop"] = "1"
             self.variables["total_loops"] = str(message.loops)
+            message.begun = True
             turn = 0
             while self._now is message and (turn < max(1, message.loops) or message.loops < 0):
                 turn += 1

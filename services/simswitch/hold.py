@@ -83,8 +83,7 @@ def _one_way(leg: Channel, other: Channel) -> None:
     """The re-INVITEs of a hold are answered: the side that hears music is described anew."""
     if not leg.held or leg.down or other.down or leg.music_at is not other:
         return
-    music = leg.var("hold_music") or leg.switch.globals.get("hold_music", "")
-    if other.var("current_application_data") != music:
+    if not other.hears("hold"):
         asyncio.get_running_loop().call_later(TICK_S, _one_way, leg, other)
         return
     leg.variables["remote_audio_media_flow"] = "recvonly"
