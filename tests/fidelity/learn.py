@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 from tests.esl_transcripts import transcript
 from tests.fidelity.compare import Legs
 from tests.fidelity.conversation import conversation
-from tests.fidelity.order import FILE, Place, places, stable
+from tests.fidelity.order import FILE, Place, broken, learned, places, stable
 from tests.fidelity.player import play
 from tests.fidelity.real import real
 from tests.fidelity.scenarios import SCENARIOS
@@ -33,16 +32,30 @@ async def learn(runs: int) -> dict[str, list[list[Place]]]:
     return seen
 
 
-def write(seen: dict[str, list[list[Place]]]) -> int:
+def write(pairs: dict[str, list[tuple[Place, Place]]]) -> int:
     """Write the file; return how many pairs are in it."""
-    pairs = {name: stable(runs) for name, runs in sorted(seen.items())}
-    rows = [f"{json.dumps(name)}: {json.dumps(found)}" for name, found in pairs.items() if found]
+    rows = [f"{json.dumps(name)}: {json.dumps(found)}" for name, found in sorted(pairs.items()) if found]
     FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
     return sum(map(len, pairs.values()))
 
 
-if __name__ == "__main__":
+def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tests.fidelity.learn", description=__doc__)
     arguments.add_argument("runs", type=int, help="how many runs; each takes a minute and a half")
-    print(write(asyncio.run(learn(arguments.parse_args().runs))))
-    sys.exit(0)
+    arguments.add_argument(
+        "--narrow", action="store_true", help="only drop what is learned and does not hold in these runs"
+    )
+    given = arguments.parse_args()
+    seen = asyncio.run(learn(given.runs))
+    if given.narrow:
+        pairs = {
+            name: [pair for pair in found if not any(broken([pair], run) for run in seen[name])]
+            for name, found in learned().items()
+        }
+    else:
+        pairs = {name: stable(runs) for name, runs in seen.items()}
+    print(write(pairs))
+
+
+if __name__ == "__main__":
+    main()
