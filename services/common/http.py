@@ -82,7 +82,7 @@ def require(*roles: str) -> Callable[..., Principal]:
         if principal.role != "admin" and principal.role not in roles:
             raise Refused(
                 "role-not-allowed",
-                f"role {principal.role!r} may not do this; expected one of {', '.join(roles)}",
+                f"role {principal.role!r} may not do this; expected one of {', '.join((*roles, 'admin'))}",
                 status=403,
             )
         return principal

@@ -59,6 +59,9 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     routes = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["queue"])
 
     async def find(who: Principal, contact_id: str) -> routing_pb2.ContactState:
+        center = centers().tenant(who.tenant)
+        if center is None:
+            raise Refused("unknown-tenant", f"no center document for tenant {who.tenant}", status=404)
         subject = subjects.rpc(who.tenant, "routing", "contact", "list")
         found = codec.decode(await bus.request(subject, routing_pb2.ListContacts(), timeout_s=_FIND_S))
         if not isinstance(found, routing_pb2.ContactList):
@@ -66,9 +69,6 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         contact = next((c for c in found.contacts if c.contact_id == contact_id and c.node), None)
         if contact is None:
             raise Refused("unknown-contact", f"there is no open contact {contact_id!r}", status=404)
-        center = centers().tenant(who.tenant)
-        if center is None:
-            raise Refused("unknown-tenant", f"no center document for tenant {who.tenant}", status=404)
         if not may_supervise(center, who.role, who.subject, contact.agent_id):
             reason = f"{who.subject} supervises no team of {contact.agent_id}"
             raise Refused("not-your-team", reason, status=403)

@@ -125,9 +125,15 @@ async def test_another_tenants_supervisor_finds_nothing(
 ) -> None:
     async with application(name, tmp_path, monkeypatch) as app, client_of(app) as client:
         for method, path, _ in routes_of(app):
-            headers = bearer("supervisor", tenant="elsewhere")
+            if path.startswith("/v1/center/"):
+                continue  # Revisions are on the bus, which is missing here; see test_center_api.py.
             wish = {"presence": "break", "code": "1", "action": "end", "priority": 1, "mode": "listen"}
-            answer = await client.request(method, path, headers=headers, json=wish)
+            wish |= {"kind": "queue", "target": "sales", "agent": "sara"}
+            for role in ("supervisor", "admin"):  # what only admins may, an admin of elsewhere asks for
+                headers = bearer(role, tenant="elsewhere") | {"If-Match": '"0123456789ab"'}
+                answer = await client.request(method, path, headers=headers, json=wish)
+                if answer.status_code != 403:
+                    break
             if answer.status_code == 200:
                 assert answer.json() in (
                     {"nodes": [], "calls": []},
