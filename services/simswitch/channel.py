@@ -673,17 +673,22 @@ class Channel(Leg):
             self.end("DESTINATION_OUT_OF_ORDER", by="switch")
             return
         data = expand(data, self.var)
-        event_uuid = event_uuid or str(uuids.uuid4())
         self.variables.pop("current_application_response", None)
         self.variables.pop("current_application_data", None)
         if data:
             self.variables["current_application_data"] = data
         self.variables["current_application"] = app
         self.app_log.append((app, data, self.switch.now_us()))
-        tail: dict[str, Value] = {"Application": app}
+        shown: dict[str, Value] = {"Application": app}
         if data:
-            tail["Application-Data"] = data
-        self.switch.fire("CHANNEL_EXECUTE", self, tail={**tail, "Application-UUID": event_uuid})
+            shown["Application-Data"] = data
+
+        def tail() -> Mapping[str, Value]:
+            nonlocal event_uuid
+            event_uuid = event_uuid or str(uuids.uuid4())
+            return {**shown, "Application-UUID": event_uuid}
+
+        self.switch.fire("CHANNEL_EXECUTE", self, tail=tail)
         self.update_row(app, data)
         self.switch.observer.app_started(self, app, data)
         if self.party is not None:
@@ -692,8 +697,7 @@ class Channel(Leg):
         if response:
             self.variables["current_application_response"] = response
         # An application that says nothing itself passes on what the last inside it said.
-        tail["Application-Response"] = self.var("current_application_response") or "_none_"
-        tail["Application-UUID"] = event_uuid
+        shown["Application-Response"] = self.var("current_application_response") or "_none_"
         self.switch.fire("CHANNEL_EXECUTE_COMPLETE", self, tail=tail)
 
     # -- parking

@@ -75,8 +75,8 @@ class Controller(Connection):
     def _connect(self) -> None:
         leg = self.session
         headers = self.switch.base("CHANNEL_DATA", 0)
-        headers.update(leg.profile.headers("Channel"))
-        headers.update(leg.with_variables())
+        leg.profile.show(headers, "Channel")
+        leg.show(headers)
         headers["Content-Type"] = "command/reply"
         headers["Reply-Text"] = "+OK\n"
         headers["Socket-Mode"] = "async" if self.is_async else "static"

@@ -295,7 +295,7 @@ class Switch:
         leg: Channel | None = None,
         *,
         head: Mapping[str, Value] | None = None,
-        tail: Mapping[str, Value] | None = None,
+        tail: Mapping[str, Value] | Callable[[], Mapping[str, Value]] | None = None,
         variables: bool = True,
         subclass: str = "",
         body: str | None = None,
@@ -303,7 +303,7 @@ class Switch:
         owner: Channel | None = None,
     ) -> None:
         """Fire an event: base headers, ``head``, the leg's headers and variables, ``tail``. ``owner`` is the leg whose
-        controller started a job."""
+        controller started a job. A ``tail`` that is a function is made only when somebody hears the event."""
         self._sequence += 1
         takers = [x for x in self.listeners if x.offers(name, subclass)]
         whose = leg or owner
@@ -320,7 +320,7 @@ class Switch:
         if leg is not None:
             leg.show(headers, variables=variables)
         if tail:
-            headers.update(tail)
+            headers.update(tail() if callable(tail) else tail)
         event = Event(name, headers, body, subclass)
         for taker in takers:
             taker.deliver(event)

@@ -95,13 +95,15 @@ class _Names:
         self.transfer_source = f"{prefix}-Transfer-Source"
         self.index = f"{prefix}-Profile-Index"
         self.times = tuple(f"{prefix}-{name}" for name in _TIMES)
-        self.screen = f"{prefix}-Screen-Bit"
-        self.hide_name = f"{prefix}-Privacy-Hide-Name"
-        self.hide_number = f"{prefix}-Privacy-Hide-Number"
+        self.flags = {
+            f"{prefix}-Screen-Bit": "true",
+            f"{prefix}-Privacy-Hide-Name": "false",
+            f"{prefix}-Privacy-Hide-Number": "false",
+        }
 
 
 _NAMES: Final = {prefix: _Names(prefix) for prefix in ("Caller", "Other-Leg", "Channel")}
-_NO_TIMES: Final = (0,) * len(_TIMES)
+_NO_TIMES: Final = ("0",) * len(_TIMES)
 
 
 class _VariableNames(dict[str, str]):
@@ -164,14 +166,17 @@ class Profile:
     """Name of the extension and its actions, for the CDR's call flow."""
     times: Times = field(default_factory=Times)
     _shows: object = field(default=None, init=False, repr=False, compare=False)
-    _headers: Mapping[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _fields: Mapping[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def headers(self, prefix: str, *, times: bool = True) -> Mapping[str, Value]:
-        """The profile's headers under ``prefix``; without ``times`` they are all 0 and the index is left out."""
-        shows = (prefix, self.index, _FIELD_VALUES(self), _TIME_VALUES(self.times) if times else _NO_TIMES)
-        if shows != self._shows:  # a leg fires a dozen events between two changes of its profile
-            self._shows, self._headers = shows, _profile_headers(*shows)
-        return self._headers
+    def show(self, out: dict[str, Value], prefix: str, *, times: bool = True) -> None:
+        """Put the profile's headers under ``prefix`` into ``out``; without ``times`` they are all 0."""
+        shows = (prefix, self.index, _FIELD_VALUES(self))
+        if shows != self._shows:  # a leg fires a dozen events between two changes of who calls whom
+            self._shows, self._fields = shows, _profile_fields(*shows)
+        names = _NAMES[prefix]
+        out.update(self._fields)
+        out.update(zip(names.times, map(str, _TIME_VALUES(self.times)) if times else _NO_TIMES, strict=True))
+        out.update(names.flags)
 
     def invert_caller_id(self) -> None:
         """Caller and callee change places; nobody is called Unknown (``switch_channel_invert_cid``)."""
@@ -184,9 +189,8 @@ class Profile:
         return replace(self, index=self.index + 1, times=times, extension=("", ()))
 
 
-def _profile_headers(
-    prefix: str, index: int, fields: tuple[str, ...], times: tuple[int, ...]
-) -> dict[str, Value]:
+def _profile_fields(prefix: str, index: int, fields: tuple[str, ...]) -> dict[str, Value]:
+    """All but the times and the flags, which follow; the index is left out of another leg's."""
     names = _NAMES[prefix]
     direction, logical, *others = fields
     values = (direction, logical or direction, *others)
@@ -195,10 +199,6 @@ def _profile_headers(
         out.pop(names.transfer_source, None)
     if prefix != "Other-Leg":
         out[names.index] = str(index)
-    out.update(zip(names.times, map(str, times), strict=True))
-    out[names.screen] = "true"
-    out[names.hide_name] = "false"
-    out[names.hide_number] = "false"
     return out
 
 
@@ -313,7 +313,7 @@ class Leg:
         if self.codec is not None:
             out.update(self.codec.headers(writes=self.writes))
         if self.running != "CS_NEW" and self.has_profile:
-            out.update(self.profile.headers("Caller"))
+            self.profile.show(out, "Caller")
         out.update(self.other)
         if variables:
             names = _VARIABLE_NAMES
@@ -334,9 +334,9 @@ def other_leg(kind: str, profile: Profile) -> dict[str, Value]:
         seen = replace(
             profile, logical_direction="inbound" if profile.direction == "outbound" else "outbound"
         )
-        out.update(seen.headers("Other-Leg"))
+        seen.show(out, "Other-Leg")
     else:
-        out.update(profile.headers("Other-Leg", times=False))
+        profile.show(out, "Other-Leg", times=False)
     return out
 
 

@@ -62,7 +62,7 @@ def header_lines(headers: Mapping[str, Value]) -> bytes:
     if len(values) != len(headers):
         values = [_encoded(text) for text in texts]
     names = [name.encode("utf-8", "surrogateescape") for name in headers]
-    return b"".join([b"%b: %b\n" % line for line in zip(names, values, strict=True)])
+    return b"".join(map(b"%b: %b\n".__mod__, zip(names, values, strict=True)))
 
 
 def to_json(value: object) -> bytes:
