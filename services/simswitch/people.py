@@ -34,6 +34,7 @@ _NOTICE_S: Final = 1.0
 _AWAY_S: Final = 20.0
 _REGISTER_S: Final = 1.0
 _STAGGER_S: Final = 0.05
+_CATCH_UP_S: Final = 0.5
 _CODES_CONTEXT: Final = "agents"
 _CALLS_CONTEXT: Final = "public"
 
@@ -308,7 +309,10 @@ class People:
         self.started = False
         self.agents = {extension: Agent(self, extension, name) for extension, name in agents.items()}
         self.draining = False
+        self._stopped = asyncio.Event()
         self.placed = 0
+        self.most_late_s = 0.0
+        """How long after its time a call was placed at most."""
         switch.phones.update(self.agents)
         switch.phones["gateway"] = Outside(self)
 
@@ -326,28 +330,35 @@ class People:
             agent.begin_day(1.0 + 0.15 * i)
 
     async def arrivals(self, duration_s: float) -> None:
-        """Place calls until ``duration_s`` (0: for ever) have passed or `stop` was called, then let them drain."""
+        """Place calls until ``duration_s`` (0: for ever) have passed or `stop` was called, then let them drain.
+
+        Callers keep to their own times: what the machine is late for one does not put off the next, unless it is late by
+        more than they would wait for a dialling tone.
+        """
         self.started = True
         loop = asyncio.get_running_loop()
-        ends = loop.time() + duration_s if duration_s > 0 else math.inf
+        due = loop.time()
+        ends = due + duration_s if duration_s > 0 else math.inf
         while not self.draining:
-            pause = sc.next_arrival_s(self.scenario, self.chance)
-            if loop.time() + pause >= ends:
-                await asyncio.sleep(max(0.0, min(ends - loop.time(), 3600.0)))
-                if loop.time() < ends:
-                    continue
+            due = max(due + sc.next_arrival_s(self.scenario, self.chance), loop.time() - _CATCH_UP_S)
+            if due >= ends:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(ends if ends < math.inf else None):
+                        await self._stopped.wait()
                 break
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self.most_late_s = max(self.most_late_s, loop.time() - due)
             if not self.draining:
                 # A caller whom a full switch answers 503 is in the ledger as refused, and does not try again.
                 with contextlib.suppress(Refused):
                     self.call(sc.new_caller(self.scenario, self.entries, self.chance))
         self.stop()
-        log.info("arrivals_ended", calls=self.placed)
+        log.info("arrivals_ended", calls=self.placed, most_late_ms=round(self.most_late_s * 1000))
 
     def stop(self) -> None:
         """No new calls, no new breaks; what goes on goes on to its end."""
         self.draining = True
+        self._stopped.set()
 
     def call(self, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> Channel:
         """Place one call now. Raises Refused when the switch is full, paused or down."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from services.common.clock import ManualClock
 from tests.integration.simswitch_kit import Client, Lab, Phone, lab
 
 EVENTS = "event json ALL"
@@ -361,3 +362,21 @@ async def test_a_retry_rings_again(tmp_path: Path) -> None:
         )
         assert await waiting == "-ERR USER_BUSY"
         assert len(made["486"].legs) == 2
+
+
+@pytest.mark.parametrize(("does", "reply"), [("answer", "+OK A"), ("decline", "-ERR CALL_REJECTED")])
+async def test_what_a_phone_does_is_noticed_before_another_second_of_the_clock(
+    tmp_path: Path, does: str, reply: str
+) -> None:
+    async with lab(tmp_path) as sw:
+        sw.switch.clock = ManualClock()  # at the beginning of a second, for ever
+        client = await sw.client(EVENTS)
+        phones(sw, n1001=does)
+        later = asyncio.create_task(asyncio.sleep(0.8))
+        originated = asyncio.create_task(
+            client.api("originate {origination_uuid=A}user/1001@peyvand.local &park()")
+        )
+        await asyncio.wait({later, originated}, return_when=asyncio.FIRST_COMPLETED)
+        assert originated.done()
+        assert await originated == reply
+        later.cancel()

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -108,6 +109,22 @@ async def test_arrivals_stop_and_drain(tmp_path: Path) -> None:
         await sw.until(lambda: not sw.switch.channels)
         assert sw.ledger.counts["calls"] == sw.ledger.counts["ended"] == folk.placed
         assert sw.ledger.counts["waiting"] == folk.placed
+
+
+class Regular(Random):
+    """Callers who come at regular intervals."""
+
+    def expovariate(self, lambd: float = 1.0) -> float:
+        return 1.0 / lambd
+
+
+async def test_a_machine_that_is_late_for_one_caller_is_not_late_for_the_next(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        folk = People(sw.switch, Scenario(rate=50.0, login=False), Regular(3), {"1000": 1.0}, {})
+        asyncio.get_running_loop().call_later(0.1, time.sleep, 0.2)
+        await asyncio.wait_for(folk.arrivals(0.5), WAIT_S)
+        assert folk.placed > 20, "ten of 24 would be missing if each waited for the one before"
+        assert folk.most_late_s > 0.1
 
 
 async def test_agents_log_in_and_take_breaks_by_code(tmp_path: Path) -> None:

@@ -156,3 +156,17 @@ def test_myevents_takes_the_leg_and_the_jobs_it_started() -> None:
     assert sub.takes(event(name="CHANNEL_PARK", Unique_ID="A"))
     assert not sub.takes(event(name="CHANNEL_PARK", Unique_ID="B"))
     assert sub.takes(event(name="BACKGROUND_JOB", Job_Owner_UUID="A"))
+
+
+@given(
+    st.dictionaries(
+        st.text("ab\0", min_size=1), st.one_of(st.text("a%4FfZ \0é\n"), st.lists(st.text("a%\0")))
+    )
+)
+def test_a_whole_head_is_encoded_as_its_values_one_by_one(headers: dict[str, wire.Value]) -> None:
+    def one(value: wire.Value) -> str:
+        text = value if isinstance(value, str) else "ARRAY::" + "|:".join(value)
+        return wire.url_encode(text) if text else "_undef_"
+
+    expected = "".join(f"{name}: {one(value)}\n" for name, value in headers.items())
+    assert wire.header_lines(headers) == expected.encode()
