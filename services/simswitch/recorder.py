@@ -26,7 +26,7 @@ def _tone(hz: int) -> npt.NDArray[np.int16]:
     return (np.sin(2 * np.pi * hz * t) * _AMPLITUDE).astype("<i2")
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _second(left_hz: int, right_hz: int) -> bytes:
     """One second of both tones."""
     return np.stack((_tone(left_hz), _tone(right_hz)), axis=1).tobytes()
