@@ -424,7 +424,9 @@ class RoutingMachine(RuleBasedStateMachine):
             assert place.position == contact.position
             assert place.position <= place.waiting
         assert sum(q.talking for q in views.queues(state, center, index, self.floor.now_us)) <= len(shown)
-        assert len(views.agents(state, center, self.floor.now_us)) == len(center.agents)
+        agents = {a.agent_id: a for a in views.agents(state, center, self.floor.now_us)}
+        assert {a for a, seen in agents.items() if not seen.draining} == set(center.agents)
+        assert all(agents[a].contact_id for a in agents.keys() - center.agents.keys())
 
     def teardown(self) -> None:
         """When everybody logs in and the nodes are back, whoever can be served is being served."""
