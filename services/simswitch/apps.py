@@ -13,7 +13,7 @@ from typing import Final
 from services.common.esl.quoting import separate
 from services.simswitch import bugs
 from services.simswitch.bridge import bridge_application
-from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.channel import Channel
 from services.simswitch.conference import conference_app
 from services.simswitch.controller import Controller
 from services.simswitch.core.causes import cause_named
@@ -23,6 +23,7 @@ from services.simswitch.dial_string import is_true
 from services.simswitch.keys import bind_meta_app, unbind_meta_app
 from services.simswitch.limits import hash_app, limit, limit_execute
 from services.simswitch.originate import dial
+from services.simswitch.ports import Application
 from services.simswitch.prompts import (
     endless_playback,
     play_and_get_digits,
@@ -32,10 +33,11 @@ from services.simswitch.prompts import (
     say,
     sleep,
 )
+from services.simswitch.redirect import transfer
 from services.simswitch.schedule import sched_broadcast_app, sched_hangup_app, sched_transfer_app
 from services.simswitch.supervise import display, eavesdrop, three_way
-from services.simswitch.switch import Application
 from services.simswitch.transfers import att_xfer, intercept
+from services.simswitch.waiting import TICK_S
 
 CONNECT_TIMEOUT_S: Final = 5.0
 _DIALSTATUS: Final = {"NO_ANSWER": "NOANSWER", "USER_BUSY": "BUSY", "ORIGINATOR_CANCEL": "CANCEL"}

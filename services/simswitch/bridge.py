@@ -20,10 +20,12 @@ import asyncio
 from functools import partial
 
 from services.simswitch.bugs import hear_partner
-from services.simswitch.channel import TICK_S, Channel, note_transfer, transfer
+from services.simswitch.channel import Channel
 from services.simswitch.core.leg import other_leg
 from services.simswitch.core.wire import Value
+from services.simswitch.redirect import note_transfer, transfer
 from services.simswitch.switch import Switch
+from services.simswitch.waiting import TICK_S
 
 
 def uuid_bridge(switch: Switch, first: str, second: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from services.common.esl.quoting import separate
 from services.simswitch import bugs, conference, hold, limits, schedule, transfers
 from services.simswitch.bridge import uuid_bridge
-from services.simswitch.channel import broadcast_message
+from services.simswitch.messages import broadcast_message
 from services.simswitch.originate import USAGE, originate
 from services.simswitch.supervise import display
 from services.simswitch.switch import Switch

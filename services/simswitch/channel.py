@@ -6,40 +6,36 @@ Whoever wants something of it from outside
 * ends it (`end`): CHANNEL_HANGUP is fired at once, the task unwinds and fires the rest;
 * redirects it (`redirect_to`): transfer, park and bridge make the running application end and another step begin;
 * breaks it (`break_playback`): the innermost playback ends;
-* queues a message (`queue`): it runs inside the running application at the next 20 ms step of the media clock. A message
-  with event-lock makes those behind it wait until it is done, which is why endless music must not have it;
+* queues a message (`queue`): it runs inside the running application at the next 20 ms step of the media clock;
 * lets it go (`abandon`): the outbound controller closed its socket and ``socket_resume`` is set, so that whatever the
   controller started ends and the dialplan goes on with its next action.
 
-All waiting goes through `wait`, which looks at these flags in that order.
+All waiting is in `waiting`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid as uuids
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from services.simswitch.core import table
 from services.simswitch.core.causes import SIP_CAUSES, cause_named
-from services.simswitch.core.codecs import Codec, named
-from services.simswitch.core.dialplan import Action, expand, inline
-from services.simswitch.core.leg import CALL_STATES, Leg, Profile
+from services.simswitch.core.dialplan import Action, expand
+from services.simswitch.core.leg import CALL_STATES, Profile
 from services.simswitch.core.leg_variables import (
     acknowledged_variables,
     answered_variables,
     hangup_variables,
-    media_variables,
     progress_variables,
     refusal_variables,
 )
 from services.simswitch.core.wire import Value
+from services.simswitch.negotiation import open_media
+from services.simswitch.waiting import TICK_S, Step, WaitingLeg
 
 if TYPE_CHECKING:
     from services.simswitch.listener import Connection
@@ -48,72 +44,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-TICK_S: Final = 0.020
-_SOON_S: Final = 0.0005
-"""A timer may come so much early: loops count in milliseconds."""
 
-Step = Callable[[], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Message:
-    """A queued ``sendmsg`` or broadcast."""
-
-    app: str
-    data: str
-    event_uuid: str = ""
-    locked: bool = False
-    loops: int = 1
-    headers: Mapping[str, str] = field(default_factory=dict)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it has run; never when the leg ended before."""
-    lead_s: float = 0.0
-    """A broadcast begins so much later: its ``lead-frames``."""
-    begun: bool = False
-    """Whether its application has started."""
-    role: str = ""
-    """``hold``: music that plays because the other side holds."""
-    after: Callable[[], None] | None = None
-    """Called when it is over."""
-
-
-LEAD_S: Final = 0.1
-
-
-def broadcast_message(app: str, data: str, *, locked: bool = True, loops: int = 1, role: str = "") -> Message:
-    """What ``uuid_broadcast`` and hold music queue (``switch_ivr_broadcast_in_thread``)."""
-    headers = {"call-command": "execute", "execute-app-name": app, "execute-app-arg": data}
-    if locked:
-        headers["event-lock"] = "true"
-    headers |= {"lead-frames": "5", "loops": str(loops)}
-    return Message(app=app, data=data, locked=locked, loops=loops, headers=headers, lead_s=LEAD_S, role=role)
-
-
-class KeyTaker(Protocol):
-    """What keys are bound to."""
-
-    def take(self, digit: str) -> bool:
-        """Whether the key is no DTMF."""
-        ...
-
-
-class Party:
-    """The person or phone at the other end of a leg; told what a person would notice."""
-
-    def on_app(self, leg: Channel, app: str, data: str) -> None:
-        """The leg begins an application: a prompt, a menu, music."""
-
-    def on_bridged(self, leg: Channel, other: Channel) -> None:
-        """There is somebody on the line."""
-
-    def on_unbridged(self, leg: Channel) -> None:
-        """The other is gone."""
-
-    def on_ended(self, leg: Channel) -> None:
-        """The line is dead."""
-
-
-class Channel(Leg):
+class Channel(WaitingLeg):
     """One leg with its task."""
 
     def __init__(self, switch: Switch, uuid: str, profile: Profile, session_id: int) -> None:
@@ -137,10 +69,7 @@ class Channel(Leg):
         self.asked = False
         self.confirmed = False
         """Of a ``group_confirm_key``: whether its person was asked, and said yes."""
-        self.redirect: Step | None = None
-        self.down = False
         self.gone = False
-        self.abandon = False
         self.parked = False
         self.held = False
         self.music_at: Channel | None = None
@@ -149,40 +78,23 @@ class Channel(Leg):
         """Who ended the leg: ``caller``, ``agent`` (the person hung up), ``command`` (a client of the event socket),
         ``dialplan``, ``switch``."""
         self.phase_at_end = ""
-        self.messages: deque[Message] = deque()
         self.recorders: dict[str, Recorder] = {}
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
         self.speaking = True
         """Whether its person speaks; silence ends a message that is being recorded."""
         self.audio_bug = ""
-        self.keys: KeyTaker | None = None
         self.listeners = 0
         self.overhearing: set[Channel] = set()
         """Legs that listen to this one."""
         self.watchers_of_progress: set[asyncio.Event] = set()
         """Set when the leg rings, has early media, is answered or ends."""
-        self._locked = False
-        self._now: Message | None = None
-        self._breaks = 0
-        self._digits: deque[tuple[str, str]] = deque()
-        self._waker: asyncio.Future[None] | None = None
-        self._tick: asyncio.TimerHandle | None = None
+
+    def report(
+        self, name: str, *, head: Mapping[str, Value] | None = None, tail: Mapping[str, Value] | None = None
+    ) -> None:
+        self.switch.fire(name, self, variables=False, head=head, tail=tail)
 
     # -- what others do to it
-
-    def wake(self) -> None:
-        """Let the task look at its flags now."""
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
-
-    def wake_at_tick(self) -> None:
-        """Let the task look at its flags at the next step of the media clock."""
-        if self._tick is None:
-            self._tick = asyncio.get_running_loop().call_later(TICK_S, self._on_tick)
-
-    def _on_tick(self) -> None:
-        self._tick = None
-        self.wake()
 
     def end(self, cause: str, *, by: str, disposition: str = "") -> None:
         """Hang up; later calls do nothing. What is no known cause is NORMAL_CLEARING, as for ``uuid_kill``."""
@@ -228,33 +140,6 @@ class Channel(Leg):
             self.variables.update(refusal_variables(self, "127.0.0.1", status))
             self.end(SIP_CAUSES.get(status, "NORMAL_UNSPECIFIED"), by="agent")
 
-    def redirect_to(self, step: Step, state: str = "") -> None:
-        """End what runs and do ``step`` instead; ``state`` is the one that was asked for, before it runs."""
-        if state and not self.down:
-            self.state = state
-        self.redirect = step
-        self.wake()
-
-    def break_playback(self, everything: bool) -> None:
-        """``uuid_break``: the innermost playback ends; with ``everything`` what is queued is dropped too."""
-        if everything:
-            self.messages.clear()
-        self._breaks = 1
-        self.wake_at_tick()
-
-    def hears(self, role: str) -> bool:
-        """Whether the message of this role has started to play."""
-        return self._now is not None and self._now.role == role and self._now.begun
-
-    def stop_broadcast(self, role: str) -> None:
-        """End the message of this role, or drop it when it did not begin yet."""
-        for message in [m for m in self.messages if m.role == role]:
-            self.messages.remove(message)
-        if self._now is not None and self._now.role == role:
-            self._now = None
-            self._breaks = 1
-            self.wake()
-
     def unhold_quietly(self, *, call_state: bool = True) -> None:
         """The hold is over: by the phone, or because one of the two legs ends."""
         self.held = False
@@ -276,19 +161,6 @@ class Channel(Leg):
         for leg, name in ((self, "remote_audio_media_flow"), (other, "audio_media_flow")):
             if name in leg.variables:
                 leg.variables[name] = "sendrecv"
-
-    def queue(self, message: Message) -> None:
-        """Queue a message; nothing ever runs it when the leg is ending."""
-        self.messages.append(message)
-        self.wake_at_tick()
-
-    def press(self, digit: str, source: str = "RTP") -> None:
-        """A DTMF digit arrives; a key that the phone pressed may mean something else (`keys`)."""
-        if source == "RTP" and self.keys is not None and self.keys.take(digit):
-            return
-        if not self.down:
-            self._digits.append((digit, source))
-            self.wake_at_tick()
 
     def controller_closed(self) -> None:
         """The outbound socket ended."""
@@ -317,93 +189,6 @@ class Channel(Leg):
         if self.task is not None:
             self.task.cancel()
         self.switch.drop_channel(self)
-
-    # -- waiting
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the running application must end."""
-        return self.down or self.redirect is not None or self.abandon
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the running step must end: the leg is down or redirected."""
-        return self.down or self.redirect is not None
-
-    async def _sleep_until(self, deadline: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._waker = loop.create_future()
-        timer = loop.call_at(deadline, self.wake) if deadline is not None else None
-        try:
-            await self._waker
-        finally:
-            self._waker = None
-            if timer is not None:
-                timer.cancel()
-
-    async def pause(self, seconds: float) -> None:
-        """Let time pass for this leg whatever happens to it."""
-        await asyncio.sleep(seconds)
-
-    async def wait(
-        self,
-        seconds: float | None,
-        *,
-        digits: str = "eat",
-        accept: str = "",
-        breakable: bool = False,
-        messages: bool = True,
-        until: Callable[[], bool] | None = None,
-    ) -> str:
-        """Wait; return ``stop``, ``break``, ``until``, ``time`` or the digit that was pressed.
-
-        ``digits``: ``eat`` reports and drops them, ``take`` reports them and returns the first that is in ``accept``
-        (in anything, when that is empty), ``keep`` leaves them.
-        Time that a message took inside does not count.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = None if seconds is None else loop.time() + seconds
-        while True:
-            if self.interrupted:
-                return "stop"
-            if breakable and self._breaks:
-                self._breaks = 0
-                return "break"
-            if messages and self.messages and not self._locked:
-                before = loop.time()
-                await self.run_message(self.messages.popleft())
-                if deadline is not None:
-                    deadline += loop.time() - before
-                continue
-            if until is not None and until():
-                return "until"
-            if self._digits and digits != "keep":
-                digit = self.take_digit()
-                if digits == "take" and (not accept or digit in accept):
-                    return digit
-                continue
-            if deadline is not None and loop.time() >= deadline - _SOON_S:
-                return "time"
-            await self._sleep_until(deadline)
-
-    def take_digit(self) -> str:
-        """Take one digit that was pressed, and report it."""
-        digit, source = self._digits.popleft()
-        self.digits_dialed += digit
-        self.switch.fire(
-            "DTMF",
-            self,
-            variables=False,
-            tail={"DTMF-Digit": digit, "DTMF-Duration": "2000", "DTMF-Source": source},
-        )
-        return digit
-
-    def clear_breaks(self) -> None:
-        """A new playback is not ended by an old break."""
-        self._breaks = 0
-
-    def drop_digits(self) -> None:
-        self._digits.clear()
 
     # -- states
 
@@ -438,7 +223,7 @@ class Channel(Leg):
         now = self.switch.now_us()
         if self.name.startswith("sofia/"):
             self.heard_from_phone()
-            self.open_media()
+            open_media(self)
         if self.direction == "inbound" and self.twin is None:
             if early and self.answer_state != "early":
                 self.early_media()
@@ -475,36 +260,6 @@ class Channel(Leg):
             self.profile.callee_name = self.profile.callee_number
             self.variables.update(progress_variables(self, "127.0.0.1"))
 
-    def open_media(self) -> None:
-        """The codecs are agreed: CODEC, once for each direction."""
-        if self.codec is not None:
-            return
-        # An answer may choose among what the variable left in our offer.
-        wanted = self.var("absolute_codec_string").partition(",")[0]
-        codec = self.codec = named(wanted, self.switch.codecs) or self.switch.codecs[0]
-        self._fire_read(codec)
-        self._fire_write(codec)
-        self.variables.update(media_variables(self, "127.0.0.1", codec))
-
-    def _fire_read(self, codec: Codec, *, location: str = "") -> None:
-        tail: dict[str, Value] = {
-            "channel-read-codec-name": codec.name,
-            "channel-read-codec-rate": str(codec.rate),
-            "channel-read-codec-bit-rate": str(codec.bit_rate),
-        }
-        self.switch.fire("CODEC", self, variables=False, tail=tail, location=location)
-
-    def _fire_write(self, codec: Codec) -> None:
-        tail: dict[str, Value] = {"Channel-Write-codec-bit-rate": str(codec.bit_rate)}
-        self.switch.fire("CODEC", self, variables=False, tail=tail, location="CODEC write")
-
-    def open_plain(self, codec: Codec) -> None:
-        """A leg without SIP has its codec from the beginning, one way after the other."""
-        self.codec, self.writes = codec, False
-        self._fire_read(codec, location="CODEC read")
-        self.writes = True
-        self._fire_write(codec)
-
     def rename(self, name: str) -> None:
         """Take another name."""
         self.name = self.profile.chan_name = name
@@ -517,7 +272,7 @@ class Channel(Leg):
         self.tell_progress()
         self.answer_state = "early"
         if self.name.startswith("sofia/"):
-            self.open_media()
+            open_media(self)
         self.switch.fire("CHANNEL_PROGRESS_MEDIA", self)
         self.set_call_state("EARLY")
 
@@ -640,32 +395,6 @@ class Channel(Leg):
         if not self.down and self.redirect is None:
             self.end("NORMAL_CLEARING", by="dialplan")
 
-    async def run_message(self, message: Message) -> None:
-        """Run one queued message inside whatever runs."""
-        was, before = self._locked, self._now
-        self._locked = was or message.locked
-        self._now = message
-        try:
-            if message.lead_s and await self.wait(message.lead_s, digits="keep", messages=False) == "stop":
-                return
-            self.variables["current_loop"] = "1"
-            self.variables["total_loops"] = str(message.loops)
-            message.begun = True
-            turn = 0
-            while self._now is message and (turn < max(1, message.loops) or message.loops < 0):
-                turn += 1
-                await self.execute(message.app, message.data, message.event_uuid)
-                if self.interrupted:
-                    break
-        finally:
-            self._locked, self._now = was, before
-            message.done.set()
-            if message.after is not None:
-                message.after()
-        self.switch.fire("PRIVATE_COMMAND", self, variables=False, head=dict(message.headers))
-        self.variables.pop("current_loop", None)
-        self.variables.pop("total_loops", None)
-
     async def execute(self, app: str, data: str, event_uuid: str = "") -> None:
         """Run one application with its two events. An unknown one hangs the leg up, as FreeSWITCH does."""
         function = self.switch.apps.get(app)
@@ -774,40 +503,3 @@ class Channel(Leg):
         fire("CHANNEL_STATE", self, variables=False)
         self.gone = True
         self.switch.drop_channel(self)
-
-
-def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> None:
-    """``uuid_transfer``: the leg leaves what it does and runs another extension."""
-    now = leg.switch.now_us()
-    leg.profile.times.transferred = now
-    inline_ = dialplan.lower() == "inline"
-    context = leg.profile.context if inline_ else context or leg.profile.context
-    dialplan = "inline" if inline_ else dialplan or "XML"
-    before = leg.profile.destination
-    leg.new_profile(destination=destination, dialplan=dialplan, context=context)
-    leg.profile.rdnis = before
-    leg.variables.pop("signal_bond", None)
-    leg.variables.pop("bridge_to", None)
-    forwards = leg.var("max_forwards")
-    leg.variables["max_forwards"] = str(int(forwards) - 1 if forwards.isdigit() else 70)
-    if leg.direction == "outbound":
-        leg.profile.logical_direction = "inbound" if leg.hit_dialplan else "outbound"
-    leg.other = {}
-    note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
-    if inline_:
-        leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")
-    else:
-        leg.redirect_to(leg.route, "CS_ROUTING")
-
-
-def note_transfer(leg: Channel, what: str, *, history_only: bool = False) -> None:
-    """``transfer_history`` has every transfer and bridge of a leg, ``transfer_source`` the last."""
-    source = f"{leg.switch.now_us() // 1_000_000}:{uuids.uuid4()}:{what}"
-    before = leg.variables.get("transfer_history")
-    if before is None:
-        leg.variables["transfer_history"] = source
-    else:
-        leg.variables["transfer_history"] = [*([before] if isinstance(before, str) else before), source]
-    if not history_only:
-        leg.variables["transfer_source"] = source
-        leg.profile.transfer_source = source

@@ -19,11 +19,12 @@ from typing import Final
 
 from services.common.esl.quoting import separate
 from services.simswitch import bugs
-from services.simswitch.channel import TICK_S, Channel
+from services.simswitch.channel import Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms
 from services.simswitch.core.wire import Value, to_json
 from services.simswitch.recorder import Recorder
 from services.simswitch.switch import Switch
+from services.simswitch.waiting import TICK_S
 
 _ARGUMENT: Final = re.compile(r"([^@+]+)(?:@([^+]+))?(?:\+(?!flags\{)([^+]*))?(?:\+flags\{([^}]*)\})?$")
 _FLAGS: Final = "running|answered|enforce_min|dynamic|exit_sound|enter_sound|json_status"

@@ -36,7 +36,9 @@ from services.simswitch.core.leg import Profile, Times, other_leg
 from services.simswitch.core.leg_variables import outbound_variables, unreachable_variables
 from services.simswitch.core.wire import Value
 from services.simswitch.dial_string import Destination
-from services.simswitch.switch import Phone, Switch
+from services.simswitch.negotiation import open_plain
+from services.simswitch.ports import Phone
+from services.simswitch.switch import Switch
 
 HOST: Final = "127.0.0.1"
 
@@ -83,7 +85,7 @@ def dialled(
         place = f"/{to.place}" if to.place else ""
         leg = _leg(switch, to, uuid, cid_name, cid_number, f"loopback/{to.number}{place}-a", "")
         leg.running, leg.state, leg.has_profile = "CS_NONE", "CS_NEW", False
-        leg.open_plain(L16)
+        open_plain(leg, L16)
         leg.state, leg.has_profile = "CS_INIT", True
         leg.rename(f"loopback/{to.number}-a")
         made = Dialled(leg, to, partial(_loop_back, leg, to))
@@ -280,7 +282,7 @@ def _loop_back(leg: Channel, to: Destination) -> None:
     switch.observer.leg_created(other)
     other.running = "CS_NONE"
     other.has_profile = False
-    other.open_plain(L16)
+    open_plain(other, L16)
     other.has_profile = True
     _present(leg)
     other.start_inbound()

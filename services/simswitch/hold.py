@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from services.simswitch.channel import TICK_S, Channel, broadcast_message
+from services.simswitch.channel import Channel
+from services.simswitch.messages import broadcast_message
+from services.simswitch.waiting import TICK_S
 
 REINVITE_S: Final = 0.26
 """From the re-INVITE to the end of its negotiation, where ``sofia::reinvite`` comes."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.common.esl.quoting import separate
-from services.simswitch.channel import Channel, broadcast_message
+from services.simswitch.channel import Channel
+from services.simswitch.messages import broadcast_message
 
 _DELAY_S: Final = 0.4
 _KEYS: Final = frozenset("0123456789*#")

@@ -18,7 +18,7 @@ import orjson
 
 from services.common.clock import Clock
 from services.simswitch.channel import Channel
-from services.simswitch.switch import Observer
+from services.simswitch.ports import Observer
 
 PUBLIC = "public"
 # Lines that questions are answered from: all that a test can look at; beside a file the last minutes, since a line takes

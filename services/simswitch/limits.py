@@ -7,7 +7,8 @@ given, or is hung up when that is ``!CAUSE``. Without an extension it goes to ``
 from __future__ import annotations
 
 from services.common.esl.quoting import separate
-from services.simswitch.channel import Channel, transfer
+from services.simswitch.channel import Channel
+from services.simswitch.redirect import transfer
 from services.simswitch.switch import Switch
 
 _HASH_USAGE = "-ERR Usage: hash insert|insert_ifempty|select|delete|delete_ifmatch/realm/key[/value]\n"

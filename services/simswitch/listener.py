@@ -10,11 +10,12 @@ import asyncio
 import uuid as uuids
 from typing import Any, Final
 
-from services.simswitch.channel import Channel, Message
+from services.simswitch.channel import Channel
 from services.simswitch.connection import Link
 from services.simswitch.core import logs
 from services.simswitch.core.command import Command
 from services.simswitch.core.wire import EVENT_NAMES, Event, Value
+from services.simswitch.messages import Message
 
 _NOT_CONTROLLING: Final = "-ERR not controlling a session"
 _SUBCLASSES: Final = frozenset(

@@ -23,7 +23,8 @@ from services.simswitch.commands import run
 from services.simswitch.connection import SHUT_DOWN
 from services.simswitch.core import dialplan, directory
 from services.simswitch.core.media import MISSING
-from services.simswitch.switch import Gateway, Observer, Switch
+from services.simswitch.ports import Gateway, Observer
+from services.simswitch.switch import Switch
 
 _MODULE: Final = re.compile(r'<load module="([^"]+)"')
 _GATEWAY: Final = re.compile(r'<gateway name="([^"]+)"')

@@ -29,13 +29,15 @@ from functools import partial
 from typing import Final
 
 from services.common.esl.quoting import separate
-from services.simswitch.channel import TICK_S, Channel, transfer
+from services.simswitch.channel import Channel
 from services.simswitch.core.dialplan import Action
 from services.simswitch.core.wire import Value
 from services.simswitch.dial_string import Attempt, Destination, is_true, parse
 from services.simswitch.endpoints import Dialled, dialled
 from services.simswitch.prompts import ask_for_key
+from services.simswitch.redirect import transfer
 from services.simswitch.switch import Switch
+from services.simswitch.waiting import TICK_S
 
 USAGE: Final = (
     "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] "

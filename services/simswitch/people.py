@@ -18,11 +18,12 @@ from typing import Any, Final
 import structlog
 
 from services.common.errors import Refused
-from services.simswitch.channel import Channel, Party
+from services.simswitch.channel import Channel
 from services.simswitch.core import scenario as sc
 from services.simswitch.core.faults import Fault
 from services.simswitch.hold import phone_holds, phone_resumes
 from services.simswitch.originate import ringing
+from services.simswitch.party import Party
 from services.simswitch.switch import Switch
 from services.simswitch.transfers import refer
 

@@ -21,9 +21,10 @@ from typing import Final
 
 from services.common.esl.quoting import separate
 from services.simswitch import bugs
-from services.simswitch.channel import TICK_S, Channel
+from services.simswitch.channel import Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms, say_ms
 from services.simswitch.core.wire import Value
+from services.simswitch.waiting import TICK_S
 
 ANY_KEY: Final = "0123456789*#ABCD"
 _BETWEEN_FILES_S: Final = 0.25

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import partial
 
 from services.common.esl.quoting import separate
-from services.simswitch.channel import Channel, broadcast_message, transfer
+from services.simswitch.channel import Channel
+from services.simswitch.messages import broadcast_message
+from services.simswitch.redirect import transfer
 from services.simswitch.switch import Switch
 
 _NO_CHANNEL = "-ERR No such channel!\n"

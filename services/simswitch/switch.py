@@ -18,27 +18,29 @@ import os
 import uuid as uuids
 import wave
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from services.common.clock import Clock
 from services.common.errors import Refused
+from services.simswitch import cdr_file, registrations
 from services.simswitch.channel import Channel
 from services.simswitch.core import cdr as cdr_core
 from services.simswitch.core import logs
 from services.simswitch.core.codecs import G711, Codec
 from services.simswitch.core.dialplan import Dialplan
 from services.simswitch.core.directory import Directory
-from services.simswitch.core.leg import VERSION, Profile, Times, stamp
+from services.simswitch.core.leg import Profile, Times, stamp
 from services.simswitch.core.leg_variables import inbound_variables
 from services.simswitch.core.limits import Direction, Limits
 from services.simswitch.core.locations import LOCATIONS
 from services.simswitch.core.media import MISSING
 from services.simswitch.core.wire import Event, Value, to_json
 from services.simswitch.faults import Faults
+from services.simswitch.heartbeat import heartbeat
+from services.simswitch.ports import Api, Application, Gateway, Listener, Observer, Phone
 from services.simswitch.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -51,81 +53,6 @@ log = structlog.get_logger()
 TICK_US = 20_000
 HEARTBEAT_S = 20.0
 EVENT_QUEUE = 10_000
-
-
-class Listener(Protocol):
-    """A connection that gets events."""
-
-    def offers(self, name: str, subclass: str) -> bool:
-        """Whether events of this name may be wanted."""
-        ...
-
-    def deliver(self, event: Event) -> None:
-        """Send the event if it is wanted."""
-        ...
-
-
-Application = Callable[[Channel, str], Awaitable[str]]
-"""Runs an application on a leg; returns its Application-Response, empty for ``_none_``."""
-
-
-Api = Callable[["Switch", str, str], Awaitable[str]]
-"""Carries out an API command (name, argument) and returns its output."""
-
-
-class Observer:
-    """What the ledger sees; every method may be overridden."""
-
-    def leg_created(self, leg: Channel) -> None:
-        """A leg exists."""
-
-    def leg_answered(self, leg: Channel) -> None:
-        """A leg was answered."""
-
-    def app_started(self, leg: Channel, app: str, data: str) -> None:
-        """A leg began an application."""
-
-    def controller_took(self, leg: Channel) -> None:
-        """An outbound controller said ``connect``."""
-
-    def digit(self, leg: Channel, digit: str) -> None:
-        """A person pressed a key."""
-
-    def bridged(self, a: Channel, b: Channel) -> None:
-        """Two legs hear each other."""
-
-    def unbridged(self, a: Channel, b: Channel) -> None:
-        """They no longer do."""
-
-    def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
-        """A recording was closed."""
-
-    def leg_hung_up(self, leg: Channel) -> None:
-        """A leg begins to end; the others have not noticed yet."""
-
-    def leg_ended(self, leg: Channel) -> None:
-        """A leg is over; its cause and who ended it are on it."""
-
-    def call_refused(self, destination: str, number: str, reason: str) -> None:
-        """An INVITE found no place and was answered 503; there never was a leg."""
-
-    def fault(self, what: str, number: int, fault: Mapping[str, Any]) -> None:
-        """A fault ``began`` or ``ended``."""
-
-
-class Phone(Protocol):
-    """A registered telephone, asked by ``originate``."""
-
-    def invite(self, leg: Channel) -> None:
-        """Ring. Later: ``leg.switch.phone_answers(leg)`` or ``leg.end(cause, by="agent")``."""
-        ...
-
-
-@dataclass(slots=True)
-class Gateway:
-    """A carrier's gateway. One that is not ``up`` refuses every call without an INVITE (GATEWAY_DOWN)."""
-
-    up: bool = True
 
 
 class Switch:
@@ -353,36 +280,8 @@ class Switch:
                 logger.write_log(frame)
 
     def heartbeat(self) -> None:
-        """Fire HEARTBEAT, and RE_SCHEDULE of the task that fires it: the only word about its interval."""
-        up_us = self.clock.now_us() - self.started_us
-        self.fire(
-            "HEARTBEAT",
-            tail={
-                "Event-Info": "System Ready",
-                "Up-Time": uptime(up_us),
-                "FreeSWITCH-Version": VERSION,
-                "Uptime-msec": str(up_us // 1000),
-                "Session-Count": str(len(self.channels)),
-                "Max-Sessions": str(self.limits.max_sessions),
-                "Session-Per-Sec": str(self.limits.sps),
-                "Session-Per-Sec-Last": str(self.limits.sps_last),
-                "Session-Per-Sec-Max": str(self.limits.sps_peak),
-                "Session-Per-Sec-FiveMin": str(self.limits.sps_peak),
-                "Session-Since-Startup": str(self.sessions_since_start),
-                "Session-Peak-Max": str(self.peak),
-                "Session-Peak-FiveMin": str(self.peak),
-                "Idle-CPU": "50.000000",
-            },
-        )
-        self.fire(
-            "RE_SCHEDULE",
-            tail={
-                "Task-ID": "1",
-                "Task-Desc": "heartbeat",
-                "Task-Group": "core",
-                "Task-Runtime": str(self.clock.now_us() // 1_000_000 + round(self.heartbeat_s)),
-            },
-        )
+        """Fire HEARTBEAT now."""
+        heartbeat(self)
 
     # -- the process
 
@@ -498,78 +397,11 @@ class Switch:
 
     def register(self, extension: str, phone: Phone | None = None) -> None:
         """A phone registers."""
-        if phone is not None:
-            self.phones[extension] = phone
-        self.registered[extension] = self.clock.now_us()
-        contact = f'"{extension}" <sip:{extension}@127.0.0.1:5070;transport=udp>'
-        self.fire(
-            "CUSTOM",
-            subclass="sofia::register",
-            location="sofia::register",
-            tail={
-                "profile-name": "agents",
-                "from-user": extension,
-                "from-host": self.domain,
-                "presence-hosts": "n/a",
-                "contact": contact,
-                "call-id": f"reg-{extension}",
-                "rpid": "unknown",
-                "status": "Registered(UDP)",
-                "expires": "3600",
-                "to-user": extension,
-                "to-host": self.domain,
-                "network-ip": "127.0.0.1",
-                "network-port": "5070",
-                "username": extension,
-                "realm": self.domain,
-                "user-agent": "Peyvand simulated phone",
-            },
-        )
+        registrations.register(self, extension, phone)
 
     def unregister(self, extension: str, *, expired: bool = False) -> None:
-        """A phone unregisters, or its registration expires (whose event names it ``user``, not ``from-user``)."""
-        if self.registered.pop(extension, None) is None:
-            return
-        contact = f"sip:{extension}@127.0.0.1:5070;transport=udp"
-        if expired:
-            self.fire(
-                "CUSTOM",
-                subclass="sofia::expire",
-                location="sofia::expire",
-                tail={
-                    "profile-name": "agents",
-                    "call-id": f"reg-{extension}",
-                    "user": extension,
-                    "username": extension,
-                    "host": self.domain,
-                    "contact": contact,
-                    "expires": str(self.clock.now_us() // 1_000_000),
-                    "user-agent": "Peyvand simulated phone",
-                    "realm": self.domain,
-                    "network-ip": "127.0.0.1",
-                    "network-port": "5070",
-                },
-            )
-            return
-        self.fire(
-            "CUSTOM",
-            subclass="sofia::unregister",
-            location="sofia::unregister",
-            tail={
-                "profile-name": "agents",
-                "username": extension,
-                "from-user": extension,
-                "from-host": self.domain,
-                "contact": contact,
-                "call-id": f"reg-{extension}",
-                "rpid": "unknown",
-                "realm": self.domain,
-                "network-ip": "127.0.0.1",
-                "network-port": "5070",
-                "user-agent": "Peyvand simulated phone",
-                "expires": "0",
-            },
-        )
+        """A phone unregisters, or its registration expires."""
+        registrations.unregister(self, extension, expired=expired)
 
     # -- files
 
@@ -601,44 +433,11 @@ class Switch:
         return Path(os.path.normpath(path)).is_relative_to(root)
 
     def write_cdr(self, channel: Channel) -> None:
-        """One POST a leg where there are URLs, and one file, complete when it appears: written beside and renamed."""
+        """One POST a leg where there are URLs, and one file where there is a spool."""
         if self.cdr_spool is None and self.cdr_poster is None:
             return
         data = to_json(cdr_core.record(channel, core_uuid=self.core_uuid, switchname=self.name))
         if self.cdr_poster is not None:
             self.cdr_poster.post(channel.uuid, data)
-        if self.cdr_spool is None:
-            return
-        target = f"{self.cdr_spool}/{channel.uuid}.cdr.json"
-        part = f"{self.cdr_spool}/.{channel.uuid}.part"
-        try:
-            # Two files a call: pathlib and buffered files cost three times these four system calls.
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            try:
-                if (written := os.write(fd, data)) != len(data):
-                    raise OSError(f"{written} of {len(data)} bytes written")
-            finally:
-                os.close(fd)
-            os.rename(part, target)
-        except OSError as e:
-            log.warning("cdr_not_written", path=target, error=str(e))
-
-
-def uptime(us: int) -> str:
-    """``0 years, 0 days, 0 hours, 7 minutes, ...`` as FreeSWITCH writes it."""
-    ms, micro = divmod(us, 1000)
-    s, ms = divmod(ms, 1000)
-    minutes, s = divmod(s, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    years, days = divmod(days, 365)
-    parts = (
-        (years, "year"),
-        (days, "day"),
-        (hours, "hour"),
-        (minutes, "minute"),
-        (s, "second"),
-        (ms, "millisecond"),
-        (micro, "microsecond"),
-    )
-    return ", ".join(f"{n} {unit}{'' if n == 1 else 's'}" for n, unit in parts)
+        if self.cdr_spool is not None:
+            cdr_file.write(self.cdr_spool, channel.uuid, data)

@@ -20,7 +20,8 @@ from services.simswitch.core.faults import Fault
 from services.simswitch.core.leg import stamp
 from services.simswitch.core.limits import Direction
 from services.simswitch.core.wire import url_encode
-from services.simswitch.switch import Switch, uptime
+from services.simswitch.heartbeat import uptime
+from services.simswitch.switch import Switch
 
 _VERSION: Final = "FreeSWITCH Version 1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit (git a88d069 2024-08-02 21:02:27Z 64bit)\n"
 _FSCTL: Final = (

@@ -20,10 +20,12 @@ from functools import partial
 
 from services.common.esl.quoting import separate
 from services.simswitch.bridge import announce_bridge, uuid_bridge
-from services.simswitch.channel import TICK_S, Channel, note_transfer, transfer
+from services.simswitch.channel import Channel
 from services.simswitch.core.dialplan import Action
 from services.simswitch.core.leg import other_leg
 from services.simswitch.originate import dial
+from services.simswitch.redirect import note_transfer, transfer
+from services.simswitch.waiting import TICK_S
 
 
 def uuid_transfer(leg: Channel, flag: str, destination: str, dialplan: str, context: str) -> None:

@@ -1,0 +1,32 @@
+"""The other end of a leg: the person or phone, and what keys may mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from services.simswitch.channel import Channel
+
+
+class KeyTaker(Protocol):
+    """What keys are bound to."""
+
+    def take(self, digit: str) -> bool:
+        """Whether the key is no DTMF."""
+        ...
+
+
+class Party:
+    """The person or phone at the other end of a leg; told what a person would notice."""
+
+    def on_app(self, leg: Channel, app: str, data: str) -> None:
+        """The leg begins an application: a prompt, a menu, music."""
+
+    def on_bridged(self, leg: Channel, other: Channel) -> None:
+        """There is somebody on the line."""
+
+    def on_unbridged(self, leg: Channel) -> None:
+        """The other is gone."""
+
+    def on_ended(self, leg: Channel) -> None:
+        """The line is dead."""
