@@ -84,12 +84,15 @@ def start_bus(settings: Settings, rt: Runtime, *, on_ready: ReadyHook | None = N
 
 
 class _Thread:
-    """A hub as a component; what uses it is added later and so stopped before."""
+    """A hub and who watches it, as one component; what uses it is added later and so stopped before."""
 
-    def __init__(self, hub: GeventHub) -> None:
+    def __init__(self, hub: GeventHub, watch: asyncio.Task[None]) -> None:
         self._hub = hub
+        self._watch = watch
 
     async def stop(self) -> None:
+        self._watch.cancel()  # before the thread ends: a thread that was told to end is not stuck
+        await asyncio.wait([self._watch])
         await asyncio.to_thread(self._hub.stop)  # it waits for the thread
 
 
@@ -97,8 +100,7 @@ def start_hub(rt: Runtime) -> GeventHub:
     """Start the thread in which the event socket lives; ended with the process. One a process."""
     hub = GeventHub()
     hub.start()
-    rt.add(_Thread(hub), "event-socket")
-    rt.spawn(end_when_stuck(hub), name="event-socket-watch")
+    rt.add(_Thread(hub, rt.spawn(end_when_stuck(hub), name="event-socket-watch")), "event-socket")
     return hub
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -11,9 +12,12 @@ from itertools import pairwise
 import pytest
 from prometheus_client import REGISTRY
 
+from services.common.config import Settings
 from services.common.errors import SwitchTimeout, SwitchUnavailable
 from services.common.esl import GeventHub, SwitchAddress, SwitchClient, node
 from services.common.esl.transport import open_socket
+from services.common.parts import start_hub
+from services.common.runtime import Runtime
 from tests.integration.esl_peer import REJECTION, Command, FakeSwitch, Peer, api_response, event
 from tests.integration.esl_wire import Wire
 
@@ -394,6 +398,33 @@ async def test_a_dead_network_is_noticed_by_the_kernel_too(hub: GeventHub, switc
         assert option(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
         assert option(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     await service.client.stop()
+
+
+async def test_a_process_that_ends_takes_its_watch_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch looks every few seconds; a look after the thread was told to end failed the process that was ending."""
+    looking = asyncio.Event()
+    slow_join = threading.Thread.join
+
+    async def stands_still(self: GeventHub, *, look_s: float = 3.0, looks: int = 3) -> None:
+        while True:
+            looking.set()
+            self.post(lambda: None)
+            await asyncio.sleep(0)
+
+    def join(thread: threading.Thread, timeout: float | None = None) -> None:
+        slow_join(thread, timeout)
+        time.sleep(0.05)  # the loop turns meanwhile
+
+    monkeypatch.setattr(GeventHub, "stands_still", stands_still)
+    monkeypatch.setattr(threading.Thread, "join", join)
+    rt = Runtime("test", Settings(auth_secret="s" * 32))
+    start_hub(rt)
+    await looking.wait()
+    (thread, stop) = rt._closers[-1]
+    assert thread == "event-socket"
+    await stop()
+    assert rt._exit_code == 0
+    assert not rt._tasks
 
 
 async def test_a_thread_that_stands_still_is_noticed(hub: GeventHub) -> None:
