@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.routing.core.index import Index
-from services.routing.core.state import ENGAGED, IN_TALK, OFFERED, State
+from services.routing.core.records import ENGAGED, IN_TALK, OFFERED
+from services.routing.core.state import State
 
 
 def problems(state: State, index: Index, now_us: int) -> list[str]:

@@ -20,8 +20,8 @@ from __future__ import annotations
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
+from services.routing.core.records import Contact
 from services.routing.core.rules import Rules
-from services.routing.core.state import Contact
 
 KIND = "callback"
 AGENT_LEFT_PAUSE_MS = 5_000

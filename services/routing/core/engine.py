@@ -43,7 +43,8 @@ from services.routing.core.audit import problems
 from services.routing.core.center import Center, Policy
 from services.routing.core.explain import explain
 from services.routing.core.index import Head, contact_key
-from services.routing.core.state import Contact, Offer, State
+from services.routing.core.records import Contact, Offer
+from services.routing.core.state import State
 from services.routing.core.wishes import Wished
 
 Timer = tuple[str, str]

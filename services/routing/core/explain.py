@@ -6,7 +6,7 @@ from services.routing.core.center import Center
 from services.routing.core.facts import Excluded, Explanation, Term
 from services.routing.core.index import Index, score_terms
 from services.routing.core.pools import value_of
-from services.routing.core.state import Contact
+from services.routing.core.records import Contact
 
 NEXT_BEST = 5
 

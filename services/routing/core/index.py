@@ -27,6 +27,7 @@ from typing import NamedTuple
 from services.routing.core.center import Center, QueueOrder
 from services.routing.core.facts import Term
 from services.routing.core.pools import Choice, Pool, Standing, new_pool
+from services.routing.core.records import Agent, Contact
 from services.routing.core.requirement import (
     ANYBODY,
     Requirement,
@@ -36,7 +37,7 @@ from services.routing.core.requirement import (
     parse_levels,
     satisfied,
 )
-from services.routing.core.state import Agent, Contact, State
+from services.routing.core.state import State
 
 POOLS = 64
 """Wants of one queue whose pools are kept."""

@@ -7,7 +7,7 @@ from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.callbacks import KIND, Callbacks
 from services.routing.core.center import QueueRules
-from services.routing.core.state import IN_TALK, Contact, Offer, left_key
+from services.routing.core.records import IN_TALK, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
 

@@ -11,7 +11,8 @@ from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.center import CAUSES, CallbackRules, Center, Miss, Overflow, Policy, QueueRules
 from services.routing.core.index import Index, contact_key
-from services.routing.core.state import IN_TALK, OFFERED, Agent, Contact, Offer, State
+from services.routing.core.records import IN_TALK, OFFERED, Agent, Contact, Offer
+from services.routing.core.state import State
 
 FREE = frozenset({"idle", "unreachable", "own_call"})
 """Activities without a contact at hand: they follow from the phone."""

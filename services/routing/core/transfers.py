@@ -15,7 +15,7 @@ import re
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.observed import Observed
-from services.routing.core.state import IN_TALK, Contact
+from services.routing.core.records import IN_TALK, Contact
 
 _NUMBER = re.compile(r"\+?[0-9]{2,24}")
 

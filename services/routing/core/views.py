@@ -6,7 +6,8 @@ import msgspec
 
 from services.routing.core.center import Center
 from services.routing.core.index import Index
-from services.routing.core.state import ENGAGED, Contact, State
+from services.routing.core.records import ENGAGED, Contact
+from services.routing.core.state import State
 
 
 class AgentState(msgspec.Struct, frozen=True):

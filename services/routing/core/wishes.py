@@ -8,7 +8,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
-from services.routing.core.state import ENGAGED, IN_TALK, Contact
+from services.routing.core.records import ENGAGED, IN_TALK, Contact
 from services.routing.core.transfers import Transfers
 
 PRESENCES = ("available", "break", "offline")
