@@ -1,0 +1,188 @@
+"""The facts that become rows: every message of ivr, queue, recording and routing, field by field.
+
+Names and fields are those of ``proto/peyvand/*/v1``; a contract test holds them equal, because the ``facts`` table keeps
+each fact whole. Times are microseconds since the epoch, UTC; durations are milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+import msgspec
+
+from services.reporting.core.facts.ivr import (
+    ContactHandedOver,
+    ContactStarted,
+    IvrEnded,
+    IvrFact,
+    IvrStepTaken,
+)
+from services.reporting.core.facts.queue import (
+    AgentBridged,
+    CallbackAccepted,
+    CallbackAttempted,
+    ConferenceStarted,
+    ConsultEnded,
+    ConsultStarted,
+    ContactGone,
+    ContactHeld,
+    ContactResumed,
+    ContactWaiting,
+    ConversationEnded,
+    DispositionKeyed,
+    KeyPressed,
+    OfferAnswered,
+    OfferFailed,
+    OfferRinging,
+    PartyJoined,
+    PartyLeft,
+    QueueFact,
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionStarted,
+    TransferRequested,
+    TreatmentPlayed,
+)
+from services.reporting.core.facts.recording import (
+    RecordingFact,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStored,
+)
+from services.reporting.core.facts.routing import (
+    AgentActivityChanged,
+    AgentOwnCallChanged,
+    AgentPhoneChanged,
+    AgentPresenceChanged,
+    CallbackAnswered,
+    CallbackChanged,
+    ContactClosed,
+    ContactConnected,
+    ContactOverflowed,
+    ContactPriorityChanged,
+    ContactQueued,
+    ContactTransferred,
+    Excluded,
+    Explanation,
+    NodeChanged,
+    OfferEnded,
+    OfferMade,
+    OwnerChanged,
+    RoutingFact,
+    Term,
+    TransferRefused,
+    WrapUpChanged,
+    WrapUpEnded,
+)
+
+__all__ = [
+    "OBSERVATIONS",
+    "AgentActivityChanged",
+    "AgentBridged",
+    "AgentOwnCallChanged",
+    "AgentPhoneChanged",
+    "AgentPresenceChanged",
+    "AnyFact",
+    "CallbackAccepted",
+    "CallbackAnswered",
+    "CallbackAttempted",
+    "CallbackChanged",
+    "ConferenceStarted",
+    "ConsultEnded",
+    "ConsultStarted",
+    "ContactClosed",
+    "ContactConnected",
+    "ContactGone",
+    "ContactHandedOver",
+    "ContactHeld",
+    "ContactOverflowed",
+    "ContactPriorityChanged",
+    "ContactQueued",
+    "ContactResumed",
+    "ContactStarted",
+    "ContactTransferred",
+    "ContactWaiting",
+    "ConversationEnded",
+    "Decided",
+    "DispositionKeyed",
+    "Excluded",
+    "Explanation",
+    "IvrEnded",
+    "IvrFact",
+    "IvrStepTaken",
+    "KeyPressed",
+    "NodeChanged",
+    "OfferAnswered",
+    "OfferEnded",
+    "OfferFailed",
+    "OfferMade",
+    "OfferRinging",
+    "OwnerChanged",
+    "PartyJoined",
+    "PartyLeft",
+    "Placed",
+    "QueueFact",
+    "RecordingFact",
+    "RecordingFailed",
+    "RecordingStarted",
+    "RecordingStored",
+    "RoutingFact",
+    "SupervisionChanged",
+    "SupervisionEnded",
+    "SupervisionStarted",
+    "Term",
+    "TransferRefused",
+    "TransferRequested",
+    "TreatmentPlayed",
+    "Unread",
+    "WrapUpChanged",
+    "WrapUpEnded",
+]
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a tenant's routing log. A kind of fact that this process does not know yet is None in its place."""
+
+    epoch: int = 0
+    owner: str = ""
+    input_id: str = ""
+    at_us: int = 0
+    facts: tuple[RoutingFact | None, ...] = ()
+    revision: str = ""
+
+
+class Unread(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that this process cannot read: of a newer sender, or broken. Kept as it came."""
+
+    problem: str
+    data_hex: str = ""
+
+
+AnyFact = IvrFact | QueueFact | RecordingFact | RoutingFact | Unread
+
+OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
+    *get_args(IvrFact),
+    *get_args(QueueFact),
+    *get_args(RecordingFact),
+)
+"""Facts that are a message each; those of routing come inside ``Decided``."""
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact and where it stands.
+
+    ``id`` names it for ever. ``seq`` is the sequence of its message in ``stream`` and ``idx`` its index inside that
+    message (0 unless it is routing's). ``at_us`` is when it happened, as its owner saw it.
+    """
+
+    id: str
+    stream: str
+    seq: int
+    idx: int
+    type: str
+    tenant: str
+    contact_id: str
+    at_us: int
+    causation_id: str = ""
+    revision: str = ""
+    fact: AnyFact

@@ -1,0 +1,58 @@
+"""The facts of ivr: what the caller heard and chose until the call was handed on."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ContactStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A call reached an entry point and ivr took it."""
+
+    contact_id: str = ""
+    node: str = ""
+    entry_point: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    language: str = ""
+    flow: str = ""
+    revision: str = ""
+    started_at_us: int = 0
+
+
+class IvrStepTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller went through one node of the flow."""
+
+    contact_id: str = ""
+    step_no: int = 0
+    flow: str = ""
+    flow_node: str = ""
+    kind: str = ""
+    result: str = ""
+    spent_ms: int = 0
+    at_us: int = 0
+
+
+class ContactHandedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """ivr wrote the queue on the channel and let go."""
+
+    contact_id: str = ""
+    queue: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    customer: str = ""
+    at_us: int = 0
+
+
+class IvrEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """The call ended inside ivr."""
+
+    contact_id: str = ""
+    outcome: str = ""
+    flow_node: str = ""
+    cause: str = ""
+    duration_ms: int = 0
+    at_us: int = 0
+
+
+IvrFact = ContactStarted | IvrStepTaken | ContactHandedOver | IvrEnded

@@ -1,0 +1,300 @@
+"""The facts of queue: what happened to the caller and to the legs of the agents."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ContactWaiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A parked leg was adopted and waits."""
+
+    contact_id: str = ""
+    node: str = ""
+    queue: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    customer: str = ""
+    revision: str = ""
+    waiting_since_us: int = 0
+    started_at_us: int = 0
+    recovered: bool = False
+    service_class: str = ""
+    preferred_agent: str = ""
+    callback_id: str = ""
+
+
+class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
+    """Something was played to a waiting caller."""
+
+    contact_id: str = ""
+    what: str = ""
+    position: int = 0
+    at_us: int = 0
+    prompt: str = ""
+    expected_wait_ms: int = 0
+
+
+class OfferRinging(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent's phone rings."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    agent_leg_id: str = ""
+    at_us: int = 0
+
+
+class OfferFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """The offer ended without a bridge, as the switch saw it."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    outcome: str = ""
+    cause: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
+class OfferAnswered(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent answered."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
+class AgentBridged(msgspec.Struct, frozen=True, kw_only=True):
+    """Caller and agent talk, as the switch saw it."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    agent_leg_id: str = ""
+    queue: str = ""
+    node: str = ""
+    wait_ms: int = 0
+    answer_latency_ms: int = 0
+    recording_path: str = ""
+    at_us: int = 0
+
+
+class ConversationEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """The bridge is over."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    ended_by: str = ""
+    talk_ms: int = 0
+    hold_ms: int = 0
+    cause: str = ""
+    at_us: int = 0
+
+
+class ContactGone(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's leg is over."""
+
+    contact_id: str = ""
+    state: str = ""
+    cause: str = ""
+    wait_ms: int = 0
+    unseen: bool = False
+    at_us: int = 0
+
+
+class DispositionKeyed(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent keyed a disposition after the call."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    code: str = ""
+    at_us: int = 0
+
+
+class KeyPressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A waiting caller pressed a key that leads out of the queue."""
+
+    contact_id: str = ""
+    key: str = ""
+    queue: str = ""
+    at_us: int = 0
+
+
+class ContactHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller hears music while the agent stays: ``by`` agent, phone, consult or transfer."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+class ContactResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Caller and agent talk again, or the hold ended with the conversation."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    hold_ms: int = 0
+    at_us: int = 0
+
+
+class TransferRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent wants somebody else to have the contact; ``target_kind`` agent, queue, number or keyed."""
+
+    request_id: str = ""
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    target_kind: str = ""
+    target: str = ""
+    consult: bool = False
+    at_us: int = 0
+
+
+class ConsultStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Two agents talk about a contact, who hears music."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    from_agent_id: str = ""
+    agent_leg_id: str = ""
+    at_us: int = 0
+
+
+class ConsultEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """``outcome`` completed (the contact talks with who was asked), cancelled (with who asked) or failed."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    from_agent_id: str = ""
+    outcome: str = ""
+    consult_ms: int = 0
+    at_us: int = 0
+
+
+class ConferenceStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Caller and both agents hear each other."""
+
+    contact_id: str = ""
+    room: str = ""
+    at_us: int = 0
+
+
+class PartyJoined(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg entered the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str = ""
+    room: str = ""
+    leg_id: str = ""
+    agent_id: str = ""
+    at_us: int = 0
+
+
+class PartyLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """A leg left the room; ``agent_id`` is empty for the caller."""
+
+    contact_id: str = ""
+    room: str = ""
+    leg_id: str = ""
+    agent_id: str = ""
+    cause: str = ""
+    at_us: int = 0
+
+
+class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A waiting caller asked to be called back."""
+
+    contact_id: str = ""
+    number: str = ""
+    own_number: bool = False
+    at_us: int = 0
+
+
+class CallbackAttempted(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer was called back and not reached."""
+
+    contact_id: str = ""
+    callback_id: str = ""
+    outcome: str = ""
+    cause: str = ""
+    number: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    agent_outcome: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
+class SupervisionStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor listens in."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    agent_id: str = ""
+    mode: str = ""
+    at_us: int = 0
+
+
+class SupervisionChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Who hears the supervisor has changed."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    agent_id: str = ""
+    mode: str = ""
+    former_mode: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+class SupervisionEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody listens any more."""
+
+    supervision_id: str = ""
+    contact_id: str = ""
+    supervisor: str = ""
+    reason: str = ""
+    cause: str = ""
+    listened_ms: int = 0
+    at_us: int = 0
+
+
+QueueFact = (
+    ContactWaiting
+    | TreatmentPlayed
+    | OfferRinging
+    | OfferFailed
+    | OfferAnswered
+    | AgentBridged
+    | ConversationEnded
+    | ContactGone
+    | DispositionKeyed
+    | KeyPressed
+    | ContactHeld
+    | ContactResumed
+    | TransferRequested
+    | ConsultStarted
+    | ConsultEnded
+    | ConferenceStarted
+    | PartyJoined
+    | PartyLeft
+    | CallbackAccepted
+    | CallbackAttempted
+    | SupervisionStarted
+    | SupervisionChanged
+    | SupervisionEnded
+)
