@@ -1,6 +1,6 @@
 """The running center documents: of the files, or of the revisions on the bus; whichever rules, services see the same.
 
-Theory of operation. ``PEYVAND_CENTERS_RULE`` says what rules (adr/0013). With ``files`` it is ``CenterWatch``. With
+Theory of operation. ``PEYVAND_CENTERS_RULE`` says what rules (adr/0017). With ``files`` it is ``CenterWatch``. With
 ``store`` and ``newest`` it is ``StoreWatch``: it reads all revisions once, then follows the stream. A revision that this program
 finds wrong (it is older, or two tenants collided) is refused, and the newest right one of that tenant runs on;
 ``/readyz`` tells both. Each process decides that for itself from the same stream in the same order, so all of one version agree.
