@@ -14,7 +14,7 @@ def test_each_decision_has_a_number_of_its_own() -> None:
     assert numbers == sorted(set(numbers))
     for file in files:
         title = file.read_text().splitlines()[0]
-        assert re.match(rf"# {file.name[:4]}:? \S", title), f"{file.name}: {title}"
+        assert re.match(rf"# {file.name[:4]} \S", title), f"{file.name}: {title}"
 
 
 def test_what_cites_a_decision_names_one_that_is_there() -> None:
