@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
@@ -36,11 +37,6 @@ from services.common.http import problem, require
 
 _Reader = Annotated[Principal, Depends(require("supervisor"))]
 _Writer = Annotated[Principal, Depends(require())]
-_IfMatch = Annotated[
-    str, Header(alias="If-Match", description='The revision that the edit is based on: "1f0c3a9b7d52".')
-]
-_Reason = Annotated[str, Query(max_length=500, description="Why, for whoever looks at the history.")]
-_DryRun = Annotated[bool, Query(description="Check and answer as if, but change nothing.")]
 _YAML = "application/yaml"
 _MOST_BODY = 8 << 20
 
@@ -125,19 +121,62 @@ class _Route(APIRoute):
         return answer
 
 
-def _based(if_match: str) -> str:
-    revision = if_match.strip().removeprefix("W/").strip('"')
-    if not revision or revision == "*":
-        raise Refused(
-            "revision-missing",
-            'expected If-Match: "<revision>", the one that the edit is based on',
-            status=428,
+@dataclass(frozen=True)
+class Asked:
+    """What comes with every edit: who asks, on which revision, why, and whether in earnest."""
+
+    response: Response
+    principal: Principal
+    if_match: str
+    reason: str
+    dry_run: bool
+
+    @property
+    def tenant(self) -> str:
+        """Whose document."""
+        return self.principal.tenant
+
+    def based_on(self) -> str:
+        """Return the revision that the edit names. Raises Refused (428) when it names none."""
+        revision = self.if_match.strip().removeprefix("W/").strip('"')
+        if not revision or revision == "*":
+            raise Refused(
+                "revision-missing",
+                'expected If-Match: "<revision>", the one that the edit is based on',
+                status=428,
+            )
+        return revision
+
+    def author(self, kind: str) -> Author:
+        """Return who stands in the history."""
+        return Author(f"{self.principal.role}:{self.principal.subject}", kind, self.reason)
+
+    def result(self, edited: Edited, *drains: str) -> EditResult:
+        """Return the answer, with the new revision as its ETag."""
+        _tag(self.response, edited.revision)
+        return EditResult(
+            revision=edited.revision,
+            based_on=edited.based_on,
+            number=edited.number,
+            changes=[ChangeShown(path=c.path, before=c.before, after=c.after) for c in edited.changes],
+            changes_left_out=edited.changes_left_out,
+            drains=list(drains),
         )
-    return revision
 
 
-def _author(principal: Principal, kind: str, reason: str) -> Author:
-    return Author(f"{principal.role}:{principal.subject}", kind, reason)
+def _asked(
+    response: Response,
+    principal: _Writer,
+    if_match: Annotated[
+        str, Header(alias="If-Match", description='The revision that the edit is based on: "1f0c3a9b7d52".')
+    ] = "",
+    reason: Annotated[str, Query(max_length=500, description="Why, for whoever looks at the history.")] = "",
+    dry_run: Annotated[bool, Query(description="Check and answer as if, but change nothing.")] = False,
+) -> Asked:
+    return Asked(response, principal, if_match, reason, dry_run)
+
+
+_Edit = Annotated[Asked, Depends(_asked)]
 
 
 def _tag(response: Response, revision: str) -> None:
@@ -158,18 +197,6 @@ def _shown(revised: CenterRevised) -> RevisionShown:
     )
 
 
-def _result(edited: Edited, response: Response, drains: list[str]) -> EditResult:
-    _tag(response, edited.revision)
-    return EditResult(
-        revision=edited.revision,
-        based_on=edited.based_on,
-        number=edited.number,
-        changes=[ChangeShown(path=c.path, before=c.before, after=c.after) for c in edited.changes],
-        changes_left_out=edited.changes_left_out,
-        drains=drains,
-    )
-
-
 def router(editor: Editor) -> APIRouter:
     """Return the routes; admins edit, supervisors read."""
     routes = APIRouter(prefix="/v1/center", tags=["center"], route_class=_Route)
@@ -181,18 +208,10 @@ def router(editor: Editor) -> APIRouter:
         _tag(response, found.revision)
         return found
 
-    async def edit(
-        principal: Principal,
-        if_match: str,
-        change: Change,
-        reason: str,
-        dry_run: bool,
-        response: Response,
-        *drains: str,
-    ) -> EditResult:
-        author = _author(principal, "edited", reason)
-        edited = await editor.edit(principal.tenant, _based(if_match), change, author, dry_run=dry_run)
-        return _result(edited, response, list(drains))
+    async def edit(asked: Asked, change: Change, *drains: str) -> EditResult:
+        author = asked.author("edited")
+        edited = await editor.edit(asked.tenant, asked.based_on(), change, author, dry_run=asked.dry_run)
+        return asked.result(edited, *drains)
 
     _document_routes(routes, editor, present)
     for kind in KINDS:
@@ -203,7 +222,7 @@ def router(editor: Editor) -> APIRouter:
 
 
 _PresentOf = Callable[[Principal, Response], Coroutine[Any, Any, Present]]
-_Edit = Callable[..., Coroutine[Any, Any, EditResult]]
+_EditBy = Callable[..., Coroutine[Any, Any, EditResult]]
 
 
 def _document_routes(routes: APIRouter, editor: Editor, present: _PresentOf) -> None:
@@ -240,27 +259,23 @@ def _document_routes(routes: APIRouter, editor: Editor, present: _PresentOf) -> 
     )
     async def replace(
         request: Request,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
+        asked: _Edit,
         if_none_match: Annotated[
             str, Header(alias="If-None-Match", description="*: make the tenant's first document.")
         ] = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
     ) -> EditResult:
         """YAML is stored byte by byte. JSON is written into the present YAML: what does not change keeps its comments."""
         body = await _body(request)
-        first = if_none_match.strip() == "*" and not if_match
-        based_on = "" if first else _based(if_match)
-        author = _author(principal, "replaced", reason)
-        tenant = principal.tenant
+        first = if_none_match.strip() == "*" and not asked.if_match
+        based_on = "" if first else asked.based_on()
+        author = asked.author("replaced")
+        tenant, dry_run = asked.tenant, asked.dry_run
         if "json" in request.headers.get("content-type", ""):
             wanted = value_of(tenant, body)
             edited = await editor.edit(tenant, based_on, lambda _: wanted, author, dry_run=dry_run)
         else:
             edited = await editor.replace(tenant, based_on, body, author, dry_run=dry_run)
-        return _result(edited, response, [])
+        return asked.result(edited)
 
     @routes.get("/revisions", summary="The history, the newest first: who changed what, and why")
     async def revisions(
@@ -301,17 +316,12 @@ def _document_routes(routes: APIRouter, editor: Editor, present: _PresentOf) -> 
     @routes.post("/rollback", summary="Make an earlier document the newest revision")
     async def roll_back(
         wish: RollBack,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
-        author = _author(principal, "rolled_back", reason)
         edited = await editor.roll_back(
-            principal.tenant, _based(if_match), wish.number, author, dry_run=dry_run
+            asked.tenant, asked.based_on(), wish.number, asked.author("rolled_back"), dry_run=asked.dry_run
         )
-        return _result(edited, response, [])
+        return asked.result(edited)
 
 
 async def _body(request: Request) -> bytes:
@@ -323,7 +333,7 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _part_routes(routes: APIRouter, kind: Kind, present: _PresentOf, edit: _Edit) -> None:
+def _part_routes(routes: APIRouter, kind: Kind, present: _PresentOf, edit: _EditBy) -> None:
     """List, get, put, patch and delete of one sort of part."""
 
     async def get_all(response: Response, principal: _Reader) -> dict[str, Any]:
@@ -336,49 +346,33 @@ def _part_routes(routes: APIRouter, kind: Kind, present: _PresentOf, edit: _Edit
         name: str,
         item: Any,
         request: Request,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
         # What was sent and not the model: that would write every default into the document.
         sent = await request.json()
-        return await edit(
-            principal, if_match, lambda value: kind.put(value, name, sent), reason, dry_run, response
-        )
+        return await edit(asked, lambda value: kind.put(value, name, sent))
 
     put.__annotations__["item"] = Annotated[kind.model, Body(examples=[kind.example])]
 
     async def patch(
         name: str,
         wanted: dict[str, Any],
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
         """JSON merge patch (RFC 7396): null removes a setting."""
 
         def change(value: Any) -> Any:
             return kind.put(value, name, patched(kind.get(value, name), wanted))
 
-        return await edit(principal, if_match, change, reason, dry_run, response)
+        return await edit(asked, change)
 
     async def delete(
         name: str,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
         """What other parts still refer to cannot go (422 names them); agents stop serving a queue that goes, and it drains."""
         drains = [name] if kind.place in ("agents", "queues") else []
-        return await edit(
-            principal, if_match, lambda value: kind.remove(value, name), reason, dry_run, response, *drains
-        )
+        return await edit(asked, lambda value: kind.remove(value, name), *drains)
 
     base, one = f"/{kind.path}", f"/{kind.path}/{{name}}"
     token = kind.path.replace("-", "_")
@@ -398,7 +392,7 @@ def _part_routes(routes: APIRouter, kind: Kind, present: _PresentOf, edit: _Edit
         )
 
 
-def _tier_routes(routes: APIRouter, present: _PresentOf, edit: _Edit) -> None:
+def _tier_routes(routes: APIRouter, present: _PresentOf, edit: _EditBy) -> None:
     def shown(agent_id: str, served: Any) -> TierShown:
         order = served if isinstance(served, dict) else {}
         return TierShown(
@@ -425,29 +419,21 @@ def _tier_routes(routes: APIRouter, present: _PresentOf, edit: _Edit) -> None:
         agent_id: str,
         queue: str,
         tier: Annotated[Tier, Body(examples=[{"priority": 2, "after_s": 30}])],
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
         order = tier.model_dump(exclude_defaults=True)
-        return await edit(principal, if_match, put_tier(agent_id, queue, order), reason, dry_run, response)
+        return await edit(asked, put_tier(agent_id, queue, order))
 
     @routes.delete("/tiers/{agent_id}/{queue}", summary="An agent serves a queue no longer")
     async def delete(
         agent_id: str,
         queue: str,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
-        return await edit(principal, if_match, remove_tier(agent_id, queue), reason, dry_run, response)
+        return await edit(asked, remove_tier(agent_id, queue))
 
 
-def _skill_routes(routes: APIRouter, present: _PresentOf, edit: _Edit) -> None:
+def _skill_routes(routes: APIRouter, present: _PresentOf, edit: _EditBy) -> None:
     @routes.get("/skills", summary="All skills")
     async def skills(response: Response, principal: _Reader) -> list[str]:
         return list((await present(principal, response)).value().get("skills") or [])
@@ -455,21 +441,13 @@ def _skill_routes(routes: APIRouter, present: _PresentOf, edit: _Edit) -> None:
     @routes.put("/skills/{skill}", summary="Declare a skill")
     async def put(
         skill: str,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
-        return await edit(principal, if_match, put_skill(skill), reason, dry_run, response)
+        return await edit(asked, put_skill(skill))
 
     @routes.delete("/skills/{skill}", summary="Take a skill back")
     async def delete(
         skill: str,
-        response: Response,
-        principal: _Writer,
-        if_match: _IfMatch = "",
-        reason: _Reason = "",
-        dry_run: _DryRun = False,
+        asked: _Edit,
     ) -> EditResult:
-        return await edit(principal, if_match, remove_skill(skill), reason, dry_run, response)
+        return await edit(asked, remove_skill(skill))
