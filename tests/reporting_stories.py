@@ -172,6 +172,7 @@ def _ends_in_ivr(teller: Teller, chance: Chance, story: Story, began: int) -> No
     )  # fmt: skip
     teller.event(story, fact, "ivr")
     story.expected |= {"outcome": outcome, "state": "closed", "queue": "", "talk_ms": 0, "ended_at_us": ended}
+    story.expected["result"] = outcome
 
 
 def _vanishes(teller: Teller, story: Story, queue: str) -> None:
@@ -192,6 +193,7 @@ def _vanishes(teller: Teller, story: Story, queue: str) -> None:
     )
     story.expected |= {
         "outcome": "abandoned",
+        "result": "abandoned",
         "state": "closed",
         "queue": queue,
         "ended_at_us": ended,
@@ -260,10 +262,12 @@ def _waits(
             wait_ms=waited,
         )
         teller.decided(story, out)
+    result = "short_abandon" if end == "abandoned" and waited < 5_000 else end
     closed = f.ContactClosed(
-        contact_id=contact, queue=queue, outcome=end, wait_ms=waited, offers=offers, ani=ani
+        contact_id=contact, queue=queue, outcome=end, wait_ms=waited, offers=offers, ani=ani, result=result
     )
     teller.decided(story, closed)
+    story.expected |= {"result": result, "transfers": 0}
     story.expected |= {"outcome": end, "state": "closed", "wait_ms": waited, "talk_ms": 0, "offers": offers}
     story.expected |= {"ended_at_us": ended, "agent_id": ""}
 
@@ -327,9 +331,10 @@ def _talks(teller: Teller, chance: Chance, story: Story, queue: str, parked: int
     teller.event(story, over, "queue")
     closed = f.ContactClosed(
         contact_id=contact, queue=queue, outcome="completed", agent_id=agent, offer_id=offer, wait_ms=waited,
-        talk_ms=talked, ended_by="caller", offers=attempt,
+        talk_ms=talked, ended_by="caller", offers=attempt, result="answered", transfers=attempt % 2,
     )  # fmt: skip
     teller.decided(story, closed)
+    story.expected |= {"result": "answered", "transfers": attempt % 2}
     story.expected |= {"state": "closed", "talk_ms": talked, "ended_by": "caller"}
     by = chance.pick(["key", "timeout"])
     if by == "key":

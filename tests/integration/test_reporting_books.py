@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from services.reporting.adapters.writer import Writer
 from services.reporting.books import Books
 from services.reporting.core import facts as f
 from services.reporting.core import sql
-from services.reporting.core.legs import rows_of_leg
+from services.reporting.core.legs import Leg, rows_of_leg
 from services.reporting.core.rows import rows_of
 from services.reporting.core.tables import Row
 from tests.reporting_stories import EPOCH_US, Rolled, Story, Teller, stories, tell
@@ -87,6 +88,30 @@ async def test_the_views_tell_each_story_whatever_the_order(data: st.DataObject,
         await check_books(store, tenant, told)
     finally:
         await store.stop()
+
+
+async def test_the_record_of_a_leg_waits_ten_seconds_for_the_word_of_routing(
+    store: ServerStore, store_url: StoreUrl
+) -> None:
+    """It comes by another way and may be first; a caller who is being closed was shown as one who vanished."""
+    writer = Writer(store, store_url.database)
+    now_us = time.time_ns() // 1000
+    for contact, ended_us in (("just-now", now_us), ("long-ago", now_us - 60_000_000)):
+        story = Story(contact)
+        teller = Teller("t", ended_us - 5_000_000)
+        teller.event(story, f.ContactStarted(contact_id=contact, started_at_us=teller.now_us), "ivr")
+        story.legs.append(
+            Leg(leg_id=contact, source="socket", tenant="t", contact_id=contact, role="caller", state="talking",
+                started_at_us=teller.now_us, ended_at_us=ended_us)
+        )  # fmt: skip
+        await writer.write(row for unit in units_of([story]) for row in unit)
+    seen = await store.query(
+        "SELECT contact_id, outcome, state, result FROM v_contacts ORDER BY contact_id", {}
+    )
+    assert [tuple(row.values()) for row in seen] == [
+        ("just-now", "open", "ivr", "open"),
+        ("long-ago", "ended_unseen", "closed", "ended_unseen"),
+    ]
 
 
 class Unreliable:

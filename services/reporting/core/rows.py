@@ -226,7 +226,7 @@ def _overflowed(fact: ContactOverflowed, placed: Placed, cells: _Cells) -> None:
 
 
 def _closed(fact: ContactClosed, placed: Placed, cells: _Cells) -> None:
-    cells.last(5, routing_state=fact.outcome, queue=fact.queue)
+    cells.last(5, routing_state=fact.outcome, queue=fact.queue, result=fact.result, transfers=fact.transfers)
     cells.last(5, closed_wait_ms=fact.wait_ms, talk_ms=fact.talk_ms, hold_ms=fact.hold_ms, offers=fact.offers)
     cells.last(1, agent_id=fact.agent_id, offer_id=fact.offer_id)
     cells.first(1, entry_point=fact.entry_point, ani=fact.ani, first_queue=fact.queue)

@@ -140,6 +140,9 @@ CONTACTS: Final = Card(
         "leg_ended_at_us": "int",
         "leg_cause": "text",
         "leg_state": "text",
+        # Said at the closing: the finer word for the outcome, and how often an agent passed it on.
+        "result": "text",
+        "transfers": "int",
     },
 )
 

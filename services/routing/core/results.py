@@ -1,19 +1,5 @@
 """Every way in which a contact can end, each defined here and nowhere else. They are disjoint: a contact has one.
 
-answered         an agent and the caller were bridged, whatever happened afterwards
-short_abandon    the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
-abandoned        the caller left before anybody was bridged, later than that
-overflowed       a limit of the queue sent the caller to an outside number, or a key of the caller led to anything that is no
-                 queue of the center: a number, a message, a farewell
-timed_out        the longest wait was over, and the caller was told so or left a message
-full             the queue was at its length, and the caller was told so or left a message
-no_agent         nobody served the queue, and the caller was told so or left a message
-closed           the queue was removed or its hours ended, and the caller was told so or left a message
-callback_taken   the caller asked to be called back and hung up
-ended_unseen     the leg vanished while nobody listened, and nothing tells how
-failed           the contact ended for a technical reason before anybody was bridged
-===============  ======================================================================================================
-=======
 ==================  ===================================================================================================
 answered            an agent and the caller were bridged, whatever happened afterwards
 short_abandon       the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
