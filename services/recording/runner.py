@@ -81,6 +81,7 @@ class NodeRunner:
         self._facts: asyncio.Queue[c.Report | c.Keep] = asyncio.Queue()
         self._sweep_at = 0.0  # By the event loop's clock.
         self._sweep_sooner = asyncio.Event()
+        self._examining = asyncio.Lock()  # one file at a time: the disk is one, and so is the worker's memory
 
     async def own(self) -> None:
         """Serve the node until cancelled."""
@@ -221,9 +222,10 @@ class NodeRunner:
     async def _examine(self, order: c.Examine) -> None:
         recording = order.recording
         try:
-            found = await asyncio.to_thread(
-                examine, self._folder.file(recording.path), may_repair=order.may_repair
-            )
+            async with self._examining:
+                found = await asyncio.to_thread(
+                    examine, self._folder.file(recording.path), may_repair=order.may_repair
+                )
         except BadRecording as e:
             log.warning(
                 "recording_bad", node=self.name, path=recording.path, problem=e.problem, reason=str(e)

@@ -14,7 +14,9 @@ from services.common.errors import ContractError
 from services.recording.core.lifecycle import Examination
 
 HEADER_BYTES = 44  # FreeSWITCH writes the plain form: RIFF, "fmt " of 16 bytes, "data".
-_CHUNK = 1 << 20
+# What a worker thread once allocated stays with the process (an arena a thread): with chunks of 1 MiB, 8 MiB of floats,
+# the process grew by 5 MiB with each thread that the pool started.
+_CHUNK = 1 << 16
 _FULL_SCALE = 32768.0
 
 
@@ -101,7 +103,7 @@ def _rms(f: IO[bytes], channels: int, data_bytes: int) -> tuple[int, tuple[float
             break
         left -= len(block)
         sound = np.frombuffer(block, dtype="<i2").reshape(-1, channels).astype(np.float64)
-        total += np.square(sound).sum(axis=0)
+        total += np.einsum("ij,ij->j", sound, sound)
         frames += len(sound)
     if not frames:
         return 0, (0.0,) * channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import wave
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def test_sound_is_measured_on_each_channel(tmp_path: Path) -> None:
     assert found.rms == (0.5, 0.0)
     assert found.bytes == 44 + 1.5 * 32_000
     assert len(found.sha256) == 64
+
+
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    file = make_wav(tmp_path / "long.wav", seconds=300.0)
+    tracemalloc.start()
+    try:
+        assert examine(file, may_repair=False).duration_ms == 300_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert file.stat().st_size > 9_000_000
+    assert peak < 1_000_000
 
 
 def test_a_header_without_lengths_is_mended_so_that_players_take_it(tmp_path: Path) -> None:
