@@ -35,6 +35,7 @@ from services.center.model import (
 from services.center.numbers import LANGUAGES
 from services.center.skills import parse, skills_in
 from services.center.source import Path
+from services.center.trunks import TRUNK_PROMPTS
 
 Fault = tuple[Path, str]
 
@@ -53,6 +54,7 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     yield from _references(document)
     yield from _prompts(document)
     yield from _names(document)
+    yield from _routes(document)
     for name, calendar in document.calendars.items():
         for path, message in _calendar(calendar):
             yield ("calendars", name, *path), message
@@ -129,6 +131,9 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
     if document.agents:
         for prompt in FEATURE_PROMPTS:
             yield ("prompts",), prompt
+    if document.agents and document.trunks:
+        for prompt in TRUNK_PROMPTS:
+            yield ("trunks",), prompt
     for flow_name, flow in document.flows.items():
         for name, node in flow.nodes.items():
             path = ("flows", flow_name, "nodes", name)
@@ -219,6 +224,25 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
                 ("entry_points", number, "language"),
                 _unknown("language", entry.language, document.languages),
             )
+
+
+def _routes(document: CenterDocument) -> Iterator[Fault]:
+    """Routes name trunks that there are; a prefix has one route, and a trunk that none names carries nothing."""
+    prefixes: set[str] = set()
+    used: set[str] = set()
+    for i, route in enumerate(document.routes):
+        if route.prefix in prefixes:
+            yield ("routes", i, "prefix"), f'prefix "{route.prefix}" has a route already'
+        prefixes.add(route.prefix)
+        for j, name in enumerate(route.trunks):
+            if name not in document.trunks:
+                yield ("routes", i, "trunks", j), _unknown("trunk", name, document.trunks)
+            elif name in route.trunks[:j]:
+                yield ("routes", i, "trunks", j), f'trunk "{name}" is named twice'
+        used |= set(route.trunks)
+    for name in document.trunks if document.routes else ():
+        if name not in used:
+            yield ("trunks", name), f'no route leads to trunk "{name}"'
 
 
 def _teams(document: CenterDocument) -> Iterator[Fault]:

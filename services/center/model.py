@@ -29,6 +29,7 @@ from services.center.flow import (
     TransferNode,
 )
 from services.center.skills import parse
+from services.center.trunks import Route, Trunk
 from services.center.waiting import (
     AnnouncePosition,
     AnnounceWait,
@@ -388,6 +389,10 @@ class CenterDocument(Part):
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]
     do_not_call: list[Number] = []
     """Numbers that are never called back, as they would be dialled."""
+    trunks: dict[Token, Trunk] = {}
+    """By which carriers numbers outside are called; without any, by the one gateway that the installation is set to."""
+    routes: list[Route] = []
+    """Which trunks carry which numbers; none: every number goes by all trunks, in their order."""
     limits: Limits = Limits()
     voicemail: Voicemail = Voicemail()
 

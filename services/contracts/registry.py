@@ -12,6 +12,8 @@ from services.contracts.peyvand.queue.v1 import events_pb2 as peyvand_queue_v1_e
 from services.contracts.peyvand.queue.v1 import rpc_pb2 as peyvand_queue_v1_rpc_pb2
 from services.contracts.peyvand.queue.v1 import supervision_pb2 as peyvand_queue_v1_supervision_pb2
 from services.contracts.peyvand.queue.v1 import supervision_rpc_pb2 as peyvand_queue_v1_supervision_rpc_pb2
+from services.contracts.peyvand.queue.v1 import trunks_pb2 as peyvand_queue_v1_trunks_pb2
+from services.contracts.peyvand.queue.v1 import trunks_rpc_pb2 as peyvand_queue_v1_trunks_rpc_pb2
 from services.contracts.peyvand.recording.v1 import events_pb2 as peyvand_recording_v1_events_pb2
 from services.contracts.peyvand.routing.v1 import log_pb2 as peyvand_routing_v1_log_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as peyvand_routing_v1_rpc_pb2
@@ -33,6 +35,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.CallWish": peyvand_queue_v1_rpc_pb2.CallWish,
     "peyvand.queue.v1.CallbackAccepted": peyvand_queue_v1_events_pb2.CallbackAccepted,
     "peyvand.queue.v1.CallbackAttempted": peyvand_queue_v1_events_pb2.CallbackAttempted,
+    "peyvand.queue.v1.ChooseTrunk": peyvand_queue_v1_trunks_rpc_pb2.ChooseTrunk,
     "peyvand.queue.v1.ConferenceStarted": peyvand_queue_v1_events_pb2.ConferenceStarted,
     "peyvand.queue.v1.ConsultEnded": peyvand_queue_v1_events_pb2.ConsultEnded,
     "peyvand.queue.v1.ConsultStarted": peyvand_queue_v1_events_pb2.ConsultStarted,
@@ -41,6 +44,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.ContactResumed": peyvand_queue_v1_events_pb2.ContactResumed,
     "peyvand.queue.v1.ContactWaiting": peyvand_queue_v1_events_pb2.ContactWaiting,
     "peyvand.queue.v1.ConversationEnded": peyvand_queue_v1_events_pb2.ConversationEnded,
+    "peyvand.queue.v1.DialRefused": peyvand_queue_v1_trunks_pb2.DialRefused,
     "peyvand.queue.v1.DispositionKeyed": peyvand_queue_v1_events_pb2.DispositionKeyed,
     "peyvand.queue.v1.KeyPressed": peyvand_queue_v1_events_pb2.KeyPressed,
     "peyvand.queue.v1.OfferAnswered": peyvand_queue_v1_events_pb2.OfferAnswered,
@@ -55,6 +59,10 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.SupervisionState": peyvand_queue_v1_supervision_rpc_pb2.SupervisionState,
     "peyvand.queue.v1.TransferRequested": peyvand_queue_v1_events_pb2.TransferRequested,
     "peyvand.queue.v1.TreatmentPlayed": peyvand_queue_v1_events_pb2.TreatmentPlayed,
+    "peyvand.queue.v1.TrunkFailed": peyvand_queue_v1_trunks_pb2.TrunkFailed,
+    "peyvand.queue.v1.TrunkFull": peyvand_queue_v1_trunks_pb2.TrunkFull,
+    "peyvand.queue.v1.TrunkWay": peyvand_queue_v1_trunks_rpc_pb2.TrunkWay,
+    "peyvand.queue.v1.TrunksChosen": peyvand_queue_v1_trunks_rpc_pb2.TrunksChosen,
     "peyvand.recording.v1.RecordingFailed": peyvand_recording_v1_events_pb2.RecordingFailed,
     "peyvand.recording.v1.RecordingStarted": peyvand_recording_v1_events_pb2.RecordingStarted,
     "peyvand.recording.v1.RecordingStored": peyvand_recording_v1_events_pb2.RecordingStored,

@@ -16,6 +16,7 @@ from services.ivr.adapters import channel, code_call
 from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flow_of
 from services.ivr.adapters.outbox import Outbox
+from services.ivr.adapters.trunks import Trunks
 from services.ivr.config import IvrSettings
 from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.model import Limits
@@ -36,8 +37,7 @@ class Ivr:
             clock=clock,
             put=outbox.put,
             sounds_dir=settings.ivr_sounds_dir,
-            transfer_dial=settings.ivr_transfer_dial,
-            transfer_ring_s=settings.ivr_transfer_ring_s,
+            trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
         )
         self.use(centers)
 

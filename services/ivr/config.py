@@ -21,7 +21,7 @@ class IvrSettings(CenterSettings):
     )
     ivr_transfer_dial: str = Field(
         "sofia/gateway/trunk/{number}",
-        description="Dial string for transfers out of a flow; {number} is replaced.",
+        description="Dial string for transfers out of a flow, for centers whose document has no trunks; {number} is replaced.",
         pattern=r"^[^\s\r\n]*\{number\}[^\s\r\n]*$",
     )
     ivr_transfer_ring_s: int = Field(45, description="How long a transfer rings.", ge=5, le=300)

@@ -20,7 +20,9 @@ class QueueSettings(SwitchSettings, CenterSettings):
         "peyvand.local", description="SIP domain of the agents' phones.", pattern=r"^[A-Za-z0-9.:-]+$"
     )
     queue_transfer_dial: str = Field(
-        "sofia/gateway/trunk/{number}", description="Dial string of an outside number.", pattern=r"\{number\}"
+        "sofia/gateway/trunk/{number}",
+        description="Dial string of an outside number, for centers whose document has no trunks.",
+        pattern=r"\{number\}",
     )
     queue_recordings_dir: Path = Field(
         Path(".dev/recordings"), description="Folder for recordings, as FreeSWITCH sees it."

@@ -32,6 +32,7 @@ from services.queue.adapters import log as routing_log
 from services.queue.adapters import supervisor, switch
 from services.queue.adapters.desk import WishDesk
 from services.queue.adapters.outbox import Outbox
+from services.queue.adapters.routes import RouteDesk
 from services.queue.core import messages as m
 from services.queue.core.engine import CallState, Engine
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
@@ -130,6 +131,7 @@ class NodeRunner:
         self._list_again = False
         self._fresh = True
         self._wish_desk = WishDesk(name, self, self._now)
+        self._route_desk = RouteDesk(name, self.feed, self._now)
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class NodeRunner:
         try:
             await self._begin()
             await self._listed.wait()
-            served = await self._wish_desk.open(self._bus)
+            served = [*await self._wish_desk.open(self._bus), await self._route_desk.open(self._bus)]
             subscription = await self._bus.consume(
                 f"queue-{self.name}",
                 [subjects.any_fact(service="routing", entity="log", what="decided")],
@@ -164,6 +166,7 @@ class NodeRunner:
         """Leave the node. Legs, music and conversations go on by themselves."""
         self._engine = None
         self._wish_desk.close()
+        self._route_desk.close()
         self._desk.close()
         client, self._client = self._client, None
         outbox, self._outbox = self._outbox, None
@@ -302,6 +305,8 @@ class NodeRunner:
                 self._spawn(self._ask_position(output))
             case m.WishAnswered():
                 self._wish_desk.answered(output)
+            case m.RouteChosen():
+                self._route_desk.chosen(output)
             case m.ListChannels():
                 self._list()
             case m.Line():
@@ -500,17 +505,22 @@ class NodeRunner:
         ours = [
             str(row["uuid"])
             for row in rows
-            if str(row.get("presence_data") or "")[:2] in ("c/", "a/", "s/")
-            and not engine.knows(str(row["uuid"]))
+            if (kind := str(row.get("presence_data") or "")[:2]) in ("c/", "a/", "s/", "o/")
+            and not (engine.counts if kind == "o/" else engine.knows)(str(row["uuid"]))
         ]
         callers: list[m.CallerLeg] = []
         agents: list[m.AgentLeg] = []
         supervisors: list[SupervisorLeg] = []
+        trunks: list[m.TrunkLeg] = []
         for start in range(0, len(ours), DUMPS_AT_ONCE):
             texts = await client.pipeline(
                 [f"uuid_dump {leg} json" for leg in ours[start : start + DUMPS_AT_ONCE]]
             )
             for event in filter(None, map(switch.dumped, texts)):
+                if (trunk := switch.trunk_leg(event)) is not None:
+                    trunks.append(trunk)
+                if event.variable("cc_role") == "trunk":
+                    continue
                 if event.variable("cc_role") == "agent":
                     if (agent := switch.agent_leg(event)) is not None:
                         agents.append(agent)
@@ -529,6 +539,7 @@ class NodeRunner:
             callers=tuple(callers),
             agents=tuple(agents),
             supervisors=tuple(supervisors),
+            trunks=tuple(trunks),
             open_contacts=open_contacts,
         )
 

@@ -8,7 +8,8 @@ real 1.10.12:
   ``return_ring_ready``; with a ``group_confirm_key`` only when its person has pressed that key (or, with the key
   ``exec``, when the application has ended);
 * a group whose legs all failed gives way to the next. The cause is that of the first leg of the last group. With
-  ``fail_on_single_reject`` the first refusal ends the group, the others with NO_ANSWER;
+  ``fail_on_single_reject`` the first refusal ends the group, the others with NO_ANSWER; with a list of causes instead of
+  ``true`` those end the whole, with ``!`` before the list all but those (switch_ivr_originate.c, ``check_reject``);
 * the time of the whole, ``originate_timeout`` or the seventh argument, ends it with NO_ANSWER and no other group is tried,
   unless ``originate_continue_on_timeout``. ``leg_timeout`` ends one leg with ALLOTTED_TIMEOUT, ``leg_progress_timeout``
   one that does not even ring with PROGRESS_TIMEOUT;
@@ -182,7 +183,7 @@ class _Race:
             else:
                 ringing_.append(made)
         if not ringing_:
-            return None, cause, False
+            return None, cause, self._ends_all(cause)
         legs = self._legs = [d.leg for d in ringing_]
         self._tried += legs
         if self._caller is not None:
@@ -216,10 +217,15 @@ class _Race:
             goes_on = is_true(self._attempt.variables.get("originate_continue_on_timeout"))
             return None, "NO_ANSWER", not goes_on
         if why == "rejected":
-            return None, "NO_ANSWER", False
+            return None, "NO_ANSWER", any(self._ends_all(leg.hangup_cause) for leg in legs)
         if why == "cancelled":
             return None, "ORIGINATOR_CANCEL", True
-        return None, legs[0].hangup_cause, False
+        return None, legs[0].hangup_cause, any(self._ends_all(leg.hangup_cause) for leg in legs)
+
+    def _ends_all(self, cause: str) -> bool:
+        """Whether no other group is tried after this: a list of causes in ``fail_on_single_reject`` ends all, ``true`` the group only."""
+        fails = str(self._attempt.variables.get("fail_on_single_reject", ""))
+        return bool(fails) and not is_true(fails) and _rejects(fails, cause)
 
     async def _watch(self, ringing_: Sequence[Dialled], begun: int) -> tuple[Channel | None, str]:
         """Until a leg is reached, which is returned, or it is over: ``failed``, ``rejected`` (one of them, and that is
@@ -356,7 +362,8 @@ def _number(given: Mapping[str, Value], name: str) -> int:
 
 
 def _rejects(wanted: str, cause: str) -> bool:
-    return is_true(wanted) or cause in (c.strip().upper() for c in wanted.split(","))
+    """The switch looks for the cause's name anywhere in the text; with ``!`` in front it must not be there."""
+    return is_true(wanted) or (cause in wanted.upper()) != wanted.startswith("!")
 
 
 def _taken(leg: Channel) -> bool:

@@ -173,7 +173,12 @@ async def test_a_blind_transfer_to_a_number_goes_out(tmp_path: Path) -> None:
         closed = (await h.log(f.ContactClosed))[0]
         assert (closed.ended_by, closed.result) == ("transfer", "answered")
         await h.floor.until(
-            lambda: ("bridge", "sofia/gateway/trunk/02112345") in [a[:2] for a in caller.app_log]
+            lambda: any(
+                a[0] == "bridge"
+                and "cc_trunk=carrier" in a[1]
+                and a[1].endswith("sofia/gateway/trunk/02112345")
+                for a in caller.app_log
+            )
         )
 
 

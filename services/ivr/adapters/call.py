@@ -23,6 +23,7 @@ from services.common.errors import CallGone, PeyvandError
 from services.common.esl import Event
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
+from services.ivr.adapters.trunks import Trunks
 from services.ivr.core import model as core
 from services.ivr.core.interpreter import Interpreter, State
 
@@ -71,8 +72,7 @@ class Surroundings:
     clock: Clock
     put: Callable[[Outgoing], None]
     sounds_dir: str
-    transfer_dial: str
-    transfer_ring_s: int
+    trunks: Trunks
 
 
 class Call:
@@ -252,8 +252,10 @@ class Call:
             await asyncio.wait([playback], timeout=_BREAK_AGAIN_S)
 
     async def _transfer(self, number: str) -> None:
-        around = self._around
-        argument = channel.bridge_argument(around.transfer_dial, number, around.transfer_ring_s)
+        argument = await self._around.trunks.bridge_argument(self._center, self._leg, number)
+        if not argument:
+            self._inbox.put_nowait(core.TransferEnded(self._now(), "NO_TRUNK"))
+            return
         complete = await self._session.execute("bridge", argument)
         result = complete.variable("originate_disposition")
         if result == "SUCCESS":

@@ -92,11 +92,6 @@ def heard(complete: Event) -> bool:
     return complete.get("Application-Response") not in _NOT_HEARD
 
 
-def bridge_argument(dial: str, number: str, ring_s: int) -> str:
-    """Return the argument of the application bridge for a transfer out."""
-    return f"{{originate_timeout={ring_s}}}{dial.replace('{number}', number)}"
-
-
 def event_of(event: Event, at_us: int) -> core.Event | None:
     """Return what a channel event means to the interpreter, None for those that mean nothing."""
     if event.name == "DTMF":

@@ -8,6 +8,7 @@ from services.center.model import Queue
 from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
 from services.center.sentences import position_files, spoken_minutes, wait_files
 from services.center.teams import supervisors_of_agent, supervisors_of_queue
+from services.center.trunks import outside_of
 from services.queue.core.plan import CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
@@ -57,6 +58,8 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         message_silence_s=center.voicemail.silence_s,
         message_thanks=center.voicemail.thanks,
         do_not_call=frozenset(center.do_not_call),
+        outside=outside_of(center.trunks, center.routes),
+        inside=frozenset(agent.extension for agent in center.agents.values()) | center.entry_points.keys(),
         watch=_watch(center),
     )
 

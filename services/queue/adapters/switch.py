@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import orjson
 from msgspec import Struct
 
+from services.center.outside import Way, bridge_string
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
 from services.queue.adapters import supervisor
@@ -37,7 +39,8 @@ EVENTS = (
 WAITING = "peyvand::waiting"
 FEATURE = "peyvand::feature"
 ROOM = "conference::maintenance"
-SUBCLASSES = (WAITING, FEATURE, ROOM, supervisor.MODE)
+GATEWAY = "sofia::gateway_state"
+SUBCLASSES = (WAITING, FEATURE, ROOM, supervisor.MODE, GATEWAY)
 ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
@@ -50,6 +53,9 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
 _UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\+?[0-9*#]{2,24}")
 _BRIDGED_STATES = ("CS_SOFT_EXECUTE", "CS_EXCHANGE_MEDIA")
+_DOWN = frozenset(
+    {"FAILED", "FAIL_WAIT", "TIMEOUT", "DOWN"}
+)  # Of a gateway: sofia_reg.c's states without a way out.
 _DEAD_STATES = ("CS_HANGUP", "CS_REPORTING", "CS_DESTROY")
 _NUMBER_MAX = 2**53  # Beyond it no fact could carry the number, and the caller would never be heard of.
 _UNPAIRED = str.maketrans("", "", "{}[]<>;,'\"")
@@ -71,11 +77,14 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
     """Return what an event means to the engine, or None. Raises ProtocolError for one about no channel."""
     if event.subclass == ROOM and not event.unique_id:
         return None  # About the room itself.
+    if event.subclass == GATEWAY:
+        up = event.get("Ping-Status") != "DOWN" and event.get("State") not in _DOWN
+        return m.GatewayChanged(at_us=at_us, gateway=event.get("Gateway"), up=up)
     if not _UUID.fullmatch(event.unique_id):
         raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
         case "CHANNEL_CREATE":
-            return m.LegCreated(at_us=at_us, leg=event.unique_id)
+            return m.LegCreated(at_us=at_us, leg=event.unique_id, trunk=trunk_leg(event))
         case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA":
             return m.LegRinging(at_us=at_us, leg=event.unique_id)
         case "CHANNEL_ANSWER":
@@ -153,8 +162,26 @@ def caller_leg(event: Event) -> m.CallerLeg:
         second=var("cc_second"),
         held_ms=_number(var("cc_held_ms")),
         silent=event.get("Channel-State") == "CS_PARK",
+        out=var("cc_out"),
         callback=var("cc_callback"),
         answered=event.get("Answer-State") == "answered",
+    )
+
+
+def trunk_leg(event: Event) -> m.TrunkLeg | None:
+    """The trunk that a leg is on, and what is kept behind it; None for a leg on none of ours."""
+    var = event.variable
+    if not (var("cc_trunk") and var("cc_tenant")):
+        return None
+    then = [tuple(word.split(":")) for word in var("cc_then").split()]
+    return m.TrunkLeg(
+        leg=event.unique_id,
+        tenant=var("cc_tenant"),
+        trunk=var("cc_trunk"),
+        gateway=var("cc_gateway"),
+        contact=var("cc_contact"),
+        answered=event.get("Answer-State") == "answered",
+        then=tuple((x[0], x[1], x[2]) for x in then if len(x) == 3),
     )
 
 
@@ -301,12 +328,29 @@ def _message(command: m.LeaveMessage, dialing: Dialing) -> str:
 
 
 def _way_out(command: m.TransferOut, dialing: Dialing) -> str:
-    if not _NUMBER.fullmatch(command.number):
-        raise UnsafeCommandError(f"not a number to transfer to: {command.number[:40]!r}")
-    dial = dialing.transfer_dial.format(number=command.number)
-    sorry = [f"playback:{_path(command.sorry_file)}"] if command.sorry_file else []
+    ways = [_checked_way(way) for way in command.ways]
+    dial = bridge_string(ways, dialing.transfer_dial, command.tenant, command.contact)
+    if command.returns:
+        end = [
+            "set:cc_state=waiting",
+            f"event:Event-Name=CUSTOM,Event-Subclass={WAITING}",
+            f"playback:{RING_TONE if command.music == RINGING else _path(command.music)}",
+            "park:",
+        ]
+    else:
+        sorry = [f"playback:{_path(command.sorry_file)}"] if command.sorry_file else []
+        end = [*sorry, "hangup:NORMAL_CLEARING"]
     # A separator of our own: dial strings may hold commas.
-    return "m:^:" + "^".join([f"bridge:{dial}", *sorry, "hangup:NORMAL_CLEARING"])
+    return "m:^:" + "^".join(["set:cc_state=transferred", f"bridge:{dial}", *end])
+
+
+def _checked_way(way: Way) -> Way:
+    """Refuse what is no number: rewriting for a carrier may have made anything of it."""
+    if not _NUMBER.fullmatch(way.number):
+        raise UnsafeCommandError(f"not a number to call: {way.number[:40]!r}")
+    if way.caller_id and not _NUMBER.fullmatch(way.caller_id):
+        return msgspec.structs.replace(way, caller_id="")
+    return way
 
 
 def _path(path: str) -> str:
@@ -353,20 +397,19 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
 
 def customer_line(command: m.CallCustomer, node: str, dialing: Dialing) -> str:
     """Return the originate of a customer's leg, to be run by bgapi. The leg gets what the dialplan gives a caller's."""
-    if not _NUMBER.fullmatch(command.number):
-        raise UnsafeCommandError(f"not a number to call: {command.number[:40]!r}")
+    way = _checked_way(command.way)
     variables = {
         "origination_uuid": command.leg,
         "originate_timeout": str(max(1, round(command.ring_ms / 1000))),
         "ignore_early_media": "true",
-        "origination_caller_id_number": _words(command.caller_id) or "anonymous",
+        "origination_caller_id_number": way.caller_id or "anonymous",
         "playback_terminators": "none",
         "hold_music": "local_stream://moh",
         "uuid_bridge_park_on_cancel": "true",
         "cc_node": node,
         **dict(command.variables),
     }
-    return f"originate {channel_vars(variables)}{dialing.transfer_dial.format(number=command.number)} &park()"
+    return f"originate {channel_vars(variables)}{way.dial(dialing.transfer_dial)} &park()"
 
 
 def _words(text: str) -> str:

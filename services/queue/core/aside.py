@@ -19,7 +19,7 @@ end is forgotten, and none is written down twice.
 
 from __future__ import annotations
 
-from services.queue.core import offers, schedule
+from services.queue.core import lines, offers, outward, schedule
 from services.queue.core.conversation import (
     PART_MS,
     conversation_ended,
@@ -38,14 +38,18 @@ from services.queue.core.messages import (
     LegUnbridged,
     OfferMade,
     PlayMusic,
+    PlayTo,
     RingBack,
     TransferRefused,
 )
 from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
-from services.queue.core.overflow import change_queue, transfer_out
+from services.queue.core.overflow import change_queue
 from services.queue.core.treatment import announce_waiting, back_to_music, farewell
 
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
+NO_MS = 2_500  # As long as the prompts are that say why something cannot be.
+KEYED = "key-"  # How requests begin that were made by keys.
+FORBIDDEN = frozenset({"number-forbidden", "limit-reached"})
 ASKED_MS = 5_000  # So long routing may take; an election of NATS takes longer, and the caller had better talk meanwhile.
 
 
@@ -85,7 +89,7 @@ def ask_routing(
 ) -> None:
     """Routing decides; until then nothing happens to the call."""
     wish = node.wishes.get(caller.contact)
-    request_id = wish.request_id if wish is not None and wish.request_id else f"key-{node.at_us}"
+    request_id = wish.request_id if wish is not None and wish.request_id else f"{KEYED}{node.at_us}"
     if (aside := node.asides.get(caller.contact)) is not None:
         mark(node, aside, Step.ASKED)
         node.timer(f"asked:{caller.contact}", ASKED_MS)
@@ -114,11 +118,25 @@ def asked_in_vain(node: Node, contact: str) -> None:
 
 
 def refused(node: Node, event: TransferRefused) -> None:
-    """Routing says no."""
-    asked_in_vain(node, event.contact_id)
+    """Routing says no. Who asked by keys has to be told; who asked by HTTP reads the reason."""
     wish = node.wishes.get(event.contact_id)
+    aside = node.asides.get(event.contact_id)
+    if event.request_id.startswith(KEYED) and aside is not None and aside.step is Step.ASKED:
+        say_no(node, aside, "number-forbidden" if event.reason in FORBIDDEN else "not-possible")
+        return
+    asked_in_vain(node, event.contact_id)
     if wish is not None and wish.request_id == event.request_id:
         node.deny(event.contact_id, event.reason, event.detail)
+
+
+def say_no(node: Node, aside: Aside, prompt: str) -> None:
+    """Tell the agent why not, then back to the caller."""
+    center = node.plans.of(aside.first.tenant, "")
+    file = center.prompt(prompt, center.languages[0]) if center is not None else ""
+    mark(node, aside, Step.ASKED)
+    if file:
+        node.emit(PlayTo(contact=aside.contact, leg=aside.first.leg, file=file))
+    node.timer(f"asked:{aside.contact}", NO_MS if file else 1)
 
 
 def transferred(node: Node, event: ContactTransferred) -> None:
@@ -137,7 +155,7 @@ def transferred(node: Node, event: ContactTransferred) -> None:
         node.set_vars(caller.contact, caller.contact, cc_waiting_ms=str(event.waiting_since_us // 1000))
     if event.target_kind == "number":
         caller.parted = True
-        transfer_out(node, caller, event.target)
+        outward.send(node, caller, event.target, outward.TRANSFER)
     else:
         back_to_music(node, caller)
         schedule.arm(node, caller)
@@ -178,7 +196,10 @@ def keyed(node: Node, contact: str) -> None:
     if aside is None or caller is None or aside.step is not Step.DIALLING:
         return
     node.cancel_timer(f"keys:{contact}")
-    if aside.digits:
+    outside = aside.digits and aside.digits not in caller.center.inside
+    if outside and aside.purpose == "transfer" and lines.refusal(node, caller.center, aside.digits):
+        say_no(node, aside, "lines-busy")
+    elif aside.digits:
         consult = aside.purpose == "consult"
         ask_routing(node, caller, aside.first, "keyed", aside.digits, consult=consult)
     else:

@@ -16,6 +16,8 @@ given back to routing. Every leg is forgotten only when its job has come and it 
 
 from __future__ import annotations
 
+from services.center.outside import DIVERTING, leg_variables
+from services.queue.core import lines
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import CallbackAttempted
 from services.queue.core.messages import (
@@ -34,6 +36,7 @@ from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRA
 from services.queue.core.plan import CallbackPlan
 
 CONFIRM_MS = 15_000  # An answering machine's greeting is as long; who is there presses sooner.
+REDIAL_MS = 200  # A leg's UUID can be had again when the channel is destroyed, some 60 ms after its hangup.
 JOB_UNHEARD_MS = 500  # An answered leg whose originate somebody else has is used after this: its end came within 395 ms at worst.
 JOB = "customer:"  # What the jobs of customers' legs are named, before the contact.
 
@@ -62,17 +65,35 @@ def hold(node: Node, event: OfferMade) -> Customer | None:
 
 
 def call(node: Node, customer: Customer) -> None:
-    """Dial the customer."""
+    """Dial the customer, by a trunk that has not failed in this attempt."""
     plan = customer.queue.callback or CallbackPlan()
     leg = customer.leg
+    taken = lines.take(
+        node,
+        customer.center,
+        leg.ani,
+        purpose="callback",
+        contact=leg.leg,
+        leg=leg.leg,
+        caller_id=plan.caller_id or leg.entry_point,
+        ours=True,
+        agent=leg.agent,
+        without=customer.tried,
+        quiet=bool(customer.tried),
+    )
+    if not taken.ways:
+        outcome = outcome_of(customer.cause) if customer.tried else "no_line"
+        failed(node, customer, outcome, customer.cause or taken.refusal, gone=True)
+        return
+    customer.tried.append(taken.ways[0].trunk)
+    customer.leg_gone, customer.cause = False, ""
     customer.step, customer.job_pending, customer.called_at_us = "dialling", True, node.at_us
     node.emit(
         CallCustomer(
             contact=leg.leg,
             leg=leg.leg,
             offer=JOB + leg.leg,
-            number=leg.ani,
-            caller_id=plan.caller_id or leg.entry_point,
+            way=taken.ways[0],
             ring_ms=plan.dial_ms,
             variables=(
                 ("cc_tenant", customer.center.tenant),
@@ -86,6 +107,7 @@ def call(node: Node, customer: Customer) -> None:
                 ("cc_number", leg.ani),
                 ("cc_offer", leg.offer),
                 ("cc_agent", leg.agent),
+                *leg_variables(taken.ways[0], customer.center.tenant, leg.leg).items(),
                 ("cc_started_ms", str(leg.started_ms)),
                 ("cc_waiting_ms", str(leg.waiting_ms)),
                 ("presence_data", f"c/{customer.center.tenant}/{leg.leg}"),
@@ -124,11 +146,26 @@ def job_ended(node: Node, customer: Customer, event: JobEnded) -> bool:
         customer.answered = True
         return _there(node, customer)
     customer.cause = customer.cause or cause_of(event.text)
-    if event.known and customer.cause:
+    if event.known and customer.cause in DIVERTING:
+        lines.failed(node, customer.contact, customer.cause)
+    if (
+        event.known
+        and customer.cause in DIVERTING
+        and not lines.refusal(node, customer.center, customer.leg.ani, customer.tried)
+    ):
+        customer.step, customer.leg_gone = "redialling", True
+        node.timer(f"customer-redial:{customer.contact}", REDIAL_MS)
+    elif event.known and customer.cause:
         failed(node, customer, outcome_of(customer.cause), customer.cause, gone=True)
     else:
         node.emit(Probe(contact=customer.contact, leg=customer.contact))
     return False
+
+
+def redial(node: Node, customer: Customer) -> None:
+    """The way failed, not the customer: by the next trunk, or not at all."""
+    if customer.step == "redialling":
+        call(node, customer)
 
 
 def _there(node: Node, customer: Customer) -> bool:
@@ -175,6 +212,11 @@ def hung_up(node: Node, customer: Customer, cause: str) -> None:
     customer.leg_gone = True
     if customer.step == "closing":
         settle(node, customer)
+        return
+    if customer.step == "redialling":
+        return
+    if customer.job_pending and not customer.answered and cause in DIVERTING:
+        customer.cause = cause  # The end of the originate follows, and then another trunk is tried.
         return
     outcome = "declined" if customer.answered else outcome_of(cause)
     failed(node, customer, outcome, cause, gone=True)
@@ -256,7 +298,11 @@ def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_o
 
 def _close(node: Node, customer: Customer) -> None:
     customer.step, customer.retries = "closing", 0
-    node.cancel_timer(f"confirm:{customer.contact}", f"customer-unheard:{customer.contact}")
+    node.cancel_timer(
+        f"confirm:{customer.contact}",
+        f"customer-unheard:{customer.contact}",
+        f"customer-redial:{customer.contact}",
+    )
     if not customer.leg_gone:
         node.emit(Kill(contact=customer.contact, leg=customer.contact, cause="ORIGINATOR_CANCEL"))
     settle(node, customer)
@@ -302,6 +348,8 @@ def job_lost(node: Node, customer: Customer) -> None:
 
 def probed(node: Node, customer: Customer, *, alive: bool, is_answered: bool) -> None:
     """What FreeSWITCH says of the leg."""
+    if customer.step == "redialling":
+        return
     if not alive:
         if not customer.job_pending:
             hung_up(node, customer, customer.cause or "UNKNOWN")

@@ -20,7 +20,7 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
    node, or a redelivered order, does nothing twice.
 
 The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
-``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
+``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
 ``callbacks`` (asking to be called back; calling), ``overflow`` (ways
 out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
@@ -32,13 +32,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from services.center.outside import NO_ROUTE
 from services.queue.core import (
     aside,
     callback_menu,
     callbacks,
     conference,
     conversation,
+    lines,
     offers,
+    outward,
     overflow,
     schedule,
     supervision,
@@ -53,6 +56,7 @@ from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
+    | {"way-out", "customer-redial"}
     | {"confirm", "customer-unheard"}
 )
 FROZEN_MS = 1_000
@@ -118,6 +122,8 @@ class Engine:
             m.CentersRevised: self._revised,
             m.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
             m.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
+            m.GatewayChanged: lambda e: None,
+            m.RouteWished: self._route_wished,
             m.HangUpWished: lambda e: overflow.hang_up_wished(self._node, e),
             m.TimerFired: self._timer,
         }
@@ -149,6 +155,9 @@ class Engine:
             "customer-close": lambda key: self._with_customer(key, callbacks.close_due),
             "customer-probe": lambda key: self._node.emit(m.Probe(contact=key, leg=key)),
             "customer-unheard": self._customer_unheard,
+            "customer-redial": lambda key: self._with_customer(key, callbacks.redial),
+            lines.TIMER: lambda key: lines.unseen(self._node, key),
+            "way-out": lambda key: outward.look_again(self._node, key),
             AUDIT: lambda key: self._audit(),
         }
 
@@ -157,6 +166,7 @@ class Engine:
         node = self._node
         node.at_us = event.at_us
         node.out = []
+        lines.watch(node, event)
         if not supervision.take(node, event):
             self._handlers[type(event)](event)
         aside.review(node)
@@ -167,6 +177,10 @@ class Engine:
     def knows(self, leg: str) -> bool:
         """Whether a listing needs no details of this leg."""
         return takeover.knows(self._node, leg)
+
+    def counts(self, leg: str) -> bool:
+        """Whether a listing needs no details of this leg on a trunk."""
+        return leg in self._node.lines
 
     def calls(self) -> list[CallState]:
         """Every contact on the node."""
@@ -220,12 +234,25 @@ class Engine:
 
     def _parked(self, event: m.LegParked) -> None:
         known = self._node.callers.get(event.caller.leg)
+        if known is not None and known.stage is Stage.LEAVING and known.way_out is not None:
+            outward.came_back(self._node, known)
+            return
         if known is not None and known.stage is not Stage.UNSETTLED:
             return
         caller = treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
         if caller is not None and known is not None:
             for held in known.held:
                 offers.order(self._node, held)
+
+    def _route_wished(self, event: m.RouteWished) -> None:
+        """ivr dials by itself; its legs are counted here."""
+        node = self._node
+        center = node.plans.of(event.tenant, "")
+        if center is None:
+            node.emit(m.RouteChosen(request_id=event.request_id, refusal=NO_ROUTE))
+            return
+        taken = lines.take(node, center, event.number, purpose="flow", contact=event.contact)
+        node.emit(m.RouteChosen(request_id=event.request_id, ways=taken.ways, refusal=taken.refusal))
 
     # --- customers who are called back: the same events, until they are callers ---
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from services.queue.core.supervision_facts import SupervisionChanged, SupervisionEnded, SupervisionStarted
+from services.queue.core.trunk_facts import DialRefused, TrunkFailed, TrunkFull
 
 
 class ContactWaiting(Struct, frozen=True, kw_only=True):
@@ -263,4 +264,7 @@ Observation = (
     | SupervisionStarted
     | SupervisionChanged
     | SupervisionEnded
+    | TrunkFull
+    | TrunkFailed
+    | DialRefused
 )

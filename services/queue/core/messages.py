@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from services.center.outside import Way
 from services.queue.core.facts import Observation
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.plan import Plans
@@ -45,6 +46,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     second: str = ""  # cc_second: the offer of the agent who is asked.
     held_ms: int = 0  # cc_held_ms: since when it hears music in a conversation.
     silent: bool = False  # Parked after a bridge: nothing plays.
+    out: str = ""  # cc_out: the number outside that it is on its way to, and for what.
     callback: str = (
         ""  # The callback whose customer this is; ``offer`` and ``agent`` are those that it was called for.
     )
@@ -65,6 +67,18 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     partner: str = ""
     kind: str = ""  # Of its offer: transfer, consult, return; empty: from the queue.
     callback: str = ""  # The callback whose customer was to be called after this agent's answer.
+
+
+class TrunkLeg(Struct, frozen=True, kw_only=True):
+    """A leg on a trunk, and the lines that are kept behind it: (leg, trunk, gateway)."""
+
+    leg: str
+    tenant: str
+    trunk: str
+    gateway: str
+    contact: str
+    answered: bool = False
+    then: tuple[tuple[str, str, str], ...] = ()
 
 
 class OpenContact(Struct, frozen=True, kw_only=True):
@@ -96,9 +110,10 @@ class LegParked(Input, frozen=True, kw_only=True):
 
 
 class LegCreated(Input, frozen=True, kw_only=True):
-    """CHANNEL_CREATE."""
+    """CHANNEL_CREATE. ``trunk`` has the details of a leg on one."""
 
     leg: str
+    trunk: TrunkLeg | None = None
 
 
 class LegRinging(Input, frozen=True, kw_only=True):
@@ -203,7 +218,15 @@ class ChannelsListed(Input, frozen=True, kw_only=True):
     callers: tuple[CallerLeg, ...] = ()
     agents: tuple[AgentLeg, ...] = ()
     supervisors: tuple[SupervisorLeg, ...] = ()
+    trunks: tuple[TrunkLeg, ...] = ()
     open_contacts: tuple[OpenContact, ...] = ()  # Only at a takeover.
+
+
+class GatewayChanged(Input, frozen=True, kw_only=True):
+    """FreeSWITCH's pings or registrations of a gateway fail, or succeed again."""
+
+    gateway: str
+    up: bool
 
 
 class LinkUp(Input, frozen=True, kw_only=True):
@@ -339,6 +362,15 @@ class CallWished(Input, frozen=True, kw_only=True):
     target: str = ""
 
 
+class RouteWished(Input, frozen=True, kw_only=True):
+    """ivr wants to dial out for a caller; to be answered with :class:`RouteChosen`."""
+
+    request_id: str
+    tenant: str
+    contact: str
+    number: str
+
+
 class TimerFired(Input, frozen=True, kw_only=True):
     """A timer set by :class:`SetTimer`."""
 
@@ -403,8 +435,7 @@ class CallCustomer(Command, frozen=True, kw_only=True):
     """bgapi originate of a customer's leg, parked when answered. ``leg`` becomes its UUID."""
 
     offer: str  # What its job is named.
-    number: str
-    caller_id: str
+    way: Way
     ring_ms: int
     variables: tuple[tuple[str, str], ...]
 
@@ -460,10 +491,16 @@ class JoinRoom(Command, frozen=True, kw_only=True):
 
 
 class TransferOut(Command, frozen=True, kw_only=True):
-    """uuid_transfer to a bridge with an outside number, a prompt when that fails, then hang up."""
+    """uuid_transfer to a bridge with an outside number, tried by one trunk after the other.
 
-    number: str
+    When nobody is reached: a prompt and the end, or, with ``returns``, the wait in the queue again, to this ``music``.
+    """
+
+    tenant: str
+    ways: tuple[Way, ...]
     sorry_file: str
+    returns: bool = False
+    music: str = ""
 
 
 class Probe(Command, frozen=True, kw_only=True):
@@ -514,6 +551,14 @@ class WishAnswered(Struct, frozen=True, kw_only=True):
     status: int = 409
 
 
+class RouteChosen(Struct, frozen=True, kw_only=True):
+    """The ways that ivr may try; none, and then ``refusal`` says why."""
+
+    request_id: str
+    ways: tuple[Way, ...] = ()
+    refusal: str = ""
+
+
 class ListChannels(Struct, frozen=True, kw_only=True):
     """Read the switch: show channels, uuid_dump of what the engine does not know."""
 
@@ -533,6 +578,7 @@ Output = (
     | CancelTimer
     | AskPosition
     | WishAnswered
+    | RouteChosen
     | SupervisionAnswered
     | ListChannels
     | Line

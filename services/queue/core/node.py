@@ -99,7 +99,7 @@ class Customer:
     leg: CallerLeg
     center: CenterPlan
     queue: QueuePlan
-    step: str = "held"  # held, dialling, confirming, closing
+    step: str = "held"  # held, dialling, redialling, confirming, closing
     order: OfferMade | None = None  # None after a takeover, until the order is read again.
     job_pending: bool = False
     answered: bool = False
@@ -109,6 +109,7 @@ class Customer:
     called_at_us: int = 0
     retries: int = 0
     cause: str = ""
+    tried: list[str] = field(default_factory=list)  # Trunks that failed on the way.
 
     @property
     def contact(self) -> str:
@@ -116,6 +117,15 @@ class Customer:
 
     def prompt(self, name: str) -> str:
         return self.center.prompt(name, self.leg.language)
+
+
+@dataclass(slots=True)
+class WayOut:
+    """A caller's way to a number outside; see ``outward``."""
+
+    number: str
+    purpose: str  # transfer, overflow, outage
+    since_us: int
 
 
 @dataclass(slots=True)
@@ -148,6 +158,7 @@ class Caller:
     offers: int = 0
     menu: Menu | None = None
     callback_told: bool = False
+    way_out: WayOut | None = None  # LEAVING to a number outside.
     leaving: bool = False  # The queue's limit was reached: a callback or a farewell.
 
     @property
@@ -238,6 +249,19 @@ class Aside:
 
 
 @dataclass(slots=True)
+class TrunkLine:
+    """A leg on a trunk, from the decision to dial it on; see ``lines``."""
+
+    tenant: str
+    trunk: str
+    gateway: str
+    contact: str
+    batch: tuple[str, ...]  # The legs that are tried one after the other, this one among them.
+    seen: bool = False  # FreeSWITCH has it.
+    answered: bool = False
+
+
+@dataclass(slots=True)
 class Room:
     """A conference around a caller."""
 
@@ -279,6 +303,8 @@ class Node:
     asides: dict[str, Aside] = field(default_factory=dict)  # By contact.
     rooms: dict[str, Room] = field(default_factory=dict)
     wishes: dict[str, Wish] = field(default_factory=dict)
+    lines: dict[str, TrunkLine] = field(default_factory=dict)  # By leg.
+    resting: dict[str, int] = field(default_factory=dict)  # Gateways that are tried last, until when.
     link_up: bool = False
     core_uuid: str = ""  # Of the FreeSWITCH that the legs were last seen in.
     bus_up: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.queue.core import callback_menu, schedule
+from services.queue.core import callback_menu, outward, schedule
 from services.queue.core.conversation import day_of
 from services.queue.core.facts import ContactGone, KeyPressed
 from services.queue.core.messages import (
@@ -13,7 +13,6 @@ from services.queue.core.messages import (
     Kill,
     LeaveMessage,
     PlayMusic,
-    TransferOut,
     WrapUpEnded,
 )
 from services.queue.core.node import Caller, Node, Phase, Stage
@@ -51,7 +50,7 @@ def overflowed(node: Node, event: ContactOverflowed) -> None:
         case "queue":
             change_queue(node, caller, event.target)
         case "transfer":
-            transfer_out(node, caller, event.target)
+            outward.send(node, caller, event.target, "overflow")
         case "voicemail":
             leave_message(node, caller, event.target)
         case "callback":
@@ -86,26 +85,6 @@ def change_queue(node: Node, caller: Caller, name: str) -> None:
     caller.heard_position = caller.heard_minutes = 0
     schedule.arm(node, caller)
     schedule_offer(node, caller)
-
-
-def transfer_out(node: Node, caller: Caller, number: str) -> None:
-    """Send the caller to an outside number; a prompt and the end when nobody answers there."""
-    if caller.stage is Stage.LEAVING:
-        return
-    stop_announcement(node, caller)
-    leave(node, caller, "transferred")
-    # The leg has had park_after_bridge if an agent answered before; here the end of the bridge is the end of the call.
-    node.set_vars(
-        caller.contact,
-        caller.contact,
-        park_after_bridge="false",
-        hangup_after_bridge="true",
-    )
-    node.emit(
-        TransferOut(
-            contact=caller.contact, leg=caller.contact, number=number, sorry_file=caller.prompt("sorry")
-        )
-    )
 
 
 def leave_message(node: Node, caller: Caller, prompt: str) -> None:
@@ -180,7 +159,7 @@ def outage_limit(node: Node, contact: str) -> None:
         "0",
     )
     if caller.center.outage_transfer:
-        transfer_out(node, caller, caller.center.outage_transfer)
+        outward.send(node, caller, caller.center.outage_transfer, "outage")
     else:
         farewell(node, caller, caller.center.outage_prompt)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from services.center.outside import Outside
+
 RINGING = "ringing"  # Instead of a stream: the tone of a phone that rings.
 DEFAULT_MUSIC = "local_stream://moh"  # What the dialplan plays before anybody adopts the leg.
 
@@ -76,6 +78,8 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     message_silence_s: int = 5
     message_thanks: str = "message-thanks"
     do_not_call: frozenset[str] = frozenset()
+    outside: Outside = Outside()
+    inside: frozenset[str] = frozenset()  # Numbers that are not outside: extensions and entry points.
     watch: Watch | None = None  # None: there are no teams, every supervisor may supervise everybody.
 
     def prompt(self, name: str, language: str) -> str:

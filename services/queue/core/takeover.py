@@ -20,7 +20,7 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
-from services.queue.core import callbacks, supervision
+from services.queue.core import callbacks, lines, outward, supervision
 from services.queue.core.aside import say_sorry
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -69,6 +69,8 @@ def link_up(node: Node, core_uuid: str = "") -> None:
     node.link_up = True
     restarted = bool(core_uuid) and node.core_uuid not in ("", core_uuid)
     callbacks.link_up(node, restarted=restarted)
+    if restarted:
+        lines.restarted(node)
     if restarted:
         _restarted(node)
     node.core_uuid = core_uuid or node.core_uuid
@@ -187,6 +189,10 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
                 unsettle(node, fresh)
         case "callback":
             callbacks.found(node, leg)
+        case outward.OUTWARD:
+            fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
+            if fresh is not None:
+                outward.resume(node, fresh, leg.out)
         case "leaving" | "transferred" | "message":
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:

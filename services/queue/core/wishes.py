@@ -6,8 +6,9 @@ members in a room), or with the reason why there is none. One contact has one wi
 
 from __future__ import annotations
 
+from services.center.outside import FULL, NO_ROUTE
 from services.queue.core import aside as beside
-from services.queue.core import conference
+from services.queue.core import conference, lines
 from services.queue.core.messages import CallWished, FeaturePressed, WishAnswered
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage, Step, Wish
 
@@ -15,6 +16,11 @@ WISH_MS = 8_000  # Of an rpc's time; a bridge on a switch with too much to do to
 VERBS = ("hold", "resume", "transfer", "consult", "complete", "cancel", "conference", "drop")
 KEYS = {"1": "hold", "2": "transfer", "3": "consult", "4": "complete", "5": "conference", "6": "cancel"}
 """Feature codes by the key after the star. Hold is resume, too; transfer and consult go on with the target's digits and #."""
+
+_NO_LINE = {
+    NO_ROUTE: "no route of the center document leads to {!r}",
+    FULL: "every trunk that leads to {!r} has as many calls as channels",
+}
 
 Refusal = tuple[str, str]
 
@@ -105,6 +111,8 @@ def _do(node: Node, caller: Caller, offer: Offer, verb: str, target_kind: str, t
     elif verb in ("transfer", "consult"):
         if not (talks or step in (Step.HELD, Step.DIALLING)):
             return "not-talking", f"{offer.agent} does not talk with the caller"
+        if target_kind == "number" and (no := lines.refusal(node, caller.center, target)):
+            return no, _NO_LINE[no].format(target)
         beside.ask_routing(node, caller, offer, target_kind, target, consult=verb == "consult")
     elif verb == "cancel":
         if aside is None or step not in (Step.DIALLING, Step.ASKED, Step.RINGING, Step.CONSULTING):

@@ -102,9 +102,7 @@ def test_numbers_are_said_as_numbers_or_digits(center: Center) -> None:
     assert as_digits == "file_string:///s/prompts/fa/digits/0.wav!/s/prompts/fa/digits/star.wav"
 
 
-def test_transfer_argument_and_events() -> None:
-    argument = channel.bridge_argument("sofia/gateway/trunk/{number}", "+98212", 45)
-    assert argument == "{originate_timeout=45}sofia/gateway/trunk/+98212"
+def test_transfer_events() -> None:
     assert channel.event_of(Event.of({"Event-Name": "CHANNEL_BRIDGE"}), 7) == m.TransferConnected(7)
     assert channel.event_of(Event.of({"Event-Name": "CHANNEL_PARK"}), 7) is None
 

@@ -505,6 +505,7 @@ class Rig:
             case m.TransferOut():
                 self._apart(leg)
                 leg.mode = "out"
+                leg.vars["cc_state"] = "transferred"  # The first act of the plan itself.
                 self.left_by_engine.add(leg.uuid)
             case m.StartAnnouncement():
                 leg.playing = command.file

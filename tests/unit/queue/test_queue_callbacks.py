@@ -239,7 +239,12 @@ def test_customer_first(floor: Floor) -> None:
     floor.orders()
     call = floor.commands(m.CallCustomer)[0]
     assert isinstance(call, m.CallCustomer)
-    assert (call.leg, call.number, call.caller_id, call.ring_ms) == ("c1-cb1", "09121234567", "1000", 25_000)
+    assert (call.leg, call.way.number, call.way.caller_id, call.ring_ms) == (
+        "c1-cb1",
+        "09121234567",
+        "1000",
+        25_000,
+    )
     assert not floor.commands(m.Originate)
     floor.picks_up("c1-cb1")
     assert floor.hears("c1-cb1") == "callback-customer"

@@ -29,6 +29,7 @@ from services.reporting.core.facts.queue import (
     ContactResumed,
     ContactWaiting,
     ConversationEnded,
+    DialRefused,
     DispositionKeyed,
     KeyPressed,
     OfferAnswered,
@@ -42,6 +43,8 @@ from services.reporting.core.facts.queue import (
     SupervisionStarted,
     TransferRequested,
     TreatmentPlayed,
+    TrunkFailed,
+    TrunkFull,
 )
 from services.reporting.core.facts.recording import (
     RecordingFact,
@@ -104,6 +107,7 @@ __all__ = [
     "ContactWaiting",
     "ConversationEnded",
     "Decided",
+    "DialRefused",
     "DispositionKeyed",
     "Excluded",
     "Explanation",
@@ -134,6 +138,8 @@ __all__ = [
     "TransferRefused",
     "TransferRequested",
     "TreatmentPlayed",
+    "TrunkFailed",
+    "TrunkFull",
     "Unread",
     "WrapUpChanged",
     "WrapUpEnded",

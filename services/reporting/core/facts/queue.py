@@ -273,6 +273,43 @@ class SupervisionEnded(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class TrunkFull(msgspec.Struct, frozen=True, kw_only=True):
+    """A call out passed over a full trunk."""
+
+    contact_id: str = ""
+    node: str = ""
+    trunk: str = ""
+    channels: int = 0
+    number: str = ""
+    purpose: str = ""
+    diverted_to: str = ""
+    at_us: int = 0
+
+
+class TrunkFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A call out failed on the way."""
+
+    contact_id: str = ""
+    node: str = ""
+    trunk: str = ""
+    gateway: str = ""
+    cause: str = ""
+    rest_ms: int = 0
+    at_us: int = 0
+
+
+class DialRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """No trunk could carry a call out."""
+
+    contact_id: str = ""
+    node: str = ""
+    number: str = ""
+    purpose: str = ""
+    reason: str = ""
+    agent_id: str = ""
+    at_us: int = 0
+
+
 QueueFact = (
     ContactWaiting
     | TreatmentPlayed
@@ -297,4 +334,7 @@ QueueFact = (
     | SupervisionStarted
     | SupervisionChanged
     | SupervisionEnded
+    | TrunkFull
+    | TrunkFailed
+    | DialRefused
 )
