@@ -130,6 +130,7 @@ class NodeRunner:
         self._listing: asyncio.Task[None] | None = None
         self._list_again = False
         self._fresh = True
+        self._left_open: tuple[m.OpenContact, ...] = ()
         self._wish_desk = WishDesk(name, self, self._now)
         self._route_desk = RouteDesk(name, self.feed, self._now)
 
@@ -194,7 +195,7 @@ class NodeRunner:
         return self._engine is not None
 
     async def _begin(self) -> None:
-        self._fresh = True
+        self._fresh, self._left_open = True, ()
         self._listed.clear()
         self._engine = Engine(self.name)
         self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
@@ -494,6 +495,9 @@ class NodeRunner:
                 continue
             self.feed(event)
             self._listed.set()
+            if self._fresh:
+                self._fresh = False
+                self._spawn(self._look_back())
             if not self._list_again:
                 return
 
@@ -529,10 +533,7 @@ class NodeRunner:
                         supervisors.append(found)
                 else:
                     callers.append(switch.caller_leg(event))
-        open_contacts: tuple[m.OpenContact, ...] = ()
-        if self._fresh:
-            open_contacts = await self._open_contacts()
-            self._fresh = False
+        open_contacts, self._left_open = self._left_open, ()
         return m.ChannelsListed(
             at_us=self._now(),
             present=frozenset(str(row["uuid"]) for row in rows),
@@ -542,6 +543,18 @@ class NodeRunner:
             trunks=tuple(trunks),
             open_contacts=open_contacts,
         )
+
+    async def _look_back(self) -> None:
+        """Find contacts that ended while nobody looked. Nobody waits for it: who lives is served meanwhile."""
+        while True:
+            try:
+                self._left_open = await self._open_contacts()
+            except PeyvandError as e:
+                log.warning("log_not_read", node=self.name, reason=str(e))
+                await asyncio.sleep(LIST_RETRY_S)
+            else:
+                self._list()  # What is in the log and not in this listing is gone.
+                return
 
     async def _open_contacts(self) -> tuple[m.OpenContact, ...]:
         """What routing's logs have open on this node: the contacts that may have ended while nobody looked."""

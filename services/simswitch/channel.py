@@ -24,7 +24,7 @@ import structlog
 
 from services.simswitch.core import table
 from services.simswitch.core.causes import SIP_CAUSES, cause_named
-from services.simswitch.core.dialplan import Action, expand
+from services.simswitch.core.dialplan import Action
 from services.simswitch.core.leg import CALL_STATES, Profile
 from services.simswitch.core.leg_variables import (
     acknowledged_variables,
@@ -34,6 +34,7 @@ from services.simswitch.core.leg_variables import (
     refusal_variables,
 )
 from services.simswitch.core.wire import Value
+from services.simswitch.expansion import expanded
 from services.simswitch.negotiation import open_media
 from services.simswitch.waiting import TICK_S, Step, WaitingLeg
 
@@ -401,7 +402,7 @@ class Channel(WaitingLeg):
         if function is None:
             self.end("DESTINATION_OUT_OF_ORDER", by="switch")
             return
-        data = expand(data, self.var)
+        data = await expanded(self, data)
         self.variables.pop("current_application_response", None)
         self.variables.pop("current_application_data", None)
         if data:

@@ -280,6 +280,45 @@ async def test_a_new_owner_joins_who_talks_and_keeps_who_waits(tmp_path: Path, h
         await f.fact("ended")
 
 
+async def test_who_is_parked_while_nobody_owns_the_node_has_the_place_from_then_on(
+    tmp_path: Path, hub: GeventHub
+) -> None:
+    async with floor(tmp_path, hub) as f:
+        await f.die()
+        leg = f.sw.caller("1000")
+        await f.until(lambda: bool(leg.var("cc_parked_us")))
+        parked_us = int(leg.var("cc_parked_us"))
+        await f.until(lambda: SystemClock().now_us() - parked_us > 400_000)
+        f.runner = f.make_runner()
+        f.own()
+        waiting = codec.decode(await f.fact("waiting"))
+        assert isinstance(waiting, events_pb2.ContactWaiting)
+        assert waiting.contact_id == leg.uuid
+        assert abs(waiting.waiting_since_us - parked_us) < 100_000
+
+
+async def test_a_new_owner_serves_before_it_has_read_the_log(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with floor(tmp_path, hub) as f:
+        await f.die()
+        f.runner = f.make_runner()
+        reading = asyncio.Event()
+
+        async def never() -> tuple[()]:
+            await reading.wait()
+            return ()
+
+        monkeypatch.setattr(f.runner, "_open_contacts", never)
+        f.own()
+        phone = Phone("answer")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        await f.offer(contact)
+        await f.fact("bridged")
+        assert not reading.is_set()
+
+
 async def test_contacts_that_ended_while_nobody_owned_the_node(tmp_path: Path, hub: GeventHub) -> None:
     async with floor(tmp_path, hub) as f:
         contact = await f.call()

@@ -387,3 +387,14 @@ async def test_every_leg_leaves_a_record_and_a_line(tmp_path: Path) -> None:
             ("call", "C"),
         ]
         assert lines[0]["first_bridge_us"] >= lines[0]["answered_us"] > 0
+
+
+async def test_a_function_of_the_api_in_what_an_application_is_given(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        before_us = sw.switch.clock.now_us()
+        leg = sw.caller("1000")
+        await sw.until(lambda: bool(leg.var("cc_parked_us")))
+        assert before_us <= int(leg.var("cc_parked_us")) <= sw.switch.clock.now_us()
+        assert leg.var("cc_state") == "waiting"
+        await leg.execute("set", r"said=${strepoch(2026-11-21 21:00:00)} ${cc_state} \${x}")
+        assert leg.var("said") == "1795294800 waiting ${x}"

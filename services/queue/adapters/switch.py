@@ -57,6 +57,7 @@ _DOWN = frozenset(
     {"FAILED", "FAIL_WAIT", "TIMEOUT", "DOWN"}
 )  # Of a gateway: sofia_reg.c's states without a way out.
 _DEAD_STATES = ("CS_HANGUP", "CS_REPORTING", "CS_DESTROY")
+WAITED_MAX_MS = 24 * 3_600_000  # More is a clock that was set.
 _NUMBER_MAX = 2**53  # Beyond it no fact could carry the number, and the caller would never be heard of.
 _UNPAIRED = str.maketrans("", "", "{}[]<>;,'\"")
 
@@ -150,6 +151,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         revision=var("cc_revision"),
         started_ms=_number(var("cc_started_ms")),
         waiting_ms=_number(var("cc_waiting_ms")),
+        waited_ms=_waited_ms(event),
         bridged_ms=_number(var("cc_bridged_ms")),
         state=var("cc_state"),
         offer=var("cc_offer"),
@@ -211,6 +213,13 @@ def _number(text: str) -> int:
     except ValueError:
         return 0
     return number if abs(number) <= _NUMBER_MAX else 0
+
+
+def _waited_ms(event: Event) -> int:
+    """From the parking to the event, both by the switch's clock: its difference from ours does not matter."""
+    parked_us, now_us = _number(event.variable("cc_parked_us")), _number(event.get("Event-Date-Timestamp"))
+    waited_ms = (now_us - parked_us) // 1000 if parked_us and now_us else 0
+    return waited_ms if 0 < waited_ms < WAITED_MAX_MS else 0
 
 
 def _is_bridged(event: Event) -> bool:

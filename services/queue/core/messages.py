@@ -34,6 +34,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     revision: str = ""
     started_ms: int = 0
     waiting_ms: int = 0  # 0: nobody has adopted it yet.
+    waited_ms: int = 0  # How long ago it was parked, by the switch's own clock.
     bridged_ms: int = 0  # 0: it has not talked yet.
     state: str = ""  # cc_state
     offer: str = ""
@@ -219,7 +220,7 @@ class ChannelsListed(Input, frozen=True, kw_only=True):
     agents: tuple[AgentLeg, ...] = ()
     supervisors: tuple[SupervisorLeg, ...] = ()
     trunks: tuple[TrunkLeg, ...] = ()
-    open_contacts: tuple[OpenContact, ...] = ()  # Only at a takeover.
+    open_contacts: tuple[OpenContact, ...] = ()  # Once after a takeover.
 
 
 class GatewayChanged(Input, frozen=True, kw_only=True):

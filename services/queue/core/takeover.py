@@ -139,7 +139,8 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
         if leg.leg not in node.gone_legs:
             caller_found(node, leg, agents.get(leg.leg, []))
     for contact in event.open_contacts:
-        if contact.contact not in node.callers and contact.contact not in event.present:
+        here = contact.contact in node.callers or contact.contact in event.present
+        if not here and contact.contact not in node.gone_legs:
             _missing(node, contact)
     for agent in found:
         _agent_found(node, agent)

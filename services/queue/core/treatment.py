@@ -55,13 +55,14 @@ def remember(node: Node, leg: CallerLeg, stage: Stage, *, recovered: bool) -> Ca
         node.unserved = True
         node.line("no_center_for_call", warning=True, contact=leg.leg, entry_point=leg.entry_point)
         return None
+    since_us = leg.waiting_ms * 1000 or node.at_us - leg.waited_ms * 1000
     caller = Caller(
         leg=leg,
         center=center,
         queue=center.queue_for(leg.queue, leg.entry_point),
         stage=stage,
-        waiting_since_us=leg.waiting_ms * 1000 or node.at_us,
-        keyed_at_us=leg.waiting_ms * 1000 or node.at_us,
+        waiting_since_us=since_us,
+        keyed_at_us=since_us,
         recovered=recovered,
         bridged_at_us=leg.bridged_ms * 1000,
     )

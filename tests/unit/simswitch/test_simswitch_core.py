@@ -32,7 +32,7 @@ def test_the_real_dialplan_leads_a_caller_to_ivr_then_to_waiting() -> None:
         "multiset",
         "answer",
         "socket",
-        "set",
+        "multiset",
         "event",
         "playback",
         "park",
