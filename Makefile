@@ -28,6 +28,13 @@ KILL ?=
 SOAK_MINUTES ?= 20
 SOAK_RATE ?= 2
 
+# How long calls come in `make chaos` (minutes), how many a second on both nodes together, and how many faults; the seed is SEED.
+CHAOS_MINUTES ?= 10
+CHAOS_RATE ?= 4
+CHAOS_FAULTS ?= 60
+# How often `make takeover` kills or stops an owner.
+TAKEOVER_KILLS ?= 200
+
 # How long `make fuzz` looks (seconds).
 FUZZ_SECONDS ?= 600
 
@@ -101,6 +108,12 @@ sim-theory: install ## Stationary queues through routing's core beside exact the
 soak: install .dev/sounds/.current ## Memory of every process under steady calls, as curves and a verdict (SOAK_MINUTES=20 SOAK_RATE=2)
 	@$(RUN) deploy.dev.soak --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE)
 
+chaos: install .dev/sounds/.current ## Kill, stop and cut off parts of a whole installation under calls; who was lost? (CHAOS_MINUTES=10 CHAOS_RATE=4 CHAOS_FAULTS=60 SEED=1)
+	@$(RUN) deploy.dev.chaos --minutes $(CHAOS_MINUTES) --rate $(CHAOS_RATE) --faults $(CHAOS_FAULTS) --seed $(SEED) $(ARGS)
+
+takeover: install .dev/sounds/.current ## How long callers wait when an owner of routing or queue is killed or hangs (TAKEOVER_KILLS=200)
+	@$(RUN) deploy.dev.chaos.takeover --kills $(TAKEOVER_KILLS) --seed $(SEED) $(ARGS)
+
 fuzz: $(VENV)/.fuzz ## Look for bytes that the event socket's codec does not stand (FUZZ_SECONDS=600)
 	@nice -n 10 $(RUN) tests.fuzz --seconds $(FUZZ_SECONDS)
 
@@ -123,4 +136,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim sim-theory fidelity soak fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim sim-theory fidelity soak chaos takeover fuzz lock clean

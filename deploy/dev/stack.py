@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,8 +71,14 @@ def find_shift(first: int = 0, *, real_switch: bool = False) -> int:
         wanted |= {row.port + 10 * n for n in range(row.replicas)} | (
             {row.esl_port} if row.esl_port else set()
         )
+    return free_shift(wanted, first)
+
+
+def free_shift(wanted: Iterable[int], first: int = 0) -> int:
+    """The smallest shift, in steps of 1000, with which all these ports are free. Raises ProcessFailed."""
+    ports = list(wanted)
     for shift in range(first, 50_000, 1000):
-        if all(_free(port + shift) for port in wanted):
+        if all(_free(port + shift) for port in ports):
             return shift
     raise ProcessFailed("no free range of ports on 127.0.0.1")
 

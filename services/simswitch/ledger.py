@@ -39,6 +39,7 @@ class _Bridge:
 class _Book:
     created_us: int
     answered_us: int = 0
+    hung_up_us: int = 0
     controller_us: int = 0
     menus: int = 0
     digits: list[dict[str, Any]] = field(default_factory=list)
@@ -149,7 +150,8 @@ class Ledger(Observer):
         self._books[leg.uuid].recordings.append({"path": path, "ms": ms, "samples": samples})
 
     def leg_hung_up(self, leg: Channel) -> None:
-        """Note where the caller was at the moment of hanging up, before the other legs react."""
+        """Note when, and where the caller was at that moment, before the other legs react."""
+        self._books[leg.uuid].hung_up_us = self._clock.now_us()
         if self._is_call(leg):
             leg.phase_at_end = self.phase(leg)
 
@@ -178,6 +180,7 @@ class Ledger(Observer):
                 "first_bridge_us": book.first_bridge_us,
                 "digits": book.digits,
                 "recordings": book.recordings,
+                "hung_up_us": book.hung_up_us,
                 "ended_us": now,
                 "ended_by": leg.ended_by,
                 "cause": leg.hangup_cause,

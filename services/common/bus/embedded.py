@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -258,8 +259,11 @@ class EmbeddedNats:
 class EmbeddedCluster:
     """Several servers with fixed ports on this machine that replicate to each other."""
 
-    def __init__(self, folder: Path, *, nodes: int = 3) -> None:
-        ports = _free_ports(nodes * 2)
+    def __init__(self, folder: Path, *, nodes: int = 3, ports: Sequence[int] = ()) -> None:
+        """``ports``: for clients, one a node, then for the nodes among themselves; without any, free ones are taken. Those are
+        of the range that the kernel gives to clients too: a node that is down for long may find its own in use.
+        """
+        ports = ports or _free_ports(nodes * 2)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[nodes:])
         self.nodes = [
             EmbeddedNats(

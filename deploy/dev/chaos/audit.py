@@ -1,0 +1,295 @@
+"""What did the faults do to people? A pure comparison of the switches' ledgers with the log, call by call and agent by agent.
+
+The ledgers are written by the simulated switches alone and know only what the switch and the people on the phones did. A call that ended
+with its FreeSWITCH node (cause CRASH) is nobody's fault but the fault's. Everything else is held against these rules:
+
+dropped_talking  somebody who talked was cut off: a bridge ended although neither of the two had put down
+lost             a waiting caller was hung up on, was forgotten (waited longer than anybody has to), or lost the place in line
+double_offers    two calls of one agent at the same time, or an offer without exactly one end
+stuck            an agent, a contact or a leg that is still busy when everything is over
+mismatched       ClickHouse says something else than the ledger and the streams, or has a fact not once
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from deploy.dev.balance import Account, Books, Call, balance
+
+CRASH: Final = "CRASH"
+"""What the ledger calls the end of a leg that went down with its switch."""
+PLACE_US: Final = 2_000_000
+"""So far the place in line may be from the moment at which the caller was parked."""
+LONGEST_US: Final = 45_000_000
+"""So long nobody has to wait where agents are plenty, besides the time for which the caller's node could not be reached."""
+OVERLAP_US: Final = 250_000
+"""So long two legs of an agent may be there together: a CANCEL or BYE is on its way."""
+PERSONS: Final = ("caller", "agent")
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that must not be. ``kind`` is one of the five names; ``contact`` may be empty."""
+
+    kind: str
+    contact: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """From when to when something was away, in µs."""
+
+    what: str
+    began_us: int
+    until_us: int
+
+
+@dataclass
+class Ledgers:
+    """The lines of all nodes."""
+
+    lines: Sequence[Line]
+    calls: list[Line] = field(init=False)
+    legs: dict[str, Line] = field(init=False)
+    repeated: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calls = [line for line in self.lines if line["kind"] == "call"]
+        legs = [line for line in self.lines if line["kind"] == "leg"]
+        self.legs = {line["leg"]: line for line in legs}
+        self.repeated = sorted(leg for leg, n in Counter(line["leg"] for line in legs).items() if n > 1)
+
+    def crashed(self, call: Line) -> bool:
+        """Whether the call, or the agent's side of its last conversation, went down with a switch."""
+        last = call["bridges"][-1]["agent_leg"] if call["bridges"] else ""
+        return call["cause"] == CRASH or (last in self.legs and self.legs[last]["cause"] == CRASH)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A fact of routing's log: its kind (the name of the field in ``Fact``), its fields, and when it was decided."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    at_us: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome. ``overlaps_ms``: the longest times for which an agent had two legs, tolerated ones included."""
+
+    findings: tuple[Finding, ...]
+    calls: int
+    answered: int
+    abandoned: int
+    crashed: int
+    offers: int
+    facts: int
+    longest_wait_s: float
+
+    def count(self, kind: str) -> int:
+        """How many findings of a kind there are."""
+        return sum(f.kind == kind for f in self.findings)
+
+
+def _ended_by_a_person(ledgers: Ledgers, call: Line, bridge: Line) -> bool:
+    legs = [ledgers.legs.get(call["call_id"]), ledgers.legs.get(bridge["agent_leg"])]
+    return any(
+        leg is not None and leg["ended_by"] in PERSONS and 0 < leg["hung_up_us"] <= bridge["unbridged_us"]
+        for leg in legs
+    )
+
+
+def dropped(ledgers: Ledgers) -> Iterable[Finding]:
+    """Conversations that neither side ended."""
+    for call in ledgers.calls:
+        for bridge in call["bridges"]:
+            agent = ledgers.legs.get(bridge["agent_leg"])
+            if call["cause"] == CRASH or (agent is not None and agent["cause"] == CRASH):
+                continue
+            if not _ended_by_a_person(ledgers, call, bridge):
+                yield Finding(
+                    "dropped_talking",
+                    call["call_id"],
+                    f"the conversation with {bridge['agent_extension']} ended after "
+                    f"{(bridge['unbridged_us'] - bridge['bridged_us']) / 1e6:.1f} s and nobody had put down; the caller's leg: "
+                    f"{call['cause']} by {call['ended_by']}, the agent's: "
+                    + (f"{agent['cause']} by {agent['ended_by']}" if agent else "not in the ledger"),
+                )
+
+
+def waits(ledgers: Ledgers, away: Sequence[Span]) -> Iterable[Finding]:
+    """Waiting callers who were hung up on, or whom nobody came for."""
+    for call in ledgers.calls:
+        if not call["waiting_us"] or call["cause"] == CRASH:
+            continue
+        if not call["bridges"] and call["ended_by"] != "caller":
+            yield Finding(
+                "lost",
+                call["call_id"],
+                f"waited {(call['ended_us'] - call['waiting_us']) / 1e6:.1f} s and was hung up on: "
+                f"{call['cause']} by {call['ended_by']}",
+            )
+        until_us = call["bridges"][0]["bridged_us"] if call["bridges"] else call["ended_us"]
+        excused_us = sum(
+            max(0, min(until_us, s.until_us) - max(call["waiting_us"], s.began_us))
+            for s in away
+            if s.what == call["node"]
+        )
+        if until_us - call["waiting_us"] - excused_us > LONGEST_US:
+            yield Finding(
+                "lost",
+                call["call_id"],
+                f"waited {(until_us - call['waiting_us']) / 1e6:.1f} s"
+                + (f", {excused_us / 1e6:.1f} s of it while {call['node']} was away" if excused_us else "")
+                + ("" if call["bridges"] else ", and left"),
+            )
+
+
+def places(ledgers: Ledgers, log: Sequence[Logged]) -> Iterable[Finding]:
+    """Callers who were sent back in line, or put before others."""
+    parked_us = {call["call_id"]: call["waiting_us"] for call in ledgers.calls if call["waiting_us"]}
+    for fact in log:
+        if fact.kind != "contact_queued" or fact.fields["contact_id"] not in parked_us:
+            continue
+        contact = fact.fields["contact_id"]
+        behind_us = int(fact.fields["waiting_since_us"]) - parked_us[contact]
+        if abs(behind_us) > PLACE_US:
+            yield Finding(
+                "lost",
+                contact,
+                f"the place in line is {behind_us / 1e6:+.1f} s from the moment at which the caller was parked",
+            )
+
+
+def agents_legs(ledgers: Ledgers) -> Iterable[Finding]:
+    """Agents whose phone rang or who talked for one call while there was another. A leg that is only kept for a key does not count."""
+    spans: dict[str, list[tuple[int, int, Line]]] = defaultdict(list)
+    for call in ledgers.calls:
+        for bridge in call["bridges"]:
+            if (leg := ledgers.legs.get(bridge["agent_leg"])) is not None:
+                spans[leg["destination"]].append((bridge["bridged_us"], bridge["unbridged_us"], leg))
+    for leg in ledgers.legs.values():
+        if leg["direction"] == "outbound" and leg["claimed_contact"]:
+            until_us = leg["first_bridge_us"] or leg["hung_up_us"] or leg["ended_us"]
+            # Refused at once: the phone said busy, which is what a second call to it must hear.
+            if leg["cause"] != "USER_BUSY":
+                spans[leg["destination"]].append((leg["created_us"], until_us, leg))
+    for agent, found in sorted(spans.items()):
+        found.sort(key=lambda span: span[:2])
+        for n, (_, until_us, one) in enumerate(found):
+            for began_us, other_until_us, other in found[n + 1 :]:
+                together_us = min(until_us, other_until_us) - began_us
+                if together_us > OVERLAP_US and other["leg"] != one["leg"]:
+                    yield Finding(
+                        "double_offers",
+                        other["claimed_contact"],
+                        f"{agent} had the leg {one['leg']} (of {one['claimed_contact']}) and the leg {other['leg']} for "
+                        f"{together_us / 1e6:.2f} s together",
+                    )
+    for leg_id in ledgers.repeated:
+        yield Finding(
+            "double_offers", ledgers.legs[leg_id]["claimed_contact"], f"the leg {leg_id} was there twice"
+        )
+
+
+def offers_ends(log: Sequence[Logged]) -> Iterable[Finding]:
+    """Offers without exactly one end."""
+    made: dict[str, str] = {}
+    ends: Counter[str] = Counter()
+    for fact in log:
+        if fact.kind == "offer_made":
+            if fact.fields["offer_id"] in made:
+                yield Finding(
+                    "double_offers", fact.fields["contact_id"], f"{fact.fields['offer_id']} was made twice"
+                )
+            made[fact.fields["offer_id"]] = fact.fields["contact_id"]
+        elif fact.kind == "offer_ended":
+            ends[fact.fields["offer_id"]] += 1
+    for offer, contact in made.items():
+        if ends[offer] != 1:
+            yield Finding("double_offers", contact, f"offer {offer} has {ends[offer]} ends")
+    for offer in ends.keys() - made.keys():
+        yield Finding("double_offers", "", f"offer {offer} ended and was never made")
+
+
+def books_of(
+    ledgers: Ledgers, agents: Mapping[str, str], books: Books, stream_facts: Sequence[str]
+) -> Iterable[Finding]:
+    """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end."""
+    calls = []
+    crashed = {call["call_id"] for call in ledgers.calls if ledgers.crashed(call)}
+    for call in ledgers.calls:
+        outcome, agent = "other", ""
+        if call["bridges"]:
+            outcome = "answered"
+            agent = agents.get(call["bridges"][-1]["agent_extension"], call["bridges"][-1]["agent_extension"])
+        elif call["ended_by"] == "caller":
+            outcome = "abandoned"
+        calls.append(Call(call["call_id"], outcome, agent))
+    unrecorded = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH}
+    account = Account(
+        calls=[c for c in calls if c.contact_id not in crashed],
+        legs=[leg for leg in ledgers.legs if leg not in unrecorded],
+    )
+    compared = balance(
+        account,
+        Books(
+            contacts=[c for c in books.contacts if c.contact_id not in crashed],
+            legs=[leg for leg in books.legs if leg not in unrecorded],
+            recordings=[r for r in books.recordings if r.contact_id not in crashed],
+            facts=books.facts,
+        ),
+        stream_facts,
+    )
+    known = {call["call_id"] for call in ledgers.calls}
+    for text in compared.findings:
+        contact = next((word for word in text.replace(":", " ").split() if word in known), "")
+        yield Finding("mismatched", contact, text)
+    for row in books.contacts:
+        if row.contact_id in crashed and row.outcome == "open":
+            yield Finding(
+                "mismatched", row.contact_id, "went down with its switch and is still open in the books"
+            )
+
+
+def judge(
+    ledgers: Ledgers,
+    log: Sequence[Logged],
+    agents: Mapping[str, str],
+    books: Books,
+    stream_facts: Sequence[str],
+    away: Sequence[Span],
+    stuck: Sequence[Finding],
+) -> Verdict:
+    """All rules together."""
+    answered = [c for c in ledgers.calls if c["bridges"]]
+    waited = [
+        (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
+        for c in ledgers.calls
+        if c["waiting_us"]
+    ]
+    return Verdict(
+        findings=(
+            *dropped(ledgers),
+            *waits(ledgers, away),
+            *places(ledgers, log),
+            *agents_legs(ledgers),
+            *offers_ends(log),
+            *stuck,
+            *books_of(ledgers, agents, books, stream_facts),
+        ),
+        calls=len(ledgers.calls),
+        answered=len(answered),
+        abandoned=sum(not c["bridges"] and c["ended_by"] == "caller" for c in ledgers.calls),
+        crashed=sum(map(ledgers.crashed, ledgers.calls)),
+        offers=sum(f.kind == "offer_made" for f in log),
+        facts=len(stream_facts),
+        longest_wait_s=round(max(waited, default=0) / 1e6, 1),
+    )
