@@ -172,6 +172,7 @@ class Stack:
             "PEYVAND_QUEUE_RECORDINGS_DIR": str(self.recordings),
             "PEYVAND_QUEUE_SOUNDS_DIR": str(self.sounds),
             "PEYVAND_IVR_SOUNDS_DIR": str(self.sounds),
+            "PEYVAND_IVR_RECORDINGS_DIR": str(self.recordings),
             "PEYVAND_RECORDING_DIR": str(self.recordings),
             "PEYVAND_REPORTING_CDR_SPOOL": str(self.cdr_spool),
             "PEYVAND_LOG_FORMAT": "json",

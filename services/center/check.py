@@ -1,46 +1,26 @@
 """What must hold in a center document as a whole: every reference resolves, every flow ends, every prompt can be heard.
 
 Pure: works on checked models and yields faults as (path, message); the loader adds file and line.
-
-Flows end by one rule: **a caller who does nothing reaches an end**. The ways that need no key (``then``, ``open``,
-``closed``, ``otherwise``) must form no cycle; the ways that need a key may, because every round costs the caller a key
-press and the interpreter bounds rounds and time. A menu without a way out is the special case whose ``otherwise`` leads
-back to itself.
+What must hold in flows is in ``flow_check``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from services.center import flow_check, sayings
 from services.center.callback import CALLBACK_PROMPTS
-from services.center.model import (
-    AskNode,
-    Calendar,
-    CenterDocument,
-    Flow,
-    HoursNode,
-    MenuNode,
-    Node,
-    Overflow,
-    PlayNode,
-    Queue,
-    QueueNode,
-    SayNode,
-    TransferNode,
-    period,
-    weekdays,
-)
-from services.center.numbers import LANGUAGES
+from services.center.flow import SayNode
+from services.center.flow_check import unknown as _unknown
+from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
+from services.center.numbers import LANGUAGES, number_prompts
 from services.center.skills import parse, skills_in
 from services.center.source import Path
 from services.center.trunks import TRUNK_PROMPTS
 
 Fault = tuple[Path, str]
-
-BUILT_IN_VARIABLES = ("caller", "entry")
-"""What a say node can read out in every flow: the calling and the called number."""
 
 FEATURE_PROMPTS = ("logged-in", "logged-out", "on-break", "available", "saved", "not-possible")
 """What agents hear after a feature code; needed as soon as there are agents."""
@@ -58,9 +38,7 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     for name, calendar in document.calendars.items():
         for path, message in _calendar(calendar):
             yield ("calendars", name, *path), message
-    for name, flow in document.flows.items():
-        for path, message in _flow(document, flow):
-            yield ("flows", name, *path), message
+    yield from flow_check.faults(document)
     for kind in ("dispositions", "break_reasons"):
         seen: dict[str, int] = {}
         for i, named in enumerate(getattr(document, kind)):
@@ -136,54 +114,26 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
             yield ("trunks",), prompt
     for flow_name, flow in document.flows.items():
         for name, node in flow.nodes.items():
-            path = ("flows", flow_name, "nodes", name)
-            match node:
-                case PlayNode(play=prompt):
-                    yield (*path, "play"), prompt
-                case MenuNode(menu=prompt, invalid=invalid):
-                    yield (*path, "menu"), prompt
-                    if invalid is not None:
-                        yield (*path, "invalid"), invalid
-                case AskNode(ask=prompt):
-                    yield (*path, "ask"), prompt
+            for where, prompt in flow_check.prompts_of(node):
+                yield ("flows", flow_name, "nodes", name, *where), prompt
+
+
+def composed_prompts(document: CenterDocument, language: str) -> dict[str, str]:
+    """Return what is composed to numbers, dates and the like in a language, with its text: as much as the flows read out."""
+    nodes = (node for flow in document.flows.values() for node in flow.nodes.values())
+    forms = {node.as_ for node in nodes if isinstance(node, SayNode)}
+    return number_prompts(language) | sayings.prompts(language, forms)
 
 
 def asking_prompts(document: CenterDocument) -> frozenset[str]:
-    """Return the prompts after which (or during which) a caller is expected to press keys: those of menu and ask nodes."""
-    asking = set()
-    for flow in document.flows.values():
-        for node in flow.nodes.values():
-            match node:
-                case MenuNode(menu=prompt) | AskNode(ask=prompt):
-                    asking.add(prompt)
-    return frozenset(asking)
-
-
-def ways(node: Node) -> list[tuple[Path, str, bool]]:
-    """Return the ways out of a node: (path below the node, node they lead to, whether the caller must press a key)."""
-    match node:
-        case PlayNode() | SayNode():
-            return [(("then",), node.then, False)]
-        case MenuNode():
-            keyed: list[tuple[Path, str, bool]] = [
-                (("digits", key), to, True) for key, to in node.digits.items()
-            ]
-            return [*keyed, (("otherwise",), node.otherwise, False)]
-        case AskNode():
-            return [(("then",), node.then, True), (("otherwise",), node.otherwise, False)]
-        case HoursNode():
-            return [(("open",), node.open, False), (("closed",), node.closed, False)]
-        case TransferNode(otherwise=str(otherwise)):
-            return [(("otherwise",), otherwise, False)]
-    return []
-
-
-def _unknown(kind: str, name: str, known: Collection[str]) -> str:
-    expected = ", ".join(sorted(known)) if known else f"none is declared under {kind}s"
-    return (
-        f'unknown {kind} "{name}"; expected one of {expected}'
-        if known
-        else f'unknown {kind} "{name}"; {expected}'
+    """Return the prompts after which (or during which) a caller is expected to press keys."""
+    nodes = (node for flow in document.flows.values() for node in flow.nodes.values())
+    return frozenset(
+        prompt
+        for node in nodes
+        if flow_check.asks(node)
+        for where, prompt in flow_check.prompts_of(node)
+        if where != ("invalid",)
     )
 
 
@@ -219,7 +169,10 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
             yield ("entry_points", number, "flow"), _unknown("flow", entry.flow, document.flows)
         if entry.fallback_queue not in queues:
             yield ("entry_points", number, "fallback_queue"), _unknown("queue", entry.fallback_queue, queues)
-        if entry.language not in document.languages:
+        flow = document.flows.get(entry.flow)
+        if entry.language is None and flow is not None and flow.language is None:
+            yield ("entry_points", number), f'neither the entry point nor flow "{entry.flow}" has a language'
+        elif entry.language is not None and entry.language not in document.languages:
             yield (
                 ("entry_points", number, "language"),
                 _unknown("language", entry.language, document.languages),
@@ -377,6 +330,9 @@ def _calendar(calendar: Calendar) -> Iterator[Fault]:
                 break
             by_day[day] = key
         yield from _overlaps(("open", key), periods)
+    for i, text in enumerate(calendar.closed_yearly):
+        if text in calendar.closed_yearly[:i]:
+            yield ("closed_yearly", i), f'"{text}" is named twice'
     seen: set[dt.date] = set()
     for i, date in enumerate(calendar.closed_on):
         if date in seen:
@@ -393,83 +349,3 @@ def _overlaps(path: Path, periods: list[str]) -> Iterator[Fault]:
     for (before, _), (after, i) in pairwise(spans):
         if after[0] < before[1]:
             yield (*path, i), f'period "{periods[i]}" overlaps another of the same day'
-
-
-def _flow(document: CenterDocument, flow: Flow) -> Iterator[Fault]:
-    nodes = flow.nodes
-    if flow.start not in nodes:
-        yield ("start",), _unknown("node", flow.start, nodes)
-    filled = {node.into for node in nodes.values() if isinstance(node, AskNode)}
-    for name, node in nodes.items():
-        path: Path = ("nodes", name)
-        for way, target, _ in ways(node):
-            if target not in nodes:
-                yield (*path, *way), _unknown("node", target, nodes)
-        match node:
-            case HoursNode(hours=calendar) if calendar not in document.calendars:
-                yield (*path, "hours"), _unknown("calendar", calendar, document.calendars)
-            case QueueNode(queue=queue, skills=skills):
-                if queue not in document.queues:
-                    yield (*path, "queue"), _unknown("queue", queue, document.queues)
-                elif node.prefer is not None and document.queues[queue].preferred_s is None:
-                    yield (*path, "prefer"), f'prefer needs preferred_s in queue "{queue}"'
-                if node.prefer is not None and node.prefer not in document.agents:
-                    yield (*path, "prefer"), _unknown("agent", node.prefer, document.agents)
-                if node.class_ is not None and node.class_ not in document.routing.classes:
-                    yield (*path, "class"), _unknown("class", node.class_, document.routing.classes)
-                for skill in skills:
-                    if skill not in document.skills:
-                        yield (*path, "skills", skill), _unknown("skill", skill, document.skills)
-            case SayNode(say=what) if not what.isdigit() and what not in filled | set(BUILT_IN_VARIABLES):
-                yield (*path, "say"), _unknown("variable", what, filled | set(BUILT_IN_VARIABLES))
-            case AskNode(into=into) if into in BUILT_IN_VARIABLES:
-                yield (*path, "into"), f'variable "{into}" is set by the call itself'
-    if flow.start in nodes:
-        reached = _reach(flow, flow.start)
-        for name in nodes:
-            if name not in reached:
-                yield ("nodes", name), f'node "{name}" is never reached from "{flow.start}"'
-    yield from _silent_cycles(flow)
-
-
-def _reach(flow: Flow, start: str) -> set[str]:
-    reached, todo = {start}, [start]
-    while todo:
-        for _, target, _ in ways(flow.nodes[todo.pop()]):
-            if target in flow.nodes and target not in reached:
-                reached.add(target)
-                todo.append(target)
-    return reached
-
-
-def _silent_cycles(flow: Flow) -> Iterator[Fault]:
-    """Depth-first search over the ways without a key, iteratively: documents may be long chains."""
-    silent = {
-        name: [(way, to) for way, to, keyed in ways(node) if not keyed and to in flow.nodes]
-        for name, node in flow.nodes.items()
-    }
-    done: set[str] = set()
-    for root in flow.nodes:
-        trail: list[str] = []
-        stack: list[tuple[str, int]] = [(root, 0)] if root not in done else []
-        while stack:
-            name, i = stack.pop()
-            if i == 0:
-                trail.append(name)
-            if i < len(silent[name]):
-                stack.append((name, i + 1))
-                way, target = silent[name][i]
-                if target in trail:
-                    yield ("nodes", name, *way), _cycle(flow, trail, target)
-                elif target not in done:
-                    stack.append((target, 0))
-            else:
-                done.add(name)
-                trail.pop()
-
-
-def _cycle(flow: Flow, trail: list[str], target: str) -> str:
-    loop = trail[trail.index(target) :]
-    if len(loop) == 1 and isinstance(flow.nodes[target], MenuNode | AskNode):
-        return f'"{target}" has no way out for a caller who presses nothing: otherwise leads back to itself'
-    return f"a caller who presses nothing goes round: {' -> '.join([*loop, target])}"

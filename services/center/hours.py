@@ -5,21 +5,28 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo
 
-from services.center.model import Center, CenterDocument, minutes, period, weekdays
+from services.center.model import Calendar, Center, CenterDocument, minutes, period, weekdays, yearly
 
 
 def is_open(document: CenterDocument, calendar: str, at_us: int) -> bool:
     """Whether the moment (microseconds since the epoch) lies in a period of the calendar's local day. Raises KeyError."""
     hours = document.calendars[calendar]
+    if hours.emergency:
+        return False
     moment = dt.datetime.fromtimestamp(at_us // 1_000_000, dt.UTC)
     local = moment.astimezone(ZoneInfo(hours.timezone or document.timezone))
     day, minute = local.date(), minutes(f"{local:%H:%M}")
-    if day in hours.closed_on:
-        return False
-    periods = hours.special.get(day)
+    periods = exceptions(hours).get(day)
     if periods is None:
         periods = next((p for key, p in hours.open.items() if day.weekday() in weekdays(key)), [])
     return any(start <= minute < end for start, end in map(period, periods))
+
+
+def exceptions(hours: Calendar) -> dict[dt.date, list[str]]:
+    """The days with hours of their own, none when closed: what is said of one day comes before what is said of every year."""
+    days: dict[dt.date, list[str]] = {day: [] for text in hours.closed_yearly for day in yearly(text)}
+    days |= {day: [] for day in hours.closed_on}
+    return days | hours.special
 
 
 def closed_queues(document: CenterDocument, at_us: int) -> frozenset[str]:

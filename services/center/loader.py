@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from services.center import check, source
 from services.center.model import Agent, Center, CenterDocument, EntryPoint
-from services.center.numbers import LANGUAGES, number_prompts
+from services.center.numbers import LANGUAGES
 from services.common.errors import ConfigError
 
 
@@ -178,7 +178,7 @@ def _missing_files(center: Center, src: source.Source, sounds_dir: Path) -> list
             file = prompt_file(sounds_dir, center, language, prompt)
             if not Path(file).is_file():
                 missing.append(_fault(center.path, src, ("prompts", prompt), f"no audio file {file}"))
-        for prompt in number_prompts(language) if language in LANGUAGES else ():
+        for prompt in check.composed_prompts(center, language) if language in LANGUAGES else ():
             file = prompt_file(sounds_dir, center, language, prompt)
             if not Path(file).is_file():
                 missing.append(_fault(center.path, src, ("languages",), f"no audio file {file}"))

@@ -15,19 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from services.center.callback import Callback
-from services.center.flow import (
-    AnyNode,
-    AskNode,
-    Flow,
-    HangupNode,
-    HoursNode,
-    MenuNode,
-    Node,
-    PlayNode,
-    QueueNode,
-    SayNode,
-    TransferNode,
-)
+from services.center.flow import Flow
 from services.center.skills import parse
 from services.center.trunks import Route, Trunk
 from services.center.waiting import (
@@ -60,34 +48,27 @@ from services.center.words import (
     SoundsFolder,
     Text,
     Token,
+    YearlyDay,
     Zone,
     minutes,
     period,
     weekdays,
+    yearly,
 )
 
 __all__ = [
     "DAYS",
-    "AnyNode",
-    "AskNode",
     "Closing",
     "Day",
     "Farewell",
     "Flow",
-    "HangupNode",
-    "HoursNode",
     "LeaveMessage",
-    "MenuNode",
     "Messages",
-    "Node",
     "Overflow",
-    "PlayNode",
-    "QueueNode",
-    "SayNode",
-    "TransferNode",
     "minutes",
     "period",
     "weekdays",
+    "yearly",
 ]
 
 
@@ -97,6 +78,10 @@ class Calendar(Part):
     timezone: Zone | None = None
     open: dict[DayKey, list[Period]]
     closed_on: list[Day] = []
+    closed_yearly: list[YearlyDay] = []
+    """Days on which it is closed every year: ``12-25``, ``jalali 01-01``. A day under ``special`` has its own hours all the same."""
+    emergency: bool = False
+    """The emergency switch: closed now, whatever the hours say; flows may have a way of its own for it."""
     special: dict[Day, Annotated[list[Period], Field(min_length=1)]] = {}
     """Days with hours of their own, whatever weekday they are."""
 
@@ -305,7 +290,8 @@ class EntryPoint(Part):
 
     name: Text
     flow: Token
-    language: Language
+    language: Language | None = None
+    """In which the caller is spoken to first; None: that of the flow."""
     fallback_queue: Token
     head_start_s: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
     """Callers of this number count as if they had waited so much longer."""
@@ -429,6 +415,11 @@ class Center(CenterDocument):
             if candidate in texts:
                 return texts[candidate]
         return next(iter(texts.values()))
+
+    def first_language(self, entry: EntryPoint) -> str:
+        """The language in which callers of an entry point are spoken to first."""
+        flow = self.flows.get(entry.flow)
+        return entry.language or (flow.language if flow is not None else None) or self.languages[0]
 
     def language_order(self, language: str) -> tuple[str, ...]:
         """Return the languages in which to look for a prompt, ``language`` first."""

@@ -65,6 +65,13 @@ def ordinal(n: int, language: str) -> list[str]:
     raise ValueError(f'no ordinals in language "{language}"; expected one of {", ".join(LANGUAGES)}')
 
 
+def day_of_month(n: int, language: str) -> list[str]:
+    """Return the prompts that say ``n`` (1 to 31) before a month: an ordinal, in Persian with the ezafe. Raises ValueError."""
+    if language == "fa" and 1 <= n <= 31:
+        return [f"digits/{word}" for word in _join(_persian(n), end="om-e")]
+    return ordinal(n, language)
+
+
 def digits(text: str, language: str) -> list[str]:
     """Return the prompts that read out each digit, star and pound of ``text``; other characters are silent.
 
@@ -97,6 +104,14 @@ def number_prompts(language: str) -> dict[str, str]:
     else:
         raise ValueError(f'no numbers in language "{language}"; expected one of {", ".join(LANGUAGES)}')
     return {f"digits/{name}": text for name, text in words.items()}
+
+
+def day_prompts(language: str) -> dict[str, str]:
+    """Return the prompts that ``day_of_month`` names beside those of ``number_prompts``."""
+    if language != "fa":
+        return {}
+    ordinals = {n: _FA_ORDINALS.get(n, f"{_FA_WORDS[n]}م") for n in (*range(1, 21), 30)}
+    return {f"digits/{n}om-e": f"{word}ِ" for n, word in ordinals.items()}
 
 
 def _en_ordinal(word: str) -> str:

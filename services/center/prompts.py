@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.center import audio
+from services.center.check import composed_prompts
 from services.center.loader import CenterSet, prompt_file
 from services.center.model import Center
-from services.center.numbers import number_prompts
 
 MUSIC = "music/peyvand.wav"
 """Below the sounds folder: the stream ``local_stream://moh`` plays every file of this folder."""
@@ -46,7 +46,7 @@ class _Job:
 def texts(center: Center) -> Iterator[tuple[str, str, str]]:
     """Yield (language, prompt, text) of everything callers and agents of a center may hear."""
     for language in center.languages:
-        for prompt, text in number_prompts(language).items():
+        for prompt, text in composed_prompts(center, language).items():
             yield language, prompt, text
         for prompt, by_language in center.prompts.items():
             yield language, prompt, by_language[language]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from services.center.jalali import gregorian
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days as calendars write them, in the order of ``datetime.date.weekday``."""
@@ -26,10 +29,34 @@ def _date(value: object) -> object:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
             raise ValueError(f'bad date "{value}"; expected year-month-day such as 2026-03-21')
         try:
-            return dt.date.fromisoformat(value)
+            return gregorian(int(value[:4]), int(value[5:7]), int(value[8:]))
         except ValueError:
             raise ValueError(f'there is no day "{value}"') from None
     return value
+
+
+_YEARLY = re.compile(r"(jalali )?(\d\d)-(\d\d)", re.ASCII)
+YEARS = range(2020, 2061)
+"""For which a day of every year is worked out."""
+
+
+def yearly(text: str) -> tuple[dt.date, ...]:
+    """Return ``12-25``, or in the Jalali calendar ``jalali 01-13``, in all YEARS that have it. Raises ValueError."""
+    found = _YEARLY.fullmatch(text)
+    if found is None:
+        raise ValueError(f'bad day "{text}"; expected month-day such as 12-25, or jalali 01-13')
+    days = []
+    for year in YEARS:
+        with contextlib.suppress(ValueError):  # 29 February, 30 Esfand
+            days.append(gregorian(year - 621 if found[1] else year, int(found[2]), int(found[3])))
+    if not days:
+        raise ValueError(f'there is no day "{text}"')
+    return tuple(days)
+
+
+def _yearly(text: str) -> str:
+    yearly(text)
+    return text
 
 
 def minutes(clock: str) -> int:
@@ -86,6 +113,9 @@ Music = Annotated[str, StringConstraints(pattern=r"^[a-z_]+://[A-Za-z0-9_./-]+$"
 SoundsFolder = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
 Zone = Annotated[str, AfterValidator(_zone)]
 Day = Annotated[dt.date, BeforeValidator(_date)]
+"""Year-month-day; a year below 1700 is Jalali."""
+YearlyDay = Annotated[str, AfterValidator(_yearly)]
+"""A day of every year: ``12-25``, ``jalali 01-13``."""
 Period = Annotated[str, AfterValidator(_period)]
 DayKey = Annotated[str, AfterValidator(_weekdays)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]+$")]

@@ -92,7 +92,7 @@ def router(watch: Callable[[], RunningCenters]) -> APIRouter:
         if found is None:
             raise Refused("unknown-flow", f"tenant {center.tenant} has no flow {name!r}", status=404)
         nodes = {
-            key: node.model_dump(mode="json", by_alias=True, exclude_none=True)
+            key: node.model_dump(mode="json", by_alias=True, exclude_unset=True)
             for key, node in found.nodes.items()
         }
         return FlowDocument(revision=center.revision, name=name, start=found.start, nodes=nodes)

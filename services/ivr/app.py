@@ -14,12 +14,13 @@ from services.common.runtime import Runtime
 from services.ivr import api
 from services.ivr.adapters import channel, code_call
 from services.ivr.adapters.call import Call, Session, Surroundings
-from services.ivr.adapters.flows import flow_of
+from services.ivr.adapters.flows import flows_of, plan_of
+from services.ivr.adapters.looking import Queues
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.config import IvrSettings
 from services.ivr.core.interpreter import Interpreter
-from services.ivr.core.model import Limits
+from services.ivr.core.nodes import Flow, Limits
 
 log = structlog.get_logger()
 
@@ -37,6 +38,8 @@ class Ivr:
             clock=clock,
             put=outbox.put,
             sounds_dir=settings.ivr_sounds_dir,
+            recordings_dir=settings.ivr_recordings_dir,
+            look=Queues(bus).look,
             trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
         )
         self.use(centers)
@@ -44,6 +47,7 @@ class Ivr:
     def use(self, centers: CenterSet) -> None:
         """Serve new calls from these centers; calls in progress keep what they started with."""
         self._centers = centers
+        self._flows: dict[str, dict[str, Flow]] = {}
         self._interpreters: dict[tuple[str, str], Interpreter] = {}
 
     async def on_session(self, session: Session) -> None:
@@ -62,7 +66,10 @@ class Ivr:
     def _interpreter(self, center: Center, number: str, entry: EntryPoint) -> Interpreter:
         key = (center.tenant, number)
         if key not in self._interpreters:
-            self._interpreters[key] = Interpreter(flow_of(center, entry), self._limits)
+            if center.tenant not in self._flows:
+                self._flows[center.tenant] = flows_of(center)
+            plan = plan_of(center, entry, self._flows[center.tenant])
+            self._interpreters[key] = Interpreter(plan, self._limits)
         return self._interpreters[key]
 
 

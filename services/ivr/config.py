@@ -19,6 +19,13 @@ class IvrSettings(CenterSettings):
         description="Sounds folder as FreeSWITCH sees it. The default is FreeSWITCH's own variable for it.",
         min_length=1,
     )
+    ivr_recordings_dir: str = Field(
+        "${recordings_dir}",
+        description="Folder for messages, as FreeSWITCH sees it; the recording service looks into the same. "
+        "The default is FreeSWITCH's own variable for it.",
+        min_length=1,
+        pattern=r"^[^\s]+$",
+    )
     ivr_transfer_dial: str = Field(
         "sofia/gateway/trunk/{number}",
         description="Dial string for transfers out of a flow, for centers whose document has no trunks; {number} is replaced.",

@@ -6,15 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ivr.core import model as m
-from tests.unit.ivr.caller import Switch, calendar, call
+from services.ivr.core import nodes as n
+from tests.unit.ivr.caller import QueueNow, Switch, calendar, call, plan
 
 NAMES = ["a", "b", "c", "d", "e"]
 NAME = st.sampled_from(NAMES)
 PROMPT = st.sampled_from(["p1", "p2", "p3"])
 KEY = st.sampled_from("0123456789*#")
 
+VARIABLE = st.sampled_from(["customer", "pin", "x"])
+READ = st.sampled_from(["caller", "customer", "pin", "none"])
 MENU = st.builds(
-    m.Menu,
+    n.Menu,
     PROMPT,
     st.dictionaries(st.text("12#", min_size=1, max_size=3), NAME, min_size=1, max_size=5),
     NAME,
@@ -23,46 +26,94 @@ MENU = st.builds(
     st.none() | PROMPT,
 )
 ASK = st.builds(
-    m.Ask, PROMPT, st.just("customer"), st.integers(1, 3), st.integers(3, 6), st.integers(1_000, 10_000),
-    st.integers(1, 3), NAME, NAME,
+    n.Ask, PROMPT, VARIABLE, st.integers(1, 3), st.integers(3, 6), st.integers(1_000, 10_000), st.integers(1, 3),
+    NAME, NAME, ends_with=st.sampled_from(["#", "*", ""]), gap_ms=st.sampled_from([0, 1_500]), luhn=st.booleans(),
+    patterns=st.sampled_from([(), (("0123456789",) * 4,)]), secret=st.booleans(), invalid=st.none() | PROMPT,
 )  # fmt: skip
+LANGUAGE = st.builds(
+    n.ChooseLanguage, PROMPT, st.just({"1": "fa", "2": "en"}), st.just(3_000), st.integers(1, 2), NAME, NAME
+)
+FLOWS = ["f", "g"]
 NODE = st.one_of(
     MENU,
     MENU,
     ASK,
-    st.builds(m.Play, PROMPT, NAME),
-    st.builds(m.Say, st.sampled_from(["caller", "customer", "17", "none"]), st.booleans(), NAME),
-    st.builds(m.Hours, st.sampled_from([calendar((0, 1440)), calendar()]), NAME, NAME),
-    st.builds(m.ToQueue, st.just("q"), st.integers(-5, 5), st.just(("s:1",))),
-    st.builds(m.ToNumber, st.just("+98"), st.none() | NAME),
-    st.builds(m.Hangup),
+    LANGUAGE,
+    st.builds(n.Play, st.lists(PROMPT, min_size=1, max_size=3).map(tuple), NAME, st.booleans()),
+    st.builds(n.Say, READ | st.just("17"), st.sampled_from(["digits", "date", "money"]), NAME),
+    st.builds(
+        n.Hours,
+        st.sampled_from([calendar((0, 1440)), calendar(), calendar(emergency=True)]),
+        NAME,
+        NAME,
+        NAME,
+    ),
+    st.builds(
+        n.Branch,
+        READ,
+        st.dictionaries(st.sampled_from(["", "1234"]), NAME),
+        st.just({"09": "a"}),
+        st.just(((0, 50, "b"),)),
+        NAME,
+        st.booleans(),
+    ),
+    st.builds(n.Look, st.sampled_from(["seen", "unseen"]), NAME, NAME, st.just(3), st.just(9), st.none()),
+    st.builds(n.Split, st.tuples(st.tuples(NAME, st.just(30)), st.tuples(NAME, st.just(70)))),
+    st.builds(
+        n.Assign, st.dictionaries(VARIABLE, st.sampled_from(["7", "$caller", "$none"]), min_size=1), NAME
+    ),
+    st.builds(
+        n.TakeMessage, PROMPT, st.just("q"), st.just(20), st.just(3), st.sampled_from([0, 2_000]), NAME, NAME
+    ),
+    st.builds(n.ToQueue, st.just("q"), st.integers(-5, 5), st.just(("s:1",)), callback=st.booleans()),
+    st.builds(n.ToNumber, st.just("+98"), st.none() | NAME),
+    st.builds(n.GoTo, st.sampled_from(FLOWS)),
+    st.builds(
+        n.CallFlow, st.sampled_from(FLOWS), st.just({"x": "1"}), st.dictionaries(NAME, NAME, min_size=1)
+    ),
+    st.builds(n.Return, NAME),
+    st.builds(n.Hangup),
 )
-FLOW = st.builds(
-    lambda nodes, start: m.Flow("f", start, nodes, m.ToQueue("fallback", 0)),
-    st.dictionaries(NAME, NODE, min_size=1),  # some ways lead nowhere: a flow that no check has seen
-    NAME,
+# Some ways lead nowhere, and flows may call each other for ever: flows that no check has seen.
+FLOW = st.builds(lambda nodes, start: (nodes, start), st.dictionaries(NAME, NODE, min_size=1), NAME)
+PLAN = st.tuples(FLOW, FLOW).map(
+    lambda flows: plan(
+        *(n.Flow(name, start, nodes) for name, (nodes, start) in zip(FLOWS, flows, strict=True))
+    )
 )
 ACTION = st.tuples(st.integers(0, 60_000), st.one_of(KEY, KEY, KEY, st.sampled_from(["broken", "x"])))
 END = st.none() | st.tuples(st.integers(0, 120_000), st.sampled_from(["hangup", "lost"]))
+MUTE = ["PlayPrompt", "SayText", "RecordMessage", "LookAtQueue", "Transfer", "HandOver"]
 SWITCH = st.builds(
     Switch,
     st.frozensets(st.tuples(st.sampled_from(["fa", "en"]), st.sampled_from(["p1", "p2", "p3", "digits"]))),
     st.sampled_from([("SUCCESS", 30_000), ("USER_BUSY", 500), ("NO_ANSWER", 45_000), ("", 0)]),
+    st.sampled_from([0, 1_000, 50_000]),
+    st.just({"seen": QueueNow(5, 1_000, 0)}),
+    st.frozensets(st.sampled_from(MUTE), max_size=2),
 )
-LIMITS = m.Limits(max_steps=30, max_time_ms=90_000)
+LIMITS = n.Limits(max_steps=30, max_time_ms=90_000, ring_ms=60_000)
+WAITS_MS = 60_000
+"""The longest that one node may wait beside the time limit: a transfer rings; a message takes 20 s and grace."""
 
 
-@settings(max_examples=400, deadline=None)
-@given(flow=FLOW, actions=st.lists(ACTION, max_size=40), end=END, switch=SWITCH)
+@settings(max_examples=300, deadline=None)
+@given(runs=PLAN, actions=st.lists(ACTION, max_size=40), end=END, switch=SWITCH, chance=st.integers(0, 2**63))
 def test_every_call_ends_once_within_its_limits(
-    flow: m.Flow, actions: list[tuple[int, str]], end: tuple[int, str] | None, switch: Switch
+    runs: n.Plan,
+    actions: list[tuple[int, str]],
+    end: tuple[int, str] | None,
+    switch: Switch,
+    chance: int,
 ) -> None:
-    heard = call(flow, [*actions, *([end] if end else [])], limits=LIMITS, switch=switch)
+    """Whoever calls, whatever they do, and whoever never answers."""
+    does = [*actions, *([end] if end else [])]
+    heard = call(runs, does, limits=LIMITS, switch=switch, chance=chance)
     assert len(heard.ended) == 1
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1
     # A step may begin just inside the limit and wait: a transfer that rings or talks is not cut short.
-    assert heard.duration_ms <= LIMITS.max_time_ms + 45_000 + 1_000
+    assert heard.duration_ms <= LIMITS.max_time_ms + WAITS_MS + LIMITS.confirm_ms + 1_000
     assert len(heard.handed) <= 1
     if heard.outcome == "handed_over":
         assert heard.handed
@@ -72,3 +123,14 @@ def test_every_call_ends_once_within_its_limits(
         assert end[1] == "lost"
     numbers = [step.step_no for step in heard.steps]
     assert numbers == sorted(set(numbers)), "each node is reported once, in order"
+    assert all(step.flow in FLOWS and step.version == 1 for step in heard.steps)
+    secret = {
+        (name, key)
+        for name, flow in runs.flows.items()
+        for key, node in flow.nodes.items()
+        if isinstance(node, n.Ask) and node.secret
+    }
+    for step in heard.steps:
+        if (step.flow, step.node) in secret:
+            assert step.input in ("", m.HIDDEN)
+            assert any(isinstance(output, m.HideKeys) for output in heard.outputs)

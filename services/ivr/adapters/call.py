@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
 
@@ -23,9 +24,11 @@ from services.common.errors import CallGone, PeyvandError
 from services.common.esl import Event
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
+from services.ivr.adapters.looking import QueueNow
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.core import model as core
-from services.ivr.core.interpreter import Interpreter, State
+from services.ivr.core.interpreter import Interpreter
+from services.ivr.core.state import State
 
 log = structlog.get_logger()
 
@@ -72,6 +75,9 @@ class Surroundings:
     clock: Clock
     put: Callable[[Outgoing], None]
     sounds_dir: str
+    recordings_dir: str
+    look: Callable[[str, str], Awaitable[QueueNow | None]]
+    """The state of a tenant's queue; None when it cannot be had in time."""
     trunks: Trunks
 
 
@@ -102,6 +108,7 @@ class Call:
         self._playback: asyncio.Task[None] | None = None
         self._handed: core.HandOver | None = None
         self._ended: core.Ended | None = None
+        self._missed = 0
         self._started_us = around.clock.now_us()
         self._facts = Facts(center.tenant, leg.contact_id, self._started_us, entry.flow)
 
@@ -134,9 +141,10 @@ class Call:
         self._inbox.put_nowait(
             core.Begun(
                 self._started_us,
-                self._center.language_order(self._entry.language),
+                self._center.language_order(self._center.first_language(self._entry)),
                 self._leg.caller,
                 self._leg.entry,
+                secrets.randbits(63),
             )
         )
         while self._ended is None:
@@ -170,11 +178,19 @@ class Call:
                 self._playback = self._start(self._play(output))
             case core.StopPlaying():
                 self._start(self._break_off(self._playback))
+            case core.HideKeys():
+                await self._session.execute("multiset", channel.HIDE_KEYS, wait=False)
+            case core.RecordMessage():
+                self._playback = self._start(self._record(output))
+            case core.LookAtQueue():
+                self._start(self._look(output))
             case core.ArmTimer():
                 self._arm(output)
             case core.StepTaken():
                 self._around.put(self._facts.stepped(output))
             case core.PromptMissing():
+                self._missed += 1
+                self._around.put(self._facts.prompt_missed(output, self._missed))
                 PROMPTS_MISSING.labels(output.language).inc()
                 log.error(
                     "prompt_missing",
@@ -241,8 +257,32 @@ class Call:
 
     async def _play(self, output: core.PlayPrompt | core.SayText) -> None:
         argument = channel.playback(self._around.sounds_dir, self._center, output)
+        if not argument:
+            self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, True, said=False))
+            return
         complete = await self._session.execute("playback", argument)
         self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
+
+    async def _record(self, output: core.RecordMessage) -> None:
+        path = channel.message_path(self._around.recordings_dir, self._center, self._leg, output, self._now())
+        session = self._session
+        # record makes no folders, and hangs up when it cannot write.
+        await session.execute("mkdir", path.rpartition("/")[0], wait=False)
+        await session.execute("playback", channel.BEEP, wait=False)
+        # Everywhere else a key must not end a playback: what it means is decided here.
+        await session.execute("multiset", "^^;playback_terminators=#", wait=False)
+        complete = await session.execute("record", channel.record_argument(path, output))
+        await session.execute("multiset", "^^;playback_terminators=none", wait=False)
+        self._inbox.put_nowait(core.Recorded(self._now(), output.recording, channel.recorded_ms(complete)))
+
+    async def _look(self, output: core.LookAtQueue) -> None:
+        seen = await self._around.look(self._center.tenant, output.queue)
+        if seen is None:
+            self._inbox.put_nowait(core.QueueUnseen(self._now(), output.look))
+            return
+        self._inbox.put_nowait(
+            core.QueueSeen(self._now(), output.look, seen.waiting, seen.longest_ms, seen.ready)
+        )
 
     async def _break_off(self, playback: asyncio.Task[None] | None) -> None:
         for _ in range(_BREAKS):
@@ -292,9 +332,9 @@ class Call:
             tenant=self._center.tenant,
             node=self._leg.node,
             entry=self._leg.entry,
-            flow=self._entry.flow,
+            flow=self._state.flow or self._entry.flow,
             revision=self._center.revision,
-            language=self._entry.language,
+            language=self._state.languages[0] if self._state.languages else "",
             outcome=outcome,
             last_node=self._state.node,
             cause=ended.cause if ended else "broken",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from services.center import prompt_file
 from services.center.model import Center
-from services.center.numbers import cardinal, digits, file_string
+from services.center.numbers import file_string
+from services.center.sayings import say
 from services.common.esl import Event, multiset
 from services.ivr.core import model as core
 
 # What the application playback answers when there was nothing to hear (mod_dptools.c, playback_function).
+BEEP = "tone_stream://%(400,100,1000)"
+_SILENCE_LEVEL = 200
+"""Below it nobody speaks (mod_dptools record: the average of the samples, 0 to 32767)."""
 _NOT_HEARD = ("FILE NOT FOUND", "PLAYBACK ERROR")
 
 
@@ -71,20 +76,46 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_customer": output.customer,
         "cc_class": output.service_class,
         "cc_preferred_agent": output.preferred_agent,
+        "cc_wish": "callback" if output.callback else "",
     }
     return multiset({name: value for name, value in values.items() if value})
 
 
 def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.SayText) -> str:
-    """Return the argument of the application playback."""
+    """Return the argument of the application playback, empty for what cannot be said in the wanted form."""
     if isinstance(output, core.PlayPrompt):
         return prompt_file(sounds_dir, center, output.language, output.prompt)
-    say = (
-        cardinal(int(output.text), output.language)
-        if output.as_number
-        else digits(output.text, output.language)
-    )
-    return file_string(prompt_file(sounds_dir, center, output.language, prompt) for prompt in say)
+    detail = {"money": "currency", "date": "calendar"}.get(output.form)
+    more = {detail: output.detail} if detail else {}
+    spoken = say(output.text, output.form, output.language, **more)
+    files = [prompt_file(sounds_dir, center, output.language, prompt) for prompt in spoken]
+    return file_string(files) if files else ""
+
+
+HIDE_KEYS = multiset({"digits_dialed_filter": ".+"})
+"""Of all keys of a call FreeSWITCH keeps ``digits_dialed``, which its CDR has; what this pattern matches it writes as X."""
+
+
+def message_path(
+    recordings_dir: str, center: Center, leg: Leg, output: core.RecordMessage, at_us: int
+) -> str:
+    """Return where a message is recorded, as FreeSWITCH sees it.
+
+    The name is the one by which the recording service knows messages and whose they are: ``<contact>.message.<queue>.wav``.
+    """
+    day = dt.datetime.fromtimestamp(at_us // 1_000_000, dt.UTC).strftime("%Y/%m/%d")
+    return f"{recordings_dir}/{center.tenant}/{day}/{leg.contact_id}.message.{output.queue}.wav"
+
+
+def record_argument(path: str, output: core.RecordMessage) -> str:
+    """Return the argument of the application record."""
+    return f"{path} {output.most_s} {_SILENCE_LEVEL} {output.silence_s}"
+
+
+def recorded_ms(complete: Event) -> int:
+    """How much was recorded, by the CHANNEL_EXECUTE_COMPLETE of the application record."""
+    text = complete.variable("record_ms")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def heard(complete: Event) -> bool:

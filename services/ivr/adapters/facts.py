@@ -11,6 +11,7 @@ from services.contracts.peyvand.ivr.v1.events_pb2 import (
     ContactStarted,
     IvrEnded,
     IvrStepTaken,
+    PromptMissed,
 )
 from services.ivr.adapters.channel import Leg
 from services.ivr.core import model as core
@@ -28,6 +29,7 @@ class Facts:
     contact_id: str
     started_us: int
     flow: str
+    """In which the call began."""
 
     def started(self, leg: Leg, center: Center, number: str, entry: EntryPoint) -> Outgoing:
         """The call reached an entry point. One a contact, whichever ivr says it first."""
@@ -37,8 +39,9 @@ class Facts:
             entry_point=number,
             ani=leg.caller,
             caller_name=leg.caller_name,
-            language=entry.language,
+            language=center.first_language(entry),
             flow=self.flow,
+            flow_version=center.flows[self.flow].version,
             revision=center.revision,
             started_at_us=self.started_us,
         )
@@ -49,14 +52,30 @@ class Facts:
         message = IvrStepTaken(
             contact_id=self.contact_id,
             step_no=step.step_no,
-            flow=self.flow,
+            flow=step.flow,
             flow_node=step.node,
             kind=step.kind,
             result=step.result,
             spent_ms=step.spent_ms,
             at_us=step.at_us,
+            entered_at_us=step.entered_us,
+            input=step.input,
+            flow_version=step.version,
         )
         return self._fact("stepped", self._id("stepped", step.step_no), message, step.at_us)
+
+    def prompt_missed(self, missing: core.PromptMissing, number: int) -> Outgoing:
+        """A prompt could not be heard in a language. ``number`` counts those of the call."""
+        message = PromptMissed(
+            contact_id=self.contact_id,
+            flow=missing.flow,
+            flow_node=missing.node,
+            prompt=missing.prompt,
+            language=missing.language,
+            given_up=missing.given_up,
+            at_us=missing.at_us,
+        )
+        return self._fact("prompt-missed", self._id("prompt-missed", number), message, missing.at_us)
 
     def handed_over(self, output: core.HandOver, at_us: int) -> Outgoing:
         """The queue is written on the channel."""

@@ -1,55 +1,120 @@
-"""Center documents to the interpreter's flows."""
+"""Center documents to the interpreter's plans."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
-from services.center import model as document
-from services.center.model import Center, EntryPoint
-from services.ivr.core import model as core
+from services.center import flow as document
+from services.center import flow_check
+from services.center.hours import exceptions
+from services.center.model import Center, EntryPoint, period, weekdays
+from services.center.words import Skills
+from services.ivr.core import nodes as core
 from services.ivr.core.hours import Calendar, Periods
 
 
-def flow_of(center: Center, entry: EntryPoint) -> core.Flow:
-    """Return the flow of an entry point, complete with calendars and fallback."""
-    flow = center.flows[entry.flow]
-    return core.Flow(
-        name=entry.flow,
-        start=flow.start,
-        nodes={name: _node(center, node) for name, node in flow.nodes.items()},
-        fallback=core.ToQueue(entry.fallback_queue, center.queues[entry.fallback_queue].priority),
-    )
+def flows_of(center: Center) -> dict[str, core.Flow]:
+    """Return all flows of a center, complete with calendars and the queues' priorities."""
+    hidden = flow_check.secrets(center.flows)
+    return {
+        name: core.Flow(
+            name=name,
+            start=flow.start,
+            nodes={key: _node(center, node, hidden) for key, node in flow.nodes.items()},
+            version=flow.version,
+        )
+        for name, flow in center.flows.items()
+    }
+
+
+def plan_of(center: Center, entry: EntryPoint, flows: Mapping[str, core.Flow]) -> core.Plan:
+    """Return what a call to an entry point runs; ``flows`` are all of the center."""
+    fallback = core.ToQueue(entry.fallback_queue, center.queues[entry.fallback_queue].priority)
+    return core.Plan(flows, entry.flow, fallback)
 
 
 def calendar_of(center: Center, name: str) -> Calendar:
     """Return a calendar with its zone and minutes."""
     calendar = center.calendars[name]
-    by_day = {
-        day: _periods(periods) for key, periods in calendar.open.items() for day in document.weekdays(key)
-    }
-    dates: dict[document.Day, Periods] = dict.fromkeys(calendar.closed_on, ())
-    dates |= {date: _periods(periods) for date, periods in calendar.special.items()}
-    return Calendar(ZoneInfo(calendar.timezone or center.timezone), by_day, dates)
+    by_day = {day: _periods(periods) for key, periods in calendar.open.items() for day in weekdays(key)}
+    dates: dict[dt.date, Periods] = {day: _periods(periods) for day, periods in exceptions(calendar).items()}
+    zone = ZoneInfo(calendar.timezone or center.timezone)
+    return Calendar(zone, by_day, dates, calendar.emergency)
 
 
 def _periods(texts: list[str]) -> Periods:
-    return tuple(document.period(text) for text in texts)
+    return tuple(period(text) for text in texts)
 
 
-def _node(center: Center, node: document.AnyNode) -> core.Node:
+def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> core.Node:
     match node:
         case document.PlayNode():
-            return core.Play(node.play, node.then)
+            return core.Play(tuple(node.prompts), node.then, node.skip)
         case document.SayNode():
-            return core.Say(node.say, node.as_ == "number", node.then)
-        case document.MenuNode():
-            return core.Menu(
-                prompt=node.menu,
-                digits=dict(node.digits),
+            return core.Say(node.say, node.as_, node.then, node.currency or node.calendar or "")
+        case document.MenuNode() | document.ConfirmNode() | document.AskNode() | document.LanguageNode():
+            return _listening(node)
+        case document.BranchNode():
+            return core.Branch(
+                variable=node.branch,
+                is_=dict(node.is_),
+                begins=dict(node.begins),
+                between=tuple((*document.bounds(text), to) for text, to in node.between.items()),
                 otherwise=node.otherwise,
-                timeout_ms=node.timeout_s * 1000,
-                tries=node.retries + 1,
+                secret=node.branch in hidden,
+            )
+        case document.LookNode():
+            longest_ms = None if node.longest_over_s is None else node.longest_over_s * 1000
+            return core.Look(
+                node.look, node.then, node.otherwise, node.waiting_over, longest_ms, node.ready_under
+            )
+        case document.SplitNode():
+            return core.Split(tuple(node.split.items()))
+        case document.SetNode():
+            return core.Assign(dict(node.set), node.then)
+        case document.HoursNode():
+            emergency = node.emergency or node.closed
+            return core.Hours(calendar_of(center, node.hours), node.open, node.closed, emergency)
+        case document.RecordNode():
+            return core.TakeMessage(
+                prompt=node.record,
+                queue=node.queue,
+                most_s=node.most_s,
+                silence_s=node.silence_s,
+                least_ms=node.least_s * 1000,
+                then=node.then,
+                otherwise=node.otherwise,
+            )
+        case _:
+            return _end(center, node)
+
+
+def _listening(
+    node: document.MenuNode | document.ConfirmNode | document.AskNode | document.LanguageNode,
+) -> core.Listening:
+    tries, timeout_ms = node.retries + 1, node.timeout_s * 1000
+    match node:
+        case document.MenuNode():
+            gap_ms = (node.gap_s or 0) * 1000
+            return core.Menu(
+                node.menu, dict(node.digits), node.otherwise, timeout_ms, tries, node.invalid, gap_ms
+            )
+        case document.ConfirmNode():
+            return core.Menu(
+                prompt=node.confirm,
+                digits={document.YES: node.yes, document.NO: node.no},
+                otherwise=node.otherwise,
+                timeout_ms=timeout_ms,
+                tries=tries,
                 invalid=node.invalid,
+                answers={document.YES: "yes", document.NO: "no"},
+            )
+        case document.LanguageNode():
+            otherwise = node.otherwise or node.then
+            return core.ChooseLanguage(
+                node.language, dict(node.digits), timeout_ms, tries, node.then, otherwise
             )
         case document.AskNode():
             return core.Ask(
@@ -57,24 +122,56 @@ def _node(center: Center, node: document.AnyNode) -> core.Node:
                 into=node.into,
                 min_digits=node.min_digits,
                 max_digits=node.max_digits,
-                timeout_ms=node.timeout_s * 1000,
-                tries=node.retries + 1,
+                timeout_ms=timeout_ms,
+                tries=tries,
                 then=node.then,
                 otherwise=node.otherwise,
+                ends_with=node.ends_with,
+                gap_ms=(node.gap_s or 0) * 1000,
+                patterns=tuple(tuple(document.places(pattern)) for pattern in node.patterns),
+                luhn=node.luhn,
+                secret=node.secret,
+                invalid=node.invalid,
             )
-        case document.HoursNode():
-            return core.Hours(calendar_of(center, node.hours), node.open, node.closed)
+
+
+def _end(
+    center: Center,
+    node: document.QueueNode
+    | document.CallbackNode
+    | document.TransferNode
+    | document.FlowNode
+    | document.CallNode
+    | document.ReturnNode
+    | document.HangupNode,
+) -> core.Node:
+    match node:
         case document.QueueNode():
-            own = center.queues[node.queue].priority
-            skills = tuple(f"{skill}:{level}" for skill, level in node.skills.items())
             return core.ToQueue(
                 node.queue,
-                own if node.priority is None else node.priority,
-                skills,
+                _priority(center, node.queue, node.priority),
+                _skills(node.skills),
                 node.class_ or "",
                 node.prefer or "",
             )
+        case document.CallbackNode():
+            priority = _priority(center, node.callback, node.priority)
+            return core.ToQueue(node.callback, priority, _skills(node.skills), callback=True)
         case document.TransferNode():
             return core.ToNumber(node.transfer, node.otherwise)
+        case document.FlowNode():
+            return core.GoTo(node.flow)
+        case document.CallNode():
+            return core.CallFlow(node.call, dict(node.with_), dict(node.then))
+        case document.ReturnNode():
+            return core.Return(node.return_)
         case document.HangupNode():
-            return core.Hangup()
+            return core.Hangup(node.as_ or "done")
+
+
+def _priority(center: Center, queue: str, own: int | None) -> int:
+    return center.queues[queue].priority if own is None else own
+
+
+def _skills(skills: Skills) -> tuple[str, ...]:
+    return tuple(f"{skill}:{level}" for skill, level in skills.items())

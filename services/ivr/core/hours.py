@@ -17,6 +17,8 @@ class Calendar(msgspec.Struct, frozen=True):
     zone: dt.tzinfo
     weekdays: Mapping[int, Periods]
     dates: Mapping[dt.date, Periods] = {}
+    emergency: bool = False
+    """The emergency switch: closed, whatever the hours say."""
 
 
 def is_open(calendar: Calendar, at_us: int) -> bool:
@@ -24,6 +26,8 @@ def is_open(calendar: Calendar, at_us: int) -> bool:
 
     Periods are wall-clock times: an hour that a change of the clock repeats counts twice, one that it skips not at all.
     """
+    if calendar.emergency:
+        return False
     local = dt.datetime.fromtimestamp(at_us // 1_000_000, dt.UTC).astimezone(calendar.zone)
     day = local.date()
     periods = calendar.dates.get(day)

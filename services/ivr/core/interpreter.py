@@ -2,127 +2,103 @@
 
 Theory of operation
 -------------------
-A call is in one *mode*: playing (a playback runs, or was told to stop), listening (for keys, with a timer), transfer,
-handing (the hand-over is being written on the channel), ended. Every event either fits the mode or is ignored, so late
-completions, old timers and keys at odd moments need no care of their own.
+A call is in one *mode*: playing (a playback runs, or was told to stop), listening (for keys, with a timer), recording, looking (at a
+queue), transfer, handing (the hand-over is being written on the channel), ended. Every event either fits the mode or is ignored, so
+late completions, old timers and keys at odd moments need no care of their own. What waits for somebody's answer (a recording, a
+look, a ringing transfer, the confirmation of a hand-over) also has a timer of ours: an answer that never comes is an answer.
 
-*Keys typed early count.* Every key goes to ``typed`` first and is consumed only while a menu or an ask node listens. In
-such a node a key breaks the running prompt off; announcements of play and say nodes run to their end. Keys are not looked
-at before the playback's end is reported: until then FreeSWITCH would apply a "break" meant for this playback to the next.
-A menu that begins with keys waiting plays no prompt. A wrong choice throws the rest of the typed keys away, because
-they were meant for something else.
+``talking`` has what is heard, ``inputs`` what is keyed; here is the course of the flow: which node is next, flows that call each other,
+and the end.
 
-*Languages.* A prompt that cannot be played is tried in the next language of the caller's order, then skipped: a missing
-file costs an announcement, never the call.
+*Flows and their versions.* A plan has every flow as it was when the call began, so a call ends in the flows in which it began, whatever
+is edited meanwhile. A flow that calls another one waits on a stack; going on in another flow (``GoTo``) throws the stack away.
 
 *A call always ends, and never by our fault.* Steps and time are bounded; the time limit, a broken flow and an internal
 error all hand the caller over to the entry point's fallback queue. A caller who does nothing reaches an end anyway
-(services/center/check.py refuses other flows); the limits are for callers who keep pressing keys.
+(services/center/flow_check.py refuses other flows); the limits are for callers who keep pressing keys.
+
+*Chance comes with the call.* Each split draws from the number that Begun brought, its own step and node, so the same call takes the same
+way again in a replay, and two splits of a call are independent.
 
 Timer ids: 1 is the call's time limit, every other id is used once, and only the newest counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
 
 import msgspec
 
 from services.ivr.core.hours import is_open
+from services.ivr.core.inputs import Inputs
 from services.ivr.core.model import (
-    KIND,
     ArmTimer,
-    Ask,
     Begun,
     Broken,
     Ended,
     Event,
-    Flow,
     HandedOver,
     HandOver,
-    Hangup,
-    Hours,
+    HideKeys,
     HungUp,
     KeyPressed,
-    Limits,
+    LookAtQueue,
     Lost,
-    Menu,
     Output,
-    Play,
     PlayEnded,
-    PlayPrompt,
-    PromptMissing,
-    Say,
+    QueueSeen,
+    QueueUnseen,
+    Recorded,
+    RecordMessage,
     SayText,
-    StepTaken,
-    StopPlaying,
     TimerFired,
-    ToNumber,
-    ToQueue,
     Transfer,
     TransferConnected,
     TransferEnded,
 )
-
-TIME_LIMIT = 1
-"""Id of the timer that bounds the call's time in the flow."""
-
-_MOST_TYPED = 64
-_KEYS = frozenset("0123456789*#")
-
-
-class State(msgspec.Struct):
-    """Everything about one call. Treat as a value: ``step`` returns a new one and leaves its argument alone."""
-
-    mode: str = "new"
-    node: str = ""
-    step_no: int = 0
-    started_us: int = 0
-    entered_us: int = 0
-    languages: tuple[str, ...] = ()
-    variables: Mapping[str, str] = {}
-    typed: str = ""
-    collected: str = ""
-    tries_left: int = 0
-    drop_pound: bool = False
-    playback: PlayPrompt | SayText | None = None
-    plays: int = 0
-    languages_left: tuple[str, ...] = ()
-    stopping: bool = False
-    after: str = ""
-    timer: int = TIME_LIMIT
-    was_closed: bool = False
-    bridged: bool = False
-    reported: bool = True
-    """Whether the way out of the present node was reported."""
+from services.ivr.core.nodes import (
+    Ask,
+    Assign,
+    Branch,
+    CallFlow,
+    ChooseLanguage,
+    GoTo,
+    Hangup,
+    Hours,
+    Limits,
+    Look,
+    Menu,
+    Node,
+    Plan,
+    Play,
+    Return,
+    Say,
+    Split,
+    TakeMessage,
+    ToNumber,
+    ToQueue,
+)
+from services.ivr.core.state import TIME_LIMIT, State, Utterance
 
 
 class Interpreter:
-    """One flow with its limits; holds no state of calls."""
+    """One plan with its limits; holds no state of calls."""
 
-    def __init__(self, flow: Flow, limits: Limits) -> None:
-        self._flow = flow
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self._plan = plan
         self._limits = limits
 
     def step(self, state: State, event: Event) -> tuple[State, list[Output]]:
         """Return the state after ``event`` and what is to be done, in order."""
-        run = _Step(self._flow, self._limits, msgspec.structs.replace(state), event.at_us)
+        run = _Step(self._plan, self._limits, msgspec.structs.replace(state), event.at_us)
         if state.mode != "ended":
             run.handle(event)
             run.settle()
         return run.state, run.out
 
 
-class _Step:
+class _Step(Inputs):
     """The work of one step on a private copy of the state."""
-
-    def __init__(self, flow: Flow, limits: Limits, state: State, at_us: int) -> None:
-        self.flow = flow
-        self.limits = limits
-        self.state = state
-        self.at_us = at_us
-        self.out: list[Output] = []
-        self.next: str | None = None
 
     def handle(self, event: Event) -> None:
         s = self.state
@@ -136,25 +112,46 @@ class _Step:
                 self.leave("lost")
                 self.end("failed", "connection_lost", hang_up=False)
             case Broken() if s.mode == "handing":
-                # What the channel has is unknown; the dialplan takes the caller to waiting either way.
-                self.end("handed_over", "unconfirmed", hang_up=False)
+                self.unconfirmed()
             case Broken():
                 self.fall_back("error")
             case KeyPressed():
                 self.key(event.key)
-            case PlayEnded() if s.mode == "playing" and s.playback and event.play == s.playback.play:
-                self.play_ended(event.heard)
+            case PlayEnded() if s.mode == "playing" and s.playing and event.play == s.playing.what.play:
+                if self.play_ended(event):
+                    self.spoken(event)
             case TimerFired() if event.timer == TIME_LIMIT:
-                if s.mode in ("playing", "listening"):
+                if s.mode in ("playing", "listening", "looking"):
                     self.fall_back("limit")
-            case TimerFired() if s.mode == "listening" and event.timer == s.timer:
-                self.timed_out()
+            case TimerFired() if event.timer == s.timer:
+                self.timer_fired()
+            case Recorded() if s.mode == "recording" and event.recording == s.step_no:
+                self.recorded(event.length_ms)
+            case QueueSeen() if s.mode == "looking" and event.look == s.step_no:
+                self.looked(event)
+            case QueueUnseen() if s.mode == "looking" and event.look == s.step_no:
+                self.looked(None)
             case TransferConnected() if s.mode == "transfer":
                 s.bridged = True
             case TransferEnded() if s.mode == "transfer":
                 self.transfer_ended(event.cause)
             case HandedOver() if s.mode == "handing":
                 self.end("handed_over", "", hang_up=False)
+
+    def timer_fired(self) -> None:
+        """What was waited for did not come in time."""
+        s = self.state
+        match s.mode:
+            case "listening":
+                self.timed_out()
+            case "looking":
+                self.looked(None)
+            case "recording":
+                self.fall_back("limit")
+            case "transfer" if not s.bridged:
+                self.fall_back("limit")
+            case "handing":
+                self.unconfirmed()
 
     def settle(self) -> None:
         """Enter node after node until one has to wait. A loop, so that no flow can exhaust the stack."""
@@ -168,17 +165,26 @@ class _Step:
         s = self.state
         s.started_us = s.entered_us = event.at_us
         s.languages = event.languages
-        s.variables = {"caller": event.caller, "entry": event.entry}
+        s.chance = event.chance
+        language = event.languages[0] if event.languages else ""
+        s.variables = {"caller": event.caller, "entry": event.entry, "language": language}
         self.out.append(ArmTimer(TIME_LIMIT, self.limits.max_time_ms))
-        self.next = self.flow.start
+        self.go_to(self.plan.first)
+
+    def go_to(self, name: str) -> None:
+        """Begin a flow."""
+        self.state.flow = name
+        flow = self.flow
+        self.next = flow.start if flow is not None else ""
 
     def enter(self, name: str) -> None:
         s = self.state
-        node = self.flow.nodes.get(name)
+        s.mode = "deciding"
         s.step_no += 1
         s.node = name
         s.reported = False
         s.entered_us = self.at_us
+        node = self.node
         if node is None:
             self.fall_back("error")
         elif s.step_no > self.limits.max_steps or self.at_us - s.started_us >= self.limits.max_time_ms * 1000:
@@ -186,70 +192,186 @@ class _Step:
         else:
             self.perform(node)
 
-    def perform(self, node: object) -> None:
+    def perform(self, node: Node) -> None:
         s = self.state
         match node:
             case Play():
-                self.play(node.prompt, after="then")
+                self.speak([self.prompt(name) for name in node.prompts], "then")
             case Say():
                 self.say(node)
-            case Menu() | Ask():
+            case Menu() | Ask() | ChooseLanguage():
+                if isinstance(node, Ask) and node.secret and not s.hidden:
+                    s.hidden = True
+                    self.out.append(HideKeys())
                 s.tries_left = node.tries
                 self.begin_round(node)
-            case Hours():
-                is_now = is_open(node.calendar, self.at_us)
-                s.was_closed = not is_now
-                self.leave("open" if is_now else "closed")
-                self.next = node.open if is_now else node.closed
+            case TakeMessage():
+                s.typed = ""
+                self.speak([self.prompt(node.prompt)], "record")
+            case Look():
+                s.mode = "looking"
+                self.out.append(LookAtQueue(s.step_no, node.queue))
+                self.arm(self.limits.look_ms)
             case ToQueue():
                 self.leave(f"queue:{node.queue}")
                 self.hand_over(node)
             case ToNumber():
                 s.mode = "transfer"
                 self.out.append(Transfer(node.number))
+                self.arm(self.limits.ring_ms)
             case Hangup():
-                self.leave("done")
+                self.leave(node.achieved)
                 self.end("closed" if s.was_closed else "finished", "NORMAL_CLEARING", hang_up=True)
+            case _:
+                self.decide(node)
 
-    def leave(self, result: str) -> None:
-        """Report the present node, once."""
+    def decide(self, node: Hours | Branch | Split | Assign | GoTo | CallFlow | Return) -> None:
+        """Nodes that take no time: they only say what is next."""
         s = self.state
-        if not s.reported:
-            s.reported = True
-            node = self.flow.nodes.get(s.node)
-            kind = KIND[type(node)] if node is not None else "missing"
-            spent_ms = max(0, (self.at_us - s.entered_us) // 1000)
-            self.out.append(StepTaken(s.step_no, s.node, kind, result, spent_ms, self.at_us))
+        match node:
+            case Hours():
+                self.hours(node)
+            case Branch():
+                matched, self.next = branch(node, s.variables.get(node.variable, ""))
+                self.leave("matched" if node.secret and matched != "otherwise" else matched)
+            case Split():
+                self.next = drawn(node, s.chance, s.step_no)
+                self.leave(f"split:{self.next}")
+            case Assign():
+                self.assign(node)
+                self.next = node.then
+            case GoTo():
+                self.leave(f"flow:{node.flow}")
+                s.calls = ()
+                self.go_to(node.flow)
+            case CallFlow():
+                self.assign(node)
+                s.calls = (*s.calls, (s.flow, s.node))
+                self.go_to(node.flow)
+            case Return():
+                self.return_by(node.name)
+
+    def assign(self, node: Assign | CallFlow) -> None:
+        s = self.state
+        before = s.variables
+        values = {
+            name: before.get(value[1:], "") if value.startswith("$") else value
+            for name, value in node.values.items()
+        }
+        s.variables = {**before, **values}
+        if "language" in values:
+            self.speak_in(values["language"])
+        self.leave("set" if isinstance(node, Assign) else f"call:{node.flow}")
+
+    def return_by(self, name: str) -> None:
+        s = self.state
+        if not s.calls:
+            self.fall_back("error")
+            return
+        self.leave(f"return:{name}")
+        (s.flow, caller), s.calls = s.calls[-1], s.calls[:-1]
+        s.node = caller
+        node = self.node
+        self.next = node.then.get(name, "") if isinstance(node, CallFlow) else ""
+
+    def hours(self, node: Hours) -> None:
+        if node.calendar.emergency:
+            result, self.next = "emergency", node.emergency
+        elif is_open(node.calendar, self.at_us):
+            result, self.next = "open", node.open
+        else:
+            result, self.next = "closed", node.closed
+        self.state.was_closed = result != "open"
+        self.leave(result)
 
     def fall_back(self, result: str) -> None:
-        if self.state.playback is not None and not self.state.stopping:
-            self.out.append(StopPlaying())
+        s = self.state
+        if s.mode == "recording" or (s.mode == "playing" and s.playing is not None):
+            self.stop_speech()
         self.leave(result)
-        self.hand_over(self.flow.fallback)
+        self.hand_over(self.plan.fallback)
 
     def hand_over(self, to: ToQueue) -> None:
         s = self.state
         s.mode = "handing"
-        customer = s.variables.get("customer", "")
-        language = s.languages[0] if s.languages else ""
         self.out.append(
             HandOver(
                 to.queue,
                 to.priority,
                 to.skills,
-                language,
-                customer,
+                s.languages[0] if s.languages else "",
+                s.variables.get("customer", ""),
                 to.service_class,
                 to.preferred_agent,
+                to.callback,
             )
         )
+        self.arm(self.limits.confirm_ms)
+
+    def unconfirmed(self) -> None:
+        """What the channel has is unknown; the dialplan takes the caller to waiting either way."""
+        self.end("handed_over", "unconfirmed", hang_up=False)
 
     def end(self, outcome: str, cause: str, *, hang_up: bool) -> None:
         self.state.mode = "ended"
         self.out.append(Ended(outcome, self.state.node, cause, hang_up, self.at_us))
 
+    # -- what is over ----------------------------------------------------------------------------------------------
+
+    def say(self, node: Say) -> None:
+        s = self.state
+        text = s.variables.get(node.what, "") if node.what[:1].isalpha() else node.what
+        if not any(c.isdigit() and c.isascii() for c in text):
+            self.leave("empty")
+            self.next = node.then
+            return
+        spoken = SayText(0, text, node.form, "", node.detail)
+        self.speak([Utterance(spoken, s.languages)], "then")
+
+    def spoken(self, event: PlayEnded) -> None:
+        """The whole speech of a node was heard, or broken off."""
+        s = self.state
+        node = self.node
+        match s.after, node:
+            case "listen", Menu() | Ask() | ChooseLanguage():
+                self.listen(node)
+            case "round", Menu() | Ask() | ChooseLanguage():
+                self.begin_round(node)
+            case "record", TakeMessage():
+                s.mode = "recording"
+                s.stopping = False
+                self.out.append(RecordMessage(s.step_no, node.queue, node.most_s, node.silence_s))
+                self.arm(node.most_s * 1000 + self.limits.grace_ms)
+            case "then", Play() | Say():
+                if not event.said:
+                    self.leave("unsayable")
+                else:
+                    self.leave("skipped" if s.stopping else "played" if s.heard else "missing")
+                self.next = node.then
+
+    def recorded(self, length_ms: int) -> None:
+        node = self.node
+        assert isinstance(node, TakeMessage)
+        if length_ms >= max(1, node.least_ms):
+            self.leave("recorded")
+            self.next = node.then
+        else:
+            self.leave("nothing")
+            self.next = node.otherwise
+
+    def looked(self, seen: QueueSeen | None) -> None:
+        node = self.node
+        assert isinstance(node, Look)
+        if seen is None:
+            self.leave("unknown")
+            self.next = node.otherwise
+            return
+        holds = holding(node, seen)
+        self.leave(holds or "otherwise")
+        self.next = node.then if holds else node.otherwise
+
     def transfer_ended(self, cause: str) -> None:
-        node = self.flow.nodes[self.state.node]
+        node = self.node
         if self.state.bridged:
             self.leave("connected")
             self.end("transferred", cause, hang_up=True)
@@ -258,166 +380,44 @@ class _Step:
             self.next = node.otherwise
         else:
             self.leave(f"failed:{cause}")
-            self.hand_over(self.flow.fallback)
+            self.hand_over(self.plan.fallback)
 
-    # -- playing ---------------------------------------------------------------------------------------------------
 
-    def play(self, prompt: str, *, after: str) -> None:
-        s = self.state
-        s.plays += 1
-        self.start_playing(PlayPrompt(s.plays, prompt, s.languages[0]), after)
+def branch(node: Branch, value: str) -> tuple[str, str]:
+    """Return the condition that the value matches, for the report, and the node that it leads to."""
+    if value in node.is_:
+        return f"is:{value}", node.is_[value]
+    for prefix, to in node.begins.items():
+        if value.startswith(prefix):
+            return f"begins:{prefix}", to
+    if value.isascii() and value.isdigit():
+        for low, high, to in node.between:
+            if low <= int(value) <= high:
+                return f"between:{low}-{high}", to
+    return "otherwise", node.otherwise
 
-    def say(self, node: Say) -> None:
-        s = self.state
-        text = s.variables.get(node.what, node.what if node.what.isdigit() else "")
-        if not any(key in _KEYS for key in text):
-            self.leave("empty")
-            self.next = node.then
-            return
-        as_number = node.as_number and text.isascii() and text.isdigit() and len(text) <= 18
-        s.plays += 1
-        self.start_playing(SayText(s.plays, text, as_number, s.languages[0]), "then")
 
-    def start_playing(self, playback: PlayPrompt | SayText, after: str) -> None:
-        s = self.state
-        s.mode = "playing"
-        s.playback = playback
-        s.languages_left = s.languages[1:]
-        s.stopping = False
-        s.after = after
-        self.out.append(playback)
+def drawn(node: Split, chance: int, step_no: int) -> str:
+    """Return the node that chance leads to: the same for the same call and step."""
+    # A hash, because the call's number serves every split of the call, and they must not go together.
+    digest = hashlib.blake2b(f"{chance}:{step_no}".encode(), digest_size=8).digest()
+    point = int.from_bytes(digest, "big") % 100
+    for to, share in node.shares:
+        if point < share:
+            return to
+        point -= share
+    return node.shares[-1][0]
 
-    def play_ended(self, heard: bool) -> None:
-        s = self.state
-        assert s.playback is not None
-        if not heard and not s.stopping:
-            what = s.playback.prompt if isinstance(s.playback, PlayPrompt) else "digits"
-            self.out.append(PromptMissing(what, s.playback.language, given_up=not s.languages_left))
-            if s.languages_left:
-                s.plays += 1
-                s.playback = msgspec.structs.replace(s.playback, play=s.plays, language=s.languages_left[0])
-                s.languages_left = s.languages_left[1:]
-                self.out.append(s.playback)
-                return
-        s.playback = None
-        node = self.flow.nodes[s.node]
-        if isinstance(node, Menu | Ask):
-            if s.after == "listen":
-                self.listen(node)
-            else:
-                self.begin_round(node)
-        elif isinstance(node, Play | Say):
-            self.leave("played" if heard else "missing")
-            self.next = node.then
 
-    # -- keys ------------------------------------------------------------------------------------------------------
+def holding(node: Look, seen: QueueSeen) -> str:
+    """Return the name of the first condition that holds, empty for none."""
+    if node.waiting_over is not None and seen.waiting > node.waiting_over:
+        return "waiting"
+    if node.longest_over_ms is not None and seen.longest_ms > node.longest_over_ms:
+        return "longest"
+    if node.ready_under is not None and seen.ready < node.ready_under:
+        return "ready"
+    return ""
 
-    def key(self, key: str) -> None:
-        s = self.state
-        if key not in _KEYS or s.mode not in ("playing", "listening"):
-            return
-        if s.drop_pound:
-            # The pound that ends an input which was complete without it.
-            s.drop_pound = False
-            if key == "#":
-                return
-        s.typed = (s.typed + key)[:_MOST_TYPED]
-        node = self.flow.nodes[s.node]
-        if isinstance(node, Menu | Ask):
-            if s.mode == "listening":
-                self.consume(node)
-            elif not s.stopping:
-                s.stopping = True
-                self.out.append(StopPlaying())
 
-    def begin_round(self, node: Menu | Ask) -> None:
-        if self.state.typed:
-            self.listen(node)
-        else:
-            self.play(node.prompt, after="listen")
-
-    def listen(self, node: Menu | Ask) -> None:
-        s = self.state
-        s.mode = "listening"
-        s.collected = ""
-        s.drop_pound = False
-        if s.typed:
-            self.consume(node)
-        else:
-            self.arm(node.timeout_ms)
-
-    def consume(self, node: Menu | Ask) -> None:
-        s = self.state
-        while s.typed and s.mode == "listening" and self.next is None:
-            key, s.typed = s.typed[0], s.typed[1:]
-            if isinstance(node, Menu):
-                self.menu_key(node, key)
-            else:
-                self.ask_key(node, key)
-
-    def menu_key(self, node: Menu, key: str) -> None:
-        s = self.state
-        s.collected += key
-        longer = any(choice != s.collected and choice.startswith(s.collected) for choice in node.digits)
-        if s.collected in node.digits and not longer:
-            self.choose(node)
-        elif longer:
-            self.arm(self.limits.key_gap_ms if s.collected in node.digits else node.timeout_ms)
-        else:
-            self.missed(node, "invalid")
-
-    def ask_key(self, node: Ask, key: str) -> None:
-        s = self.state
-        if key == "*":
-            s.collected = ""
-            self.arm(node.timeout_ms)
-        elif key == "#":
-            if len(s.collected) >= node.min_digits:
-                self.accept(node)
-            else:
-                self.missed(node, "invalid")
-        else:
-            s.collected += key
-            if len(s.collected) == node.max_digits:
-                self.accept(node)
-                s.drop_pound = not s.typed
-                s.typed = s.typed.removeprefix("#")
-            else:
-                self.arm(node.timeout_ms)
-
-    def timed_out(self) -> None:
-        s = self.state
-        node = self.flow.nodes[s.node]
-        if isinstance(node, Menu) and s.collected in node.digits:
-            self.choose(node)
-        elif isinstance(node, Ask) and len(s.collected) >= node.min_digits:
-            self.accept(node)
-        elif isinstance(node, Menu | Ask):
-            self.missed(node, "invalid" if s.collected else "timeout")
-
-    def choose(self, node: Menu) -> None:
-        self.leave(f"digit:{self.state.collected}")
-        self.next = node.digits[self.state.collected]
-
-    def accept(self, node: Ask) -> None:
-        # The digits stay out of the report: they may be a card number.
-        s = self.state
-        s.variables = {**s.variables, node.into: s.collected}
-        self.leave("entered")
-        self.next = node.then
-
-    def missed(self, node: Menu | Ask, result: str) -> None:
-        s = self.state
-        s.tries_left -= 1
-        s.typed = ""
-        if s.tries_left <= 0:
-            self.leave(result)
-            self.next = node.otherwise
-        elif result == "invalid" and isinstance(node, Menu) and node.invalid is not None:
-            self.play(node.invalid, after="round")
-        else:
-            self.begin_round(node)
-
-    def arm(self, after_ms: int) -> None:
-        self.state.timer += 1
-        self.out.append(ArmTimer(self.state.timer, after_ms))
+__all__ = ["Interpreter", "State", "branch", "drawn", "holding"]

@@ -1,113 +1,8 @@
-"""What the interpreter works on: the flow as small structs, the events that come in, the outputs that go out."""
+"""What happens to a call, and what is to be done: the events and outputs of the interpreter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
-
-from services.ivr.core.hours import Calendar
-
-
-class Play(msgspec.Struct, frozen=True, tag=True):
-    """Play a prompt, go on."""
-
-    prompt: str
-    then: str
-
-
-class Say(msgspec.Struct, frozen=True, tag=True):
-    """Read out a variable, or the literal digits."""
-
-    what: str
-    as_number: bool
-    then: str
-
-
-class Menu(msgspec.Struct, frozen=True, tag=True):
-    """Play a prompt and branch on keys; ``tries`` rounds without a match lead to ``otherwise``."""
-
-    prompt: str
-    digits: Mapping[str, str]
-    otherwise: str
-    timeout_ms: int
-    tries: int
-    invalid: str | None = None
-
-
-class Ask(msgspec.Struct, frozen=True, tag=True):
-    """Play a prompt and collect digits into a variable."""
-
-    prompt: str
-    into: str
-    min_digits: int
-    max_digits: int
-    timeout_ms: int
-    tries: int
-    then: str
-    otherwise: str
-
-
-class Hours(msgspec.Struct, frozen=True, tag=True):
-    """Branch on a calendar."""
-
-    calendar: Calendar
-    open: str
-    closed: str
-
-
-class ToQueue(msgspec.Struct, frozen=True, tag=True):
-    """Hand the caller over."""
-
-    queue: str
-    priority: int
-    skills: tuple[str, ...] = ()
-    service_class: str = ""
-    preferred_agent: str = ""
-
-
-class ToNumber(msgspec.Struct, frozen=True, tag=True):
-    """Connect the caller to an outside number."""
-
-    number: str
-    otherwise: str | None = None
-
-
-class Hangup(msgspec.Struct, frozen=True, tag=True):
-    """End the call."""
-
-
-Node = Play | Say | Menu | Ask | Hours | ToQueue | ToNumber | Hangup
-
-KIND = {
-    Play: "play",
-    Say: "say",
-    Menu: "menu",
-    Ask: "ask",
-    Hours: "hours",
-    ToQueue: "queue",
-    ToNumber: "transfer",
-    Hangup: "hangup",
-}
-
-
-class Flow(msgspec.Struct, frozen=True):
-    """One flow of one revision, with what takes a caller whom the flow cannot serve."""
-
-    name: str
-    start: str
-    nodes: Mapping[str, Node]
-    fallback: ToQueue
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What bounds a call inside a flow, whatever the caller does."""
-
-    max_steps: int = 200
-    max_time_ms: int = 900_000
-    key_gap_ms: int = 2_000
-    """How long a key that is a whole choice waits for the next one, where a longer choice begins with it."""
-
 
 # -- events: what happened to the call; ``at_us`` is wall time, microseconds since the epoch ------------------------
 
@@ -120,14 +15,20 @@ class Begun(msgspec.Struct, frozen=True):
     """The caller's language first, then where else to look for a prompt."""
     caller: str
     entry: str
+    chance: int = 0
+    """Any number, another one for each call: what splits are drawn from."""
 
 
 class PlayEnded(msgspec.Struct, frozen=True):
-    """A playback is over: played or broken off (``heard``), or its file was missing or broken."""
+    """A playback is over: played or broken off (``heard``), or its file was missing or broken.
+
+    ``said`` is False when there was nothing to play, because a text cannot be said in the wanted form.
+    """
 
     at_us: int
     play: int
     heard: bool
+    said: bool = True
 
 
 class KeyPressed(msgspec.Struct, frozen=True):
@@ -142,6 +43,31 @@ class TimerFired(msgspec.Struct, frozen=True):
 
     at_us: int
     timer: int
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A recording is over: so much was said, 0 when nothing was recorded."""
+
+    at_us: int
+    recording: int
+    length_ms: int
+
+
+class QueueSeen(msgspec.Struct, frozen=True):
+    """The state of the queue that was asked about."""
+
+    at_us: int
+    look: int
+    waiting: int
+    longest_ms: int
+    ready: int
+
+
+class QueueUnseen(msgspec.Struct, frozen=True):
+    """Nobody could tell the state of the queue."""
+
+    at_us: int
+    look: int
 
 
 class TransferConnected(msgspec.Struct, frozen=True):
@@ -188,6 +114,9 @@ Event = (
     | PlayEnded
     | KeyPressed
     | TimerFired
+    | Recorded
+    | QueueSeen
+    | QueueUnseen
     | TransferConnected
     | TransferEnded
     | HandedOver
@@ -209,16 +138,20 @@ class PlayPrompt(msgspec.Struct, frozen=True):
 
 
 class SayText(msgspec.Struct, frozen=True):
-    """Read out digits, or a whole number; answered by PlayEnded."""
+    """Read out a text in a form (digits, number, ordinal, money, date, time); answered by PlayEnded.
+
+    ``detail`` is the currency of money, the calendar of a date.
+    """
 
     play: int
     text: str
-    as_number: bool
+    form: str
     language: str
+    detail: str = ""
 
 
 class StopPlaying(msgspec.Struct, frozen=True):
-    """Break the running playback off; its PlayEnded still comes."""
+    """Break the running playback or recording off; its PlayEnded or Recorded still comes."""
 
 
 class ArmTimer(msgspec.Struct, frozen=True):
@@ -226,6 +159,26 @@ class ArmTimer(msgspec.Struct, frozen=True):
 
     timer: int
     after_ms: int
+
+
+class HideKeys(msgspec.Struct, frozen=True):
+    """Secret keys follow: FreeSWITCH must not write what this call presses into its records."""
+
+
+class RecordMessage(msgspec.Struct, frozen=True):
+    """Beep, and record the caller until ``#``, silence or the time end it; answered by Recorded."""
+
+    recording: int
+    queue: str
+    most_s: int
+    silence_s: int
+
+
+class LookAtQueue(msgspec.Struct, frozen=True):
+    """Find out the state of a queue; answered by QueueSeen or QueueUnseen."""
+
+    look: int
+    queue: str
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -244,25 +197,33 @@ class HandOver(msgspec.Struct, frozen=True):
     customer: str
     service_class: str = ""
     preferred_agent: str = ""
+    callback: bool = False
 
 
 class StepTaken(msgspec.Struct, frozen=True):
-    """The caller went through a node."""
+    """The caller went through a node. ``input`` is what they keyed there, ``HIDDEN`` instead of what is secret."""
 
     step_no: int
+    flow: str
+    version: int
     node: str
     kind: str
     result: str
+    entered_us: int
     spent_ms: int
     at_us: int
+    input: str = ""
 
 
 class PromptMissing(msgspec.Struct, frozen=True):
     """A prompt could not be played in a language; ``given_up`` when no language is left."""
 
+    flow: str
+    node: str
     prompt: str
     language: str
     given_up: bool
+    at_us: int
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -279,7 +240,21 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 Output = (
-    PlayPrompt | SayText | StopPlaying | ArmTimer | Transfer | HandOver | StepTaken | PromptMissing | Ended
+    PlayPrompt
+    | SayText
+    | StopPlaying
+    | ArmTimer
+    | HideKeys
+    | RecordMessage
+    | LookAtQueue
+    | Transfer
+    | HandOver
+    | StepTaken
+    | PromptMissing
+    | Ended
 )
 
 OUTCOMES = ("handed_over", "hung_up", "closed", "transferred", "finished", "failed")
+
+HIDDEN = "(secret)"
+"""What stands for secret input in reports."""

@@ -148,6 +148,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         entry_point=var("cc_entry") or event.get("Caller-Destination-Number"),
         service_class=var("cc_class"),
         preferred_agent=var("cc_preferred_agent"),
+        wish=var("cc_wish"),
         revision=var("cc_revision"),
         started_ms=_number(var("cc_started_ms")),
         waiting_ms=_number(var("cc_waiting_ms")),

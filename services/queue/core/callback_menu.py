@@ -101,6 +101,12 @@ def way_out(node: Node, caller: Caller) -> None:
     _begin(node, caller, caller.queue.callback)
 
 
+def wished(node: Node, caller: Caller) -> None:
+    """The caller comes in with the wish, from a menu that offered it. Who changes their mind waits, as anybody."""
+    if caller.queue.callback is not None and caller.stage is Stage.WAITING and not caller.called_back:
+        _begin(node, caller, caller.queue.callback)
+
+
 def key(node: Node, caller: Caller, event: DigitPressed) -> bool:
     """A key of a caller; whether it was meant for this."""
     plan = caller.queue.callback

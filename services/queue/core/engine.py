@@ -239,7 +239,10 @@ class Engine:
             return
         if known is not None and known.stage is not Stage.UNSETTLED:
             return
-        caller = treatment.adopt(self._node, event.caller, recovered=bool(event.caller.waiting_ms))
+        recovered = bool(event.caller.waiting_ms)
+        caller = treatment.adopt(self._node, event.caller, recovered=recovered)
+        if caller is not None and event.caller.wish == "callback" and not recovered:
+            callback_menu.wished(self._node, caller)
         if caller is not None and known is not None:
             for held in known.held:
                 offers.order(self._node, held)

@@ -31,6 +31,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     entry_point: str = ""
     service_class: str = ""
     preferred_agent: str = ""
+    wish: str = ""  # cc_wish: callback, when the caller has asked for one before coming in.
     revision: str = ""
     started_ms: int = 0
     waiting_ms: int = 0  # 0: nobody has adopted it yet.

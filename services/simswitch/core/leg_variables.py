@@ -5,6 +5,7 @@ Names and order are those of recorded SIP legs (1.10.12).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -293,6 +294,15 @@ def unreachable_variables(leg: Leg) -> dict[str, Value]:
     }
 
 
+def _digits_dialed(leg: Leg) -> str:
+    """All keys of the leg; what ``digits_dialed_filter`` matches, or a group of it, is X everywhere (switch_channel.c)."""
+    keys = leg.digits_dialed
+    found = re.search(pattern, keys) if (pattern := leg.var("digits_dialed_filter")) else None
+    for part in (found[0], *found.groups("")) if found is not None else ():
+        keys = keys.replace(part, "X" * len(part)) if part else keys
+    return keys or "none"
+
+
 def hangup_variables(leg: Leg) -> dict[str, Value]:
     """What the end of a leg adds before CHANNEL_HANGUP_COMPLETE: cause, stamps, durations, media counters."""
     first = leg.old_profiles[0].times if leg.old_profiles else leg.profile.times
@@ -301,7 +311,7 @@ def hangup_variables(leg: Leg) -> dict[str, Value]:
     out: dict[str, Value] = {
         "hangup_cause": leg.hangup_cause,
         "hangup_cause_q850": str(q850(leg.hangup_cause)),
-        "digits_dialed": leg.digits_dialed or "none",
+        "digits_dialed": _digits_dialed(leg),
     }
     stamps = (start, t.profile_created, t.answered, t.bridged, t.last_hold, t.progress, t.progress_media, end)
     for (name, _, _), us in zip(_STAMPS, stamps, strict=True):

@@ -41,6 +41,30 @@ def test_open_or_closed(moment: str, is_now: bool) -> None:
     assert is_open(document, "office", at_us(moment)) is is_now
 
 
+def test_days_of_every_year_and_the_emergency_switch() -> None:
+    document = load(ROOT / "deploy" / "centers").centers[0]
+    always = document.calendars["always"].model_copy(
+        update={
+            "closed_yearly": ["12-25", "jalali 01-13"],
+            "special": {dt.date(2029, 12, 25): ["10:00-12:00"]},
+        }
+    )
+    document = document.model_copy(update={"calendars": {"always": always}})
+    moments = {
+        "2027-04-02T10:00": False,  # 13 Farvardin 1406
+        "2028-04-01T10:00": False,  # 13 Farvardin 1407
+        "2028-12-25T10:00": False,
+        "2028-12-26T10:00": True,
+        "2029-12-25T10:00": True,  # what is said of one day comes before what is said of every year
+        "2029-12-25T13:00": False,
+    }
+    for moment, is_now in moments.items():
+        assert is_open(document, "always", at_us(moment)) is is_now, moment
+    alarm = always.model_copy(update={"emergency": True})
+    document = document.model_copy(update={"calendars": {"always": alarm}})
+    assert not is_open(document, "always", at_us("2028-12-26T10:00"))
+
+
 def test_queues_with_a_closing_time_close_and_the_others_do_not() -> None:
     document = load(ROOT / "deploy" / "centers").centers[0]
     closing = Closing(hours="office", then=Overflow(hangup=Farewell(prompt="closed")))

@@ -19,10 +19,11 @@ from services.common.http import Readiness, make_app
 from services.contracts.peyvand.ivr.v1.events_pb2 import IvrEnded
 from services.ivr import api
 from services.ivr.adapters import channel
-from services.ivr.adapters.flows import calendar_of, flow_of
+from services.ivr.adapters.flows import calendar_of, flows_of, plan_of
 from services.ivr.adapters.outbox import FACTS_LOST, Outbox
 from services.ivr.core import codes
 from services.ivr.core import model as m
+from services.ivr.core import nodes as n
 from services.ivr.core.hours import is_open
 from tests.unit.center.test_center_faults import GOOD
 from tests.unit.ivr.caller import call
@@ -37,16 +38,17 @@ def center() -> Center:
 
 
 def test_demo_flow_keeps_its_settings(center: Center) -> None:
-    flow = flow_of(center, center.entry_points["1000"])
-    assert flow.fallback == m.ToQueue("support", 0)
+    plan = plan_of(center, center.entry_points["1000"], flows_of(center))
+    flow = plan.flows[plan.first]
+    assert plan.fallback == n.ToQueue("support", 0)
     menu = flow.nodes["menu"]
-    assert isinstance(menu, m.Menu)
+    assert isinstance(menu, n.Menu)
     assert (menu.timeout_ms, menu.tries, menu.invalid) == (5_000, 3, "invalid")
-    assert flow.nodes["to-english"] == m.ToQueue("support", 0, ("en:3",))
-    assert flow.nodes["to-sales"] == m.ToQueue("sales", 10), (
+    assert flow.nodes["to-english"] == n.ToQueue("support", 0, ("en:3",))
+    assert flow.nodes["to-sales"] == n.ToQueue("sales", 10), (
         "a queue's own priority holds where the node names none"
     )
-    assert call(flow, [(100, "9")]).handed[0].skills == ("en:3",)
+    assert call(plan, [(100, "9")]).handed[0].skills == ("en:3",)
 
 
 def test_demo_office_hours(center: Center) -> None:
@@ -96,9 +98,9 @@ def test_presence_prompts() -> None:
 
 
 def test_numbers_are_said_as_numbers_or_digits(center: Center) -> None:
-    as_number = channel.playback("/s", center, m.SayText(1, "0042", True, "en"))
+    as_number = channel.playback("/s", center, m.SayText(1, "0042", "number", "en"))
     assert as_number == "file_string:///s/prompts/en/digits/40.wav!/s/prompts/en/digits/2.wav"
-    as_digits = channel.playback("/s", center, m.SayText(1, "0*", False, "fa"))
+    as_digits = channel.playback("/s", center, m.SayText(1, "0*", "digits", "fa"))
     assert as_digits == "file_string:///s/prompts/fa/digits/0.wav!/s/prompts/fa/digits/star.wav"
 
 
@@ -201,7 +203,7 @@ async def test_http_tells_flows_and_why_a_newer_document_does_not_run(http: http
         assert flows["flows"] == [{"name": "main", "start": "greet", "nodes": 8, "entry_points": ["500"]}]
         flow = (await http.get("/v1/flows/main", headers=bearer())).json()
         assert flow["nodes"]["greet"] == {"play": "hello", "then": "hours"}
-        assert flow["nodes"]["read"] == {"say": "customer", "as": "digits", "then": "to-one"}
+        assert flow["nodes"]["read"] == {"say": "customer", "then": "to-one"}, "as the document has it"
         state = (await http.get("/v1/center", headers=bearer())).json()
         assert state["revision"] == flows["revision"]
         assert state["refused"][0]["file"] == "acme.yaml"

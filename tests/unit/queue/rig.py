@@ -371,6 +371,7 @@ class Rig:
             step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
             silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
             language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), answered=leg.answered,
+            wish=v.get("cc_wish", ""),
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> m.AgentLeg:

@@ -121,6 +121,23 @@ def test_the_callers_own_number_is_read_back_and_confirmed(floor: Floor) -> None
     assert farewell.file == "/s/fa/callback-taken.wav"
 
 
+def test_who_comes_in_with_the_wish_is_asked_at_once_and_waits_on_when_it_is_taken_back(floor: Floor) -> None:
+    floor.call("c1", cc_language="fa", ani="09121234567", cc_wish="callback")
+    assert floor.hears("c1").endswith("!callback-confirm")
+    floor.presses("*")
+    assert floor.state() == "waiting"
+    assert floor.legs["c1"].mode == "music"
+    floor.call("c2", cc_language="fa", ani="09121234567", cc_wish="callback")
+    floor.presses("1", "c2")
+    assert [f.contact_id for f in floor.accepted()] == ["c2"]
+
+
+def test_a_wish_where_nobody_is_called_back_is_no_more_than_waiting() -> None:
+    rig = Rig()
+    rig.call("c1", cc_wish="callback")
+    assert rig.state() == "waiting"
+
+
 def test_another_number_is_keyed_and_read_back(floor: Floor) -> None:
     floor.calls_in()
     floor.presses("72")

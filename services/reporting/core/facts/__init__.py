@@ -16,6 +16,7 @@ from services.reporting.core.facts.ivr import (
     IvrEnded,
     IvrFact,
     IvrStepTaken,
+    PromptMissed,
 )
 from services.reporting.core.facts.queue import (
     AgentBridged,
@@ -125,6 +126,7 @@ __all__ = [
     "PartyJoined",
     "PartyLeft",
     "Placed",
+    "PromptMissed",
     "QueueFact",
     "RecordingFact",
     "RecordingFailed",

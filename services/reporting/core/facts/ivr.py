@@ -17,6 +17,7 @@ class ContactStarted(msgspec.Struct, frozen=True, kw_only=True):
     flow: str = ""
     revision: str = ""
     started_at_us: int = 0
+    flow_version: int = 0
 
 
 class IvrStepTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,21 @@ class IvrStepTaken(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     result: str = ""
     spent_ms: int = 0
+    at_us: int = 0
+    entered_at_us: int = 0
+    input: str = ""
+    flow_version: int = 0
+
+
+class PromptMissed(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt could not be heard in a language."""
+
+    contact_id: str = ""
+    flow: str = ""
+    flow_node: str = ""
+    prompt: str = ""
+    language: str = ""
+    given_up: bool = False
     at_us: int = 0
 
 
@@ -55,4 +71,4 @@ class IvrEnded(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
-IvrFact = ContactStarted | IvrStepTaken | ContactHandedOver | IvrEnded
+IvrFact = ContactStarted | IvrStepTaken | PromptMissed | ContactHandedOver | IvrEnded

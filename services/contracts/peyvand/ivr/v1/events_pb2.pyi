@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ContactStarted(_message.Message):
-    __slots__ = ("contact_id", "node", "entry_point", "ani", "caller_name", "language", "flow", "revision", "started_at_us")
+    __slots__ = ("contact_id", "node", "entry_point", "ani", "caller_name", "language", "flow", "revision", "started_at_us", "flow_version")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class ContactStarted(_message.Message):
     FLOW_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     node: str
     entry_point: str
@@ -27,10 +28,11 @@ class ContactStarted(_message.Message):
     flow: str
     revision: str
     started_at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., language: _Optional[str] = ..., flow: _Optional[str] = ..., revision: _Optional[str] = ..., started_at_us: _Optional[int] = ...) -> None: ...
+    flow_version: int
+    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., language: _Optional[str] = ..., flow: _Optional[str] = ..., revision: _Optional[str] = ..., started_at_us: _Optional[int] = ..., flow_version: _Optional[int] = ...) -> None: ...
 
 class IvrStepTaken(_message.Message):
-    __slots__ = ("contact_id", "step_no", "flow", "flow_node", "kind", "result", "spent_ms", "at_us")
+    __slots__ = ("contact_id", "step_no", "flow", "flow_node", "kind", "result", "spent_ms", "at_us", "entered_at_us", "input", "flow_version")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_NO_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +41,9 @@ class IvrStepTaken(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     SPENT_MS_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    ENTERED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    FLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     step_no: int
     flow: str
@@ -47,7 +52,28 @@ class IvrStepTaken(_message.Message):
     result: str
     spent_ms: int
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., step_no: _Optional[int] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., kind: _Optional[str] = ..., result: _Optional[str] = ..., spent_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    entered_at_us: int
+    input: str
+    flow_version: int
+    def __init__(self, contact_id: _Optional[str] = ..., step_no: _Optional[int] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., kind: _Optional[str] = ..., result: _Optional[str] = ..., spent_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., entered_at_us: _Optional[int] = ..., input: _Optional[str] = ..., flow_version: _Optional[int] = ...) -> None: ...
+
+class PromptMissed(_message.Message):
+    __slots__ = ("contact_id", "flow", "flow_node", "prompt", "language", "given_up", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    FLOW_NODE_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    flow: str
+    flow_node: str
+    prompt: str
+    language: str
+    given_up: bool
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., prompt: _Optional[str] = ..., language: _Optional[str] = ..., given_up: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class ContactHandedOver(_message.Message):
     __slots__ = ("contact_id", "queue", "priority", "skills", "language", "customer", "at_us")

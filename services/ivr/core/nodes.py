@@ -1,0 +1,266 @@
+"""A flow as the interpreter runs it: small structs, complete with calendars, skills and times in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.ivr.core.hours import Calendar
+
+
+class Play(msgspec.Struct, frozen=True, tag=True):
+    """Play prompts, go on. ``skip``: a key ends it."""
+
+    prompts: tuple[str, ...]
+    then: str
+    skip: bool = False
+
+
+class Say(msgspec.Struct, frozen=True, tag=True):
+    """Read out a variable, or the literal itself. ``detail`` is the currency of money, the calendar of a date."""
+
+    what: str
+    form: str
+    then: str
+    detail: str = ""
+
+
+class Menu(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt and branch on keys; ``tries`` rounds without a match lead to ``otherwise``.
+
+    ``answers`` names keys in the report, as a question's yes and no do. A key that is a whole choice waits ``gap_ms`` for the next
+    one, where a longer choice begins with it.
+    """
+
+    prompt: str
+    digits: Mapping[str, str]
+    otherwise: str
+    timeout_ms: int
+    tries: int
+    invalid: str | None = None
+    gap_ms: int = 2_000
+    answers: Mapping[str, str] = {}
+
+
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt and collect digits into a variable.
+
+    ``patterns`` are alternatives, each a tuple of the digits that may stand at each place; none: anything.
+    """
+
+    prompt: str
+    into: str
+    min_digits: int
+    max_digits: int
+    timeout_ms: int
+    tries: int
+    then: str
+    otherwise: str
+    ends_with: str = "#"
+    gap_ms: int = 0
+    """Between two keys; 0 is ``timeout_ms``."""
+    patterns: tuple[tuple[str, ...], ...] = ()
+    luhn: bool = False
+    secret: bool = False
+    invalid: str | None = None
+
+
+class ChooseLanguage(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt in every language that can be chosen, and take the caller's choice."""
+
+    prompt: str
+    digits: Mapping[str, str]
+    timeout_ms: int
+    tries: int
+    then: str
+    otherwise: str
+    invalid: None = None
+
+
+class Hours(msgspec.Struct, frozen=True, tag=True):
+    """Branch on a calendar."""
+
+    calendar: Calendar
+    open: str
+    closed: str
+    emergency: str
+
+
+class Branch(msgspec.Struct, frozen=True, tag=True):
+    """Branch on a variable. ``between`` are whole numbers (low, high, node), both ends included."""
+
+    variable: str
+    is_: Mapping[str, str]
+    begins: Mapping[str, str]
+    between: tuple[tuple[int, int, str], ...]
+    otherwise: str
+    secret: bool = False
+    """The value stays out of the report."""
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Branch on the state of a queue: ``then`` when one of the conditions that are given holds."""
+
+    queue: str
+    then: str
+    otherwise: str
+    waiting_over: int | None = None
+    longest_over_ms: int | None = None
+    ready_under: int | None = None
+
+
+class Split(msgspec.Struct, frozen=True, tag=True):
+    """Send so many of a hundred callers to each node."""
+
+    shares: tuple[tuple[str, int], ...]
+
+
+class Assign(msgspec.Struct, frozen=True, tag=True):
+    """Set variables; ``$name`` is another one's value."""
+
+    values: Mapping[str, str]
+    then: str
+
+
+class TakeMessage(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt and record what the caller says, for a queue."""
+
+    prompt: str
+    queue: str
+    most_s: int
+    silence_s: int
+    least_ms: int
+    then: str
+    otherwise: str
+
+
+class ToQueue(msgspec.Struct, frozen=True, tag=True):
+    """Hand the caller over. ``callback``: the queue asks at once whether to call back."""
+
+    queue: str
+    priority: int
+    skills: tuple[str, ...] = ()
+    service_class: str = ""
+    preferred_agent: str = ""
+    callback: bool = False
+
+
+class ToNumber(msgspec.Struct, frozen=True, tag=True):
+    """Connect the caller to an outside number."""
+
+    number: str
+    otherwise: str | None = None
+
+
+class GoTo(msgspec.Struct, frozen=True, tag=True):
+    """Go on in another flow, for good."""
+
+    flow: str
+
+
+class CallFlow(msgspec.Struct, frozen=True, tag=True):
+    """Go through another flow and come back; ``then`` by the name of its return."""
+
+    flow: str
+    values: Mapping[str, str]
+    then: Mapping[str, str]
+
+
+class Return(msgspec.Struct, frozen=True, tag=True):
+    """Back to the flow that called this one."""
+
+    name: str
+
+
+class Hangup(msgspec.Struct, frozen=True, tag=True):
+    """End the call. ``achieved`` is the result that the report has."""
+
+    achieved: str = "done"
+
+
+Listening = Menu | Ask | ChooseLanguage
+"""Nodes that wait for keys."""
+Node = (
+    Play
+    | Say
+    | Menu
+    | Ask
+    | ChooseLanguage
+    | Hours
+    | Branch
+    | Look
+    | Split
+    | Assign
+    | TakeMessage
+    | ToQueue
+    | ToNumber
+    | GoTo
+    | CallFlow
+    | Return
+    | Hangup
+)
+
+_KINDS = {
+    Play: "play",
+    Say: "say",
+    Menu: "menu",
+    Ask: "ask",
+    ChooseLanguage: "language",
+    Hours: "hours",
+    Branch: "branch",
+    Look: "look",
+    Split: "split",
+    Assign: "set",
+    TakeMessage: "record",
+    ToQueue: "queue",
+    ToNumber: "transfer",
+    GoTo: "flow",
+    CallFlow: "call",
+    Return: "return",
+    Hangup: "hangup",
+}
+
+
+def kind_of(node: Node | None) -> str:
+    """What a node is in reports; ``missing`` for an edge that led nowhere."""
+    match node:
+        case None:
+            return "missing"
+        case Menu() if node.answers:
+            return "confirm"
+        case ToQueue() if node.callback:
+            return "callback"
+    return _KINDS[type(node)]
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """One flow of one revision."""
+
+    name: str
+    start: str
+    nodes: Mapping[str, Node]
+    version: int = 1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All flows that a call may come into, the one in which it begins, and what takes a caller whom they cannot serve."""
+
+    flows: Mapping[str, Flow]
+    first: str
+    fallback: ToQueue
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What bounds a call inside its flows, whatever the caller and the switch do."""
+
+    max_steps: int = 200
+    max_time_ms: int = 900_000
+    look_ms: int = 2_000
+    """How long an answer about a queue is waited for."""
+    ring_ms: int = 620_000
+    """How long a transfer may take to be answered or to fail: longer than two trunks may ring."""
+    confirm_ms: int = 15_000
+    """How long the confirmation of a hand-over is waited for."""
+    grace_ms: int = 15_000
+    """How long after its longest time the end of a message is waited for."""
