@@ -18,11 +18,12 @@ debian = { [ -z "$(SUDO)" ] || command -v sudo >/dev/null \
   $(SUDO) sh -c 'export DEBIAN_FRONTEND=noninteractive; said=$$({ apt-get update -qq && apt-get install -y -qq $(1); } 2>&1) \
     || { echo "$$said"; exit 1; }'; }
 
-# How long `make demo` offers calls (seconds; empty: until Ctrl-C), how many a second, the scenario's seed, and what is
-# killed when (KILL=routing@10,clickhouse@12+5: seconds after the first call, and for how long it stays down).
+# How long `make demo` offers calls (seconds; empty: until Ctrl-C), how many a second, the scenario's seed, on how many
+# simulated FreeSWITCH nodes, and what is killed when (KILL=routing@10,clickhouse@12+5: seconds after the first call, and for how long it stays down).
 DURATION ?=
 RATE ?= 5
 SEED ?= 1
+NODES ?= 1
 KILL ?=
 # How long `make soak` offers calls (minutes; memory is judged from 20 on), and how many a second.
 SOAK_MINUTES ?= 20
@@ -60,8 +61,8 @@ $(VENV)/.installed: $(LOCKS)
 	@$(RUN) services.center prompts --out .dev/sounds
 	@touch $@
 
-demo: install .dev/sounds/.current ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1 KILL=routing@10)
-	@$(RUN) deploy.dev.demo $(if $(DURATION),--duration $(DURATION)) --rate $(RATE) --seed $(SEED) $(if $(KILL),--kill $(KILL))
+demo: install .dev/sounds/.current ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1 NODES=2 KILL=routing@10)
+	@$(RUN) deploy.dev.demo $(if $(DURATION),--duration $(DURATION)) --rate $(RATE) --seed $(SEED) --nodes $(NODES) $(if $(KILL),--kill $(KILL))
 
 dev: install .dev/sounds/.current ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
 	@$(RUN) deploy.dev.up

@@ -215,7 +215,8 @@ async def run(args: argparse.Namespace) -> int:
         fresh(folder)
         stack = Stack(
             folder,
-            shift=find_shift(),
+            nodes=args.nodes,
+            shift=find_shift(nodes=args.nodes),
             sounds=ROOT / ".dev" / "sounds",
             simswitch_env={
                 "PEYVAND_SIMSWITCH_SCENARIO": str(SCENARIO),
@@ -299,6 +300,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.demo", description=__doc__)
     parser.add_argument("--duration", type=float, help="seconds to offer calls for; without it, until Ctrl-C")
     parser.add_argument("--rate", type=float, default=5.0, help="calls a second (default 5)")
+    parser.add_argument(
+        "--nodes", type=int, choices=range(1, 6), default=1, help="simulated FreeSWITCH nodes (default 1)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the scenario (default 1)")
     parser.add_argument(
         "--kill",

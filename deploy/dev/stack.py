@@ -33,6 +33,7 @@ _PORTS: Final = {
     "switch": 8021,
     "simswitch": 8106,
 }
+_NODES_SIP: Final = 5085  # Of the simulated nodes' profiles for calls between them; nothing listens there.
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ def _free(port: int) -> bool:
     return True
 
 
-def find_shift(first: int = 0, *, real_switch: bool = False) -> int:
+def find_shift(first: int = 0, *, real_switch: bool = False, nodes: int = 1) -> int:
     """The smallest shift, in steps of 1000, with which none of our ports is taken. Raises ProcessFailed.
 
     With a real switch the simulated one's ports are not ours: the real one may well listen there.
     """
     wanted = {port for name, port in _PORTS.items() if not (real_switch and name in ("switch", "simswitch"))}
+    if not real_switch:
+        wanted |= {_PORTS["switch"] - n for n in range(nodes)}
     for row in table():
         wanted |= {row.port + 10 * n for n in range(row.replicas)} | (
             {row.esl_port} if row.esl_port else set()
@@ -90,6 +93,7 @@ class Stack:
     folder: Path
     centers: Path = CENTERS
     switches: str = ""  # PEYVAND_SWITCHES of a real FreeSWITCH; empty: the simulated one
+    nodes: int = 1  # Simulated FreeSWITCH nodes: fs1, fs2 ...
     shift: int = 0
     sounds: Path | None = None
     recordings: Path | None = None
@@ -162,8 +166,13 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What every process gets; also written to ``<folder>/env`` for `make tail` and for people."""
-        switches = self.switches or f"fs1=esl://:{self.secrets['esl']}@127.0.0.1:{self.port('switch')}"
+        switches = self.switches or ",".join(
+            f"{name}=esl://:{self.secrets['esl']}@127.0.0.1:{port}"
+            for name, port in self._esl_ports().items()
+        )
+        sip = {} if self.switches or self.nodes == 1 else {"PEYVAND_QUEUE_NODES": self._sip_between_nodes()}
         return {
+            **sip,
             "PEYVAND_NATS_URL": self.nats_url,
             "PEYVAND_AUTH_SECRET": self.secrets["auth"],
             "PEYVAND_CENTERS": str(self.centers),
@@ -178,6 +187,13 @@ class Stack:
             "PEYVAND_LOG_FORMAT": "json",
             "PYTHONPATH": str(ROOT),
         }
+
+    def _esl_ports(self) -> dict[str, int]:
+        """Event socket ports of the simulated nodes: below the first one's, a range that nobody else uses."""
+        return {f"fs{n + 1}": self.port("switch") - n for n in range(self.nodes)}
+
+    def _sip_between_nodes(self) -> str:
+        return ",".join(f"{name}=127.0.0.1:{_NODES_SIP + n}" for n, name in enumerate(self._esl_ports()))
 
     def _process(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], ready_url: str = ""
@@ -238,6 +254,9 @@ class Stack:
             "PEYVAND_SIMSWITCH_ESL_PORT": str(self.port("switch")),
             "PEYVAND_SIMSWITCH_ESL_PASSWORD": self.secrets["esl"],
             "PEYVAND_SIMSWITCH_NODE": "fs1",
+            "PEYVAND_SIMSWITCH_NODES": ",".join(
+                f"{name}={port}" for name, port in list(self._esl_ports().items())[1:]
+            ),
             "PEYVAND_SIMSWITCH_IVR": f"127.0.0.1:{self.ivr_esl_port}",
             "PEYVAND_SIMSWITCH_LEDGER": str(self.ledger),
             "PEYVAND_SIMSWITCH_CDR_SPOOL": str(self.cdr_spool),

@@ -64,6 +64,7 @@ def build_runners(
         agent_dial=settings.queue_agent_dial,
         sip_domain=settings.queue_sip_domain,
         transfer_dial=settings.queue_transfer_dial,
+        nodes=settings.sip_addresses(),
         recordings_dir=str(settings.queue_recordings_dir),
     )
     return {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
 from services.common.config import CenterSettings
+from services.common.ids import is_token
 from services.common.parts import SwitchSettings
+
+_SIP_ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
 class QueueSettings(SwitchSettings, CenterSettings):
@@ -24,12 +28,32 @@ class QueueSettings(SwitchSettings, CenterSettings):
         description="Dial string of an outside number, for centers whose document has no trunks.",
         pattern=r"\{number\}",
     )
+    queue_nodes: str = Field(
+        "",
+        description="Where each FreeSWITCH node takes calls of the others (its profile nodes): name=HOST:PORT, separated by commas. "
+        "Empty: an agent's phone is dialled from the caller's node alone.",
+    )
     queue_recordings_dir: Path = Field(
         Path(".dev/recordings"), description="Folder for recordings, as FreeSWITCH sees it."
     )
     queue_sounds_dir: Path = Field(
         Path(".dev/sounds"), description="FreeSWITCH's sounds folder, as FreeSWITCH sees it."
     )
+
+    @field_validator("queue_nodes")
+    @classmethod
+    def _addresses(cls, text: str) -> str:
+        found = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+        for name, _, address in found:
+            if not is_token(name) or not _SIP_ADDRESS.fullmatch(address):
+                raise ValueError(f"expected name=HOST:PORT, found {name}={address}")
+        if len({name for name, _, _ in found}) < len(found):
+            raise ValueError("a node is there more than once")
+        return text
+
+    def sip_addresses(self) -> dict[str, str]:
+        """``queue_nodes`` by node."""
+        return dict(part.strip().split("=", 1) for part in self.queue_nodes.split(",") if part.strip())
 
     @field_validator("queue_recordings_dir", "queue_sounds_dir")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -43,10 +43,20 @@ class CallRequest(_Body):
 
 
 def routes(
-    switch: Switch, socket: EventSocket, people: People, ledger: Ledger, begin: Callable[[], None]
+    people: People, sockets: Mapping[str, EventSocket], ledger: Ledger, begin: Callable[[], None]
 ) -> APIRouter:
-    """The router of one simulated switch. Times in requests are seconds of the simulated people."""
+    """The router of the simulated nodes. Times in requests are seconds of the simulated people."""
     router = APIRouter(prefix="/v1", dependencies=[_ADMIN], tags=["simswitch"])
+
+    def node(switch: Switch) -> dict[str, Any]:
+        return {
+            "node": switch.name,
+            "core_uuid": switch.core_uuid,
+            "esl_port": sockets[switch.name].port,
+            "down": switch.down,
+            "faults": switch.faults.active(),
+            "legs": len(switch.channels),
+        }
 
     @router.post("/scenario/start", summary="Agents log in and calls begin, where they do not by themselves")
     async def start() -> dict[str, Any]:
@@ -71,13 +81,10 @@ def routes(
     @router.get("/state", summary="What goes on now")
     async def state() -> dict[str, Any]:
         return {
-            "node": switch.name,
-            "core_uuid": switch.core_uuid,
-            "esl_port": socket.port,
+            **node(people.switch),
+            "nodes": [node(switch) for switch in people.nodes],
             "draining": people.draining,
-            "down": switch.down,
-            "faults": switch.faults.active(),
-            "legs": len(switch.channels),
+            "legs": sum(len(switch.channels) for switch in people.nodes),
             "calls": ledger.live_calls(),
             "agents": people.state(),
             "counts": ledger.counts,

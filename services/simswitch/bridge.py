@@ -189,7 +189,7 @@ def announce_bridge(a: Channel, b: Channel, *, called_first: bool = False) -> No
                 "Bridged-To": other.uuid,
             },
         )
-        if leg.party is not None:
+        if _notices(leg, other):
             leg.party.on_bridged(leg, other)
 
 
@@ -229,9 +229,14 @@ async def _talk(a: Channel, b: Channel, called_first: bool) -> None:
     if not b.down:
         b.variables["call_uuid"] = b.uuid
     switch.fire("CHANNEL_UNBRIDGE", a, head=_ends(a, b))
-    for leg in (a, b):
-        if leg.party is not None:
+    for leg, other in ((a, b), (b, a)):
+        if _notices(leg, other):
             leg.party.on_unbridged(leg)
+
+
+def _notices(leg: Channel, other: Channel) -> bool:
+    """Whether somebody is there who notices the other: a call on its way through this node is nobody."""
+    return leg.party is not None and not (other.party is not None and other.party.relays)
 
 
 def _display(a: Channel, b: Channel, leg: Channel) -> tuple[str, str]:

@@ -128,6 +128,12 @@ class Channel(WaitingLeg):
         self.profile.times.hungup = self.switch.now_us()
         self.wake_at_tick()
 
+    def press(self, digit: str, source: str = "RTP") -> None:
+        """A key; the other side of the bridge hears it too, which matters where that is a call to another node."""
+        super().press(digit, source)
+        if source == "RTP" and self.partner is not None and self.partner.party is not None:
+            self.partner.party.on_key(digit)
+
     def tell_progress(self) -> None:
         """Tell those who wait for this leg to be reached."""
         for news in self.watchers_of_progress:

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field
 
 from services.common.config import CenterSettings
 from services.common.errors import ConfigError
+from services.common.ids import is_token
 
 
 class SimswitchSettings(CenterSettings):
@@ -25,6 +26,10 @@ class SimswitchSettings(CenterSettings):
     simswitch_esl_host: str = Field("127.0.0.1", description="Address of the event socket.")
     simswitch_esl_port: int = Field(
         8021, description="Port of the event socket; 0 takes a free one.", ge=0, le=65535
+    )
+    simswitch_nodes: str = Field(
+        "",
+        description="More nodes in this process, which can call each other: name=PORT (of the event socket), separated by commas.",
     )
     simswitch_esl_password: str = Field("ClueCon", description="Password of the event socket.", repr=False)
     simswitch_esl_network: str = Field(
@@ -93,6 +98,19 @@ class SimswitchSettings(CenterSettings):
         description="How long a missing sound file plays; 0 makes it FILE NOT FOUND, as in the real switch.",
         ge=0,
     )
+
+
+def nodes(settings: SimswitchSettings) -> dict[str, int]:
+    """Event socket ports by node, the first one first. Raises ConfigError."""
+    found = {settings.simswitch_node: settings.simswitch_esl_port}
+    for text in filter(None, (part.strip() for part in settings.simswitch_nodes.split(","))):
+        name, _, port = text.partition("=")
+        if not is_token(name) or name in found or not port.isdigit() or int(port) > 65535:
+            raise ConfigError(
+                f"PEYVAND_SIMSWITCH_NODES: expected name=PORT with another name for each, found {text!r}"
+            )
+        found[name] = int(port)
+    return found
 
 
 def networks(settings: SimswitchSettings) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -119,6 +119,8 @@ def _phone(switch: Switch, to: Destination) -> Phone | str | None:
         return "INVALID_URL"
     if to.place not in switch.sofia_profiles:
         return "INVALID_PROFILE"
+    if to.place == "nodes":
+        return switch.nodes.get(to.host)
     if to.registered and to.number not in switch.registered:
         return "USER_NOT_REGISTERED"
     return switch.phones.get(to.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -26,6 +27,7 @@ class _Body(BaseModel):
 class Moment(_Body):
     """Something happens at once, or is set right again."""
 
+    node: str = Field("", description="The node that it happens to; empty: the first.")
     kind: Literal[
         "drop_listeners",
         "refuse_originates",
@@ -60,6 +62,7 @@ class Moment(_Body):
 class Lasting(_Body):
     """Something goes wrong for a while and ends by itself; see services.simswitch.core.faults for every field."""
 
+    node: str = Field("", description="The node that it happens to; empty: the first.")
     kind: Kind
     for_s: float = Field(0.0, description="How long it lasts; restart: how long the switch is down.")
     at_s: float = Field(0.0, description="Seconds from now.")
@@ -84,27 +87,28 @@ class Lasting(_Body):
     )
 
 
-def routes(switch: Switch, socket: EventSocket, people: People) -> APIRouter:
-    """The router of one simulated switch."""
+def routes(people: People, sockets: Mapping[str, EventSocket]) -> APIRouter:
+    """The router of the simulated nodes. What names no node is about the first, what names a leg or a phone about theirs."""
     router = APIRouter(prefix="/v1", dependencies=[_ADMIN], tags=["faults"])
 
     @router.get("/faults", summary="The faults that go on")
-    async def faults() -> dict[str, Any]:
-        return {"faults": switch.faults.active()}
+    async def faults(node: str = "") -> dict[str, Any]:
+        return {"faults": people.node(node).faults.active()}
 
     @router.delete("/faults/{number}", summary="End a fault before its time")
-    async def end(number: int) -> dict[str, Any]:
-        await switch.faults.end(number)
+    async def end(number: int, node: str = "") -> dict[str, Any]:
+        await people.node(node).faults.end(number)
         return {"number": number}
 
     @router.post("/faults", summary="Let something go wrong")
     async def fault(
         request: Annotated[Moment | Lasting, Field(discriminator="kind")],
     ) -> dict[str, Any]:
+        switch = people.node(request.node)
         if isinstance(request, Lasting):
-            return {"number": switch.faults.begin(Fault(**request.model_dump()))}
+            return {"number": switch.faults.begin(Fault(**request.model_dump(exclude={"node"})))}
         if request.kind == "drop_listeners":
-            return {"dropped": socket.drop_clients()}
+            return {"dropped": sockets[switch.name].drop_clients()}
         if request.kind == "refuse_originates":
             switch.refuse_originates = request.cause
             if request.for_s:
@@ -113,7 +117,7 @@ def routes(switch: Switch, socket: EventSocket, people: People) -> APIRouter:
                 )
             return {"cause": request.cause}
         if request.kind in ("hangup", "press"):
-            leg = switch.find(request.leg)
+            leg = people.find(request.leg)
             if leg is None or leg.down:
                 raise Refused("unknown-leg", f"there is no leg {request.leg!r}", status=404)
             if request.kind == "press":
@@ -125,13 +129,13 @@ def routes(switch: Switch, socket: EventSocket, people: People) -> APIRouter:
             return {"leg": leg.uuid}
         agent = _agent(people, request.extension)
         if request.kind == "register":
-            switch.register(agent.extension, agent)
+            agent.switch.register(agent.extension, agent)
         elif request.kind == "dial":
             agent.dial(request.digits)
         elif request.kind == "ring":
             agent.forced.extend([RingAct(request.after_s, request.outcome)] * request.count)
         else:
-            switch.unregister(agent.extension, expired=request.kind == "expire")
+            agent.switch.unregister(agent.extension, expired=request.kind == "expire")
         return {"extension": agent.extension}
 
     return router

@@ -78,6 +78,7 @@ class Faults:
         self.refuses = False
         self.denies = False
         self.door: Door | None = None
+        self.on_down: Callable[[], None] = lambda: None
         self.on_restarted: Callable[[Fault], None] = lambda _: None
 
     # -- asked by the event socket
@@ -242,6 +243,7 @@ class Faults:
                 link.wake()
                 link.kill(SHUT_DOWN)
         await switch.vanish()
+        self.on_down()
         await asyncio.sleep(fault.for_s)
         switch.be_reborn(registrations=fault.registrations == "kept")
         self.on_restarted(fault)

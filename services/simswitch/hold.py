@@ -19,6 +19,8 @@ from services.simswitch.channel import Channel
 from services.simswitch.messages import broadcast_message
 from services.simswitch.waiting import TICK_S
 
+INDICATE: Final = "indicate_hold"
+"""As ``hold_music``: the other side is held by a re-INVITE instead of hearing music."""
 REINVITE_S: Final = 0.26
 """From the re-INVITE to the end of its negotiation, where ``sofia::reinvite`` comes."""
 
@@ -69,6 +71,9 @@ def phone_resumes(leg: Channel) -> None:
         if leg.music_at is not None:
             leg.sound_both_ways(leg.music_at)
         _stop_music(leg)
+        other = leg.partner
+        if leg.var("hold_music") == INDICATE and other is not None and other.party is not None:
+            other.party.on_hold(held=False)
         asyncio.get_running_loop().call_later(REINVITE_S, _resumed, leg)
 
 
@@ -76,6 +81,10 @@ def _play_music(leg: Channel, *, locked: bool) -> None:
     music = leg.var("hold_music") or leg.switch.globals.get("hold_music", "")
     other = leg.partner
     if other is None or music in ("", "silence"):
+        return
+    if music == INDICATE:
+        if other.party is not None:
+            other.party.on_hold(held=True)
         return
     leg.music_at = other
     other.queue(broadcast_message("playback", music, locked=locked, loops=-1, role="hold"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
@@ -69,6 +70,12 @@ class Ledger(Observer):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def of(self, node: str) -> Ledger:
+        """The same books, for another node of the same process to write in."""
+        other = copy(self)
+        other._node = node
+        return other
 
     async def stop(self) -> None:
         """Close the file."""

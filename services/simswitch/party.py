@@ -19,6 +19,9 @@ class KeyTaker(Protocol):
 class Party:
     """The person or phone at the other end of a leg; told what a person would notice."""
 
+    relays = False
+    """Whether this is no person but a call to another node; who is at its end is told by that."""
+
     def on_app(self, leg: Channel, app: str, data: str) -> None:
         """The leg begins an application: a prompt, a menu, music."""
 
@@ -27,6 +30,12 @@ class Party:
 
     def on_unbridged(self, leg: Channel) -> None:
         """The other is gone."""
+
+    def on_key(self, digit: str) -> None:
+        """The other side of the bridge has pressed a key."""
+
+    def on_hold(self, *, held: bool) -> None:
+        """The other side of the bridge holds, and says so (``indicate_hold``), or is back."""
 
     def on_ended(self, leg: Channel) -> None:
         """The line is dead."""

@@ -71,6 +71,8 @@ class Caller(Party):
 
     def __init__(self, people: People, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> None:
         self.plan = plan
+        self.others: list[Switch] = []
+        """Nodes that the carrier tries when this one refuses."""
         self._people = people
         self._acts = None if acts is None else deque(acts)
         self._menu = _Timers(people.time_scale)
@@ -101,6 +103,9 @@ class Caller(Party):
     def on_ended(self, leg: Channel) -> None:
         for timers in (self._menu, self._patience, self._talk):
             timers.cancel()
+        if self.others and not leg.answered and leg.ended_by == "dialplan":
+            with contextlib.suppress(Refused):
+                self._people.place(self, self.others)
 
     def _act(self) -> sc.MenuAct | None:
         if self._acts is None:
@@ -123,6 +128,8 @@ class Agent(Party):
 
     def __init__(self, people: People, extension: str, name: str) -> None:
         self.extension = extension
+        self.switch = people.home_of(extension)
+        """The node that the phone registers with."""
         self.forced: deque[sc.RingAct] = deque()
         self.on_break = False
         self._people = people
@@ -142,7 +149,7 @@ class Agent(Party):
 
     def begin_day(self, after_s: float) -> None:
         """Register, log in, and take breaks from now on."""
-        self._people.switch.register(self.extension, self)
+        self.switch.register(self.extension, self)
         if self._people.scenario.login:
             self._day.after(
                 after_s * self._people.time_scale, lambda: self.dial(self._people.scenario.login_code)
@@ -151,10 +158,10 @@ class Agent(Party):
 
     def dial(self, code: str) -> None:
         """Dial a feature code, listen to the answer, put down."""
-        if self.extension not in self._people.switch.registered:
+        if self.extension not in self.switch.registered:
             return
         try:
-            self._code_leg = leg = self._people.switch.place_call(
+            self._code_leg = leg = self.switch.place_call(
                 context=_CODES_CONTEXT,
                 destination=code,
                 caller_number=self.extension,
@@ -299,10 +306,14 @@ class People:
         entries: dict[str, float],
         agents: dict[str, str],
         asking: frozenset[str] = frozenset(),
+        more: Sequence[Switch] = (),
     ) -> None:
         """``entries`` are called numbers with weights, ``agents`` extensions with names, ``asking`` the names of the
-        prompts at which a caller is expected to press a key."""
+        prompts at which a caller is expected to press a key, ``more`` nodes beside ``switch``: the carrier calls them in
+        turn, and the phones are shared out between them."""
         self.switch = switch
+        self.nodes = [switch, *more]
+        self._homes = {extension: self.nodes[i % len(self.nodes)] for i, extension in enumerate(agents)}
         self.scenario = scenario
         self.chance = chance
         self.entries = entries
@@ -314,8 +325,9 @@ class People:
         self.placed = 0
         self.most_late_s = 0.0
         """How long after its time a call was placed at most."""
-        switch.phones.update(self.agents)
-        switch.phones["gateway"] = Outside(self)
+        for node in self.nodes:
+            node.phones.update(self.agents)
+            node.phones["gateway"] = Outside(self)
 
     @property
     def time_scale(self) -> float:
@@ -363,22 +375,61 @@ class People:
 
     def call(self, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> Channel:
         """Place one call now. Raises Refused when the switch is full, paused or down."""
-        leg = self.switch.place_call(
-            context=_CALLS_CONTEXT,
-            destination=plan.entry,
-            caller_number=plan.number,
-            caller_name=plan.name,
-            party=Caller(self, plan, acts),
-        )
+        first = self.placed % len(self.nodes)
+        leg = self.place(Caller(self, plan, acts), [*self.nodes[first:], *self.nodes[:first]])
         self.placed += 1
         return leg
 
-    def after_restart(self, fault: Fault) -> None:
-        """The switch is there again. Phones whose registration it lost notice within seconds and register anew."""
+    def place(self, caller: Caller, nodes: Sequence[Switch]) -> Channel:
+        """Send a call to the first of the nodes that takes it. Raises Refused when none does."""
+        *rest, last = nodes
+        for i, node in enumerate(rest):
+            caller.others = list(nodes[i + 1 :])
+            with contextlib.suppress(Refused):
+                return self._place(caller, node)
+        caller.others = []
+        return self._place(caller, last)
+
+    @staticmethod
+    def _place(caller: Caller, node: Switch) -> Channel:
+        return node.place_call(
+            context=_CALLS_CONTEXT,
+            destination=caller.plan.entry,
+            caller_number=caller.plan.number,
+            caller_name=caller.plan.name,
+            party=caller,
+        )
+
+    def home_of(self, extension: str) -> Switch:
+        """The node that a phone registers with at first."""
+        return self._homes.get(extension, self.switch)
+
+    def node(self, name: str) -> Switch:
+        """The node of this name; the first when it is empty. Raises Refused."""
+        for node in self.nodes:
+            if name in ("", node.name):
+                return node
+        raise Refused("unknown-node", f"no node {name!r}; there are {', '.join(n.name for n in self.nodes)}")
+
+    def find(self, leg: str) -> Channel | None:
+        """A leg on any of the nodes."""
+        return next((found for node in self.nodes if (found := node.find(leg)) is not None), None)
+
+    def after_crash(self, dead: Switch) -> None:
+        """A node is gone. Its phones notice within seconds and register with the next one that is there; they stay there."""
+        alive = [node for node in self.nodes if not node.down]
+        for i, agent in enumerate(a for a in self.agents.values() if a.switch is dead and alive):
+            agent.switch = alive[i % len(alive)]
+            asyncio.get_running_loop().call_later(
+                _REGISTER_S + i * _STAGGER_S, agent.switch.register, agent.extension, agent
+            )
+
+    def after_restart(self, node: Switch, fault: Fault) -> None:
+        """The node is there again. Phones whose registration it lost notice within seconds and register anew."""
         if fault.registrations == "lost":
-            for i, agent in enumerate(self.agents.values()):
+            for i, agent in enumerate(a for a in self.agents.values() if a.switch is node):
                 asyncio.get_running_loop().call_later(
-                    _REGISTER_S + i * _STAGGER_S, self.switch.register, agent.extension, agent
+                    _REGISTER_S + i * _STAGGER_S, node.register, agent.extension, agent
                 )
 
     def state(self) -> list[dict[str, Any]]:
@@ -386,7 +437,8 @@ class People:
         return [
             {
                 "extension": a.extension,
-                "registered": a.extension in self.switch.registered,
+                "node": a.switch.name,
+                "registered": a.extension in a.switch.registered,
                 "busy": a.busy,
                 "on_break": a.on_break,
             }

@@ -94,6 +94,8 @@ class Switch:
         self.phones: dict[str, Phone] = {}
         self.registered: dict[str, int] = {}
         self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
+        self.nodes: dict[str, Phone] = {}
+        """Other nodes by the address of their profile for calls between nodes."""
         self.counted: dict[tuple[str, str], set[str]] = {}
         """Of mod_hash: UUIDs by realm and id."""
         self.schedule: object | None = None
@@ -350,6 +352,7 @@ class Switch:
         user_name: str = "",
         uuid: str = "",
         sofia_profile: str = "",
+        variables: Mapping[str, Value] | None = None,
     ) -> Channel:
         """An INVITE arrives: create the inbound leg and let it run the dialplan. Raises Refused where FreeSWITCH would answer
         503: it is down, paused or full."""
@@ -388,6 +391,7 @@ class Switch:
             user_name=user_name,
             domain=self.domain,
         )
+        channel.variables.update(variables or {})
         self.add_channel(channel)
         self.observer.leg_created(channel)
         channel.start_inbound()

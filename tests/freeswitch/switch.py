@@ -85,15 +85,17 @@ class FreeSwitch:
 
     folder: Path
     ivr_port: int
+    name: str = "fs1"
     esl_port: int = field(default_factory=free_port)
     agents_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     carrier_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    nodes_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
 
     def __post_init__(self) -> None:
         # A range of its own for each test run on the machine, below the ports that the system gives out: a port that somebody
         # else has taken makes FreeSWITCH answer the call and drop it (INCOMPATIBLE_DESTINATION).
-        self.rtp_start = 16_384 + os.getpid() % 16 * 1_000
+        self.rtp_start = 16_384 + (os.getpid() % 8 * 2 + (self.name != "fs1")) * 1_000
         for name in ("log", "db", "run", "sounds/music", "cdr", "recordings"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._child: asyncio.subprocess.Process | None = None
@@ -101,7 +103,7 @@ class FreeSwitch:
     @property
     def address(self) -> str:
         """The value for PEYVAND_SWITCHES."""
-        return f"fs1=esl://:{ESL_PASSWORD}@127.0.0.1:{self.esl_port}"
+        return f"{self.name}=esl://:{ESL_PASSWORD}@127.0.0.1:{self.esl_port}"
 
     @property
     def sounds(self) -> Path:
@@ -120,11 +122,12 @@ class FreeSwitch:
         assert binary is not None
         env = {
             **os.environ,
-            "CC_NODE": "fs1",
+            "CC_NODE": self.name,
             "CC_IVR": f"127.0.0.1:{self.ivr_port}",
             "CC_DOMAIN": DOMAIN,
             "CC_AGENTS_PORT": str(self.agents_port),
             "CC_TRUNK_PORT": str(self.trunk_port),
+            "CC_NODES_PORT": str(self.nodes_port),
             "CC_TRUNK_PROXY": f"127.0.0.1:{self.carrier_port}",
             "CC_ESL_PORT": str(self.esl_port),
             "CC_ESL_PASSWORD": ESL_PASSWORD,

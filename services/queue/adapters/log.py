@@ -98,6 +98,7 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 language=made.language,
                 entry_point=made.entry_point,
                 waiting_since_us=made.waiting_since_us,
+                agent_node=made.agent_node,
             )
         case "offer_ended":
             over = fact.offer_ended

@@ -6,6 +6,7 @@ Commands and races are those that were tried on FreeSWITCH 1.10.12; the engine's
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -46,6 +47,8 @@ ROOM_PROFILE = "default"
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
 RING_TONE = "tone_stream://%(1000,4000,425);loops=-1"
 BEEP = "tone_stream://%(400,100,1000)"
+NODE_GONE_MS = 10_000  # So long a leg through another node may be without a packet; there is one every 20 ms.
+HELD_MS = 1_800_000  # The same while the phone holds and says nothing.
 SILENCE_LEVEL = 200  # Mean amplitude of a frame below which mod_dptools' record counts it as silence; line noise stays under it.
 
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
@@ -68,6 +71,9 @@ class Dialing(Struct, frozen=True, kw_only=True):
     agent_dial: str  # Template with {extension} and {domain}.
     sip_domain: str
     transfer_dial: str  # Template with {number}.
+    nodes: Mapping[
+        str, str
+    ] = {}  # SIP addresses (host:port) by node, for phones that are registered with another one.
     recordings_dir: str  # As FreeSWITCH sees it, without a slash at the end.
 
 
@@ -401,8 +407,30 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         variables["cc_callback"] = command.callback
     if not _NUMBER.fullmatch(command.extension):
         raise UnsafeCommandError(f"not an extension: {command.extension[:40]!r}")
-    dial = dialing.agent_dial.format(extension=command.extension, domain=dialing.sip_domain)
+    address = dialing.nodes.get(command.phone_node, "") if command.phone_node != node else ""
+    if address:
+        variables |= between_nodes(command, node)
+        dial = f"sofia/nodes/{command.extension}@{address}"
+    else:
+        dial = dialing.agent_dial.format(extension=command.extension, domain=dialing.sip_domain)
     return f"originate {channel_vars(variables)}{dial} &park()"
+
+
+def between_nodes(command: m.Originate, node: str) -> dict[str, str]:
+    """What an agent's leg needs besides when it goes through the node that the phone is registered with.
+
+    The headers say there whose legs these are. The sound from there never pauses (dialplan ``nodes``), so its absence means that the
+    node is gone; nobody else would say so.
+    """
+    return {
+        "sip_h_X-CC-Leg": command.leg,
+        "sip_h_X-CC-Tenant": command.tenant,
+        "sip_h_X-CC-Contact": command.contact,
+        "sip_h_X-CC-Node": node,
+        **({"sip_h_X-CC-Offer": command.offer} if not isinstance(command, sm.CallSupervisor) else {}),
+        "media_timeout": str(NODE_GONE_MS),
+        "media_hold_timeout": str(HELD_MS),
+    }
 
 
 def customer_line(command: m.CallCustomer, node: str, dialing: Dialing) -> str:

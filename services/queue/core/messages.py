@@ -267,6 +267,7 @@ class OfferMade(Input, frozen=True, kw_only=True):
     language: str = ""
     entry_point: str = ""
     waiting_since_us: int = 0
+    agent_node: str = ""  # The node that the agent's phone is registered with; empty: not known.
 
 
 class OfferEnded(Input, frozen=True, kw_only=True):
@@ -431,6 +432,7 @@ class Originate(Command, frozen=True, kw_only=True):
     caller_name: str
     kind: str = ""
     callback: str = ""
+    phone_node: str = ""  # The node that the phone is registered with; empty: not known.
 
 
 class CallCustomer(Command, frozen=True, kw_only=True):

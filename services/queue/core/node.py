@@ -220,6 +220,7 @@ class Offer:
     wrap_up_ms: int = 0
     originate: Originate | None = None  # Not sent yet: the agent's former leg is still there.
     kind: str = ""
+    elsewhere: bool = False  # Its phone is registered with another node, which the leg goes through.
     bridge_to: str = ""  # Another leg than the caller's: of the agent who asks.
     held_since_us: int = 0
     held_ms: int = 0

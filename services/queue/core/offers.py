@@ -105,7 +105,9 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
         caller_name=caller.leg.caller_name,
         kind=event.kind,
         callback=event.callback_id,
+        phone_node=event.agent_node,
     )
+    offer.elsewhere = event.agent_node not in ("", node.name)
     node.add_offer(offer)
     if not free_agent(node, event.tenant, event.agent_id):
         node.dial_after(offer, FORMER_LEG_MS)

@@ -88,6 +88,8 @@ class PhoneWatch:
         self._node_grace_s = node_grace_s
         self._up: dict[str, bool] = {}
         self._phones: dict[str, set[str]] = {}
+        self._newest: dict[str, str] = {}
+        """Node of each phone's last registration: one that moves between nodes is known to both for a while."""
         self._calls: dict[str, dict[str, str]] = {}
         """By node: legs that are none of ours, with the phone that they are of (empty: not known)."""
         self._graces: dict[str, asyncio.TimerHandle] = {}
@@ -176,8 +178,10 @@ class PhoneWatch:
             self._on_call(name, event)
         elif event.subclass == REGISTERED:
             extension = event.get("from-user")
-            if extension and extension not in self._phones.setdefault(name, set()):
+            known = extension in self._phones.setdefault(name, set())
+            if extension and not (known and self._newest.get(extension, name) == name):
                 self._phones[name].add(extension)
+                self._newest[extension] = name
                 self._tell(
                     lambda at_us: i.PhoneChanged(at_us=at_us, extension=extension, registered=True, node=name)
                 )

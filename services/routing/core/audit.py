@@ -80,7 +80,9 @@ def _agents(state: State) -> list[str]:
         contact = state.contacts.get(agent.contact_id) if agent.activity in IN_TALK else None
         if contact is not None and agent.agent_id not in (contact.agent_id, contact.consult_agent):
             found.append(f"agent {agent.agent_id} talks about {contact.contact_id}, which has others")
-        if agent.activity == "idle" and not (agent.registered and state.node_up(agent.node)):
+        if agent.activity == "idle" and (
+            not agent.registered or (agent.node and not state.phone_node(agent))
+        ):
             found.append(f"agent {agent.agent_id} is idle without a phone")
         if agent.activity == "idle" and agent.own_legs:
             found.append(f"agent {agent.agent_id} is idle in the own call {agent.own_legs}")

@@ -100,6 +100,7 @@ class OfferMade(msgspec.Struct, frozen=True):
     language: str = ""
     entry_point: str = ""
     waiting_since_us: int = 0
+    agent_node: str = ""
 
 
 class OfferEnded(msgspec.Struct, frozen=True):
@@ -254,6 +255,7 @@ class AgentPhoneChanged(msgspec.Struct, frozen=True):
     agent_id: str
     registered: bool
     node: str = ""
+    also: tuple[str, ...] = ()
 
 
 class NodeChanged(msgspec.Struct, frozen=True):

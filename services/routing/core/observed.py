@@ -22,12 +22,24 @@ class Observed(Callbacks):
         if agent_id is not None:  # else a phone of somebody who is no agent
             self._set_phone(agent_id, inp.registered, inp.node)
 
-    def _set_phone(self, agent_id: str, registered: bool, node: str) -> None:
+    def _set_phone(self, agent_id: str, registered: bool, node: str, *, is_new: bool = True) -> None:
+        """A node gained or lost a registration of the phone, which may have others: it has moved, or knows two nodes.
+
+        The last one counts. ``is_new`` is False for one that was found in a list: it may be what is left of a former place.
+        """
         agent = self.state.agent(agent_id)
-        if not registered and agent.node not in ("", node):
+        had = [*agent.also, agent.node] if agent.registered and agent.node else []
+        has = [n for n in had if n != node]
+        if registered and node in had and not is_new:
+            return None
+        if registered:
+            first = not is_new and bool(had) and self.state.node_up(had[-1])
+            has.insert(0 if first else len(has), node)
+        elif has and node not in had:
             return self._ignore("phone is registered with another node", agent_id=agent_id)
-        if (agent.registered, agent.node) != (registered, node):
-            self._emit(f.AgentPhoneChanged(agent_id, registered, node))
+        now, also = (has[-1], tuple(has[:-1])) if has else (node, ())
+        if (agent.registered, agent.node, agent.also) != (bool(has), now, also):
+            self._emit(f.AgentPhoneChanged(agent_id, bool(has), now, also))
             self._settle_phone(agent_id)
         return None
 
@@ -36,14 +48,14 @@ class Observed(Callbacks):
         for extension, agent_id in sorted(self._by_extension.items()):
             agent = self.state.agent(agent_id)
             listed = extension in inp.extensions
-            if listed or (agent.registered and agent.node == inp.node):
-                self._set_phone(agent_id, listed, inp.node)
+            if listed or (agent.registered and inp.node in (agent.node, *agent.also)):
+                self._set_phone(agent_id, listed, inp.node, is_new=False)
 
     def _node_seen(self, inp: i.NodeSeen) -> None:
         if self.state.node_up(inp.node) == inp.up:
             return
         self._emit(f.NodeChanged(inp.node, inp.up))
-        for agent in [a for a in self.state.agents.values() if a.node == inp.node]:
+        for agent in [a for a in self.state.agents.values() if inp.node in (a.node, *a.also)]:
             self._settle_phone(agent.agent_id)
 
     def _own_call_changed(self, inp: i.OwnCallChanged) -> None:

@@ -109,6 +109,8 @@ class Agent(msgspec.Struct):
     """Whether the phone is registered, as far as is known; never seen counts as registered."""
     node: str = ""
     """Node of the last registration; empty when never seen."""
+    also: tuple[str, ...] = ()
+    """Other nodes that have a registration of the phone, the oldest first."""
     shift_since_us: int = 0
     offline_since_us: int = 0
     contacts: int = 0

@@ -76,7 +76,7 @@ class Rules:
         self._set_activity(agent_id, self._free_activity(self.state.agent(agent_id)))
 
     def _free_activity(self, agent: Agent) -> str:
-        if not (agent.registered and self.state.node_up(agent.node)):
+        if not agent.registered or (agent.node and not self.state.phone_node(agent)):
             return "unreachable"
         return "own_call" if agent.own_legs else "idle"
 
@@ -356,6 +356,7 @@ class Rules:
                 why=f.Explanation(rule=kind),
                 kind=kind,
                 by_agent=by_agent,
+                agent_node=self.state.phone_node(self.state.agent(agent_id)),
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
@@ -396,6 +397,7 @@ class Rules:
                 language=contact.language if calls else "",
                 entry_point=contact.entry_point if calls else "",
                 waiting_since_us=contact.waiting_since_us if calls else 0,
+                agent_node=self.state.phone_node(self.state.agent(agent_id)),
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)

@@ -94,6 +94,16 @@ class State:
         known = self.nodes.get(node)
         return known is None or known.up
 
+    def phone_node(self, agent: Agent) -> str:
+        """The node over which the agent's phone is reached: the last that it registered with of those that can be worked with.
+
+        Empty when no registration was ever seen, or none of its nodes can be reached.
+        """
+        for node in (agent.node, *reversed(agent.also)):
+            if agent.registered and node and self.node_up(node):
+                return node
+        return ""
+
     def turn_of(self, queue: str) -> int:
         """The queue's turn when queues share their agents: lower is sooner."""
         return max(self.share_now, self.shares.get(queue, 0))
@@ -428,7 +438,7 @@ class State:
 
     def _phone_changed(self, fact: f.AgentPhoneChanged) -> None:
         agent = self._agent(fact.agent_id)
-        agent.registered, agent.node = fact.registered, fact.node
+        agent.registered, agent.node, agent.also = fact.registered, fact.node, fact.also
 
     def _node_changed(self, fact: f.NodeChanged) -> None:
         self.nodes[fact.node] = Node(fact.up, self.at_us)
@@ -437,7 +447,9 @@ class State:
             (c.contact_id, None) for c in self.contacts.values() if c.node == fact.node
         )
         self.touched_offers.update((o.offer_id, None) for o in self.offers.values() if o.node == fact.node)
-        self.touched_agents.update((a.agent_id, None) for a in self.agents.values() if a.node == fact.node)
+        self.touched_agents.update(
+            (a.agent_id, None) for a in self.agents.values() if fact.node in (a.node, *a.also)
+        )
 
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
         if fact.queue:

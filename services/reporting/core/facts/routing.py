@@ -250,6 +250,7 @@ class AgentPhoneChanged(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str = ""
     registered: bool = False
     node: str = ""
+    also: tuple[str, ...] = ()
 
 
 class NodeChanged(msgspec.Struct, frozen=True, kw_only=True):
