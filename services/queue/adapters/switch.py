@@ -210,6 +210,7 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
         bridged=_is_bridged(event),
         partner=_partner(event),
         kind=var("cc_kind"),
+        elsewhere=bool(var("cc_phone_node")),
         callback=var("cc_callback"),
     )
 
@@ -423,6 +424,7 @@ def between_nodes(command: m.Originate, node: str) -> dict[str, str]:
     node is gone; nobody else would say so.
     """
     return {
+        "cc_phone_node": command.phone_node,
         "sip_h_X-CC-Leg": command.leg,
         "sip_h_X-CC-Tenant": command.tenant,
         "sip_h_X-CC-Contact": command.contact,

@@ -23,9 +23,11 @@ from services.queue.core import lines, offers, outward, schedule
 from services.queue.core.conversation import (
     PART_MS,
     conversation_ended,
+    hand_on,
     hold_began,
     hold_ended,
     left_by_agent,
+    requeue,
     start_talking,
     wrap_up,
 )
@@ -44,7 +46,7 @@ from services.queue.core.messages import (
 )
 from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
 from services.queue.core.overflow import change_queue
-from services.queue.core.treatment import announce_waiting, back_to_music, farewell
+from services.queue.core.treatment import back_to_music, farewell
 
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
 NO_MS = 2_500  # As long as the prompts are that say why something cannot be.
@@ -149,7 +151,7 @@ def transferred(node: Node, event: ContactTransferred) -> None:
         return
     if (aside := node.asides.pop(caller.contact, None)) is not None and aside.second is not None:
         _end_second(node, aside, "cancelled")
-    _hand_on(node, caller, offer, "transfer", event.target)
+    hand_on(node, caller, offer, "transfer", event.target)
     if event.waiting_since_us:
         caller.waiting_since_us = event.waiting_since_us
         node.set_vars(caller.contact, caller.contact, cc_waiting_ms=str(event.waiting_since_us // 1000))
@@ -163,14 +165,6 @@ def transferred(node: Node, event: ContactTransferred) -> None:
             change_queue(node, caller, event.target)
     wrap_up(node, offer)
     node.grant(caller.contact, "transfer")
-
-
-def _hand_on(node: Node, caller: Caller, offer: Offer, ended_by: str, cause: str) -> None:
-    """The conversation with one agent is over, the contact is not."""
-    conversation_ended(node, caller, offer, ended_by, cause)
-    caller.parted = False
-    if caller.offer_id == offer.offer_id:
-        caller.offer_id = ""
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -448,16 +442,6 @@ def _first_lost(node: Node, caller: Caller, aside: Aside) -> None:
     requeue(node, caller, first)
     if second is not None:
         _end_second(node, aside, "failed")
-
-
-def requeue(node: Node, caller: Caller, first: Offer) -> None:
-    """Nobody has the caller: music, and the former place. Routing must hear that before it hears of the conversation's end."""
-    hold_ended(node, first)
-    back_to_music(node, caller)
-    caller.recovered = True
-    caller.again += 1
-    announce_waiting(node, caller, f"{first.offer_id}-{caller.again}")
-    _hand_on(node, caller, first, "system", first.cause or "AGENT_GONE")
 
 
 def unbridged(node: Node, event: LegUnbridged) -> None:

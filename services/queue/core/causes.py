@@ -27,8 +27,18 @@ _OUTCOMES = {
 }
 
 
-def outcome_of(cause: str) -> str:
-    """Return the offer's outcome for a hangup or originate cause; ``failed`` for whatever is not known."""
+NODE_LOST = frozenset({"MEDIA_TIMEOUT", "RECOVERY_ON_TIMER_EXPIRE", "NORMAL_TEMPORARY_FAILURE"})
+"""What a leg through another node ends with when that node is gone: silence, no answer to the INVITE or to the session timer's
+refresh, a closed port. What is the phone's fault has another cause there (dialplan ``nodes``)."""
+
+
+def outcome_of(cause: str, *, elsewhere: bool = False) -> str:
+    """Return the offer's outcome for a hangup or originate cause; ``failed`` for whatever is not known.
+
+    ``elsewhere``: the leg went through another node, whose failure is none of the agent's.
+    """
+    if elsewhere and cause in NODE_LOST:
+        return "failed"
     return _OUTCOMES.get(cause, "failed")
 
 

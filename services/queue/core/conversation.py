@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.queue.core import schedule, supervision
+from services.queue.core.causes import NODE_LOST
 from services.queue.core.facts import (
     AgentBridged,
     ContactGone,
@@ -305,7 +306,10 @@ def _agent_gone(node: Node, offer: Offer, cause: str) -> None:
     offer.cause = offer.cause or cause
     caller = node.callers.get(offer.contact)
     if offer.phase is Phase.TALKING and caller is not None and caller.stage is Stage.TALKING:
-        left_by_agent(node, caller, offer, cause)
+        if offer.elsewhere and cause in NODE_LOST:
+            _node_lost(node, caller, offer, cause)
+        else:
+            left_by_agent(node, caller, offer, cause)
     node.close_offer(offer, "NORMAL_CLEARING")
 
 
@@ -316,10 +320,45 @@ def left_by_agent(node: Node, caller: Caller, offer: Offer, cause: str) -> None:
     node.timer(f"part:{caller.contact}", PART_MS)
 
 
+def hand_on(node: Node, caller: Caller, offer: Offer, ended_by: str, cause: str) -> None:
+    """The conversation with one agent is over, the contact is not."""
+    conversation_ended(node, caller, offer, ended_by, cause)
+    caller.parted = False
+    if caller.offer_id == offer.offer_id:
+        caller.offer_id = ""
+
+
+def requeue(node: Node, caller: Caller, first: Offer) -> None:
+    """Nobody has the caller: music, and the former place. Routing must hear that before it hears of the conversation's end."""
+    hold_ended(node, first)
+    back_to_music(node, caller)
+    caller.recovered = True
+    caller.again += 1
+    announce_waiting(node, caller, f"{first.offer_id}-{caller.again}")
+    hand_on(node, caller, first, "system", first.cause or "AGENT_GONE")
+
+
+def _node_lost(node: Node, caller: Caller, offer: Offer, cause: str) -> None:
+    """The node with the agent's phone is gone: back to the head of the queue, when the leg is parked.
+
+    The mark comes first: should this process end meanwhile, the next owner finds one who waits and hears nothing.
+    """
+    node.line("agent_node_lost", warning=True, contact=caller.contact, offer=offer.offer_id, cause=cause)
+    caller.stage = Stage.PARTED
+    caller.lost_agent = offer
+    node.set_vars(caller.contact, caller.contact, cc_state="waiting", cc_offer="", cc_bridged_ms="0")
+    node.timer(f"part:{caller.contact}", PART_MS)
+
+
 def part(node: Node, contact: str) -> None:
-    """The agent has left and the caller is parked: thank and hang up."""
+    """The agent has left and the caller is parked: thank and hang up, or music again when it was not the agent's will."""
     caller = node.callers.get(contact)
-    if caller is not None and caller.stage is Stage.PARTED:
+    if caller is None or caller.stage is not Stage.PARTED:
+        return
+    offer, caller.lost_agent = caller.lost_agent, None
+    if offer is not None:
+        requeue(node, caller, offer)
+    else:
         farewell(node, caller, "goodbye")
 
 

@@ -69,6 +69,7 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     partner: str = ""
     kind: str = ""  # Of its offer: transfer, consult, return; empty: from the queue.
     callback: str = ""  # The callback whose customer was to be called after this agent's answer.
+    elsewhere: bool = False  # Goes through another node, which has the phone.
 
 
 class TrunkLeg(Struct, frozen=True, kw_only=True):

@@ -157,6 +157,7 @@ class Caller:
     held: list[OfferMade] = field(default_factory=list)  # Orders that came while nobody knew how the leg is.
     offers: int = 0
     menu: Menu | None = None
+    lost_agent: Offer | None = None  # Talked to an agent whose node is gone; the way back comes next.
     callback_told: bool = False
     way_out: WayOut | None = None  # LEAVING to a number outside.
     leaving: bool = False  # The queue's limit was reached: a callback or a farewell.

@@ -390,11 +390,12 @@ def bridge_refused(node: Node, offer_id: str, text: str) -> None:
 def ring_failed(node: Node, offer: Offer, cause: str) -> None:
     """The agent's leg ended before an answer; the caller keeps the music and the place."""
     offer.cause = cause
+    outcome = outcome_of(cause, elsewhere=offer.elsewhere)
     if (customer := node.customers.get(offer.contact)) is not None and customer.leg.offer == offer.offer_id:
         # Routing hears of the attempt first: the next one is another contact, whose leg cannot meet this one's.
         offer.reported = offer.reported or customer.step != "held"
-        callbacks.agent_left(node, customer, outcome_of(cause), cause)
-    report_failed(node, offer, outcome_of(cause), cause)
+        callbacks.agent_left(node, customer, outcome, cause)
+    report_failed(node, offer, outcome, cause)
     node.close_offer(offer, "NORMAL_CLEARING")
 
 
@@ -408,7 +409,8 @@ def agent_leg_hung_up(node: Node, offer: Offer, cause: str) -> None:
         case Phase.RINGING:
             ring_failed(node, offer, cause)
         case Phase.ANSWERED:
-            bridge_failed(node, offer, "declined" if cause == "NORMAL_CLEARING" else outcome_of(cause), cause)
+            outcome = outcome_of(cause, elsewhere=offer.elsewhere)
+            bridge_failed(node, offer, "declined" if cause == "NORMAL_CLEARING" else outcome, cause)
         case Phase.CONSULTING:
             node.close_offer(offer, "NORMAL_CLEARING")
         case _:

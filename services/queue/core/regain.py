@@ -46,6 +46,7 @@ def offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
         )
         node.add_offer(offer)
     offer.kind = agent.kind
+    offer.elsewhere = agent.elsewhere
     offer.phase = phase
     offer.leg_seen = True
     caller = node.callers.get(agent.contact)

@@ -181,13 +181,14 @@ class Rig:
         ring_ms: int = 15_000,
         at_once: int = 1,
         kind: str = "",
+        agent_node: str = "",
     ) -> str:
         """Routing orders an agent to be rung; returns the leg."""
         self.feed(
             m.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
                 extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
-                at_once=at_once, kind=kind,
+                at_once=at_once, kind=kind, agent_node=agent_node,
             )
         )  # fmt: skip
         return f"leg-{offer}"
@@ -202,7 +203,7 @@ class Rig:
                 return
             self.legs[uuid] = Leg(
                 uuid, caller=False, mode="ringing",
-                vars={"cc_callback": order.callback, "cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind},
+                vars={"cc_callback": order.callback, "cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind, "cc_phone_node": order.phone_node},
             )  # fmt: skip
             self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
 
@@ -260,9 +261,9 @@ class Rig:
                     if leg is not None and leg.mode == "bridging":
                         leg.mode = "stuck"
 
-    def talk(self, contact: str = "c1", offer: str = "o1", agent: str = "sara") -> str:
+    def talk(self, contact: str = "c1", offer: str = "o1", agent: str = "sara", agent_node: str = "") -> str:
         """A whole offer up to the conversation; returns the agent's leg."""
-        leg = self.offer(contact, offer, agent)
+        leg = self.offer(contact, offer, agent, agent_node=agent_node)
         self.ring(leg)
         self.answer(leg)
         self.deliver()
@@ -380,6 +381,7 @@ class Rig:
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
             partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
+            elsewhere=bool(v.get("cc_phone_node")),
         )  # fmt: skip
 
     def _do(self, output: m.Output) -> None:

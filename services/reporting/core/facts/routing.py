@@ -89,6 +89,7 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 0
     kind: str = ""
     by_agent: str = ""
+    agent_node: str = ""
     number: str = ""
     first: str = ""
     dial_ms: int = 0
