@@ -16,8 +16,8 @@ from services.common.errors import ContractError, Refused
 from services.common.http import require
 from services.contracts.peyvand.queue.v1 import rpc_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as routing_pb2
+from services.queue.adapters.contacts import open_contact
 
-_FIND_S = 5.0
 _WISH_S = 12.0  # Longer than the engine waits for an effect: its answer says more than ours.
 _Who = Annotated[Principal, Depends(require("agent", "supervisor"))]
 
@@ -62,13 +62,7 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         center = centers().tenant(who.tenant)
         if center is None:
             raise Refused("unknown-tenant", f"no center document for tenant {who.tenant}", status=404)
-        subject = subjects.rpc(who.tenant, "routing", "contact", "list")
-        found = codec.decode(await bus.request(subject, routing_pb2.ListContacts(), timeout_s=_FIND_S))
-        if not isinstance(found, routing_pb2.ContactList):
-            raise ContractError(f"{subject}: expected a ContactList, found {type(found).__name__}")
-        contact = next((c for c in found.contacts if c.contact_id == contact_id and c.node), None)
-        if contact is None:
-            raise Refused("unknown-contact", f"there is no open contact {contact_id!r}", status=404)
+        contact = await open_contact(bus, who.tenant, contact_id)
         if not may_supervise(center, who.role, who.subject, contact.agent_id):
             reason = f"{who.subject} supervises no team of {contact.agent_id}"
             raise Refused("not-your-team", reason, status=403)

@@ -37,7 +37,6 @@ from services.queue.core import messages as m
 from services.queue.core.engine import CallState, Engine
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.plan import Plans
-from services.queue.desk import SupervisionDesk
 
 log = structlog.get_logger()
 
@@ -117,7 +116,6 @@ class NodeRunner:
         self._spoken = spoken
         self._ready = ready
         self._attempt_s = attempt_s
-        self._desk = SupervisionDesk(name, bus, clock, self.feed)
         self._lease: HeldLease = _NoLease()
         self._engine: Engine | None = None
         self._client: Client | None = None
@@ -131,7 +129,7 @@ class NodeRunner:
         self._list_again = False
         self._fresh = True
         self._left_open: tuple[m.OpenContact, ...] = ()
-        self._wish_desk = WishDesk(name, self, self._now)
+        self._desk = WishDesk(name, self, self._now)
         self._route_desk = RouteDesk(name, self.feed, self._now)
 
     # --- ownership ---------------------------------------------------------------------------------------------------
@@ -143,20 +141,20 @@ class NodeRunner:
         try:
             await self._begin()
             await self._listed.wait()
-            served = [*await self._wish_desk.open(self._bus), await self._route_desk.open(self._bus)]
-            subscription = await self._bus.consume(
-                f"queue-{self.name}",
-                [subjects.any_fact(service="routing", entity="log", what="decided")],
-                self._on_log,
-                batch=64,
-                exclusive=True,  # a new owner takes over at once what the dead one had been given
-            )
-            wishes = await self._desk.open()
+            served = [*await self._desk.open(self._bus), await self._route_desk.open(self._bus)]
             try:
-                await subscription.wait()
+                subscription = await self._bus.consume(
+                    f"queue-{self.name}",
+                    [subjects.any_fact(service="routing", entity="log", what="decided")],
+                    self._on_log,
+                    batch=64,
+                    exclusive=True,  # a new owner takes over at once what the dead one had been given
+                )
+                try:
+                    await subscription.wait()
+                finally:
+                    await subscription.stop()
             finally:
-                await wishes.stop()
-                await subscription.stop()
                 for each in served:
                     await each.stop()
         finally:
@@ -166,7 +164,6 @@ class NodeRunner:
     async def _let_go(self) -> None:
         """Leave the node. Legs, music and conversations go on by themselves."""
         self._engine = None
-        self._wish_desk.close()
         self._route_desk.close()
         self._desk.close()
         client, self._client = self._client, None
@@ -294,7 +291,7 @@ class NodeRunner:
                 if self._outbox is not None:
                     self._outbox.put(output, self._now())
             case SupervisionAnswered():
-                self._desk.settle(output)
+                self._desk.answered(output.request, output)
             case m.SetTimer():
                 self._forget_timer(output.key)
                 self._timers[output.key] = asyncio.get_running_loop().call_later(
@@ -305,7 +302,7 @@ class NodeRunner:
             case m.AskPosition():
                 self._spawn(self._ask_position(output))
             case m.WishAnswered():
-                self._wish_desk.answered(output)
+                self._desk.answered(output.request_id, output)
             case m.RouteChosen():
                 self._route_desk.chosen(output)
             case m.ListChannels():
