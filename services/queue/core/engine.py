@@ -171,6 +171,7 @@ class Engine:
             self._handlers[type(event)](event)
         aside.review(node)
         conference.review(node)
+        wishes.review(node)
         supervision.review(node)
         return node.out
 

@@ -54,6 +54,16 @@ def wished(node: Node, event: CallWished) -> None:
     return None
 
 
+def review(node: Node) -> None:
+    """Whoever wishes something about a conversation that has ended meanwhile is told so at once."""
+    for contact in list(node.wishes):
+        caller = node.callers.get(contact)
+        if caller is None:
+            node.deny(contact, "caller-gone", "the caller has left")
+        elif caller.stage in (Stage.PARTED, Stage.LEAVING):
+            node.deny(contact, "not-talking", "the conversation is over")
+
+
 def overdue(node: Node, contact: str) -> None:
     """Neither an effect nor a reason."""
     node.deny(contact, "no-effect", "the switch, or routing, has not confirmed it in time", status=504)

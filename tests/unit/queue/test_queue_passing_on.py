@@ -176,6 +176,20 @@ def test_routing_that_says_nothing_is_said_so(rig: Rig) -> None:
     assert (rig.answered(), whom(rig)) == (["no-effect"], "leg-o1")
 
 
+@pytest.mark.parametrize(("who", "slug"), [("c1", "caller-gone"), ("leg-o1", "not-talking")])
+@pytest.mark.parametrize("verb", ["hold", "transfer"])
+def test_a_wish_about_a_call_that_ends_is_answered_at_once(rig: Rig, verb: str, who: str, slug: str) -> None:
+    """And not after the seconds in which its effect might have come."""
+    rig.events.clear()
+    rig.hang_up(who)
+    before = rig.now_us
+    ended, rig.events = rig.events, type(rig.events)()
+    rig.wish(verb, kind="agent" if verb == "transfer" else "", target="reza" if verb == "transfer" else "")
+    rig.events = ended
+    rig.deliver()
+    assert (rig.answered(), rig.now_us) == ([slug], before)
+
+
 def test_digits_after_the_transfer_key_are_the_target(rig: Rig) -> None:
     rig.key("leg-o1", "transfer")
     assert (whom(rig), rig.state()) == ("music", "dialling")
