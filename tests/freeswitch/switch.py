@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -26,10 +27,20 @@ def find_binary() -> str | None:
     return os.environ.get("FREESWITCH_BIN") or shutil.which("freeswitch")
 
 
+PORTS = range(2_048, 10_000)
+"""Below SIPp's media, FreeSWITCH's media, and what the system gives to whoever asks for any port: one of those is free now and taken a
+moment later by somebody's connection, before FreeSWITCH has started."""
+_next = itertools.count(os.getpid() * 61)  # Runs beside each other on one machine begin at different places.
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody has and that is given once."""
+    for n in itertools.islice(_next, len(PORTS)):
+        port = PORTS[n % len(PORTS)]
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port in {PORTS}")
 
 
 class Watch:
@@ -62,6 +73,14 @@ class Watch:
     async def api(self, command: str) -> str:
         return (await self.ask(f"api {command}"))[0]
 
+    async def event(self) -> dict[str, str]:
+        """The next event, whichever it is."""
+        while not self._events:
+            kind, body = await self.frame()
+            if kind == "text/event-json":
+                self._events.append(json.loads(body))
+        return self._events.popleft()
+
     async def next(self, **wanted: str) -> dict[str, str]:
         """The next event with these headers (``_`` stands for ``-``, except in variables); what came before is dropped."""
         headers = {
@@ -70,13 +89,9 @@ class Watch:
         }
         async with asyncio.timeout(30):
             while True:
-                while self._events:
-                    event = self._events.popleft()
-                    if all(event.get(name) == value for name, value in headers.items()):
-                        return event
-                kind, body = await self.frame()
-                if kind == "text/event-json":
-                    self._events.append(json.loads(body))
+                event = await self.event()
+                if all(event.get(name) == value for name, value in headers.items()):
+                    return event
 
 
 @dataclass
