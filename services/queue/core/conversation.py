@@ -58,7 +58,8 @@ def bridged(node: Node, event: LegBridged) -> None:
     caller = node.callers.get(offer.contact)
     if offer.phase is Phase.CLOSING:
         # The bridge came after we gave it up: end the agent's leg again and take the caller back.
-        node.press_close(offer)
+        if not node.say_farewell(offer):
+            node.press_close(offer)
         if (
             caller is not None
             and caller.stage is Stage.WAITING

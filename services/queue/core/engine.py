@@ -57,7 +57,7 @@ from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
     | {"way-out", "customer-redial"}
-    | {"confirm", "customer-unheard"}
+    | {"confirm", "customer-unheard", "farewell-prompt"}
 )
 FROZEN_MS = 1_000
 AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
@@ -145,6 +145,9 @@ class Engine:
             "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
             "prompt": lambda key: self._with_offer(
                 key, lambda o: conversation.ask_disposition(self._node, o)
+            ),
+            "farewell-prompt": lambda key: self._with_offer(
+                key, lambda o: self._node.say_farewell(o) and None
             ),
             "probe": lambda key: self._with_offer(key, self._probe),
             "callback": lambda key: callback_menu.offer_due(self._node, key),
@@ -370,7 +373,7 @@ class Engine:
             return
         self._timers[kind](key)
 
-    def _with_offer(self, offer_id: str, act: Callable[[Offer], None]) -> None:
+    def _with_offer(self, offer_id: str, act: Callable[[Offer], object]) -> None:
         if (offer := self._node.offers.get(offer_id)) is not None:
             act(offer)
 

@@ -35,6 +35,9 @@ REMEMBERED = (
 CLOSE_RETRY_MS = 200  # First repetition of a kill that may have missed.
 CLOSE_RETRY_MAX_MS = 5_000
 HUNG_UP_MS = 50  # CHANNEL_HANGUP comes before the BYE is sent (8 ms on a busy machine); an INVITE between the two meets a busy phone.
+BRIDGE_UNHEARD_MS = (
+    500  # A bridge that has not come about by then has left its legs where a transfer finds them.
+)
 JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
 
 
@@ -223,6 +226,7 @@ class Offer:
     kind: str = ""
     elsewhere: bool = False  # Its phone is registered with another node, which the leg goes through.
     bridge_to: str = ""  # Another leg than the caller's: of the agent who asks.
+    farewell: Farewell | None = None  # Waits until the leg is out of a bridge, or of its originate.
     held_since_us: int = 0
     held_ms: int = 0
 
@@ -410,12 +414,30 @@ class Node:
         self.settle_offer(offer)
 
     def end_after_prompt(self, offer: Offer, farewell: Farewell) -> None:
-        """End the agent's leg when it has heard a prompt; the kill follows should that not end it."""
+        """End the agent's leg when it has heard a prompt; the kill follows should that not end it.
+
+        A transfer in the middle of a bridge is lost: the bridge goes on, finds nobody, and leaves the leg connected and silent. So is
+        one before originate has parked the leg. There the prompt waits for the end of either.
+        """
+        unsettled = offer.phase is Phase.ANSWERED
         offer.phase = Phase.CLOSING
         offer.retries = 5
         self.cancel_timer(f"bridge:{offer.offer_id}")
-        self.emit(farewell)
+        offer.farewell = farewell
+        if unsettled:
+            self.timer(f"farewell-prompt:{offer.offer_id}", BRIDGE_UNHEARD_MS)
+        else:
+            self.say_farewell(offer)
         self.settle_offer(offer)
+
+    def say_farewell(self, offer: Offer) -> bool:
+        """Say now what waited for it. Return whether anything did."""
+        farewell, offer.farewell = offer.farewell, None
+        if farewell is None or offer.phase is not Phase.CLOSING or offer.leg_gone:
+            return False
+        self.cancel_timer(f"farewell-prompt:{offer.offer_id}")
+        self.emit(farewell)
+        return True
 
     def settle_offer(self, offer: Offer) -> None:
         """Forget a closing offer once its job has come and its leg is gone; otherwise look again later."""
@@ -426,7 +448,9 @@ class Node:
                 f"close:{offer.offer_id}", min(CLOSE_RETRY_MS << min(offer.retries, 5), CLOSE_RETRY_MAX_MS)
             )
             return
-        self.cancel_timer(f"close:{offer.offer_id}", f"job:{offer.offer_id}")
+        self.cancel_timer(
+            f"close:{offer.offer_id}", f"job:{offer.offer_id}", f"farewell-prompt:{offer.offer_id}"
+        )
         del self.offers[offer.offer_id]
         self.offer_by_leg.pop(offer.leg, None)
         self.remember_ended(offer.offer_id)

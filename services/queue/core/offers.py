@@ -430,7 +430,8 @@ def job_ended(node: Node, event: JobEnded) -> None:
     node.cancel_timer(f"job:{offer.offer_id}")
     if event.ok:
         if offer.phase is Phase.CLOSING:
-            node.press_close(offer)
+            if not node.say_farewell(offer):
+                node.press_close(offer)
         elif offer.phase is Phase.ANSWERED and offer.bridge_held:
             send_bridge(node, offer)
         elif offer.phase is Phase.RINGING and not offer.leg_gone:

@@ -189,6 +189,45 @@ def test_the_caller_leaves_the_consultation_and_both_agents_are_told() -> None:
     assert [c.leg for c in rig.commands(m.PlayTo)] == ["leg-o1"], "who had the contact is asked for a result"
 
 
+@pytest.mark.parametrize("comes_about", [True, False])
+def test_a_colleague_in_the_middle_of_a_bridge_is_told_when_it_is_over(comes_about: bool) -> None:
+    """A transfer that meets a bridge on its way is lost, and the colleague sat in silence until the kill five seconds later."""
+    rig = Rig()
+    for step in CONSULT[:-1]:
+        step(rig)
+    rig.hang_up("c1")
+    rig.deliver()
+    assert rig.commands(m.Farewell) == []
+    if comes_about:
+        rig.bridge()
+    else:
+        rig.legs["leg-o2"].mode = "stuck"
+        rig.bridges.clear()
+        rig.advance(500)
+    assert [c.leg for c in rig.commands(m.Farewell)] == ["leg-o2"]
+    assert not [c for c in rig.commands(m.Kill) if c.leg == "leg-o2"]
+    rig.settle()
+    assert rig.legs == {}
+
+
+def test_a_colleague_whose_originate_is_not_over_is_told_then() -> None:
+    rig = Rig()
+    talking(rig)
+    consult_order(rig)
+    rig.create("leg-o2")
+    rig.answer("leg-o2")
+    while rig.events:
+        rig.feed_next(rig.events)
+    rig.hang_up("c1")
+    while rig.events:
+        rig.feed_next(rig.events)
+    assert rig.commands(m.Farewell) == []
+    rig.deliver()
+    assert [c.leg for c in rig.commands(m.Farewell)] == ["leg-o2"]
+    rig.settle()
+    assert rig.legs == {}
+
+
 def test_who_asks_leaves_and_the_caller_goes_to_the_colleague() -> None:
     rig = Rig()
     for step in CONSULT:
