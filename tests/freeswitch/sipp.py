@@ -92,10 +92,10 @@ class Sipp:
         return (path if path.exists() else self.folder / "screen.log").read_text(errors="replace")[-1200:]
 
 
-async def _bound(port: int) -> None:
-    """Until somebody listens on the UDP port, so that no INVITE comes too early."""
+async def _bound(port: int, child: asyncio.subprocess.Process) -> None:
+    """Until somebody listens on the UDP port, so that no INVITE comes too early, or has done so and ended."""
     async with asyncio.timeout(10):
-        while True:
+        while child.returncode is None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 try:
                     probe.bind(("127.0.0.1", port))
@@ -210,7 +210,7 @@ class Lab:
             )
         process = Sipp(name, folder, child)
         self.running.append(process)
-        await _bound(port)
+        await _bound(port, child)
         return process
 
     async def register(self, extension: str) -> int:
@@ -241,29 +241,33 @@ class Lab:
         self,
         extension: str,
         *,
-        ring_ms: int = 200,
+        ring_ms: int | tuple[int, int] = 200,
         talk_ms: int = 60_000,
         calls: int = 1,
         hz: float = 0,
         keys: Sequence[tuple[int, str]] = (),
         port: int | None = None,
+        echo: bool = True,
     ) -> Sipp:
         """Put an answering phone where ``extension`` is registered. It sends a tone of ``hz``, or echoes what it hears.
 
-        ``keys``: (ms after the answer or the key before, digit). No BYE may come before the last one.
+        ``ring_ms``: how long it rings, or between which two values each call does. ``keys``: (ms after the answer or the key
+        before, digit). No BYE may come before the last one.
         """
         press = "".join(
             f'  <pause milliseconds="{after_ms}"/>\n' + _key(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
             for n, (after_ms, digit) in enumerate(keys)
         )
         values = {
-            "ring_ms": str(ring_ms),
+            "ring": f'milliseconds="{ring_ms}"'
+            if isinstance(ring_ms, int)
+            else f'distribution="uniform" min="{ring_ms[0]}" max="{ring_ms[1]}"',
             "talk_ms": str(talk_ms),
             "press": press,
             "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
         }
         at = port or self.phones[extension]
-        return await self.run("agent_answers", values, port=at, calls=calls, echo=not hz)
+        return await self.run("agent_answers", values, port=at, calls=calls, echo=echo and not hz)
 
     async def customer(self, *, talk_ms: int, hz: float, keys: Sequence[tuple[int, str]] = ()) -> Sipp:
         """Answer the next call that the switch makes through the carrier; see ``agent``."""

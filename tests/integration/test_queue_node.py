@@ -28,7 +28,7 @@ from services.queue.core.messages import AskPosition
 from services.queue.runner import NodeRunner
 from tests.integration.simswitch_kit import Lab, Phone, lab
 
-ROOT = Path(__file__).parents[2]
+CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
 WAIT_S = 15.0
 SECRET = "s" * 40
 
@@ -47,12 +47,12 @@ class Held:
 class Floor:
     """One node with its runner, and the test in the place of routing."""
 
-    def __init__(self, sw: Lab, broker: MemoryBroker, hub: GeventHub) -> None:
+    def __init__(self, sw: Lab, broker: MemoryBroker, hub: GeventHub, centers: Path = CENTERS) -> None:
         self.sw = sw
         self.broker = broker
         self.bus = MemoryBus(broker, clock=SystemClock())
         self.hub = hub
-        self.watch = CenterWatch(ROOT / "deploy" / "centers")
+        self.watch = CenterWatch(centers)
         self.lease = Held()
         self.runner = self.make_runner()
         self.parts: dict[str, bool] = {}
@@ -138,9 +138,9 @@ class Floor:
 
 
 @asynccontextmanager
-async def floor(tmp_path: Path, hub: GeventHub) -> AsyncIterator[Floor]:
+async def floor(tmp_path: Path, hub: GeventHub, centers: Path = CENTERS) -> AsyncIterator[Floor]:
     async with lab(tmp_path) as sw:
-        made = Floor(sw, MemoryBroker(SystemClock()), hub)
+        made = Floor(sw, MemoryBroker(SystemClock()), hub, centers)
         made.own()
         await made.until(lambda: made.parts.get("switch:fs1", False))
         try:
