@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import wave
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from tests.freeswitch.conftest import Rig
+from tests.freeswitch.hearing import RATE, heard, voices
 from tests.freeswitch.sipp import Sipp
-from tests.freeswitch.steps import Samples, closed, hang_up, on_duty, recording_of, sound_of, talks, until
+from tests.freeswitch.steps import closed, hang_up, on_duty, recording_of, sound_of, talks, until
 from tests.freeswitch.switch import AGENT_PASSWORD, DOMAIN
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
 CALLER_HZ, AGENT_HZ, SUPERVISOR_HZ = 440, 950, 1300
-RATE = 8000
 TONES = {"caller": CALLER_HZ, "agent": AGENT_HZ, "supervisor": SUPERVISOR_HZ}
-
-
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def voices(samples: Samples, rate: int) -> set[str]:
-    """Who is heard in one channel: tones within 30 dB of full scale's tenth, in the middle of it."""
-    part = samples[len(samples) // 4 : 3 * len(samples) // 4]
-    spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)))) / (len(part) / 4)
-    at = np.fft.rfftfreq(len(part), 1 / rate)
-    return {who for who, hz in TONES.items() if spectrum[np.abs(at - hz) < 8].max() > 400}
 
 
 @dataclass
@@ -48,7 +32,6 @@ class Talk:
     agent_leg: str
     caller: Sipp
     phone: Sipp
-    takes: Iterator[int] = field(default_factory=itertools.count)
 
     async def wish(self, mode: str, who: str = "sup") -> httpx.Response:
         token = self.rig.stack.token("lab", "supervisor", subject=who)
@@ -83,23 +66,8 @@ class Talk:
         await until(f"the supervisor is in mode {mode}", there)
 
     async def heard(self, leg: str) -> tuple[set[str], set[str]]:
-        """Who speaks on a leg and who is heard on it, in a second of it recorded now."""
-        path: Path = self.rig.switch.recordings.parent / f"{leg}-{next(self.takes)}.wav"
-
-        async def long_enough() -> bool:
-            return size(path) > RATE * 4
-
-        async with self.rig.switch.watch("RECORD_STOP") as watch:
-            await watch.ask(
-                f"api uuid_setvar_multi {leg} RECORD_STEREO=true;enable_file_write_buffering=false",
-                f"api uuid_record {leg} start {path}",
-            )
-            await until(f"{leg} is recorded", long_enough)
-            await watch.ask(f"api uuid_record {leg} stop {path}")
-            await watch.next(Event_Name="RECORD_STOP", Unique_ID=leg)
-        with wave.open(str(path), "rb") as wav:
-            both = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").reshape(-1, 2).astype(float)
-            return voices(both[:, 0], wav.getframerate()), voices(both[:, 1], wav.getframerate())
+        """Who speaks on a leg and who is heard on it."""
+        return await heard(self.rig, leg, TONES)
 
     async def end(self) -> None:
         await hang_up(self.rig, self.contact)
@@ -147,7 +115,7 @@ async def test_listen_whisper_and_barge_by_http(rig: Rig) -> None:
     samples, rate = await sound_of(rig, found["recording_id"])
     before = samples[: int(recorded_s * rate)]
     for channel in (0, 1):
-        assert "supervisor" not in voices(before[:, channel], rate), (
+        assert "supervisor" not in voices(before[:, channel], rate, TONES), (
             "the whisper is in the contact's recording"
         )
     books = next(c for c in await closed(rig, entry_point="2047") if c["contact_id"] == talk.contact)
