@@ -226,6 +226,11 @@ class World(ABC):
         """So many customers, each in conversation with an agent."""
         contacts = await self.callers(calls, number)
         await self.become(contacts, "talking")
+
+        async def heard_of() -> bool:
+            return all(map(self.bridged, contacts))
+
+        await self.until("the test has heard of their bridges too", heard_of)
         return contacts
 
     async def become(self, contacts: Sequence[str], *states: str) -> None:
@@ -295,9 +300,14 @@ class World(ABC):
             await self.until("every agent is idle", idle)
         except AssertionError as e:
             raise AssertionError(f"{e}; {await self.agents()}") from None
-        assert await self.calls() == {}
+
+        async def forgotten() -> bool:
+            return await self.calls() == {}
+
+        await self.until("queue has forgotten them", forgotten)
         log = await self.log()
-        assert complaints(log, self.contacts) == []
+        wrong = complaints(log, self.contacts)
+        assert not wrong, wrong
 
     @contextlib.asynccontextmanager
     async def race(self) -> AsyncIterator[None]:
