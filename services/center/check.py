@@ -16,9 +16,11 @@ from services.center.flow import SayNode
 from services.center.flow_check import unknown as _unknown
 from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
 from services.center.numbers import LANGUAGES, number_prompts
+from services.center.sentences import WHISPER_WAIT_PROMPTS
 from services.center.skills import parse, skills_in
 from services.center.source import Path
 from services.center.trunks import TRUNK_PROMPTS
+from services.center.waiting import WHISPER_WHY_PROMPTS
 
 Fault = tuple[Path, str]
 
@@ -104,6 +106,19 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
                 yield ("queues", name, "callback"), prompt
             if any(way.callback for _, way in _ways_out(queue)):
                 yield ("queues", name, "callback"), "sorry"
+        if (before := queue.before_bridge) is not None:
+            path = ("queues", name, "before_bridge")
+            if before.caller is not None:
+                yield (*path, "caller"), before.caller
+            if before.whisper is not None:
+                if before.whisper.name is not None:
+                    yield (*path, "whisper", "name"), before.whisper.name
+                said = (
+                    *(WHISPER_WAIT_PROMPTS if before.whisper.wait else ()),
+                    *(WHISPER_WHY_PROMPTS if before.whisper.why else ()),
+                )
+                for prompt in said:
+                    yield (*path, "whisper"), prompt
     if document.limits.outage_prompt is not None:
         yield ("limits", "outage_prompt"), document.limits.outage_prompt
     if document.agents:
@@ -159,6 +174,11 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
         for skill in agent.skills:
             if skill not in skills:
                 yield ("agents", name, "skills", skill), _unknown("skill", skill, skills)
+        if agent.language is not None and agent.language not in document.languages:
+            yield (
+                ("agents", name, "language"),
+                _unknown("language", agent.language, document.languages),
+            )
         for i, served in enumerate(agent.queue_names):
             if served not in queues:
                 yield ("agents", name, "queues", i), _unknown("queue", served, queues)

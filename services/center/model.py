@@ -21,6 +21,7 @@ from services.center.trunks import Route, Trunk
 from services.center.waiting import (
     AnnouncePosition,
     AnnounceWait,
+    BeforeBridge,
     Closing,
     Farewell,
     Key,
@@ -234,6 +235,8 @@ class Queue(Part):
     """None: callers who are in the queue stay in it, whatever the hour."""
     callback: Callback | None = None
     """None: nobody is called back."""
+    before_bridge: BeforeBridge | None = None
+    """None: agent and caller are joined as soon as the agent has answered."""
     targets: Targets = Targets()
 
     @property
@@ -270,6 +273,8 @@ class Agent(Part):
     """Whose supervisors may listen to them and steer them; without one, when there are teams, only administrators."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of the contacts in queues with the strategy ``random_weighted``."""
+    language: Language | None = None
+    """In which the agent hears prompts; None is the center's first."""
 
     @property
     def queue_names(self) -> list[str]:

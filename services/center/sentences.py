@@ -28,6 +28,24 @@ MOST_MINUTES = _STEPS[-1][0]
 """Longer waits are not said in numbers at all."""
 
 
+WAITED_S = (*range(10, 60, 10), *range(60, 601, 60), *range(900, 1801, 300), *range(2400, 5401, 600))
+"""Waits, in seconds, that an agent is told of: finer the shorter they are. A wait is said as the longest of them that is over."""
+WHISPER_WAIT_PROMPTS = ("whisper-waited", "whisper-seconds", "whisper-minute", "whisper-minutes")
+"""waited: "has waited"; seconds, minutes: the unit after a number; minute: "one minute", in one word with its number."""
+
+
+def waited_files(seconds: int, language: str) -> list[str]:
+    """Return the prompts of "has waited n seconds" (below a minute) or "n minutes". Raises ValueError for an unknown language.
+
+    A number keeps its unit in the singular in Persian and in the plural in English: a matter of how the unit is worded, but for one.
+    """
+    if seconds < 60:
+        return ["whisper-waited", *cardinal(seconds, language), "whisper-seconds"]
+    if seconds < 120:
+        return ["whisper-waited", "whisper-minute"]
+    return ["whisper-waited", *cardinal(seconds // 60, language), "whisper-minutes"]
+
+
 def position_files(n: int, language: str, prompt: str = "position", *, as_ordinal: bool = False) -> list[str]:
     """Return the prompts of "you are number n in the queue".
 

@@ -62,6 +62,43 @@ class Messages(Part):
         return self
 
 
+class Whisper(Part):
+    """What the agent hears after answering, in the agent's language: whom it is about."""
+
+    name: Token | None = None
+    """A prompt that says the queue's name."""
+    wait: bool = True
+    """How long the caller has waited, from ten seconds on; never of somebody who is called back."""
+    why: bool = True
+    """That it is a callback, or a contact that a colleague passes on."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Whisper:
+        if not (self.name or self.wait or self.why):
+            raise ValueError("nothing to whisper: expected name, wait or why")
+        return self
+
+
+class BeforeBridge(Part):
+    """What is said between the agent's answer and the bridge, to both at the same time. It counts as waiting."""
+
+    whisper: Whisper | None = None
+    caller: Token | None = None
+    """A prompt that the caller hears over the music: that the call may be recorded, that somebody is there now."""
+    most_s: Annotated[int, Field(ge=2, le=60)] = 15
+    """After so long the bridge comes, whatever is still being said."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> BeforeBridge:
+        if self.whisper is None and self.caller is None:
+            raise ValueError("nothing is said to anybody: expected whisper, caller, or both")
+        return self
+
+
+WHISPER_WHY_PROMPTS = ("whisper-callback", "whisper-transfer")
+"""What an agent is told of a callback, and of a contact that a colleague passes on."""
+
+
 class Farewell(Part):
     """Hang up after this prompt."""
 

@@ -64,6 +64,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.TrunkFull": peyvand_queue_v1_trunks_pb2.TrunkFull,
     "peyvand.queue.v1.TrunkWay": peyvand_queue_v1_trunks_rpc_pb2.TrunkWay,
     "peyvand.queue.v1.TrunksChosen": peyvand_queue_v1_trunks_rpc_pb2.TrunksChosen,
+    "peyvand.queue.v1.WhisperPlayed": peyvand_queue_v1_events_pb2.WhisperPlayed,
     "peyvand.recording.v1.RecordingFailed": peyvand_recording_v1_events_pb2.RecordingFailed,
     "peyvand.recording.v1.RecordingStarted": peyvand_recording_v1_events_pb2.RecordingStarted,
     "peyvand.recording.v1.RecordingStored": peyvand_recording_v1_events_pb2.RecordingStored,

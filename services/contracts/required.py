@@ -17,6 +17,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.ivr.v1.IvrEnded": ("contact_id", "outcome", "at_us",),
     "peyvand.queue.v1.ContactWaiting": ("contact_id", "node", "queue", "waiting_since_us",),
     "peyvand.queue.v1.TreatmentPlayed": ("contact_id", "what",),
+    "peyvand.queue.v1.WhisperPlayed": ("offer_id", "contact_id", "agent_id", "outcome",),
     "peyvand.queue.v1.OfferRinging": ("offer_id", "contact_id", "agent_id",),
     "peyvand.queue.v1.OfferFailed": ("offer_id", "contact_id", "agent_id", "outcome",),
     "peyvand.queue.v1.OfferAnswered": ("offer_id", "contact_id", "agent_id",),

@@ -110,7 +110,7 @@ class Floor:
                 await asyncio.sleep(0.01)
 
     def facts(self, what: str) -> list[Envelope]:
-        entity = "offer" if what in ("ringing", "failed", "answered") else "contact"
+        entity = "offer" if what in ("ringing", "failed", "answered", "whispered") else "contact"
         return self.broker.entries(subjects.fact("demo", "queue", entity, what))
 
     async def fact(self, what: str, n: int = 1) -> Envelope:

@@ -53,7 +53,7 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.calls < 4)
     def a_call_is_parked(self) -> None:
         self.calls += 1
-        self.rig.call(f"c{self.calls}")
+        self.rig.call(f"c{self.calls}", cc_queue="told" if self.calls % 2 else "sales")
 
     @rule(contact=st.sampled_from(CONTACTS), seldom=st.integers(0, 1))
     def a_caller_hangs_up(self, contact: str, seldom: int) -> None:
@@ -78,6 +78,12 @@ class Calls(RuleBasedStateMachine):
     def an_agent_hangs_up(self, data: st.DataObject) -> None:
         if legs := self.rig.agent_legs():
             self.rig.hang_up(data.draw(st.sampled_from(sorted(leg.uuid for leg in legs))))
+
+    @rule(data=st.data(), heard=st.booleans())
+    def something_has_been_said(self, data: st.DataObject, heard: bool) -> None:
+        """An announcement or a whisper ends."""
+        if heard_by := sorted(x.uuid for x in self.rig.legs.values() if x.playing or x.mode == "whispering"):
+            self.rig.said(data.draw(st.sampled_from(heard_by)), heard=heard)
 
     @rule(data=st.data(), digit=st.sampled_from("123"))
     def an_agent_presses_a_key(self, data: st.DataObject, digit: str) -> None:

@@ -6,10 +6,11 @@ from services.center import Center, CenterSet, prompt_file
 from services.center.callback import Callback
 from services.center.model import Queue
 from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
-from services.center.sentences import position_files, spoken_minutes, wait_files
+from services.center.sentences import WAITED_S, position_files, spoken_minutes, wait_files, waited_files
 from services.center.teams import supervisors_of_agent, supervisors_of_queue
 from services.center.trunks import outside_of
-from services.queue.core.plan import CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
+from services.center.waiting import BeforeBridge as Before
+from services.queue.core.plan import BeforeBridge, CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
 
@@ -36,6 +37,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 recording=queue.recording,
                 parallel=queue.strategy == "ring_all",
                 callback=_callback(queue.callback) if queue.callback is not None else None,
+                before_bridge=_before(queue.before_bridge) if queue.before_bridge is not None else None,
             )
             for name, queue in _queues(center).items()
         },
@@ -60,7 +62,41 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         do_not_call=frozenset(center.do_not_call),
         outside=outside_of(center.trunks, center.routes),
         inside=frozenset(agent.extension for agent in center.agents.values()) | center.entry_points.keys(),
+        agent_languages={
+            name: agent.language for name, agent in center.agents.items() if agent.language is not None
+        },
+        waits=_waits(center, sounds_dir),
         watch=_watch(center),
+    )
+
+
+def _waits(center: Center, sounds_dir: str) -> dict[str, dict[int, tuple[str, ...]]]:
+    """What says how long somebody has waited, where a queue has it said."""
+    if not any(
+        q.before_bridge and q.before_bridge.whisper and q.before_bridge.whisper.wait
+        for q in _queues(center).values()
+    ):
+        return {}
+    return {
+        language: {
+            seconds: tuple(
+                prompt_file(sounds_dir, center, language, prompt)
+                for prompt in waited_files(seconds, language)
+            )
+            for seconds in WAITED_S
+        }
+        for language in center.languages
+    }
+
+
+def _before(before: Before) -> BeforeBridge:
+    whisper = before.whisper
+    return BeforeBridge(
+        name=(whisper.name or "") if whisper is not None else "",
+        wait=whisper is not None and whisper.wait,
+        why=whisper is not None and whisper.why,
+        caller=before.caller or "",
+        most_ms=before.most_s * 1000,
     )
 
 

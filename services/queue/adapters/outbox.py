@@ -26,6 +26,7 @@ LOST = Counter("peyvand_queue_outbox_lost_total", "Facts that could not be appen
 _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.ContactWaiting: ("contact", "waiting"),
     facts.TreatmentPlayed: ("contact", "treated"),
+    facts.WhisperPlayed: ("offer", "whispered"),
     facts.OfferRinging: ("offer", "ringing"),
     facts.OfferFailed: ("offer", "failed"),
     facts.OfferAnswered: ("offer", "answered"),

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from services.center.numbers import file_string
 from services.center.outside import Way, bridge_string
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
@@ -41,7 +42,8 @@ WAITING = "peyvand::waiting"
 FEATURE = "peyvand::feature"
 ROOM = "conference::maintenance"
 GATEWAY = "sofia::gateway_state"
-SUBCLASSES = (WAITING, FEATURE, ROOM, supervisor.MODE, GATEWAY)
+WHISPERED = "peyvand::whispered"
+SUBCLASSES = (WAITING, FEATURE, ROOM, WHISPERED, supervisor.MODE, GATEWAY)
 ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
@@ -50,6 +52,8 @@ BEEP = "tone_stream://%(400,100,1000)"
 NODE_GONE_MS = 10_000  # So long a leg through another node may be without a packet; there is one every 20 ms.
 HELD_MS = 1_800_000  # The same while the phone holds and says nothing.
 SILENCE_LEVEL = 200  # Mean amplitude of a frame below which mod_dptools' record counts it as silence; line noise stays under it.
+
+NOT_HEARD = ("FILE NOT FOUND", "PLAYBACK ERROR")  # mod_dptools.c, playback_function.
 
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
 # origination_uuid may be any text; ours and FreeSWITCH's own are of these.
@@ -126,6 +130,10 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
             return sm.LegOverheard(at_us=at_us, leg=event.unique_id)
         case "CUSTOM" if event.subclass == supervisor.MODE:
             return sm.ModeKeyed(at_us=at_us, leg=event.unique_id, mode=event.get("mode"))
+        case "CUSTOM" if event.subclass == WHISPERED:
+            return m.WhisperEnded(
+                at_us=at_us, leg=event.unique_id, heard=event.get("response") not in NOT_HEARD
+            )
         case "CUSTOM" if event.subclass == WAITING:
             return m.LegParked(at_us=at_us, caller=caller_leg(event))
     return None
@@ -298,6 +306,8 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
             return f"uuid_displace {leg} start {_path(command.file)} 0"
         case m.StopAnnouncement():
             return f"uuid_displace {leg} stop {_path(command.file)}"
+        case m.Whisper():
+            return f"uuid_transfer {leg} '{_whisper(command)}' inline"
         case m.PlayTo():
             return f"uuid_broadcast {leg} {_path(command.file)} aleg"
         case m.Kill():
@@ -325,6 +335,13 @@ def _music(music: str) -> str:
     if music == RINGING:
         return f"m:^:playback:{RING_TONE}^park:"
     return f"playback:{_path(music)},park:"
+
+
+def _whisper(command: m.Whisper) -> str:
+    play = file_string(_path(file) for file in command.files)
+    # Expanded before the application event runs: what the playback has come to.
+    ended = f"Event-Name=CUSTOM,Event-Subclass={WHISPERED},response=${{current_application_response}}"
+    return f"m:^:playback:{play}^event:{ended}^park:"
 
 
 def _message(command: m.LeaveMessage, dialing: Dialing) -> str:

@@ -35,7 +35,6 @@ from services.queue.core.facts import ConsultEnded, ConsultStarted, TransferRequ
 from services.queue.core.messages import (
     ContactTransferred,
     DigitPressed,
-    Farewell,
     LegBridged,
     LegUnbridged,
     OfferMade,
@@ -46,7 +45,7 @@ from services.queue.core.messages import (
 )
 from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
 from services.queue.core.overflow import change_queue
-from services.queue.core.treatment import back_to_music, farewell
+from services.queue.core.treatment import back_to_music, farewell, say_sorry
 
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
 NO_MS = 2_500  # As long as the prompts are that say why something cannot be.
@@ -404,13 +403,6 @@ def _over(node: Node, aside: Aside, *, told: bool) -> None:
     else:
         second.reported = second.reported or told  # ContactGone ends the offer in routing.
         _end_second(node, aside, "failed")
-
-
-def say_sorry(node: Node, offer: Offer) -> None:
-    """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
-    center = node.plans.of(offer.tenant, "")
-    file = center.prompt("caller-left", center.languages[0]) if center else ""
-    node.end_after_prompt(offer, Farewell(contact=offer.contact, leg=offer.leg, file=file))
 
 
 def _second_lost(node: Node, aside: Aside) -> None:

@@ -241,7 +241,7 @@ def _tell_agent(node: Node, customer: Customer, offer: Offer) -> None:
     if not offer.answered_at_us:
         node.close_offer(offer, "ORIGINATOR_CANCEL")
         return
-    file = customer.prompt("callback-missed")
+    file = customer.center.prompt("callback-missed", customer.center.agent_language(offer.agent))
     node.end_after_prompt(offer, Farewell(contact=offer.contact, leg=offer.leg, file=file))
 
 
@@ -270,7 +270,7 @@ def agent_waits(node: Node, customer: Customer, offer: Offer) -> None:
     if customer.step != "held":
         return
     node.emit(PlayMusic(contact=offer.contact, leg=offer.leg, music=customer.queue.music))
-    if file := customer.prompt("callback-agent"):
+    if file := customer.center.prompt("callback-agent", customer.center.agent_language(offer.agent)):
         customer.agent_announcing = file
         node.emit(StartAnnouncement(contact=offer.contact, leg=offer.leg, file=file))
     call(node, customer)

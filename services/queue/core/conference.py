@@ -8,11 +8,12 @@ leaves, the colleague has it.
 
 from __future__ import annotations
 
-from services.queue.core.aside import consult_ended, say_sorry
+from services.queue.core.aside import consult_ended
 from services.queue.core.conversation import conversation_ended, hold_ended, left_by_agent, start_talking
 from services.queue.core.facts import ConferenceStarted, PartyJoined, PartyLeft
 from services.queue.core.messages import JoinRoom, Kill, RoomChanged
 from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Room, Stage
+from services.queue.core.treatment import say_sorry
 
 CONFERENCE = "conference"
 INSIDE = "inside"  # cc_step once all are in the room.

@@ -24,7 +24,7 @@ from services.queue.core.messages import (
 )
 from services.queue.core.node import Caller, Node, Offer, Phase, Stage
 from services.queue.core.offers import agent_leg_hung_up, ended_by_routing
-from services.queue.core.treatment import announce_waiting, back_to_music, farewell
+from services.queue.core.treatment import announce_waiting, back_to_music, farewell, say_sorry
 
 PART_MS = (
     150  # UNBRIDGE and PARK came 46 ms after the agent's BYE; the farewell waits until the leg is parked.
@@ -101,7 +101,7 @@ def start_talking(node: Node, caller: Caller, offer: Offer, since_us: int) -> No
             queue=caller.queue.name,
             node=node.name,
             wait_ms=max(0, (since_us - caller.waiting_since_us) // 1000),
-            answer_latency_ms=max(0, (since_us - offer.answered_at_us) // 1000)
+            answer_latency_ms=max(0, (since_us - offer.answered_at_us) // 1000 - offer.said_ms)
             if offer.answered_at_us
             else 0,
             recording_path=path,
@@ -248,7 +248,10 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
             for open_offer in {o.offer_id: o for o in (*node.rings_of(caller), offer)}.values():
                 open_offer.reported = True
                 open_offer.cause = open_offer.cause or "caller_gone"
-                node.close_offer(open_offer, "ORIGINATOR_CANCEL")
+                if open_offer.offer_id in node.leads and not open_offer.bridge_held:
+                    say_sorry(node, open_offer)  # The agent is being told about somebody who has left.
+                else:
+                    node.close_offer(open_offer, "ORIGINATOR_CANCEL")
     schedule.cancel(node, caller)
     node.cancel_timer(
         *(
@@ -379,7 +382,7 @@ def ask_disposition(node: Node, offer: Offer) -> None:
         return
     node.cancel_timer(f"prompt:{offer.offer_id}")
     center = node.plans.of(offer.tenant, "")
-    if center is not None and (file := center.prompt("disposition", center.languages[0])):
+    if center is not None and (file := center.prompt("disposition", center.agent_language(offer.agent))):
         node.emit(PlayTo(contact=offer.contact, leg=offer.leg, file=file))
 
 

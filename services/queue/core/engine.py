@@ -19,8 +19,8 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
 4. Every fact has an id made of the contact, what happened and which one of it, and every command may be repeated: a new owner of the
    node, or a redelivered order, does nothing twice.
 
-The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``conversation`` (bridge to end),
-``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
+The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``connecting`` (what is said before
+it), ``conversation`` (bridge to end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
 ``callbacks`` (asking to be called back; calling), ``overflow`` (ways
 out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
@@ -38,6 +38,7 @@ from services.queue.core import (
     callback_menu,
     callbacks,
     conference,
+    connecting,
     conversation,
     lines,
     offers,
@@ -56,7 +57,7 @@ from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
-    | {"way-out", "customer-redial"}
+    | {"way-out", "customer-redial", "lead"}
     | {"confirm", "customer-unheard", "farewell-prompt"}
 )
 FROZEN_MS = 1_000
@@ -101,6 +102,7 @@ class Engine:
             m.RoomChanged: lambda e: conference.changed(self._node, e),
             m.LegHungUp: self._hung_up,
             m.AnnouncementEnded: self._announcement_ended,
+            m.WhisperEnded: lambda e: self._said(connecting.whispered(self._node, e)),
             m.DigitPressed: self._digit,
             m.JobEnded: self._job_ended,
             m.LegProbed: lambda e: takeover.probed(self._node, e),
@@ -140,6 +142,7 @@ class Engine:
             "asked": lambda key: aside.asked_in_vain(self._node, key),
             "rejoin": lambda key: aside.rejoin(self._node, key),
             "wish": lambda key: wishes.overdue(self._node, key),
+            "lead": lambda key: self._said(connecting.overdue(self._node, key)),
             "dial": lambda key: self._node.dial(key),
             "close": lambda key: self._with_offer(key, self._node.press_close),
             "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
@@ -172,6 +175,7 @@ class Engine:
         lines.watch(node, event)
         if not supervision.take(node, event):
             self._handlers[type(event)](event)
+        connecting.review(node)
         aside.review(node)
         conference.review(node)
         wishes.review(node)
@@ -294,6 +298,12 @@ class Engine:
                 customer.agent_announcing = ""
         else:
             treatment.announcement_ended(self._node, event)
+            self._said(connecting.announced(self._node, event.leg, event.file, heard=True))
+
+    def _said(self, offer: Offer | None) -> None:
+        """Something that is said before a bridge is over: the bridge follows unless the other part goes on."""
+        if offer is not None:
+            offers.bridge_when_said(self._node, offer)
 
     def _digit(self, event: m.DigitPressed) -> None:
         node = self._node
@@ -360,6 +370,11 @@ class Engine:
                 caller = node.callers.get(command.contact)
                 if caller is not None and caller.announcing == command.file:
                     caller.announcing = ""
+                self._said(connecting.announced(node, command.contact, command.file, heard=False))
+            case m.Whisper():
+                self._said(
+                    connecting.whispered(node, m.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
+                )
             case m.Farewell() | m.TransferOut() | m.LeaveMessage() | m.PlayMusic():
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
                 node.emit(m.Probe(contact=command.contact, leg=command.leg))

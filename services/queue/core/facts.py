@@ -31,7 +31,8 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentPlayed(Struct, frozen=True, kw_only=True):
-    """Something was played to a waiting caller: ``welcome``, ``position``, ``wait`` or ``message`` (then with the prompt)."""
+    """Something was played to a waiting caller: ``welcome``, ``position``, ``wait``, ``message`` (then with the prompt) or
+    ``connecting`` (then with the prompt and an ``outcome``: played, missing or cut)."""
 
     contact_id: str
     what: str
@@ -39,6 +40,21 @@ class TreatmentPlayed(Struct, frozen=True, kw_only=True):
     at_us: int = 0
     prompt: str = ""
     expected_wait_ms: int = 0
+    outcome: str = ""
+
+
+class WhisperPlayed(Struct, frozen=True, kw_only=True):
+    """An agent who answered was told whom it is about: ``said`` of queue, wait, callback, transfer; ``outcome`` played, missing or cut."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    said: tuple[str, ...]
+    language: str
+    waited_ms: int
+    outcome: str
+    played_ms: int = 0
+    at_us: int
 
 
 class OfferRinging(Struct, frozen=True, kw_only=True):
@@ -243,6 +259,7 @@ class CallbackAttempted(Struct, frozen=True, kw_only=True):
 Observation = (
     ContactWaiting
     | TreatmentPlayed
+    | WhisperPlayed
     | OfferRinging
     | OfferFailed
     | OfferAnswered

@@ -182,6 +182,13 @@ class AnnouncementEnded(Input, frozen=True, kw_only=True):
     file: str
 
 
+class WhisperEnded(Input, frozen=True, kw_only=True):
+    """``peyvand::whispered``: what an agent is told before the bridge has ended; ``heard`` is False when there was nothing to play."""
+
+    leg: str
+    heard: bool
+
+
 class DigitPressed(Input, frozen=True, kw_only=True):
     """DTMF."""
 
@@ -413,6 +420,12 @@ class StopAnnouncement(Command, frozen=True, kw_only=True):
     """uuid_displace stop."""
 
     file: str
+
+
+class Whisper(Command, frozen=True, kw_only=True):
+    """uuid_transfer of an agent's leg to these files, one after the other, then :class:`WhisperEnded` and the park."""
+
+    files: tuple[str, ...]
 
 
 class PlayTo(Command, frozen=True, kw_only=True):

@@ -213,6 +213,7 @@ class Offer:
     bridge_sent_at_us: int = 0
     look_pending: bool = False  # Whether the legs live was asked and is not answered.
     bridge_held: bool = False  # Answered, but originate has not let go of the leg.
+    said_ms: int = 0  # Of the time from the answer to the bridge, what was spent on saying something.
     leg_seen: bool = False
     leg_gone: bool = False
     reported: bool = False  # Its end is known to routing, or was decided there.
@@ -280,6 +281,21 @@ class Room:
 
 
 @dataclass(slots=True)
+class Lead:
+    """What is said before a bridge; see ``connecting``."""
+
+    offer: Offer
+    began_at_us: int
+    files: tuple[str, ...]  # For the agent.
+    said: tuple[str, ...]
+    language: str
+    waited_ms: int
+    caller_prompt: str = ""
+    caller_file: str = ""  # For the caller; empty when it is over, or there is nothing.
+    whispering_since_us: int = 0
+
+
+@dataclass(slots=True)
 class Wish:
     """A wish that waits for its effect."""
 
@@ -311,6 +327,7 @@ class Node:
     wishes: dict[str, Wish] = field(default_factory=dict)
     lines: dict[str, TrunkLine] = field(default_factory=dict)  # By leg.
     resting: dict[str, int] = field(default_factory=dict)  # Gateways that are tried last, until when.
+    leads: dict[str, Lead] = field(default_factory=dict)  # By offer.
     link_up: bool = False
     core_uuid: str = ""  # Of the FreeSWITCH that the legs were last seen in.
     bus_up: bool = True

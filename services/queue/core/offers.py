@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.queue.core import callbacks
+from services.queue.core import callbacks, connecting
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
 from services.queue.core.messages import (
@@ -287,6 +287,7 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
     caller.offer_id = offer.offer_id
     _report_answered(node, offer)
     stop_announcement(node, caller)
+    lead = connecting.prepare(node, caller, offer)
     # RECORD_STEREO must be there before the recording starts; setting it here saves a command after the bridge.
     node.set_vars(
         caller.contact,
@@ -297,7 +298,10 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
         cc_state="talking",
         cc_offer=offer.offer_id,
         cc_agent=offer.agent,
+        **({"cc_step": connecting.STEP} if lead is not None else {}),
     )
+    if lead is not None:
+        connecting.begin(node, caller, lead)
     _bridge_when_let_go(node, offer, let_go=let_go)
 
 
@@ -334,10 +338,16 @@ def _colleague_answered(node: Node, offer: Offer, *, let_go: bool) -> None:
 def _bridge_when_let_go(node: Node, offer: Offer, *, let_go: bool) -> None:
     offer.retries = 0
     if let_go:
-        send_bridge(node, offer)
+        bridge_when_said(node, offer)
     else:
         offer.bridge_held = True
         node.timer(f"bridge:{offer.offer_id}", JOB_LATE_MS if offer.job_pending else JOB_UNHEARD_MS)
+
+
+def bridge_when_said(node: Node, offer: Offer) -> None:
+    """Make the bridge, unless something is being said before it."""
+    if connecting.ready(node, offer):
+        send_bridge(node, offer)
 
 
 def send_bridge(node: Node, offer: Offer) -> None:
@@ -353,7 +363,8 @@ def send_bridge(node: Node, offer: Offer) -> None:
 def bridge_overdue(node: Node, offer: Offer, caller: Caller) -> None:
     """No CHANNEL_BRIDGE in time: look at both legs, and give it up when the last look is answered."""
     if offer.bridge_held:
-        send_bridge(node, offer)
+        offer.bridge_held = False
+        bridge_when_said(node, offer)
         return
     waited_ms = (node.at_us - offer.bridge_sent_at_us) // 1000
     if not offer.look_pending:
@@ -433,7 +444,8 @@ def job_ended(node: Node, event: JobEnded) -> None:
             if not node.say_farewell(offer):
                 node.press_close(offer)
         elif offer.phase is Phase.ANSWERED and offer.bridge_held:
-            send_bridge(node, offer)
+            offer.bridge_held = False
+            bridge_when_said(node, offer)
         elif offer.phase is Phase.RINGING and not offer.leg_gone:
             # +OK means answered; when CHANNEL_ANSWER was lost with a connection this is the news.
             answered(node, offer.leg, let_go=True)

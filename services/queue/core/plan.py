@@ -40,6 +40,16 @@ class CallbackPlan(Struct, frozen=True, kw_only=True):
         return number not in do_not_call and (not self.prefixes or number.startswith(self.prefixes))
 
 
+class BeforeBridge(Struct, frozen=True, kw_only=True):
+    """What is said between the agent's answer and the bridge; see ``connecting``."""
+
+    name: str = ""  # Prompt that says the queue's name to the agent; empty: it is not said.
+    wait: bool = False
+    why: bool = False
+    caller: str = ""  # Prompt for the caller.
+    most_ms: int = 15_000
+
+
 class QueuePlan(Struct, frozen=True, kw_only=True):
     """One queue: how long its agents write up, what is heard in it, whether its calls are recorded."""
 
@@ -52,6 +62,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     recording: bool = False
     parallel: bool = False  # Several phones may ring for one caller.
     callback: CallbackPlan | None = None
+    before_bridge: BeforeBridge | None = None
 
 
 class Watch(Struct, frozen=True, kw_only=True):
@@ -80,6 +91,10 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     do_not_call: frozenset[str] = frozenset()
     outside: Outside = Outside()
     inside: frozenset[str] = frozenset()  # Numbers that are not outside: extensions and entry points.
+    agent_languages: Mapping[str, str] = {}  # Of agents who hear another one than the center's first.
+    waits: Mapping[
+        str, Mapping[int, tuple[str, ...]]
+    ] = {}  # By language and seconds: what says that somebody has waited so long.
     watch: Watch | None = None  # None: there are no teams, every supervisor may supervise everybody.
 
     def prompt(self, name: str, language: str) -> str:
@@ -88,6 +103,10 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
             if path := self.prompts.get((name, candidate)):
                 return path
         return ""
+
+    def agent_language(self, agent: str) -> str:
+        """Return the language in which the agent hears prompts."""
+        return self.agent_languages.get(agent) or self.languages[0]
 
     def queue_for(self, name: str, entry_point: str) -> QueuePlan:
         """Return the named queue, else the entry point's fallback, else the center's: a caller is never without a queue."""

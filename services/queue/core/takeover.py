@@ -8,6 +8,7 @@ caller ``aside``           or ``conference``: goes on where it stood, see ``rega
 caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
                            looked at again a second later (a bridge takes up to 112 ms), then either the bridge never was (bridged when the
                            agent's leg still stands, else back to music), or it is over (farewell)
+caller ``connecting``      (``cc_step``) something was being said before the bridge: bridged at once, else back to music
 customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
 agent's leg of a callback  waits for the customer who is being called; none is: given back to routing
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
@@ -20,8 +21,9 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
-from services.queue.core import callbacks, lines, outward, supervision
-from services.queue.core.aside import say_sorry
+from msgspec.structs import replace
+
+from services.queue.core import callbacks, connecting, lines, outward, supervision
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
 from services.queue.core.messages import (
@@ -44,6 +46,7 @@ from services.queue.core.treatment import (
     back_to_music,
     farewell,
     remember,
+    say_sorry,
     unsettle,
 )
 
@@ -162,8 +165,8 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
             return
         caller.leg = leg
         caller.waiting_since_us = leg.waiting_ms * 1000 or caller.waiting_since_us
-        joined = agent is not None and leg.bridged and agent.bridged
-        if not joined and node.at_us - caller.unsettled_at_us < SETTLE_MS * 1000:
+        settled = leg.step == connecting.STEP or (agent is not None and leg.bridged and agent.bridged)
+        if not settled and node.at_us - caller.unsettled_at_us < SETTLE_MS * 1000:
             return  # It may be in the middle of a bridge.
     match leg.state:
         case "waiting":
@@ -176,6 +179,10 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
         case "talking":
             if agent is not None and leg.bridged and agent.bridged and agent.leg == leg.partner:
                 _join(node, caller or remember(node, leg, Stage.TALKING, recovered=True), leg, agent)
+            elif leg.step == connecting.STEP:
+                caller = caller or remember(node, leg, Stage.UNSETTLED, recovered=True)
+                if caller is not None:
+                    _cut_short(node, caller, agent)
             elif caller is None:
                 if (fresh := remember(node, leg, Stage.UNSETTLED, recovered=True)) is not None:
                     unsettle(node, fresh)
@@ -233,6 +240,15 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
         back_to_music(node, caller)
     announce_waiting(node, caller, "0")
     carry_out_held(node, caller)
+
+
+def _cut_short(node: Node, caller: Caller, agent: AgentLeg | None) -> None:
+    """Something was being said before a bridge: it is made now, and nothing is said twice."""
+    plan = caller.queue.before_bridge
+    caller.announcing = caller.prompt(plan.caller) if plan is not None and plan.caller else ""
+    caller.stop_announcement(node)
+    _take_up(node, caller, agent, rescue=True)
+    caller.leg = replace(caller.leg, step="")
 
 
 def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) -> None:

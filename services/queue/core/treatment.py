@@ -14,7 +14,7 @@ from services.queue.core.messages import (
     Farewell,
     PlayMusic,
 )
-from services.queue.core.node import Caller, Node, Stage
+from services.queue.core.node import Caller, Node, Offer, Stage
 from services.queue.core.plan import DEFAULT_MUSIC
 
 OUTAGE_MIN_MS = 15_000  # An election takes 4 to 11 s; nobody is sent away for one.
@@ -162,6 +162,13 @@ def farewell(node: Node, caller: Caller, prompt: str) -> None:
         Farewell(contact=caller.contact, leg=caller.contact, file=caller.prompt(prompt) if prompt else "")
     )
     node.timer(f"farewell:{caller.contact}", FAREWELL_LIMIT_MS)
+
+
+def say_sorry(node: Node, offer: Offer) -> None:
+    """The agent answered and the caller is gone: say so instead of silence; the kill follows when the prompt is over."""
+    center = node.plans.of(offer.tenant, "")
+    file = center.prompt("caller-left", center.agent_language(offer.agent)) if center else ""
+    node.end_after_prompt(offer, Farewell(contact=offer.contact, leg=offer.leg, file=file))
 
 
 def unsettle(node: Node, caller: Caller) -> None:

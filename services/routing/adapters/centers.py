@@ -132,5 +132,6 @@ def _queue(queue: Queue) -> QueueRules:
         keys={key: _way(way) for key, way in queue.keys.items()},
         return_ms=queue.return_s * 1000,
         callback=_callback(queue.callback) if queue.callback is not None else None,
+        connect_ms=queue.before_bridge.most_s * 1000 if queue.before_bridge is not None else 0,
         no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

@@ -95,6 +95,8 @@ class QueueRules(msgspec.Struct, frozen=True):
     """Who hangs up while waiting and calls again within this time gets the old place, once; 0: nobody does."""
     callback: CallbackRules | None = None
     """None: nobody is called back."""
+    connect_ms: int = 0
+    """So long something may be said between the agent's answer and the bridge."""
 
 
 class QueueOrder(msgspec.Struct, frozen=True):

@@ -113,7 +113,8 @@ class Engine(Wished):
         grace_us = self.policy.offer_grace_ms * 1000
         node = self.state.nodes.get(offer.node)
         again_us = node.since_us + grace_us if node else 0
-        return max(offer.made_at_us + (offer.ring_ms + offer.dial_ms) * 1000 + grace_us, again_us)
+        open_ms = offer.ring_ms + offer.dial_ms + offer.connect_ms
+        return max(offer.made_at_us + open_ms * 1000 + grace_us, again_us)
 
     def _timer_fired(self, inp: i.TimerFired) -> None:
         kind, entity_id = inp.timer

@@ -101,6 +101,7 @@ class OfferMade(msgspec.Struct, frozen=True):
     entry_point: str = ""
     waiting_since_us: int = 0
     agent_node: str = ""
+    connect_ms: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True):

@@ -145,6 +145,8 @@ class Offer(msgspec.Struct):
     by_agent: str = ""
     dial_ms: int = 0
     """How long a customer is called besides."""
+    connect_ms: int = 0
+    """How long something may be said between the answer and the bridge."""
 
 
 class Node(msgspec.Struct):

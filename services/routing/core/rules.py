@@ -357,6 +357,7 @@ class Rules:
                 kind=kind,
                 by_agent=by_agent,
                 agent_node=self.state.phone_node(self.state.agent(agent_id)),
+                connect_ms=queue.connect_ms if queue and kind != "consult" else 0,
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
@@ -398,6 +399,7 @@ class Rules:
                 entry_point=contact.entry_point if calls else "",
                 waiting_since_us=contact.waiting_since_us if calls else 0,
                 agent_node=self.state.phone_node(self.state.agent(agent_id)),
+                connect_ms=queue.connect_ms,
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)

@@ -289,6 +289,7 @@ class State:
             fact.kind,
             fact.by_agent,
             fact.dial_ms,
+            fact.connect_ms,
         )
         contact = self.contacts[fact.contact_id]
         if fact.kind == "consult":

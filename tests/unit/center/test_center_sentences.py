@@ -9,7 +9,14 @@ import pytest
 
 from services.center import load
 from services.center.numbers import LANGUAGES, cardinal, number_prompts, ordinal
-from services.center.sentences import MOST_MINUTES, position_files, spoken_minutes, wait_files
+from services.center.sentences import (
+    MOST_MINUTES,
+    WAITED_S,
+    position_files,
+    spoken_minutes,
+    wait_files,
+    waited_files,
+)
 from tests.unit.center import spelling
 
 DEMO = next(iter(load(Path(__file__).parents[3] / "deploy/centers/demo.yaml").centers))
@@ -107,3 +114,26 @@ def test_persian_prompts_are_written_with_persian_letters_and_half_spaces_within
         assert not set(text) & set("يكىة٠١٢٣٤٥٦٧٨٩"), name
         assert not re.search(r"\s\u200c|\u200c\s|\u200c\u200c|\u200c$", text), name
         assert not verb.search(text), name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fa", "en"),
+    [
+        (10, "زمان انتظار ده ثانیه.", "Has waited ten seconds."),
+        (60, "زمان انتظار یک دقیقه.", "Has waited one minute."),
+        (180, "زمان انتظار سه دقیقه.", "Has waited three minutes."),
+        (1500, "زمان انتظار بیست و پنج دقیقه.", "Has waited twenty five minutes."),
+    ],
+)
+def test_how_long_somebody_has_waited(seconds: int, fa: str, en: str) -> None:
+    assert written(waited_files(seconds, "fa"), "fa") == fa
+    assert written(waited_files(seconds, "en"), "en") == en
+
+
+def test_every_wait_that_is_said_has_its_prompts() -> None:
+    assert list(WAITED_S) == sorted(set(WAITED_S)), "the longest that is over is looked for in them"
+    for language in LANGUAGES:
+        for seconds in WAITED_S:
+            assert set(waited_files(seconds, language)) <= set(TEXTS[language])
+    with pytest.raises(ValueError, match="language"):
+        waited_files(30, "de")

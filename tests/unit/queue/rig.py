@@ -32,8 +32,25 @@ QUEUES = {
     ),
     "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
     "everybody": plan.QueuePlan(name="everybody", parallel=True),
+    "told": plan.QueuePlan(
+        name="told",
+        before_bridge=plan.BeforeBridge(
+            name="name-told", wait=True, why=True, caller="may-record", most_ms=10_000
+        ),
+    ),
 }
-PROMPTS = ("queue-welcome", "goodbye", "sorry", "outage", "disposition", "caller-left")
+PROMPTS = (
+    "queue-welcome",
+    "goodbye",
+    "sorry",
+    "outage",
+    "disposition",
+    "caller-left",
+    "name-told",
+    "may-record",
+    "whisper-callback",
+    "whisper-transfer",
+)
 CENTER = plan.CenterPlan(
     tenant="demo",
     revision="r1",
@@ -43,6 +60,8 @@ CENTER = plan.CenterPlan(
     prompts={(name, lang): f"/s/{lang}/{name}.wav" for name in PROMPTS for lang in ("fa", "en")},
     dispositions=frozenset("12"),
     outage_prompt="outage",
+    agent_languages={"reza": "en"},
+    waits={lang: {s: (f"/s/{lang}/waited-{s}.wav",) for s in (10, 60, 120)} for lang in ("fa", "en")},
 )
 PLANS = plan.Plans(centers=(CENTER,))
 
@@ -53,7 +72,7 @@ class Leg:
 
     uuid: str
     caller: bool
-    mode: str = "music"  # music, bridging, bridged, parked, farewell, out, ringing, stuck
+    mode: str = "music"  # music, whispering, bridging, bridged, parked, farewell, out, ringing, stuck
     answered: bool = False
     partner: str = ""
     vars: dict[str, str] = field(default_factory=dict)
@@ -242,6 +261,19 @@ class Rig:
         partner = self.legs.get(leg.partner)
         if leg.mode == "bridged" and partner is not None:
             self._unbridge(partner, uuid)
+
+    def said(self, uuid: str, *, heard: bool = True) -> None:
+        """What is played to a leg has ended, or was not there."""
+        leg = self.legs.get(uuid)
+        if leg is None:
+            return
+        if leg.mode == "whispering":
+            leg.mode = "parked"
+            self.events.append(m.WhisperEnded(at_us=self.now_us, leg=uuid, heard=heard))
+        elif leg.playing:
+            file, leg.playing = leg.playing, ""
+            self.events.append(m.AnnouncementEnded(at_us=self.now_us, leg=uuid, file=file))
+        self.deliver()
 
     def press(self, uuid: str, digit: str) -> None:
         self.events.append(m.DigitPressed(at_us=self.now_us, leg=uuid, digit=digit))
@@ -483,6 +515,9 @@ class Rig:
             case m.PlayMusic():
                 self._apart(leg)
                 leg.mode, leg.playing = "music", ""
+            case m.Whisper():
+                self._apart(leg)
+                leg.mode = "whispering"
             case m.RingBack() | m.Park():
                 self._apart(leg)
                 leg.mode = "parked"

@@ -264,6 +264,19 @@ def test_offer_that_nobody_reports_on_expires_after_ring_time_and_grace() -> Non
     assert floor.engine.state.agent("omid").presence == "available"
 
 
+def test_an_offer_stays_open_for_what_is_said_before_the_bridge() -> None:
+    """Also over a restart: how long is in the fact, whatever the document says by then."""
+    told = msgspec.structs.replace(QUEUES["sales"], connect_ms=10_000)
+    floor = Floor(center(queues={**QUEUES, "sales": told}))
+    floor.available("omid")
+    floor.waits("c1")
+    assert floor.offer("c1").connect_ms == 10_000
+    floor.pass_ms(29_999)
+    assert floor.facts(f.OfferEnded) == []
+    floor.pass_ms(1)
+    assert floor.facts(f.OfferEnded)[0].outcome == "expired"
+
+
 def test_late_report_about_an_ended_offer_leads_to_nothing() -> None:
     floor = Floor()
     floor.available("omid")

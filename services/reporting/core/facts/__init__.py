@@ -46,6 +46,7 @@ from services.reporting.core.facts.queue import (
     TreatmentPlayed,
     TrunkFailed,
     TrunkFull,
+    WhisperPlayed,
 )
 from services.reporting.core.facts.recording import (
     RecordingFact,
@@ -143,6 +144,7 @@ __all__ = [
     "TrunkFailed",
     "TrunkFull",
     "Unread",
+    "WhisperPlayed",
     "WrapUpChanged",
     "WrapUpEnded",
 ]

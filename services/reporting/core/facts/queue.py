@@ -36,6 +36,21 @@ class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
     prompt: str = ""
     expected_wait_ms: int = 0
+    outcome: str = ""
+
+
+class WhisperPlayed(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent was told before the bridge whom it is about."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    said: tuple[str, ...] = ()
+    language: str = ""
+    waited_ms: int = 0
+    outcome: str = ""
+    played_ms: int = 0
+    at_us: int = 0
 
 
 class OfferRinging(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,6 +328,7 @@ class DialRefused(msgspec.Struct, frozen=True, kw_only=True):
 QueueFact = (
     ContactWaiting
     | TreatmentPlayed
+    | WhisperPlayed
     | OfferRinging
     | OfferFailed
     | OfferAnswered

@@ -97,6 +97,7 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     entry_point: str = ""
     waiting_since_us: int = 0
+    connect_ms: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):

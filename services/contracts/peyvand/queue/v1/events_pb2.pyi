@@ -46,20 +46,44 @@ class ContactWaiting(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
-    __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms")
+    __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms", "outcome")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     what: str
     position: int
     at_us: int
     prompt: str
     expected_wait_ms: int
-    def __init__(self, contact_id: _Optional[str] = ..., what: _Optional[str] = ..., position: _Optional[int] = ..., at_us: _Optional[int] = ..., prompt: _Optional[str] = ..., expected_wait_ms: _Optional[int] = ...) -> None: ...
+    outcome: str
+    def __init__(self, contact_id: _Optional[str] = ..., what: _Optional[str] = ..., position: _Optional[int] = ..., at_us: _Optional[int] = ..., prompt: _Optional[str] = ..., expected_wait_ms: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
+
+class WhisperPlayed(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "said", "language", "waited_ms", "outcome", "played_ms", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PLAYED_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    said: _containers.RepeatedScalarFieldContainer[str]
+    language: str
+    waited_ms: int
+    outcome: str
+    played_ms: int
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., said: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., waited_ms: _Optional[int] = ..., outcome: _Optional[str] = ..., played_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class OfferRinging(_message.Message):
     __slots__ = ("offer_id", "contact_id", "agent_id", "agent_leg_id", "at_us")
