@@ -82,6 +82,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.routing.v1.Position": ("contact_id",),
     "peyvand.routing.v1.QueueState": ("queue",),
     "peyvand.routing.v1.ContactState": ("contact_id", "queue", "state",),
+    "peyvand.routing.v1.AskOpenContacts": ("node",),
+    "peyvand.routing.v1.OpenContact": ("contact_id", "queue",),
     "peyvand.routing.v1.CallbackState": ("callback_id", "contact_id", "queue", "number", "state",),
     "peyvand.routing.v1.ChangeCallback": ("callback_id", "action",),
 }

@@ -23,7 +23,7 @@ from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Retry, codec, subjects
 from services.common.clock import Clock
-from services.common.errors import DecodeError, NotReady, PeyvandError, UnsafeCommandError
+from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
 from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
@@ -46,7 +46,7 @@ REFUSED = Counter("peyvand_queue_commands_refused_total", "Commands FreeSWITCH r
 WITHHELD = Counter("peyvand_queue_commands_withheld_total", "Commands not sent for want of a lease", ["node"])
 
 DUMPS_AT_ONCE = 50
-LOOK_BACK = 50_000  # Entries of a tenant's log that are read for contacts left open; a contact lasts hours, not weeks.
+OPEN_TIMEOUT_S = 2.0
 POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
 JOB_EXTRA_S = 30.0
@@ -542,34 +542,36 @@ class NodeRunner:
         )
 
     async def _look_back(self) -> None:
-        """Find contacts that ended while nobody looked. Nobody waits for it: who lives is served meanwhile."""
-        while True:
-            try:
-                self._left_open = await self._open_contacts()
-            except PeyvandError as e:
-                log.warning("log_not_read", node=self.name, reason=str(e))
-                await asyncio.sleep(LIST_RETRY_S)
-            else:
-                self._list()  # What is in the log and not in this listing is gone.
-                return
+        """Ask routing what it has open here: a contact may have ended while nobody looked.
 
-    async def _open_contacts(self) -> tuple[m.OpenContact, ...]:
-        """What routing's logs have open on this node: the contacts that may have ended while nobody looked."""
-        found: list[m.OpenContact] = []
-        for center in self._plans.centers:
-            subject = subjects.log(center.tenant)
-            newest = await self._bus.last(subject)
-            if newest is None:
-                continue
-            fold = routing_log.OpenContacts(self.name, center.tenant)
-            async for envelope in self._bus.read_log(
-                subject, after_seq=max(0, newest.stream_seq - LOOK_BACK)
-            ):
+        Nobody waits for it: whoever lives is served meanwhile. What routing names and the next listing has not is gone.
+        """
+        for tenant in sorted(center.tenant for center in self._plans.centers):
+            said = ""
+            while True:
                 try:
-                    entry = routing_log.decided(envelope)
-                except DecodeError as e:  # routing passes over it as well: no owner wrote it
-                    log.error("log_entry_unreadable", node=self.name, subject=subject, reason=str(e))
-                else:
-                    fold.feed(entry)
-            found += fold.contacts()
-        return tuple(found)
+                    self._left_open += await self._ask_open(tenant)
+                    break
+                except PeyvandError as e:
+                    if not said:
+                        said = str(e)
+                        log.info("open_contacts_unknown", node=self.name, tenant=tenant, reason=said)
+                    await asyncio.sleep(LIST_RETRY_S)
+        if self._left_open:
+            self._list()
+
+    async def _ask_open(self, tenant: str) -> tuple[m.OpenContact, ...]:
+        """The contacts of this node that a tenant's routing has open. Raises PeyvandError."""
+        found: list[m.OpenContact] = []
+        after = ""
+        while True:
+            answer = await self._bus.request(
+                subjects.rpc(tenant, "routing", "contact", "open"),
+                rpc_pb2.AskOpenContacts(node=self.name, after=after),
+                timeout_s=OPEN_TIMEOUT_S,
+            )
+            contacts, more = routing_log.open_contacts(answer, tenant)
+            found += contacts
+            if not more or not contacts:
+                return tuple(found)
+            after = contacts[-1].contact

@@ -439,6 +439,10 @@ class TenantOwner:
             engine, now_us = self._present()
             return views.ContactList(tuple(views.contacts(engine.state, engine.index, now_us)))
 
+        async def open_contacts(envelope: Envelope) -> Sendable:
+            engine, _ = self._present()
+            return views.open_contacts(engine.state, *messages.asked_node(envelope))
+
         async def position(envelope: Envelope) -> Sendable:
             engine, now_us = self._present()
             asked = messages.asked_position(envelope)
@@ -455,6 +459,7 @@ class TenantOwner:
             ("agent", "list"): agents,
             ("queue", "list"): queues,
             ("contact", "list"): contacts,
+            ("contact", "open"): open_contacts,
             ("contact", "position"): position,
         }
         return [

@@ -310,9 +310,6 @@ def test_evolution_log_entries_are_orders_to_queue(version: str) -> None:
     kinds = {type(event).__name__ for event in given}
     assert kinds == {"OfferMade", "OfferEnded", "ContactOverflowed", "ContactClosed", "WrapUpEnded"}
     assert queue_log.NEWER._value.get() - before == (3 if version == "next" else 2)
-    fold = queue_log.OpenContacts(node, "demo")
-    fold.feed(queue_log.decided(envelope))
-    fold.contacts()
     # What makes no sense in any version is a dead letter all the same.
     with pytest.raises(DecodeError):
         queue_log.inputs_of([on_the_bus("peyvand.routing.v1.Decided", b"\xff\xff")], node, 10)

@@ -297,46 +297,55 @@ async def test_who_is_parked_while_nobody_owns_the_node_has_the_place_from_then_
         assert abs(waiting.waiting_since_us - parked_us) < 100_000
 
 
-async def test_a_new_owner_serves_before_it_has_read_the_log(
-    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_new_owner_serves_while_routing_does_not_answer(tmp_path: Path, hub: GeventHub) -> None:
     async with floor(tmp_path, hub) as f:
         await f.die()
         f.runner = f.make_runner()
-        reading = asyncio.Event()
-
-        async def never() -> tuple[()]:
-            await reading.wait()
-            return ()
-
-        monkeypatch.setattr(f.runner, "_open_contacts", never)
         f.own()
         phone = Phone("answer")
         f.sw.switch.register("1001", phone)
         contact = await f.call()
         await f.offer(contact)
         await f.fact("bridged")
-        assert not reading.is_set()
 
 
 async def test_contacts_that_ended_while_nobody_owned_the_node(tmp_path: Path, hub: GeventHub) -> None:
     async with floor(tmp_path, hub) as f:
-        contact = await f.call()
-        await f.decide(
-            log_pb2.Fact(
-                contact_queued=log_pb2.ContactQueued(
-                    contact_id=contact, queue="support", node="fs1", waiting_since_us=SystemClock().now_us()
-                )
-            )
-        )
+        contacts = sorted([await f.call(), await f.call()])
+        alive = await f.call()
         await f.die()
-        f.sw.switch.channels[contact].end("NORMAL_CLEARING", by="caller")
-        await f.until(lambda: contact not in f.sw.switch.channels)
+        for contact in contacts:
+            f.sw.switch.channels[contact].end("NORMAL_CLEARING", by="caller")
+        await f.until(lambda: not any(c in f.sw.switch.channels for c in contacts))
+        asked: list[str] = []
+
+        async def open_on(envelope: Envelope) -> rpc_pb2.OpenContacts:
+            """Routing in its place: one contact an answer."""
+            message = codec.decode(envelope)
+            assert isinstance(message, rpc_pb2.AskOpenContacts)
+            assert message.node == "fs1"
+            asked.append(message.after)
+            left = [c for c in sorted([*contacts, alive]) if c > message.after]
+            found = [
+                rpc_pb2.OpenContact(
+                    contact_id=c, queue="support", waiting_since_us=SystemClock().now_us() - 9_000_000
+                )
+                for c in left[:1]
+            ]
+            return rpc_pb2.OpenContacts(contacts=found, more=len(left) > 1)
+
         f.runner = f.make_runner()
         f.own()
-        gone = codec.decode(await f.fact("gone"))
-        assert isinstance(gone, events_pb2.ContactGone)
-        assert gone.unseen
+        await f.until(lambda: f.parts.get("switch:fs1", False))
+        await f.bus.serve(subjects.rpc("demo", "routing", "contact", "open"), open_on, queue="routing")
+        for n in (1, 2):
+            gone = codec.decode(await f.fact("gone", n))
+            assert isinstance(gone, events_pb2.ContactGone)
+            assert gone.contact_id in contacts
+            assert gone.unseen
+            assert gone.wait_ms >= 9_000
+        assert len(asked) == 3
+        assert {c.contact for c in f.runner.calls()} == {alive}
 
 
 async def test_facts_wait_for_the_bus_and_calls_do_not(tmp_path: Path, hub: GeventHub) -> None:

@@ -116,6 +116,38 @@ async def owning(
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_routing_says_what_is_open_on_a_node(
+    bus: Bus, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "OPEN_AT_ONCE", 2)
+    outside = Outside(bus, tenant)
+    subject = subjects.rpc(tenant, "routing", "contact", "open")
+
+    async def ask(node: str, after: str = "") -> views.OpenContacts:
+        question = rpc_pb2.AskOpenContacts(node=node, after=after)
+        return codec.read(await bus.request(subject, question, timeout_s=10), views.OpenContacts)
+
+    async with owning(bus, tenant):
+        for contact_id in ("c3", "c1", "c2"):
+            await outside.waits(contact_id)
+        queued = {q.contact_id: q for q in await outside.until(f.ContactQueued, 3)}
+        first = await ask("fs1")
+        assert [c.contact_id for c in first.contacts] == ["c1", "c2"]
+        assert first.more
+        assert (first.contacts[0].queue, first.contacts[0].waiting_since_us) == (
+            "sales",
+            queued["c1"].waiting_since_us,
+        )
+        second = await ask("fs1", after="c2")
+        assert ([c.contact_id for c in second.contacts], second.more) == (["c3"], False)
+        assert await ask("fs2") == views.OpenContacts(())
+        await outside.wish("omid", "available")
+        (offer,) = await outside.until(f.OfferMade)
+        ringing = {c.contact_id: c for c in (await ask("fs1")).contacts + (await ask("fs1", "c2")).contacts}
+        assert ringing[offer.contact_id].offer_id == offer.offer_id
+        assert ringing[offer.contact_id].agent_id == "omid"
+
+
 async def test_routing_changes_priorities_at_once(bus: Bus, tenant: str) -> None:
     outside = Outside(bus, tenant)
     subject = subjects.rpc(tenant, "routing", "contact", "set-priority")

@@ -1,9 +1,8 @@
-"""Routing's log as inputs of one node, and which of the node's contacts it has left open."""
+"""Routing's log as inputs of one node, and what routing answers when it is asked for the node's open contacts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import Counter
@@ -12,6 +11,7 @@ from services.common.bus import Envelope, codec
 from services.common.errors import DecodeError, NewerMessage
 from services.common.ids import derived_id
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided, Fact
+from services.contracts.peyvand.routing.v1.rpc_pb2 import OpenContacts
 from services.queue.core import messages as m
 
 log = structlog.get_logger()
@@ -138,65 +138,22 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
     return None
 
 
-@dataclass
-class OpenContacts:
-    """Fold of a tenant's log: the contacts of one node that are not closed."""
-
-    node: str
-    tenant: str
-    _open: dict[str, m.OpenContact] = field(default_factory=dict)
-    _no_leg: set[str] = field(default_factory=set)
-
-    def feed(self, entry: Decided) -> None:
-        for fact in entry.facts:
-            self._feed(fact)
-
-    def contacts(self) -> tuple[m.OpenContact, ...]:
-        return tuple(c for c in self._open.values() if c.contact not in self._no_leg)
-
-    def _feed(self, fact: Fact) -> None:
-        match fact.WhichOneof("fact"):
-            case "contact_queued" if fact.contact_queued.node == self.node:
-                queued = fact.contact_queued
-                self._open[queued.contact_id] = m.OpenContact(
-                    contact=queued.contact_id,
-                    tenant=self.tenant,
-                    queue=queued.queue,
-                    waiting_since_us=queued.waiting_since_us,
-                    entry_point=queued.entry_point,
-                )
-                if queued.no_leg:  # A callback in line: nothing of it is on the switch.
-                    self._no_leg.add(queued.contact_id)
-            case "callback_answered":
-                self._no_leg.discard(fact.callback_answered.contact_id)
-            case "offer_made" if fact.offer_made.kind != "consult":
-                made = fact.offer_made
-                self._change(made.contact_id, offer=made.offer_id, agent=made.agent_id)
-            case "offer_ended" if fact.offer_ended.outcome != "accepted":
-                known = self._open.get(fact.offer_ended.contact_id)
-                if known is not None and known.offer == fact.offer_ended.offer_id:
-                    self._change(known.contact, offer="", agent="")
-            case "contact_connected":
-                talk = fact.contact_connected
-                self._change(
-                    talk.contact_id,
-                    offer=talk.offer_id,
-                    agent=talk.agent_id,
-                    connected_at_us=talk.connected_at_us,
-                )
-            case "contact_closed":
-                self._open.pop(fact.contact_closed.contact_id, None)
-                self._no_leg.discard(fact.contact_closed.contact_id)
-
-    def _change(self, contact: str, *, offer: str, agent: str, connected_at_us: int = 0) -> None:
-        if (known := self._open.get(contact)) is not None:
-            self._open[contact] = m.OpenContact(
-                contact=known.contact,
-                tenant=known.tenant,
-                queue=known.queue,
-                waiting_since_us=known.waiting_since_us,
-                entry_point=known.entry_point,
-                offer=offer,
-                agent=agent,
-                connected_at_us=connected_at_us or known.connected_at_us,
-            )
+def open_contacts(answer: Envelope, tenant: str) -> tuple[list[m.OpenContact], bool]:
+    """The contacts that routing has open, and whether there are more. Raises DecodeError."""
+    message = codec.decode(answer)
+    if not isinstance(message, OpenContacts):
+        raise DecodeError(f"{answer.subject}: expected peyvand.routing.v1.OpenContacts, found {answer.type}")
+    found = [
+        m.OpenContact(
+            contact=c.contact_id,
+            tenant=tenant,
+            queue=c.queue,
+            waiting_since_us=c.waiting_since_us,
+            entry_point=c.entry_point,
+            offer=c.offer_id,
+            agent=c.agent_id,
+            connected_at_us=c.connected_at_us,
+        )
+        for c in message.contacts
+    ]
+    return found, message.more

@@ -96,6 +96,12 @@ def asked_position(envelope: Envelope) -> str:
     return contact_id
 
 
+def asked_node(envelope: Envelope) -> tuple[str, str]:
+    """The node that an AskOpenContacts names, and after which contact to go on. Raises DecodeError."""
+    asked = codec.decode(envelope)
+    return getattr(asked, "node", ""), getattr(asked, "after", "")
+
+
 def _input(kind: type[Any], envelope: Envelope, now_us: int, **own: Any) -> Any:
     message = codec.decode(envelope)
     fields = {name: getattr(message, name) for name in _FIELDS[kind]}

@@ -9,6 +9,8 @@ from services.routing.core.index import Index
 from services.routing.core.records import ENGAGED, Contact
 from services.routing.core.state import State
 
+OPEN_AT_ONCE = 2_000  # A fifth of a megabyte: an answer must fit into a message.
+
 
 class AgentState(msgspec.Struct, frozen=True):
     """One agent now."""
@@ -55,6 +57,25 @@ class ContactState(msgspec.Struct, frozen=True):
     offers: int = 0
     position: int = 0
     service_class: str = ""
+
+
+class OpenContact(msgspec.Struct, frozen=True):
+    """A contact that a FreeSWITCH node should have."""
+
+    contact_id: str
+    queue: str
+    waiting_since_us: int = 0
+    entry_point: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    connected_at_us: int = 0
+
+
+class OpenContacts(msgspec.Struct, frozen=True):
+    """Some of them, and whether there are further ones."""
+
+    contacts: tuple[OpenContact, ...]
+    more: bool = False
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -187,6 +208,30 @@ def contacts(state: State, index: Index, now_us: int) -> list[ContactState]:
     """All open contacts, who waits longest first."""
     order = sorted(state.contacts.values(), key=lambda c: (c.waiting_since_us, c.contact_id))
     return [contact_state(state, index, c.contact_id, now_us) for c in order]
+
+
+def open_contacts(state: State, node: str, after: str) -> OpenContacts:
+    """The contacts with a leg on a node, in the order of their ids, from behind ``after`` on; at most OPEN_AT_ONCE."""
+    found = sorted(
+        c.contact_id
+        for c in state.contacts.values()
+        if c.node == node and c.contact_id > after and not c.no_leg
+    )
+    return OpenContacts(
+        tuple(
+            OpenContact(
+                c.contact_id,
+                c.queue,
+                c.waiting_since_us,
+                c.entry_point,
+                c.offer_id,
+                c.agent_id,
+                c.connected_at_us if c.status == "talking" else 0,
+            )
+            for c in (state.contacts[contact_id] for contact_id in found[:OPEN_AT_ONCE])
+        ),
+        more=len(found) > OPEN_AT_ONCE,
+    )
 
 
 def position(state: State, index: Index, contact_id: str, expected_wait_ms: int = 0) -> Position:

@@ -185,6 +185,40 @@ class ContactList(_message.Message):
     contacts: _containers.RepeatedCompositeFieldContainer[ContactState]
     def __init__(self, contacts: _Optional[_Iterable[_Union[ContactState, _Mapping]]] = ...) -> None: ...
 
+class AskOpenContacts(_message.Message):
+    __slots__ = ("node", "after")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    after: str
+    def __init__(self, node: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class OpenContact(_message.Message):
+    __slots__ = ("contact_id", "queue", "waiting_since_us", "entry_point", "offer_id", "agent_id", "connected_at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    queue: str
+    waiting_since_us: int
+    entry_point: str
+    offer_id: str
+    agent_id: str
+    connected_at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., entry_point: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., connected_at_us: _Optional[int] = ...) -> None: ...
+
+class OpenContacts(_message.Message):
+    __slots__ = ("contacts", "more")
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    contacts: _containers.RepeatedCompositeFieldContainer[OpenContact]
+    more: bool
+    def __init__(self, contacts: _Optional[_Iterable[_Union[OpenContact, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
 class ListCallbacks(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
