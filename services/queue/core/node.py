@@ -434,9 +434,11 @@ class Node:
         """End the agent's leg when it has heard a prompt; the kill follows should that not end it.
 
         A transfer in the middle of a bridge is lost: the bridge goes on, finds nobody, and leaves the leg connected and silent. So is
-        one before originate has parked the leg. There the prompt waits for the end of either.
+        one before originate has parked the leg. There the prompt waits for the end of either. Who is being told something before the
+        bridge is in neither.
         """
-        unsettled = offer.phase is Phase.ANSWERED
+        lead = self.leads.get(offer.offer_id)
+        unsettled = offer.phase is Phase.ANSWERED and not (lead is not None and lead.whispering_since_us)
         offer.phase = Phase.CLOSING
         offer.retries = 5
         self.cancel_timer(f"bridge:{offer.offer_id}")
