@@ -61,7 +61,7 @@ class Callback(Part):
     another_number: bool = True
     """Whether callers may key a number other than their own."""
     prefixes: list[Prefix] = Field(default_factory=list)
-    """What a number has to begin with, for example ``["0", "+98"]``; empty: anything. Keeps expensive numbers out."""
+    """What a number has to begin with, for example ``["0", "+98"]``; empty: the caller's own number, and what ``calls`` allows to all."""
     caller_id: Number | None = None
     """The number that customers see; None is the one that they had called."""
     hours: Token | None = None

@@ -14,6 +14,7 @@ from services.center import flow_check, sayings
 from services.center.callback import CALLBACK_PROMPTS
 from services.center.flow import SayNode
 from services.center.flow_check import unknown as _unknown
+from services.center.hours import call_rights
 from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
 from services.center.numbers import LANGUAGES, number_prompts
 from services.center.sentences import WHISPER_WAIT_PROMPTS
@@ -37,6 +38,7 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     yield from _prompts(document)
     yield from _names(document)
     yield from _routes(document)
+    yield from _calls(document)
     for name, calendar in document.calendars.items():
         for path, message in _calendar(calendar):
             yield ("calendars", name, *path), message
@@ -124,9 +126,9 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
     if document.agents:
         for prompt in FEATURE_PROMPTS:
             yield ("prompts",), prompt
-    if document.agents and document.trunks:
+    if document.agents and any(rights.allowed for rights in call_rights(document).values()):
         for prompt in TRUNK_PROMPTS:
-            yield ("trunks",), prompt
+            yield ("calls",), prompt
     for flow_name, flow in document.flows.items():
         for name, node in flow.nodes.items():
             for where, prompt in flow_check.prompts_of(node):
@@ -216,6 +218,18 @@ def _routes(document: CenterDocument) -> Iterator[Fault]:
     for name in document.trunks if document.routes else ():
         if name not in used:
             yield ("trunks", name), f'no route leads to trunk "{name}"'
+
+
+def _calls(document: CenterDocument) -> Iterator[Fault]:
+    """Hours name calendars; what is allowed is not forbidden as a whole."""
+    for payer, rights in call_rights(document).items():
+        kind, _, name = payer.partition(":")
+        path: Path = (f"{kind}s", name, "calls") if kind else ("calls",)
+        if rights.hours is not None and rights.hours not in document.calendars:
+            yield (*path, "hours"), _unknown("calendar", rights.hours, document.calendars)
+        for i, prefix in enumerate(rights.allowed or ()):
+            if rights.forbidden and prefix.startswith(tuple(rights.forbidden)):
+                yield (*path, "allowed", i), f'everything that begins with "{prefix}" is forbidden'
 
 
 def _teams(document: CenterDocument) -> Iterator[Fault]:

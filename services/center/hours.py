@@ -6,6 +6,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 from services.center.model import Calendar, Center, CenterDocument, minutes, period, weekdays, yearly
+from services.center.rights import CallRights
 
 
 def is_open(document: CenterDocument, calendar: str, at_us: int) -> bool:
@@ -32,21 +33,39 @@ def exceptions(hours: Calendar) -> dict[dt.date, list[str]]:
 def closed_queues(document: CenterDocument, at_us: int) -> frozenset[str]:
     """The queues whose hours have ended: who waits there takes ``closing.then``.
 
-    ``callback:<queue>`` stands for a queue whose customers may not be called back now.
+    ``callback:<queue>`` stands for a queue whose customers may not be called back now, ``calls:<payer>`` for whoever may place no calls now:
+    ``agent:<id>``, ``team:<name>``, and nothing for the whole center.
     """
     queues = dict(document.queues)
     if isinstance(document, Center):
         queues |= {name: gone.queue for name, gone in document.retired.items()}
-    return frozenset(
-        name
-        for name, queue in queues.items()
-        if queue.closing is not None
-        and queue.closing.hours in document.calendars
-        and not is_open(document, queue.closing.hours, at_us)
-    ) | frozenset(
-        f"callback:{name}"
-        for name, queue in document.queues.items()
-        if queue.callback is not None
-        and queue.callback.hours is not None
-        and not is_open(document, queue.callback.hours, at_us)
+    return (
+        frozenset(
+            name
+            for name, queue in queues.items()
+            if queue.closing is not None
+            and queue.closing.hours in document.calendars
+            and not is_open(document, queue.closing.hours, at_us)
+        )
+        | frozenset(
+            f"callback:{name}"
+            for name, queue in document.queues.items()
+            if queue.callback is not None
+            and queue.callback.hours is not None
+            and not is_open(document, queue.callback.hours, at_us)
+        )
+        | frozenset(
+            f"calls:{payer}"
+            for payer, rights in call_rights(document).items()
+            if rights.hours is not None and not is_open(document, rights.hours, at_us)
+        )
+    )
+
+
+def call_rights(document: CenterDocument) -> dict[str, CallRights]:
+    """Everybody whose calls outside have rights of their own, by the name that they are counted under."""
+    return (
+        {"": document.calls}
+        | {f"team:{name}": team.calls for name, team in document.teams.items()}
+        | {f"agent:{name}": agent.calls for name, agent in document.agents.items()}
     )

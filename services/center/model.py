@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from services.center.callback import Callback
 from services.center.flow import Flow
+from services.center.rights import CallRights, CenterCalls
 from services.center.skills import parse
 from services.center.trunks import Route, Trunk
 from services.center.waiting import (
@@ -237,6 +238,8 @@ class Queue(Part):
     """None: nobody is called back."""
     before_bridge: BeforeBridge | None = None
     """None: agent and caller are joined as soon as the agent has answered."""
+    caller_id: Number | None = None
+    """The number that is shown when an agent calls for this queue; None: the agent's, the team's or the center's."""
     targets: Targets = Targets()
 
     @property
@@ -271,6 +274,8 @@ class Agent(Part):
     """Queues by name, or with the agent's own order: ``[sales, {queue: support, priority: 2}]``."""
     team: Token | None = None
     """Whose supervisors may listen to them and steer them; without one, when there are teams, only administrators."""
+    calls: CallRights = CallRights()
+    """What the agent may call outside."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of the contacts in queues with the strategy ``random_weighted``."""
     language: Language | None = None
@@ -288,6 +293,8 @@ class Team(Part):
     name: Text
     supervisors: Annotated[list[Token], Field(min_length=1)]
     """Who they are to HTTP (the subject of the token); who is also an agent supervises by phone, too."""
+    calls: CallRights = CallRights()
+    """What the team's agents may call outside, all of them together."""
 
 
 class EntryPoint(Part):
@@ -384,6 +391,8 @@ class CenterDocument(Part):
     """By which carriers numbers outside are called; without any, by the one gateway that the installation is set to."""
     routes: list[Route] = []
     """Which trunks carry which numbers; none: every number goes by all trunks, in their order."""
+    calls: CenterCalls = CenterCalls()
+    """Which numbers outside people may call, and how often. Nobody may without it."""
     limits: Limits = Limits()
     voicemail: Voicemail = Voicemail()
 

@@ -9,8 +9,8 @@ from pydantic import Field, StringConstraints, model_validator
 from services.center import outside
 from services.center.words import Number, Part, Token
 
-TRUNK_PROMPTS = ("lines-busy", "number-forbidden")
-"""What agents hear when a number cannot be called: every line is taken, or they may not call it."""
+TRUNK_PROMPTS = ("lines-busy", "number-forbidden", "call-busy", "call-failed")
+"""What agents hear when a number cannot be called: every line is taken, they may not call it, it is busy, nobody is reached."""
 
 Gateway = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{0,15}$")]

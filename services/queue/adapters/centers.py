@@ -6,12 +6,15 @@ from services.center import Center, CenterSet, prompt_file
 from services.center.callback import Callback
 from services.center.model import Queue
 from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
+from services.center.rights import CenterCalls
 from services.center.sentences import WAITED_S, position_files, spoken_minutes, wait_files, waited_files
 from services.center.teams import supervisors_of_agent, supervisors_of_queue
 from services.center.trunks import outside_of
 from services.center.waiting import BeforeBridge as Before
 from services.queue.core.plan import BeforeBridge, CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
+
+_NOTHING = "-"  # No number begins so.
 
 
 def plans_of(centers: CenterSet, sounds_dir: str) -> Plans:
@@ -36,7 +39,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 wrap_up_ms=queue.wrap_up_limit_s * 1000,
                 recording=queue.recording,
                 parallel=queue.strategy == "ring_all",
-                callback=_callback(queue.callback) if queue.callback is not None else None,
+                callback=_callback(queue.callback, center.calls) if queue.callback is not None else None,
                 before_bridge=_before(queue.before_bridge) if queue.before_bridge is not None else None,
             )
             for name, queue in _queues(center).items()
@@ -114,7 +117,8 @@ def _queues(center: Center) -> dict[str, Queue]:
     return {name: gone.queue for name, gone in center.retired.items()} | dict(center.queues)
 
 
-def _callback(callback: Callback) -> CallbackPlan:
+def _callback(callback: Callback, calls: CenterCalls) -> CallbackPlan:
+    """A number that a caller keys is the center's to pay: without prefixes of the queue's own it must be one that is allowed to all."""
     return CallbackPlan(
         key=callback.key,
         after_ms=(callback.offer.after_s or 0) * 1000 if callback.offer else 0,
@@ -125,6 +129,8 @@ def _callback(callback: Callback) -> CallbackPlan:
         prefixes=tuple(callback.prefixes),
         caller_id=callback.caller_id or "",
         dial_ms=callback.dial_s * 1000,
+        others=() if callback.prefixes else tuple(calls.allowed or (_NOTHING,)),
+        forbidden=tuple(calls.forbidden),
     )
 
 

@@ -50,7 +50,7 @@ from services.queue.core.treatment import back_to_music, farewell, say_sorry
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
 NO_MS = 2_500  # As long as the prompts are that say why something cannot be.
 KEYED = "key-"  # How requests begin that were made by keys.
-FORBIDDEN = frozenset({"number-forbidden", "limit-reached"})
+FORBIDDEN = frozenset({"number-forbidden", "limit-reached", "outside-hours"})
 ASKED_MS = 5_000  # So long routing may take; an election of NATS takes longer, and the caller had better talk meanwhile.
 
 

@@ -128,7 +128,7 @@ def key(node: Node, caller: Caller, event: DigitPressed) -> bool:
 
 def _begin(node: Node, caller: Caller, plan: CallbackPlan) -> None:
     own = caller.leg.ani
-    usable = bool(_OWN.fullmatch(own)) and plan.may_call(own, caller.center.do_not_call)
+    usable = bool(_OWN.fullmatch(own)) and plan.may_call(own, caller.center.do_not_call, own=True)
     if not usable and not plan.another_number:
         _say(node, caller, "callback-refused")
         if caller.leaving:
@@ -174,7 +174,8 @@ def _enter(node: Node, caller: Caller, plan: CallbackPlan, menu: Menu, digit: st
         menu.number += digit
         if len(menu.number) < DIGITS_MAX:
             return
-    if _OWN.fullmatch(menu.number) and plan.may_call(menu.number, caller.center.do_not_call):
+    own = menu.number == caller.leg.ani
+    if _OWN.fullmatch(menu.number) and plan.may_call(menu.number, caller.center.do_not_call, own=own):
         menu.step = "confirm"
         _read_back(node, caller, menu.number)
         return

@@ -35,9 +35,18 @@ class CallbackPlan(Struct, frozen=True, kw_only=True):
     caller_id: str = ""  # Empty: the number that the customer had called.
     dial_ms: int = 25_000
 
-    def may_call(self, number: str, do_not_call: frozenset[str]) -> bool:
-        """Whether the center calls this number."""
-        return number not in do_not_call and (not self.prefixes or number.startswith(self.prefixes))
+    others: tuple[str, ...] = ()  # What another number than the caller's has to begin with ...
+    forbidden: tuple[str, ...] = ()  # ... and must not begin with.
+
+    def may_call(self, number: str, do_not_call: frozenset[str], *, own: bool) -> bool:
+        """Whether the center calls this number, the caller's own or another one that was keyed."""
+        if number in do_not_call or (self.prefixes and not number.startswith(self.prefixes)):
+            return False
+        if own:
+            return True
+        return number.startswith(self.others or ("",)) and not (
+            self.forbidden and number.startswith(self.forbidden)
+        )
 
 
 class BeforeBridge(Struct, frozen=True, kw_only=True):

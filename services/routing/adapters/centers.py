@@ -9,6 +9,7 @@ from services.center import Queue
 from services.center.callback import Callback
 from services.center.model import Agent, Misses, ServedQueue
 from services.center.model import Overflow as Way
+from services.center.rights import CallLimits, CallRights
 from services.center.skills import parse
 from services.routing.core.center import (
     CAUSES,
@@ -21,6 +22,7 @@ from services.routing.core.center import (
     QueueRules,
     Step,
 )
+from services.routing.core.toll import Rights
 
 SHARDS = 16
 """Never changed on a running installation: two numbers of shards would give a tenant two owners that contend."""
@@ -43,7 +45,10 @@ def center_of(document: Document) -> Center:
         revision=document.revision,
         queues={name: _queue(gone.queue) for name, gone in document.retired.items()}
         | {name: _queue(queue) for name, queue in document.queues.items()},
-        agents={name: _agent(agent, _drained_by(document, name)) for name, agent in document.agents.items()},
+        agents={
+            name: _agent(document, agent, _drained_by(document, name))
+            for name, agent in document.agents.items()
+        },
         dispositions=frozenset(d.code for d in document.dispositions),
         break_reasons=frozenset(r.code for r in document.break_reasons),
         fallback={number: entry.fallback_queue for number, entry in document.entry_points.items()},
@@ -57,6 +62,8 @@ def center_of(document: Document) -> Center:
         transfer_failed=document.routing.transfer.failed,
         do_not_call=frozenset(document.do_not_call),
         draining=frozenset(document.retired),
+        calls=_rights(document.calls),
+        team_calls={name: _rights(team.calls) for name, team in document.teams.items()},
     )
 
 
@@ -65,7 +72,23 @@ def _drained_by(document: Document, agent_id: str) -> list[ServedQueue]:
     return [gone.agents[agent_id] for gone in document.retired.values() if agent_id in gone.agents]
 
 
-def _agent(agent: Agent, drained: list[ServedQueue]) -> AgentRules:
+def _rights(rights: CallRights, else_: CallLimits | None = None) -> Rights:
+    def limit(name: str) -> int:
+        own: int | None = getattr(rights, name)
+        return own or (getattr(else_, name) if else_ is not None else None) or 0
+
+    return Rights(
+        allowed=tuple(rights.allowed) if rights.allowed is not None else None,
+        forbidden=tuple(rights.forbidden),
+        a_minute=limit("a_minute"),
+        a_day=limit("a_day"),
+        at_once=limit("at_once"),
+    )
+
+
+def _agent(document: Document, agent: Agent, drained: list[ServedQueue]) -> AgentRules:
+    team = document.teams.get(agent.team or "")
+    shown = [agent.calls.caller_id, team.calls.caller_id if team else None, document.calls.caller_id]
     queues = [*agent.queues, *drained]
     return AgentRules(
         agent.extension,
@@ -77,6 +100,9 @@ def _agent(agent: Agent, drained: list[ServedQueue]) -> AgentRules:
             if (served.priority, served.after_s) != (1, 0)
         },
         weight=agent.weight,
+        team=agent.team or "",
+        calls=_rights(agent.calls, document.calls.each_agent),
+        caller_id=next((number for number in shown if number), ""),
     )
 
 
@@ -133,5 +159,6 @@ def _queue(queue: Queue) -> QueueRules:
         return_ms=queue.return_s * 1000,
         callback=_callback(queue.callback) if queue.callback is not None else None,
         connect_ms=queue.before_bridge.most_s * 1000 if queue.before_bridge is not None else 0,
+        caller_id=queue.caller_id or "",
         no_agent_after_ms=queue.no_agent.after_s * 1000 if queue.no_agent is not None else 0,
     )

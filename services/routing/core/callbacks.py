@@ -42,10 +42,17 @@ class Callbacks(Rules):
             return self._ignore("queue calls nobody back", contact_id=inp.contact_id)
         if inp.number in self.center.do_not_call:
             return self._ignore("number is on the do-not-call list", contact_id=inp.contact_id)
+        another = not inp.own_number
+        if another and self._may_not_dial(
+            inp.number, KIND, contact_id=inp.contact_id, actor="caller", anything=True
+        ):
+            return self._ignore("number may not be called", contact_id=inp.contact_id)
         self._withdraw_all(contact, "callback_taken")
         self._close(contact, KIND, result=results.CALLBACK_TAKEN, ended_by="caller", cause="callback")
         if self._standing(inp.number, contact.queue) is not None:
             return None  # Asked again: the older place is the better one, and one call is enough.
+        if another:
+            self._dialled(f"{contact.contact_id}-cb1", inp.number, KIND)
         return self._emit(
             f.ContactQueued(
                 contact_id=f"{contact.contact_id}-cb1",

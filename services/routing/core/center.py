@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.routing.core.requirement import Requirement
+from services.routing.core.toll import TENANT, Rights, payers_of
 
 STRATEGIES = (
     "longest_idle",
@@ -97,6 +98,8 @@ class QueueRules(msgspec.Struct, frozen=True):
     """None: nobody is called back."""
     connect_ms: int = 0
     """So long something may be said between the agent's answer and the bridge."""
+    caller_id: str = ""
+    """The number that is shown when an agent calls for this queue; empty: as the agent's rules say."""
 
 
 class QueueOrder(msgspec.Struct, frozen=True):
@@ -116,6 +119,10 @@ class AgentRules(msgspec.Struct, frozen=True):
     """By queue; what is not there is ``QueueOrder()``."""
     weight: int = 1
     """Share of the contacts under random_weighted."""
+    team: str = ""
+    calls: Rights = Rights()
+    caller_id: str = ""
+    """The number that is shown when the agent calls; the agent's own, the team's, or the center's."""
 
 
 class Center(msgspec.Struct, frozen=True):
@@ -146,6 +153,21 @@ class Center(msgspec.Struct, frozen=True):
     """Where a contact goes whose transfer nobody took: queue, or agent (who sent it, first)."""
     draining: frozenset[str] = frozenset()
     """Those of ``queues`` that are gone from the document: who is in them is served or goes on, nobody new comes in."""
+
+    calls: Rights = Rights()
+    """What all agents together may call outside. Nobody may call anything that no level allows."""
+    team_calls: Mapping[str, Rights] = {}
+
+    def payers(self, agent_id: str) -> tuple[tuple[str, Rights], ...]:
+        """Who pays for an agent's call outside, the nearest first, with their rights; for nobody's the center alone."""
+        agent = self.agents.get(agent_id)
+        team = agent.team if agent is not None else ""
+        rights = {
+            f"agent:{agent_id}": agent.calls if agent is not None else Rights(),
+            f"team:{team}": self.team_calls.get(team, Rights()),
+            TENANT: self.calls,
+        }
+        return tuple((payer, rights[payer]) for payer in payers_of(agent_id, team))
 
     def takes(self, queue: str) -> bool:
         """Whether contacts may come into the queue."""

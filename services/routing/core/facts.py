@@ -285,6 +285,37 @@ class CallbackChanged(msgspec.Struct, frozen=True):
     previous_not_before_us: int = 0
 
 
+class NumberDialled(msgspec.Struct, frozen=True):
+    """A call to a number outside was granted and counts for its agent, team and tenant: ``purpose`` transfer, callback or outbound."""
+
+    contact_id: str
+    number: str
+    purpose: str
+    agent_id: str = ""
+    team: str = ""
+    request_id: str = ""
+
+
+class NumberEnded(msgspec.Struct, frozen=True):
+    """A call to a number outside goes on no more."""
+
+    contact_id: str
+
+
+class CallRefused(msgspec.Struct, frozen=True):
+    """A call to a number outside was not granted: ``reason`` number-forbidden, limit-reached, outside-hours; ``payer`` is whose limit it is."""
+
+    agent_id: str
+    number: str
+    purpose: str
+    reason: str
+    payer: str = ""
+    detail: str = ""
+    contact_id: str = ""
+    request_id: str = ""
+    actor: str = ""
+
+
 Fact = (
     OwnerChanged
     | ContactQueued
@@ -305,6 +336,9 @@ Fact = (
     | TransferRefused
     | CallbackAnswered
     | CallbackChanged
+    | NumberDialled
+    | NumberEnded
+    | CallRefused
 )
 
 

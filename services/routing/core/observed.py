@@ -103,6 +103,7 @@ class Observed(Callbacks):
             # Of a callback queue has heard, or will: who asked for one is thanked, who was reached too late is not kept.
             return self._ignore("contact is closed", contact_id=inp.contact_id)
         # Recovered though closed: its end was a mistake, for FreeSWITCH has the caller. It is a contact again.
+        self._number_over(inp.contact_id)
         rules = self.center.queues.get(inp.queue)
         gone = not self.center.takes(inp.queue) and not (inp.recovered and rules is not None)
         full = not gone and not inp.recovered and self._is_full(inp.queue)
@@ -151,6 +152,7 @@ class Observed(Callbacks):
 
     def _contact_gone(self, inp: i.ContactGone) -> None:
         contact = self.state.contacts.get(inp.contact_id)
+        self._number_over(inp.contact_id)
         if contact is None:
             return self._ignore("contact is closed", contact_id=inp.contact_id)
         if contact.status == "talking":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from services.routing.core.history import History
+from services.routing.core.toll import Tolls
 
 OFFERED = frozenset({"offered", "ringing"})
 IN_TALK = frozenset({"talking", "held"})
@@ -176,6 +177,7 @@ class Snapshot(msgspec.Struct):
     share_now: int = 0
     history: dict[str, History] = {}
     left: dict[str, Left] = {}
+    tolls: Tolls = msgspec.field(default_factory=Tolls)
 
 
 SNAPSHOT_VERSION = 1

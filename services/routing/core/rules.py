@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
-from services.routing.core import results
+from services.routing.core import results, toll
 from services.routing.core.center import CAUSES, CallbackRules, Center, Miss, Overflow, Policy, QueueRules
 from services.routing.core.index import Index, contact_key
 from services.routing.core.records import IN_TALK, OFFERED, Agent, Contact, Offer
@@ -403,6 +403,52 @@ class Rules:
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
+
+    # -- numbers outside
+
+    def _may_not_dial(
+        self,
+        number: str,
+        purpose: str,
+        *,
+        agent_id: str = "",
+        contact_id: str = "",
+        request_id: str = "",
+        actor: str = "agent",
+        anything: bool = False,
+    ) -> toll.Refusal | None:
+        """Why an agent (or nobody: a callback) may not call a number outside now, which is told in the log; None when it may."""
+        levels = self.center.payers(agent_id)
+        tolls = self.state.tolls
+        found = toll.refusal(number, levels, tolls, self._closed, self._now_us, anything=anything)
+        if found is not None:
+            self._emit(
+                f.CallRefused(
+                    agent_id=agent_id,
+                    number=number,
+                    purpose=purpose,
+                    reason=found.slug,
+                    payer=found.payer,
+                    detail=found.detail,
+                    contact_id=contact_id,
+                    request_id=request_id,
+                    actor=actor,
+                )
+            )
+        return found
+
+    def _dialled(
+        self, contact_id: str, number: str, purpose: str, agent_id: str = "", request_id: str = ""
+    ) -> None:
+        """A number is called: it counts."""
+        agent = self.center.agents.get(agent_id)
+        team = agent.team if agent is not None else ""
+        self._emit(f.NumberDialled(contact_id, number, purpose, agent_id, team, request_id))
+
+    def _number_over(self, contact_id: str) -> None:
+        """A contact that was sent to a number is gone, or back."""
+        if contact_id in self.state.tolls.going:
+            self._emit(f.NumberEnded(contact_id))
 
     # -- the owner and the configuration
 

@@ -32,6 +32,7 @@ from services.routing.core.records import (
     Snapshot,
     left_key,
 )
+from services.routing.core.toll import Tolls, payers_of
 
 # Inputs are remembered by count and not by age: an owner that returns after an hour still has to recognise what its
 # predecessor decided on and did not acknowledge. A pull consumer has far fewer deliveries outstanding than this.
@@ -73,6 +74,8 @@ class State:
         """What happened lately, by queue; see ``expected``."""
         self.left: dict[str, Left] = {}
         """Who hung up while waiting, by ``left_key``, oldest first."""
+        self.tolls = Tolls()
+        """Calls to numbers outside, for their limits."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -129,6 +132,7 @@ class State:
                 self.share_now,
                 self.history,
                 self.left,
+                self.tolls,
             )
         )
 
@@ -150,7 +154,7 @@ class State:
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
         state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
-        state.history, state.left = stored.history, stored.left
+        state.history, state.left, state.tolls = stored.history, stored.left, stored.tolls
         for contact in stored.contacts:
             if contact.status == "offered" and not contact.rings:  # of a version without parallel offers
                 contact.rings = (contact.offer_id,)
@@ -465,6 +469,13 @@ class State:
     def _history(self, queue: str) -> History:
         return self.history.setdefault(queue, History())
 
+    def _number_dialled(self, fact: f.NumberDialled) -> None:
+        goes_on = fact.purpose != "callback"
+        self.tolls.dialled(fact.contact_id, payers_of(fact.agent_id, fact.team), self.at_us, goes_on=goes_on)
+
+    def _number_ended(self, fact: f.NumberEnded) -> None:
+        self.tolls.ended(fact.contact_id)
+
     def _nothing(self, fact: f.Fact) -> None:
         """The fact's consequences are facts of their own in the same entry."""
 
@@ -489,4 +500,7 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.TransferRefused: State._nothing,
     f.CallbackAnswered: State._callback_answered,
     f.CallbackChanged: State._callback_changed,
+    f.NumberDialled: State._number_dialled,
+    f.NumberEnded: State._number_ended,
+    f.CallRefused: State._nothing,
 }

@@ -53,9 +53,19 @@ class Transfers(Observed):
         if kind == "queue":
             return self._to_queue(inp, contact, target)
         if kind == "number" and _NUMBER.fullmatch(target):
+            no = self._may_not_dial(
+                target,
+                "transfer",
+                agent_id=inp.agent_id,
+                contact_id=inp.contact_id,
+                request_id=inp.request_id,
+            )
+            if no is not None:
+                return self._refuse_transfer(inp, no.slug, no.detail)
             self._give_away(inp, contact, kind, target, 0)
             talk_ms = self._ms_since(contact.connected_at_us)
-            return self._close(contact, "completed", talk_ms=talk_ms, ended_by="transfer", cause=target)
+            self._close(contact, "completed", talk_ms=talk_ms, ended_by="transfer", cause=target)
+            return self._dialled(inp.contact_id, target, "transfer", inp.agent_id, inp.request_id)
         expected = f"expected agent, queue or number and who it is; found {inp.target_kind} {inp.target!r}"
         return self._refuse_transfer(inp, "bad-target", expected)
 

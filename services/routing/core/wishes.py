@@ -192,6 +192,17 @@ class Wished(Transfers):
             return self._refuse(inp.request_id, "bad-number", expected, 422)
         if number in self.center.do_not_call:
             return self._refuse(inp.request_id, "do-not-call", f"{number} is on the do-not-call list")
+        if number != contact.number and (
+            no := self._may_not_dial(
+                number,
+                "callback",
+                contact_id=contact.contact_id,
+                request_id=inp.request_id,
+                actor=inp.actor or "supervisor",
+                anything=True,
+            )
+        ):
+            return self._refuse(inp.request_id, no.slug, no.detail)
         if inp.not_before_us >= contact.expires_us:
             return self._refuse(
                 inp.request_id, "after-expiry", f"callback {inp.callback_id} expires before that time", 422

@@ -10,6 +10,7 @@ from services.routing.core import inputs as i
 from services.routing.core.center import AgentRules, Center, Overflow, Policy, QueueRules
 from services.routing.core.engine import Engine
 from services.routing.core.state import State
+from services.routing.core.toll import Rights
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def center(
         break_reasons=frozenset({"lunch"}),
         fallback={"2000": "support"},
         default_fallback="sales",
+        calls=Rights(allowed=("",)),
     )
 
 

@@ -219,6 +219,9 @@ def test_every_fact_survives_the_log() -> None:
         ),
         f.CallbackAnswered("c-cb2", "c"),
         f.CallbackChanged("c-cb2", "c", 9, "0913", "supervisor", "0912", 8),
+        f.NumberDialled("c", "0912", "transfer", "a", "t", "w"),
+        f.NumberEnded("c"),
+        f.CallRefused("a", "0049", "transfer", "limit-reached", "team:t", "why", "c", "w", "agent"),
     )
     assert {type(fact).__name__ for fact in facts} == {
         field.message_type.name for field in log_pb2.Fact.DESCRIPTOR.fields

@@ -281,6 +281,37 @@ class CallbackChanged(msgspec.Struct, frozen=True, kw_only=True):
     previous_not_before_us: int = 0
 
 
+class NumberDialled(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to a number outside was granted."""
+
+    contact_id: str = ""
+    number: str = ""
+    purpose: str = ""
+    agent_id: str = ""
+    team: str = ""
+    request_id: str = ""
+
+
+class NumberEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to a number outside goes on no more."""
+
+    contact_id: str = ""
+
+
+class CallRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to a number outside was not granted."""
+
+    agent_id: str = ""
+    number: str = ""
+    purpose: str = ""
+    reason: str = ""
+    payer: str = ""
+    detail: str = ""
+    contact_id: str = ""
+    request_id: str = ""
+    actor: str = ""
+
+
 RoutingFact = (
     OwnerChanged
     | ContactQueued
@@ -301,4 +332,7 @@ RoutingFact = (
     | TransferRefused
     | CallbackAnswered
     | CallbackChanged
+    | NumberDialled
+    | NumberEnded
+    | CallRefused
 )

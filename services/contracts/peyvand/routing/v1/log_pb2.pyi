@@ -26,7 +26,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused", "callback_answered", "callback_changed")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused", "callback_answered", "callback_changed", "number_dialled", "number_ended", "call_refused")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,9 @@ class Fact(_message.Message):
     TRANSFER_REFUSED_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ANSWERED_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_DIALLED_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_ENDED_FIELD_NUMBER: _ClassVar[int]
+    CALL_REFUSED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -65,7 +68,10 @@ class Fact(_message.Message):
     transfer_refused: TransferRefused
     callback_answered: CallbackAnswered
     callback_changed: CallbackChanged
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ..., callback_answered: _Optional[_Union[CallbackAnswered, _Mapping]] = ..., callback_changed: _Optional[_Union[CallbackChanged, _Mapping]] = ...) -> None: ...
+    number_dialled: NumberDialled
+    number_ended: NumberEnded
+    call_refused: CallRefused
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ..., callback_answered: _Optional[_Union[CallbackAnswered, _Mapping]] = ..., callback_changed: _Optional[_Union[CallbackChanged, _Mapping]] = ..., number_dialled: _Optional[_Union[NumberDialled, _Mapping]] = ..., number_ended: _Optional[_Union[NumberEnded, _Mapping]] = ..., call_refused: _Optional[_Union[CallRefused, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -486,3 +492,47 @@ class CallbackChanged(_message.Message):
     previous_number: str
     previous_not_before_us: int
     def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., not_before_us: _Optional[int] = ..., number: _Optional[str] = ..., actor: _Optional[str] = ..., previous_number: _Optional[str] = ..., previous_not_before_us: _Optional[int] = ...) -> None: ...
+
+class NumberDialled(_message.Message):
+    __slots__ = ("contact_id", "number", "purpose", "agent_id", "team", "request_id")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    number: str
+    purpose: str
+    agent_id: str
+    team: str
+    request_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., number: _Optional[str] = ..., purpose: _Optional[str] = ..., agent_id: _Optional[str] = ..., team: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class NumberEnded(_message.Message):
+    __slots__ = ("contact_id",)
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    def __init__(self, contact_id: _Optional[str] = ...) -> None: ...
+
+class CallRefused(_message.Message):
+    __slots__ = ("agent_id", "number", "purpose", "reason", "payer", "detail", "contact_id", "request_id", "actor")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PAYER_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    number: str
+    purpose: str
+    reason: str
+    payer: str
+    detail: str
+    contact_id: str
+    request_id: str
+    actor: str
+    def __init__(self, agent_id: _Optional[str] = ..., number: _Optional[str] = ..., purpose: _Optional[str] = ..., reason: _Optional[str] = ..., payer: _Optional[str] = ..., detail: _Optional[str] = ..., contact_id: _Optional[str] = ..., request_id: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
