@@ -167,6 +167,7 @@ def _references(document: CenterDocument) -> Iterator[Fault]:
     for name, queue in queues.items():
         yield from _queue(document, name, queue)
     yield from _teams(document)
+    yield from _channels(document)
     keys: dict[str, str] = {}
     for i, reason in enumerate(document.break_reasons):
         if reason.key is not None and reason.key in keys:
@@ -240,6 +241,29 @@ def _teams(document: CenterDocument) -> Iterator[Fault]:
         for i, supervisor in enumerate(team.supervisors):
             if supervisor in team.supervisors[:i]:
                 yield ("teams", name, "supervisors", i), f'"{supervisor}" is named twice'
+
+
+def _channels(document: CenterDocument) -> Iterator[Fault]:
+    channels = document.routing.channels
+    known = ("call", *channels)
+    for name, channel in channels.items():
+        path: Path = ("routing", "channels", name)
+        if name == "call":
+            yield path, "calls need no channel of their own: a call always fills an agent"
+        for i, other in enumerate(channel.interrupted_by):
+            if other not in known:
+                yield (*path, "interrupted_by", i), _unknown("channel", other, known)
+            elif other == name:
+                yield (
+                    (*path, "interrupted_by", i),
+                    "a channel cannot interrupt itself: give it a larger capacity",
+                )
+    for name, agent in document.agents.items():
+        for of, capacity in agent.capacity.items():
+            if of not in known:
+                yield ("agents", name, "capacity", of), _unknown("channel", of, known)
+            elif of == "call" and capacity > 1:
+                yield ("agents", name, "capacity", of), "a call fills an agent: expected 1 or 0"
 
 
 def _queue(document: CenterDocument, name: str, queue: Queue) -> Iterator[Fault]:

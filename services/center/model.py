@@ -280,6 +280,8 @@ class Agent(Part):
     """Share of the contacts in queues with the strategy ``random_weighted``."""
     language: Language | None = None
     """In which the agent hears prompts; None is the center's first."""
+    capacity: dict[Token, Annotated[int, Field(ge=0, le=25)]] = {}
+    """By channel, where it is another one than the channel's own; 0: the agent takes none. ``call`` is 1, or 0."""
 
     @property
     def queue_names(self) -> list[str]:
@@ -344,6 +346,15 @@ class Transfer(Part):
     """When the colleague does not take it: to the head of its ``queue``, or first back to the ``agent`` who sent it."""
 
 
+class Channel(Part):
+    """A channel other than calls, whose contacts another service brings. A call always fills an agent, and nothing interrupts it."""
+
+    capacity: Annotated[int, Field(ge=1, le=25)]
+    """So many of them fill an agent: each takes that share, and shares of different channels add up."""
+    interrupted_by: list[Token] = []
+    """Contacts of these channels (``call`` is one) may come in between: those of this channel do not count for them."""
+
+
 class Routing(Part):
     """How contacts compete. A contact's score is its age plus its head starts; the highest score comes first."""
 
@@ -361,6 +372,8 @@ class Routing(Part):
     """
     misses: Misses = Misses()
     transfer: Transfer = Transfer()
+    channels: dict[Token, Channel] = {}
+    """Beside calls. Of what an agent may take, calls come first, then the channels in this order."""
 
 
 class CenterDocument(Part):

@@ -25,6 +25,17 @@ _Person = Annotated[Principal, Depends(require("agent", "supervisor", "service")
 _Reader = Annotated[Principal, Depends(require("agent", "supervisor", "analyst", "service"))]
 
 
+class AtHand(BaseModel):
+    """A contact of another channel than calls that an agent is offered or has."""
+
+    contact_id: str
+    channel: str
+    queue: str
+    state: str = Field(description="offered or handled.")
+    offer_id: str
+    since_ms: int
+
+
 class Agent(BaseModel):
     """One agent now: presence is what the person says, activity what the system sees."""
 
@@ -39,13 +50,24 @@ class Agent(BaseModel):
     presence_ms: int
     activity_ms: int
     queues: list[str]
+    at_hand: list[AtHand] = Field(
+        description="Contacts of other channels; the activity tells of calls, and handling that there are only such."
+    )
     draining: bool = Field(
         description="Gone from the document: finishes the contact and is offered no other."
     )
 
 
+class ChannelCount(BaseModel):
+    """Contacts of one channel in a queue."""
+
+    channel: str
+    waiting: int
+    handled: int = Field(description="Agents have them.")
+
+
 class Queue(BaseModel):
-    """One queue now."""
+    """One queue now. Numbers are of calls."""
 
     queue: str
     name: dict[str, str]
@@ -58,6 +80,7 @@ class Queue(BaseModel):
         description="Those of them whose phone can be reached: they take a contact now or soon."
     )
     draining: bool = Field(description="Gone from the document: takes nobody new, serves who is in it.")
+    others: list[ChannelCount] = Field(description="Of other channels; the numbers above are of calls.")
 
 
 class Contact(BaseModel):
@@ -76,6 +99,7 @@ class Contact(BaseModel):
     offers: int
     position: int
     service_class: str
+    channel: str = Field(description="call, or a channel of the center.")
 
 
 class Callback(BaseModel):

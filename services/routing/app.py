@@ -18,7 +18,7 @@ from services.common.bus.lease import Lease, LeaseKeeper, Timing
 from services.common.clock import Clock
 from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
-from services.routing import api
+from services.routing import api, channel_api
 from services.routing.adapters.centers import SHARDS, center_of, shard_of
 from services.routing.adapters.phones import PhoneWatch
 from services.routing.config import RoutingSettings
@@ -139,6 +139,7 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.router(bus, lambda: watch.current))
+    rt.app.include_router(channel_api.router(bus, lambda: watch.current))
     editor = Editor(lambda: watch, CenterStore(bus, rt.clock), settings.centers_rule)
     rt.app.include_router(center_router(editor))
 

@@ -408,20 +408,11 @@ class TenantOwner:
     async def _serve(self) -> list[Subscription]:
         """Answer on the tenant's rpc subjects: only the owner does."""
 
-        async def presence(envelope: Envelope) -> Sendable:
-            return await self._wish(lambda at_us: messages.presence_wish(envelope, at_us))
+        def wishes(kind: type[Any]) -> Callable[[Envelope], Coroutine[Any, Any, Sendable]]:
+            async def handle(envelope: Envelope) -> Sendable:
+                return await self._wish(lambda at_us: messages.wish(kind, envelope, at_us))
 
-        async def dispose(envelope: Envelope) -> Sendable:
-            return await self._wish(lambda at_us: messages.disposition_wish(envelope, at_us))
-
-        async def wrap_up(envelope: Envelope) -> Sendable:
-            return await self._wish(lambda at_us: messages.wrap_up_wish(envelope, at_us))
-
-        async def prioritise(envelope: Envelope) -> Sendable:
-            return await self._wish(lambda at_us: messages.priority_wish(envelope, at_us))
-
-        async def change_callback(envelope: Envelope) -> Sendable:
-            return await self._wish(lambda at_us: messages.callback_wish(envelope, at_us))
+            return handle
 
         async def callbacks(_: Envelope) -> Sendable:
             engine, now_us = self._present()
@@ -450,11 +441,14 @@ class TenantOwner:
             return views.position(engine.state, engine.index, asked, wait_ms)
 
         handlers = {
-            ("agent", "set-presence"): presence,
-            ("agent", "dispose"): dispose,
-            ("agent", "wrap-up"): wrap_up,
-            ("contact", "set-priority"): prioritise,
-            ("callback", "change"): change_callback,
+            ("agent", "set-presence"): wishes(i.SetAgentPresence),
+            ("agent", "dispose"): wishes(i.SetDisposition),
+            ("agent", "wrap-up"): wishes(i.SetWrapUp),
+            ("contact", "set-priority"): wishes(i.SetContactPriority),
+            ("contact", "enqueue"): wishes(i.EnqueueContact),
+            ("contact", "leave"): wishes(i.LeaveContact),
+            ("contact", "handle"): wishes(i.HandleContact),
+            ("callback", "change"): wishes(i.ChangeCallback),
             ("callback", "list"): callbacks,
             ("agent", "list"): agents,
             ("queue", "list"): queues,

@@ -129,6 +129,7 @@ async def test_another_tenants_supervisor_finds_nothing(
                 continue  # Revisions are on the bus, which is missing here; see test_center_api.py.
             wish = {"presence": "break", "code": "1", "action": "end", "priority": 1, "mode": "listen"}
             wish |= {"kind": "queue", "target": "sales", "agent": "sara"}
+            wish |= {"contact_id": "x", "channel": "chat", "queue": "sales", "reporter": "chat"}
             for role in ("supervisor", "admin"):  # what only admins may, an admin of elsewhere asks for
                 headers = bearer(role, tenant="elsewhere") | {"If-Match": '"0123456789ab"'}
                 answer = await client.request(method, path, headers=headers, json=wish)

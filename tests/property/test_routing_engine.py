@@ -4,113 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.center.skills import parse
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
-from services.routing.core.center import (
-    CAUSES,
-    STRATEGIES,
-    AgentRules,
-    Center,
-    Miss,
-    Overflow,
-    Policy,
-    QueueOrder,
-    QueueRules,
-    Step,
-)
-from services.routing.core.results import RESULTS
+from services.routing.core.center import Center, Policy
 from services.routing.core.state import State
+from tests.property import routing_books as books
+from tests.property.routing_centers import AGENT_NAMES, QUEUE_NAMES, centers
 from tests.unit.routing.floor import Floor
 
-QUEUE_NAMES = ("a", "b", "c")
-AGENT_NAMES = ("g1", "g2", "g3", "g4")
 NODES = ("fs1", "fs2")
-SKILLS = st.dictionaries(st.sampled_from(("x", "y")), st.integers(1, 2), max_size=2)
-OVERFLOWS = st.one_of(
-    st.sampled_from(QUEUE_NAMES).map(lambda q: Overflow("queue", q)),
-    st.just(Overflow("transfer", "+1")),
-    st.just(Overflow("hangup")),
-)
-QUEUE_RULES = st.builds(
-    QueueRules,
-    skills=SKILLS,
-    ring_ms=st.sampled_from((5_000, 15_000)),
-    wrap_up_ms=st.sampled_from((0, 10_000)),
-    max_wait_ms=st.sampled_from((0, 20_000)),
-    max_length=st.sampled_from((0, 0, 2)),
-    overflow=OVERFLOWS,
-    strategy=st.sampled_from(STRATEGIES),
-    ring_at_once=st.sampled_from((1, 2, 3)),
-    steps=st.lists(
-        st.builds(
-            Step,
-            st.sampled_from(("x>=2", "x or y", "not y", "x=1 and y<2")).map(parse),
-            st.sampled_from((1_000, 7_000)),
-        ),
-        max_size=2,
-    ).map(tuple),
-    skills_for_ms=st.sampled_from((0, 0, 5_000)),
-    preferred_ms=st.sampled_from((0, 6_000)),
-    wrap_up_mode=st.sampled_from(("timed", "timed", "timed_no_exit", "mandatory", "optional")),
-    wrap_up_max_ms=st.just(30_000),
-    disposition_required=st.booleans(),
-    dispositions=st.sampled_from((frozenset[str](), frozenset("1"))),
-    full=st.none() | OVERFLOWS,
-    no_agent=st.none() | OVERFLOWS,
-    no_agent_after_ms=st.sampled_from((0, 4_000)),
-    closed=st.none() | OVERFLOWS,
-    keys=st.dictionaries(st.sampled_from("15"), OVERFLOWS, max_size=2),
-    return_ms=st.sampled_from((0, 10_000)),
-)
-ORDERS = st.dictionaries(
-    st.sampled_from(QUEUE_NAMES),
-    st.builds(QueueOrder, st.integers(1, 2), st.sampled_from((0, 3_000, 8_000))),
-    max_size=2,
-)
-AGENT_RULES = st.builds(
-    lambda queues, skills, orders, weight: AgentRules("", tuple(sorted(queues)), skills, orders, weight),
-    st.sets(st.sampled_from(QUEUE_NAMES), min_size=1),
-    SKILLS,
-    ORDERS,
-    st.integers(1, 3),
-)
-MISSES = st.dictionaries(
-    st.sampled_from(CAUSES), st.builds(Miss, st.sampled_from((0, 2_000)), st.integers(0, 2)), max_size=2
-)
-
-
-@st.composite
-def centers(draw: st.DrawFn) -> Center:
-    queues = draw(st.dictionaries(st.sampled_from(QUEUE_NAMES), QUEUE_RULES, min_size=1))
-    agents = draw(st.dictionaries(st.sampled_from(AGENT_NAMES), AGENT_RULES))
-    agents = {
-        name: msgspec.structs.replace(
-            r, extension=name.replace("g", "10"), queues=tuple(q for q in r.queues if q in queues)
-        )
-        for name, r in agents.items()
-    }
-    revision = str(draw(st.integers(0, 999)))
-    fallback = draw(st.sampled_from(sorted(queues)))
-    return Center(
-        revision,
-        queues,
-        agents,
-        frozenset("12"),
-        frozenset({"lunch"}),
-        {},
-        fallback,
-        priority_ms=draw(st.sampled_from((1_000, 60_000))),
-        class_ms={"vip": 30_000},
-        between_queues=draw(st.sampled_from(("strict", "share"))),
-        misses=draw(MISSES),
-    )
 
 
 class RoutingMachine(RuleBasedStateMachine):
@@ -120,9 +27,12 @@ class RoutingMachine(RuleBasedStateMachine):
         super().__init__()
         self.sent: list[tuple[type[Any], dict[str, Any]]] = []
         self.contact_count = 0
+        self.documents: list[tuple[int, Center]] = []
+        """In force from so many entries of the log on."""
 
     @initialize(center=centers(), max_no_answer=st.integers(1, 2))
     def begin(self, center: Center, max_no_answer: int) -> None:
+        self.documents.append((0, center))
         self.floor = Floor(center, Policy(max_no_answer=max_no_answer))
         for agent_id in sorted(center.agents):
             self.floor.available(agent_id)
@@ -135,6 +45,11 @@ class RoutingMachine(RuleBasedStateMachine):
     def contact_ids(self) -> list[str]:
         """Open, closed and unknown ones."""
         return [f"k{n}" for n in range(self.contact_count + 1)]
+
+    def any_contact_ids(self) -> list[str]:
+        """Also those of callbacks and of other channels."""
+        known = dict.fromkeys(q.contact_id for q in self.floor.facts(f.ContactQueued))
+        return [*self.contact_ids(), *(c for c in known if not c[1:].isdigit())]
 
     def offers(self) -> list[f.OfferMade]:
         return self.floor.facts(f.OfferMade)
@@ -153,7 +68,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), recovered=st.booleans())
     def caller_is_reported_again(self, data: st.DataObject, recovered: bool) -> None:
-        contact_id = data.draw(st.sampled_from(self.contact_ids()))
+        contact_id = data.draw(st.sampled_from(self.any_contact_ids()))
         self.send(i.ContactWaiting, contact_id=contact_id, queue="a", node="fs1",
                   waiting_since_us=self.floor.now_us, recovered=recovered)  # fmt: skip
 
@@ -166,7 +81,97 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), unseen=st.booleans())
     def caller_leaves(self, data: st.DataObject, unseen: bool) -> None:
-        self.send(i.ContactGone, contact_id=data.draw(st.sampled_from(self.contact_ids())), unseen=unseen)
+        self.send(i.ContactGone, contact_id=data.draw(st.sampled_from(self.any_contact_ids())), unseen=unseen)
+
+    @rule(data=st.data(), number=st.sampled_from(("0912", "0913")))
+    def caller_asks_to_be_called_back(self, data: st.DataObject, number: str) -> None:
+        waiting = [c.contact_id for c in self.floor.engine.state.contacts.values() if c.status != "talking"]
+        contact_id = data.draw(st.sampled_from(waiting or self.any_contact_ids()))
+        self.send(i.CallbackAccepted, contact_id=contact_id, number=number)
+
+    @precondition(lambda self: self.floor.engine.state.callbacks)
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(("answers", "answers", "busy", "no_answer", "agent_left", "no_answer both")),
+    )
+    def customer_is_called(self, data: st.DataObject, what: str) -> None:
+        callbacks = self.floor.engine.state.callbacks
+        callback_id = data.draw(st.sampled_from(sorted(callbacks)))
+        contact = self.floor.engine.state.contacts[callbacks[callback_id]]
+        if what == "answers":
+            self.send(
+                i.ContactWaiting, contact_id=contact.contact_id, queue=contact.queue, node="fs1",
+                waiting_since_us=contact.waiting_since_us, callback_id=callback_id,
+            )  # fmt: skip
+        else:
+            outcome, _, both = what.partition(" ")
+            self.send(
+                i.CallbackAttempted, contact_id=contact.contact_id, callback_id=callback_id, outcome=outcome,
+                agent_outcome="no_answer" if both else "",
+            )  # fmt: skip
+
+    @precondition(lambda self: self.floor.facts(f.ContactQueued))
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(("cancel", "reschedule", "odd")),
+        ms=st.sampled_from((0, 5_000, 900_000)),
+        number=st.sampled_from(("", "0912", "x")),
+    )
+    def callback_is_changed(self, data: st.DataObject, action: str, ms: int, number: str) -> None:
+        known = sorted(self.floor.engine.state.callbacks) or self.any_contact_ids()
+        not_before_us = self.floor.now_us + ms * 1000 if ms else 0
+        self.send(i.ChangeCallback, request_id="r", callback_id=data.draw(st.sampled_from(known)), action=action,
+                  not_before_us=not_before_us, number=number)  # fmt: skip
+
+    # -- other channels
+
+    @rule(
+        channel=st.sampled_from(("chat", "chat", "email", "fax")),
+        queue=st.sampled_from((*QUEUE_NAMES, "unknown")),
+        preferred=st.sampled_from(("", *AGENT_NAMES)),
+        again=st.booleans(),
+    )
+    def a_contact_of_another_channel_comes(
+        self, channel: str, queue: str, preferred: str, again: bool
+    ) -> None:
+        contact_id = f"t{self.contact_count - again}"
+        self.contact_count += not again
+        self.send(i.EnqueueContact, request_id="r", contact_id=contact_id, channel=channel, queue=queue,
+                  reporter="desk", preferred_agent=preferred)  # fmt: skip
+
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(("accept", "accept", "accept", "decline", "complete", "release", "odd")),
+        true=st.integers(0, 4),
+        code=st.sampled_from(("", "1")),
+    )
+    def an_agent_handles(self, data: st.DataObject, action: str, true: int, code: str) -> None:
+        state = self.floor.engine.state
+        offered = action in ("accept", "decline")
+        pairs = [
+            (a.agent_id, c)
+            for a in state.agents.values()
+            for c, x in a.at_hand.items()
+            if bool(x.offer_id) == offered
+        ]
+        if pairs and true:
+            agent_id, contact_id = data.draw(st.sampled_from(sorted(pairs)))
+        else:
+            agent_id = data.draw(st.sampled_from(AGENT_NAMES))
+            contact_id = data.draw(st.sampled_from(self.any_contact_ids()))
+        self.send(
+            i.HandleContact,
+            request_id="r",
+            agent_id=agent_id,
+            contact_id=contact_id,
+            action=action,
+            code=code,
+        )
+
+    @rule(data=st.data())
+    def a_customer_of_another_channel_leaves(self, data: st.DataObject) -> None:
+        contact_id = data.draw(st.sampled_from(self.any_contact_ids()))
+        self.send(i.LeaveContact, request_id="r", contact_id=contact_id)
 
     @precondition(lambda self: self.offers())
     @rule(data=st.data(), outcome=st.sampled_from(("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")),
@@ -218,7 +223,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def presence(self, agent_id: str, presence: str) -> None:
         self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
 
-    @rule(closed=st.sets(st.sampled_from(QUEUE_NAMES)))
+    @rule(closed=st.sets(st.sampled_from((*QUEUE_NAMES, "callback:a", "callback:b"))))
     def hours(self, closed: set[str]) -> None:
         self.send(i.HoursChanged, closed=frozenset(closed))
 
@@ -307,6 +312,7 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(center=centers())
     def document(self, center: Center) -> None:
+        self.documents.append((len(self.floor.log), center))
         self.send(i.CenterRevised, center=center)
 
     @rule(ms=st.sampled_from((0, 1, 999, 1_000, 5_000, 10_000, 20_000, 60_000)))
@@ -340,77 +346,15 @@ class RoutingMachine(RuleBasedStateMachine):
             assert self.floor.timers == self.floor.engine.timers
 
     @invariant()
-    def each_offer_ends_once(self) -> None:
+    def the_books_are_right(self) -> None:
         if not hasattr(self, "floor"):
             return
-        made = [o.offer_id for o in self.floor.facts(f.OfferMade)]
-        ended = [o.offer_id for o in self.floor.facts(f.OfferEnded)]
-        assert len(made) == len(set(made))
-        assert len(ended) == len(set(ended))
-        assert set(made) - set(ended) == set(self.floor.engine.state.offers)
-
-    @invariant()
-    def nobody_has_two_calls(self) -> None:
-        """From the facts alone: an agent has one open offer or one conversation, a contact one conversation."""
-        if not hasattr(self, "floor"):
-            return
-        offered: dict[str, str] = {}
-        talks: dict[str, str] = {}
-        for entry in self.floor.log:
-            for fact in entry.facts:
-                if isinstance(fact, f.OfferMade):
-                    assert fact.agent_id not in offered
-                    assert fact.agent_id not in talks.values()
-                    offered[fact.agent_id] = fact.offer_id
-                elif isinstance(fact, f.OfferEnded):
-                    assert offered.pop(fact.agent_id) == fact.offer_id
-                elif isinstance(fact, f.ContactConnected):
-                    assert fact.agent_id not in offered
-                    talks.pop(fact.contact_id, None)
-                    assert fact.agent_id not in talks.values()
-                    talks[fact.contact_id] = fact.agent_id
-                elif isinstance(fact, f.ContactClosed) or (
-                    isinstance(fact, f.ContactQueued) and fact.requeued
-                ):
-                    talks.pop(fact.contact_id, None)
-
-    @invariant()
-    def books_add_up(self) -> None:
-        """Every contact that came is open or ended in exactly one of the defined ways, and kept its waiting time."""
-        if not hasattr(self, "floor"):
-            return
-        since_us: dict[str, int] = {}
-        ends: dict[str, list[str]] = {}
-        for entry in self.floor.log:
-            for fact in entry.facts:
-                if isinstance(fact, f.ContactQueued):
-                    if fact.requeued:
-                        assert fact.waiting_since_us == since_us[fact.contact_id]
-                    since_us[fact.contact_id] = fact.waiting_since_us
-                    ends[fact.contact_id] = []
-                elif isinstance(fact, f.ContactClosed):
-                    assert fact.result in RESULTS
-                    assert fact.waiting_since_us == since_us[fact.contact_id]
-                    ends[fact.contact_id].append(fact.result)
-        still = self.floor.engine.state.contacts
-        assert all(len(found) == (contact_id not in still) for contact_id, found in ends.items())
-
-    @invariant()
-    def nobody_is_lost(self) -> None:
-        """Every queued contact is open or was closed after it was queued last."""
-        if not hasattr(self, "floor"):
-            return
-        is_open: dict[str, bool] = {}
-        for entry in self.floor.log:
-            for fact in entry.facts:
-                if isinstance(fact, f.ContactQueued):
-                    assert fact.requeued == is_open.get(fact.contact_id, False)
-                    is_open[fact.contact_id] = True
-                elif isinstance(fact, f.ContactClosed):
-                    assert is_open[fact.contact_id]
-                    assert min(fact.wait_ms, fact.talk_ms) >= 0
-                    is_open[fact.contact_id] = False
-        assert {c for c, o in is_open.items() if o} == set(self.floor.engine.state.contacts)
+        log, state = self.floor.log, self.floor.engine.state
+        books.each_offer_ends_once(log, state)
+        books.nobody_has_two_calls(log)
+        books.nobody_is_over_capacity(log, self.documents, state)
+        books.every_contact_has_one_end(log, state)
+        books.callbacks_keep_their_place(log, state)
 
     @invariant()
     def views_agree(self) -> None:
@@ -426,7 +370,8 @@ class RoutingMachine(RuleBasedStateMachine):
         assert sum(q.talking for q in views.queues(state, center, index, self.floor.now_us)) <= len(shown)
         agents = {a.agent_id: a for a in views.agents(state, center, self.floor.now_us)}
         assert {a for a, seen in agents.items() if not seen.draining} == set(center.agents)
-        assert all(agents[a].contact_id for a in agents.keys() - center.agents.keys())
+        gone = agents.keys() - center.agents.keys()
+        assert all(agents[a].contact_id or agents[a].at_hand for a in gone)
 
     def teardown(self) -> None:
         """When everybody logs in and the nodes are back, whoever can be served is being served."""

@@ -77,7 +77,7 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
     match fact.WhichOneof("fact"):
         case "offer_made":
             made = fact.offer_made
-            if made.node != node:
+            if made.node != node or made.channel:  # Of another channel: its service carries it out.
                 return None
             return m.OfferMade(
                 at_us=at_us,

@@ -95,6 +95,8 @@ class LiveProjection:
         self._floor = Floor(center)
         self._marks: dict[Source, Position] = {}
         self._contacts: dict[str, _Contact] = {}
+        self._other_channels: set[str] = set()
+        """Open contacts that are no calls: the agents show them, the numbers of the queues do not."""
         self._closed: OrderedDict[str, int] = OrderedDict()
         self._in_menu: OrderedDict[str, int] = OrderedDict()
         self._minutes = Slots(MINUTE_US, _MINUTES_KEPT)
@@ -130,6 +132,12 @@ class LiveProjection:
                     self._count(EVERYWHERE, at_us, "left_menu")
                 else:
                     self._count(EVERYWHERE, at_us, "other")
+            case ContactQueued(channel=channel) | ContactConnected(channel=channel) if channel:
+                self._other_channels.add(fact.contact_id)
+            case ContactOverflowed() if fact.contact_id in self._other_channels:
+                pass
+            case ContactClosed(channel=channel) if channel:
+                self._other_channels.discard(fact.contact_id)
             case ContactQueued():
                 self._queued(fact, at_us)
             case ContactConnected():

@@ -15,7 +15,7 @@ from services.reporting.core.live_facts import (
 )
 from services.reporting.core.live_levels import Level
 
-STATES: Final = ("ready", "talking", "ringing", "wrap_up", "break", "unreachable")
+STATES: Final = ("ready", "talking", "handling", "ringing", "wrap_up", "break", "unreachable")
 """In the order of the board's bar."""
 
 MAX_AGENT_ROWS: Final = 120
@@ -25,7 +25,7 @@ MISSED_REASONS: Final = ("no_answer", "declined", "busy", "unreachable")
 """Break reasons that routing gives by itself after a failed offer."""
 
 _ROW_ORDER: Final = {
-    s: n for n, s in enumerate(("unreachable", "break", "wrap_up", "ringing", "talking", "ready"))
+    s: n for n, s in enumerate(("unreachable", "break", "wrap_up", "ringing", "handling", "talking", "ready"))
 }
 _BY_ACTIVITY: Final = {
     "offered": "ringing",
@@ -33,6 +33,8 @@ _BY_ACTIVITY: Final = {
     "talking": "talking",
     "held": "talking",
     "wrap_up": "wrap_up",
+    # Contacts of other channels; whether a call may come in between is the center's rule.
+    "handling": "handling",
     # A call that the agent makes or gets without us: on the phone, with no queue.
     "own_call": "talking",
 }

@@ -123,7 +123,7 @@ class QueueRow(msgspec.Struct, frozen=True):
 
 
 class AgentRow(msgspec.Struct, frozen=True):
-    """One agent that is logged in. ``state``: ready, ringing, talking, wrap_up, break, unreachable."""
+    """One agent that is logged in. ``state``: ready, ringing, talking, handling, wrap_up, break, unreachable."""
 
     id: str
     names: Names

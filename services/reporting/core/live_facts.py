@@ -49,6 +49,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     queue: str
     waiting_since_us: int
     kind: str = ""
+    channel: str = ""
 
 
 class ContactConnected(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ class ContactConnected(msgspec.Struct, frozen=True):
     contact_id: str
     queue: str
     wait_ms: int = 0
+    channel: str = ""
 
 
 class ContactOverflowed(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class ContactClosed(msgspec.Struct, frozen=True):
     queue: str
     outcome: str
     wait_ms: int = 0
+    channel: str = ""
 
 
 class AgentPresenceChanged(msgspec.Struct, frozen=True):
@@ -85,7 +88,7 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, offered, talking, wrap_up, unreachable."""
+    """What the system sees: idle, handling, offered, talking, wrap_up, unreachable."""
 
     agent_id: str
     activity: str

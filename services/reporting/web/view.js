@@ -11,7 +11,7 @@ const FEW_QUEUES = 5;
 const PEOPLE_ON_WALL = { few: 12, many: 6 };
 const ALARMS_ON_WALL = 4;
 const WAITING_BACK_MINUTES = 15;
-const STATES = ['ready', 'talking', 'ringing', 'wrap_up', 'break', 'unreachable'];
+const STATES = ['ready', 'talking', 'handling', 'ringing', 'wrap_up', 'break', 'unreachable'];
 
 /** Words for screen readers only. @param {...(Node | string | null)} more */
 const sr = (...more) => h('span', { class: 'hidden' }, ...more);

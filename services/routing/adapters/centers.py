@@ -16,6 +16,7 @@ from services.routing.core.center import (
     AgentRules,
     CallbackRules,
     Center,
+    ChannelRules,
     Miss,
     Overflow,
     QueueOrder,
@@ -64,6 +65,10 @@ def center_of(document: Document) -> Center:
         draining=frozenset(document.retired),
         calls=_rights(document.calls),
         team_calls={name: _rights(team.calls) for name, team in document.teams.items()},
+        channels={
+            name: ChannelRules(channel.capacity, frozenset(channel.interrupted_by))
+            for name, channel in document.routing.channels.items()
+        },
     )
 
 
@@ -103,6 +108,7 @@ def _agent(document: Document, agent: Agent, drained: list[ServedQueue]) -> Agen
         team=agent.team or "",
         calls=_rights(agent.calls, document.calls.each_agent),
         caller_id=next((number for number in shown if number), ""),
+        capacity=dict(agent.capacity),
     )
 
 

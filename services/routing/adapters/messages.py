@@ -36,6 +36,9 @@ _KINDS: tuple[type[Any], ...] = (
     i.SetWrapUp,
     i.SetContactPriority,
     i.ChangeCallback,
+    i.EnqueueContact,
+    i.LeaveContact,
+    i.HandleContact,
 )
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     # request_id is the envelope's where the message is the wish; a wish that queue passes on has its own.
@@ -60,34 +63,10 @@ def observation(envelope: Envelope, now_us: int) -> i.AnyInput | None:
     return seen
 
 
-def presence_wish(envelope: Envelope, now_us: int) -> i.SetAgentPresence:
-    """Raises DecodeError."""
-    wish: i.SetAgentPresence = _input(i.SetAgentPresence, envelope, now_us, request_id=envelope.id)
-    return wish
-
-
-def disposition_wish(envelope: Envelope, now_us: int) -> i.SetDisposition:
-    """Raises DecodeError."""
-    wish: i.SetDisposition = _input(i.SetDisposition, envelope, now_us, request_id=envelope.id)
-    return wish
-
-
-def wrap_up_wish(envelope: Envelope, now_us: int) -> i.SetWrapUp:
-    """Raises DecodeError."""
-    wish: i.SetWrapUp = _input(i.SetWrapUp, envelope, now_us, request_id=envelope.id)
-    return wish
-
-
-def priority_wish(envelope: Envelope, now_us: int) -> i.SetContactPriority:
-    """Raises DecodeError."""
-    wish: i.SetContactPriority = _input(i.SetContactPriority, envelope, now_us, request_id=envelope.id)
-    return wish
-
-
-def callback_wish(envelope: Envelope, now_us: int) -> i.ChangeCallback:
-    """Raises DecodeError."""
-    wish: i.ChangeCallback = _input(i.ChangeCallback, envelope, now_us, request_id=envelope.id)
-    return wish
+def wish(kind: type[Any], envelope: Envelope, now_us: int) -> i.AnyInput:
+    """What somebody wishes; ``kind`` is the input of the message's name. Raises DecodeError."""
+    made: i.AnyInput = _input(kind, envelope, now_us, request_id=envelope.id)
+    return made
 
 
 def asked_position(envelope: Envelope) -> str:

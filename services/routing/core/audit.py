@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.routing.core.capacity import ABLE
+from services.routing.core.center import CALL
 from services.routing.core.index import Index
 from services.routing.core.records import ENGAGED, IN_TALK, OFFERED
 from services.routing.core.state import State
@@ -27,7 +29,11 @@ def _offers(state: State) -> list[str]:
                 found.append(f"offer {offer.offer_id} asks about a contact that is {contact}")
         elif contact is None or contact.status != "offered" or offer.offer_id not in contact.rings:
             found.append(f"offer {offer.offer_id} is open, its contact is {contact}")
-        if agent.activity not in OFFERED or (agent.offer_id, agent.contact_id) != (
+        if offer.channel != CALL:
+            one = agent.at_hand.get(offer.contact_id)
+            if one is None or one.offer_id != offer.offer_id or agent.activity not in ABLE:
+                found.append(f"offer {offer.offer_id} is open, its agent is {agent}")
+        elif agent.activity not in OFFERED or (agent.offer_id, agent.contact_id) != (
             offer.offer_id,
             offer.contact_id,
         ):
@@ -58,7 +64,11 @@ def _contacts(state: State) -> list[str]:
             found.append(f"contact {contact.contact_id} is {contact.status} and asked about")
         if contact.consult_offer and contact.consult_offer not in state.offers:
             found.append(f"contact {contact.contact_id} has the closed offer {contact.consult_offer}")
-        if contact.status == "talking":
+        if contact.status == "talking" and contact.channel != CALL:
+            one = state.agent(contact.agent_id).at_hand.get(contact.contact_id)
+            if one is None or one.offer_id:
+                found.append(f"contact {contact.contact_id} is with {contact.agent_id}, who has {one}")
+        elif contact.status == "talking":
             if other := talking.get(contact.agent_id):
                 found.append(f"agent {contact.agent_id} talks with {other} and {contact.contact_id}")
             talking[contact.agent_id] = contact.contact_id
@@ -80,12 +90,19 @@ def _agents(state: State) -> list[str]:
         contact = state.contacts.get(agent.contact_id) if agent.activity in IN_TALK else None
         if contact is not None and agent.agent_id not in (contact.agent_id, contact.consult_agent):
             found.append(f"agent {agent.agent_id} talks about {contact.contact_id}, which has others")
-        if agent.activity == "idle" and (
-            not agent.registered or (agent.node and not state.phone_node(agent))
-        ):
-            found.append(f"agent {agent.agent_id} is idle without a phone")
-        if agent.activity == "idle" and agent.own_legs:
-            found.append(f"agent {agent.agent_id} is idle in the own call {agent.own_legs}")
+        if agent.activity in ABLE and (not agent.registered or (agent.node and not state.phone_node(agent))):
+            found.append(f"agent {agent.agent_id} is {agent.activity} without a phone")
+        if agent.activity in ABLE and agent.own_legs:
+            found.append(f"agent {agent.agent_id} is {agent.activity} in the own call {agent.own_legs}")
+        if agent.activity in ABLE and agent.handles != (agent.activity == "handling"):
+            found.append(f"agent {agent.agent_id} is {agent.activity} with {agent.at_hand}")
+        for contact_id, one in agent.at_hand.items():
+            contact = state.contacts.get(contact_id)
+            status = "offered" if one.offer_id else "talking"
+            if contact is None or (contact.status, contact.channel) != (status, one.channel):
+                found.append(f"agent {agent.agent_id} has {one} at hand, the contact is {contact}")
+            if one.offer_id and agent.activity not in ABLE:
+                found.append(f"agent {agent.agent_id} is {agent.activity} and offered {one}")
         if agent.activity not in ENGAGED and agent.contact_id:
             found.append(f"agent {agent.agent_id} is {agent.activity} with contact {agent.contact_id}")
     return found
@@ -93,11 +110,10 @@ def _agents(state: State) -> list[str]:
 
 def _idle_pairs(state: State, index: Index) -> list[str]:
     """No free agent while a contact waits that the agent could take."""
-    free = [a for a in index.center.agents if index.is_free(a)]
-    waiting = [c for c in state.contacts if index.can_be_offered(c)]
+    waiting = [c for c in state.contacts.values() if index.can_be_offered(c.contact_id)]
     return [
-        f"agent {agent_id} is free while {contact_id} waits"
-        for agent_id in free
-        for contact_id in waiting
-        if index.suits(agent_id, contact_id)
+        f"agent {agent_id} is free while {contact.contact_id} waits"
+        for contact in waiting
+        for agent_id in index.center.agents
+        if index.is_free(agent_id, contact.channel) and index.suits(agent_id, contact.contact_id)
     ]

@@ -20,6 +20,9 @@ STRATEGIES = (
 )
 """Ways of choosing the agent; ``pools`` says what each one orders by."""
 
+CALL = "call"
+"""The channel of contacts on the phone; it needs no entry in ``Center.channels``."""
+
 CAUSES = ("no_answer", "declined", "busy", "unreachable")
 """Ends of an offer that are the agent's (or the phone's) doing and may be followed by a delay or a break."""
 
@@ -109,6 +112,13 @@ class QueueOrder(msgspec.Struct, frozen=True):
     delay_ms: int = 0
 
 
+class ChannelRules(msgspec.Struct, frozen=True):
+    """A channel other than calls: so many of its contacts fill an agent, and contacts of these channels come in between."""
+
+    capacity: int = 1
+    interrupted_by: frozenset[str] = frozenset()
+
+
 class AgentRules(msgspec.Struct, frozen=True):
     """One agent: what to dial, which queues, which skills at which level."""
 
@@ -123,6 +133,8 @@ class AgentRules(msgspec.Struct, frozen=True):
     calls: Rights = Rights()
     caller_id: str = ""
     """The number that is shown when the agent calls; the agent's own, the team's, or the center's."""
+    capacity: Mapping[str, int] = {}
+    """By channel, where it is another one than the channel's own; 0: the agent takes none. Of calls 1 or 0."""
 
 
 class Center(msgspec.Struct, frozen=True):
@@ -157,6 +169,8 @@ class Center(msgspec.Struct, frozen=True):
     calls: Rights = Rights()
     """What all agents together may call outside. Nobody may call anything that no level allows."""
     team_calls: Mapping[str, Rights] = {}
+    channels: Mapping[str, ChannelRules] = {}
+    """Beside calls. Of what an agent may take, calls come first, then the channels in this order."""
 
     def payers(self, agent_id: str) -> tuple[tuple[str, Rights], ...]:
         """Who pays for an agent's call outside, the nearest first, with their rights; for nobody's the center alone."""

@@ -28,6 +28,8 @@ Rules worth knowing:
   its open offers stay reserved and get the grace anew when it is back.
 * Several agents may be offered the same contact at once (ring_all): each offer is one of its own, with its own end. The
   first to answer has the contact and the others are withdrawn; the contact waits again when none of them is left.
+* Contacts of other channels than calls are taken up, given back and completed by wishes (``channels``). An agent has several at once
+  (``capacity``); the activity tells of calls, ``handling`` that there is something else at hand.
 * A waiting time starts when the leg was parked and is never started again: not by a failed offer, an overflow to
   another queue, or a new owner. Only the limit of the longest wait counts from the entry into the present queue.
 """
@@ -40,7 +42,7 @@ from typing import Any
 from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.audit import problems
-from services.routing.core.center import Center, Policy
+from services.routing.core.center import CALL, Center, Policy
 from services.routing.core.explain import explain
 from services.routing.core.index import Head, contact_key
 from services.routing.core.records import Contact, Offer
@@ -65,7 +67,10 @@ class Engine(Wished):
             return self._repeated(inp)
         self._now_us = max(inp.at_us, self.state.at_us, self._now_us)
         self._facts, self._notes, self._answer = [], [], None
-        _HANDLERS[type(inp)](self, inp)
+        if type(inp) in _OF_CALLS and self._is_no_call(inp):
+            self._ignore("contact is no call", contact_id=getattr(inp, "contact_id", ""))
+        else:
+            _HANDLERS[type(inp)](self, inp)
         timers = self._match()
         outputs: list[i.Output] = []
         if self._facts:
@@ -75,6 +80,10 @@ class Engine(Wished):
         if self._answer:
             outputs.append(self._answered(*self._answer))
         return outputs + self._notes
+
+    def _is_no_call(self, inp: i.AnyInput) -> bool:
+        contact = self.state.contacts.get(getattr(inp, "contact_id", ""))
+        return contact is not None and contact.channel != CALL
 
     def check(self) -> list[str]:
         """Every broken invariant, in words; an empty list is what should be. For tests, simulations and staging."""
@@ -108,7 +117,11 @@ class Engine(Wished):
         return agent.activity_since_us + limit_ms * 1000
 
     def _offer_expires_us(self, offer: Offer | None) -> int | None:
-        if offer is None or not self.state.node_up(offer.node):
+        if offer is None:
+            return None
+        if offer.channel != CALL:
+            return offer.made_at_us + offer.ring_ms * 1000  # Taken up here: there is no report to wait for.
+        if not self.state.node_up(offer.node):
             return None
         grace_us = self.policy.offer_grace_ms * 1000
         node = self.state.nodes.get(offer.node)
@@ -130,7 +143,11 @@ class Engine(Wished):
             return  # over, or not yet: placing the entity anew arms what is still wanted
         if kind == "offer":
             offer = self.state.offers[entity_id]
-            self._end_offer(offer, "expired", "nobody_reported", self._ms_since(offer.made_at_us))
+            rang_ms = self._ms_since(offer.made_at_us)
+            if offer.channel == CALL:
+                self._end_offer(offer, "expired", "nobody_reported", rang_ms)
+            else:
+                self._end_offer(offer, "no_answer", "", rang_ms)
         elif kind == "limit":
             limit = self._limit(self.state.contacts[entity_id])
             assert limit is not None
@@ -196,8 +213,7 @@ class Engine(Wished):
                 if index.can_be_offered(contact.contact_id):
                     self._offer_contact(contact)
             for agent_id in free:
-                if index.is_free(agent_id):
-                    self._offer_to_agent(agent_id)
+                self._offer_to_agent(agent_id)
             for offer_id in offer_ids:
                 self._sync(("offer",), offer_id, timers)
             for contact_id in contact_ids:
@@ -242,6 +258,8 @@ class Engine(Wished):
 
 def _contact_rule(first: Head, heads: list[Head]) -> str:
     """Why an agent gets this contact and no other of those that wait."""
+    if first.channel < max(heads).channel:
+        return "channel"
     oldest = min(heads, key=lambda head: head.key)
     if oldest.key == first.key:
         return "score"
@@ -266,6 +284,9 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.SetWrapUp: Engine._wrap_up_wished,
     i.SetContactPriority: Engine._priority_wished,
     i.ChangeCallback: Engine._callback_wished,
+    i.EnqueueContact: Engine._enqueue_wished,
+    i.LeaveContact: Engine._leave_wished,
+    i.HandleContact: Engine._handle_wished,
     i.OwnCallChanged: Engine._own_call_changed,
     i.OwnCallsListed: Engine._own_calls_listed,
     i.ContactHeld: Engine._contact_held,
@@ -280,3 +301,22 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.CenterRevised: Engine._center_revised,
     i.TimerFired: Engine._timer_fired,
 }
+
+_OF_CALLS = frozenset(
+    {
+        i.ContactWaiting,
+        i.OfferRinging,
+        i.OfferFailed,
+        i.OfferAnswered,
+        i.AgentBridged,
+        i.ConversationEnded,
+        i.ContactGone,
+        i.KeyPressed,
+        i.CallbackAccepted,
+        i.CallbackAttempted,
+        i.TransferRequested,
+        i.ConsultStarted,
+        i.ConsultEnded,
+    }
+)
+"""What queue sees is about calls; a contact of another channel under the same id is none of it."""

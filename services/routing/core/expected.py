@@ -25,7 +25,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.routing.core.center import Center
+from services.routing.core.center import CALL, Center
 from services.routing.core.history import History
 from services.routing.core.index import Index
 from services.routing.core.state import State
@@ -87,8 +87,8 @@ class Expectation:
         """Expected ms from now until an agent takes the contact; 0 when it does not wait or nothing is known."""
         contact = state.contacts.get(contact_id)
         history = state.history.get(contact.queue) if contact is not None else None
-        if contact is None or contact.status == "talking" or history is None:
-            return 0
+        if contact is None or contact.status == "talking" or history is None or contact.channel != CALL:
+            return 0  # What is known is of calls.
         if center is not self._center or not 0 <= now_us - self._divided_us < STAFF_FOR_US:
             former = self._staff.weight if center is self._center else {}
             self._center, self._divided_us = center, now_us

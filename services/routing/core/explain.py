@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.routing.core.capacity import ABLE
 from services.routing.core.center import Center
 from services.routing.core.facts import Excluded, Explanation, Term
 from services.routing.core.index import Index, score_terms
@@ -22,17 +23,18 @@ def explain(
     candidates = len(pool) if pool is not None else 1
     following = pool.some(choice, NEXT_BEST + 1) if candidates > 1 and pool is not None else []
     next_best = [a for a in following if a != agent_id][:NEXT_BEST]
-    counts = index.counts(contact.queue)
-    excluded = {status: n for status, n in counts.items() if n and status != "idle"}
-    idle = counts.get("idle", 0)
+    counts, free = index.counts(contact.queue), index.free(want)
+    excluded = {status: n for status, n in counts.items() if n and status not in ABLE}
+    if full := sum(counts.get(status, 0) for status in ABLE) - free:
+        excluded["capacity"] = full
     if want.only:
-        if idle > 1:
-            excluded["not_preferred"] = idle - 1
+        if free > 1:
+            excluded["not_preferred"] = free - 1
     else:
         later = index.free_later(want)
         if later:
             excluded["comes_in_later"] = later
-        if unskilled := idle - later - candidates:
+        if unskilled := free - later - candidates:
             excluded["skills"] = unskilled
     age_ms = max(0, now_us - contact.waiting_since_us) // 1000
     terms = score_terms(contact, center)

@@ -43,6 +43,8 @@ class ContactQueued(msgspec.Struct, frozen=True):
     serial: int = 0
     not_before_us: int = 0
     expires_us: int = 0
+    channel: str = ""
+    """Empty: a call."""
 
 
 class Excluded(msgspec.Struct, frozen=True):
@@ -102,6 +104,8 @@ class OfferMade(msgspec.Struct, frozen=True):
     waiting_since_us: int = 0
     agent_node: str = ""
     connect_ms: int = 0
+    channel: str = ""
+    share_of: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True):
@@ -126,6 +130,7 @@ class ContactConnected(msgspec.Struct, frozen=True):
     wait_ms: int = 0
     connected_at_us: int = 0
     recording_path: str = ""
+    channel: str = ""
 
 
 class ContactTransferred(msgspec.Struct, frozen=True):
@@ -184,6 +189,7 @@ class ContactClosed(msgspec.Struct, frozen=True):
     transfers: int = 0
     kind: str = ""
     callback_id: str = ""
+    channel: str = ""
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True):
@@ -207,7 +213,7 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, offered, ringing, talking, held, wrap_up, own_call or unreachable."""
+    """What the system sees: idle, handling, offered, ringing, talking, held, wrap_up, own_call or unreachable."""
 
     agent_id: str
     activity: str
@@ -240,7 +246,7 @@ class WrapUpChanged(msgspec.Struct, frozen=True):
 
 
 class WrapUpEnded(msgspec.Struct, frozen=True):
-    """The agent has finished the after-call work, ``by`` key, http, code or timeout."""
+    """The agent has finished the after-call work, ``by`` key, http, code or timeout, or (completed) a contact of another channel."""
 
     agent_id: str
     contact_id: str

@@ -1,9 +1,10 @@
 """Who is free and who waits, ordered, so that one event costs what it can affect and no scan of the floor.
 
-What a waiting contact asks for is a *want*: its queue, a requirement of skills, and how long it has waited as far as agents who
-come in later care (``QueueOrder.delay_ms``). Contacts with the same want on the same node form a *class*, ordered by score;
+What a waiting contact asks for is a *want*: its queue and channel, a requirement of skills, and how long it has waited as far as
+agents who come in later care (``QueueOrder.delay_ms``). Contacts with the same want on the same node form a *class*, ordered by score;
 within a class the first stands for all others. For each want there is a *pool* of the free agents who fit (``pools``).
 
+* An agent is free by channel (``capacity``): one who chats may be free for another chat and not for a call.
 * An agent who becomes free is put into the pools that fit and looks at the heads of the classes that fit: k binary searches,
   k being the distinct wants of the agent's queues. Which ones fit is remembered for each profile (skills and queues).
 * A contact that comes or is to be offered again looks at the front of one pool.
@@ -24,7 +25,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from services.routing.core.center import Center, QueueOrder
+from services.routing.core.capacity import ABLE, WHOLE, channels_of, load, open_channels
+from services.routing.core.center import CALL, Center, QueueOrder
 from services.routing.core.facts import Term
 from services.routing.core.pools import Choice, Pool, Standing, new_pool
 from services.routing.core.records import Agent, Contact
@@ -57,6 +59,7 @@ class Want(NamedTuple):
     """Agents who come in after this wait or sooner may take it."""
     only: str = ""
     """The preferred agent, as long as nobody else is asked."""
+    channel: str = CALL
 
 
 class ContactClass(NamedTuple):
@@ -67,15 +70,17 @@ class ContactClass(NamedTuple):
 
 
 class AgentPlace(NamedTuple):
-    """Why an agent is not free (or ``idle``), and what the strategies look at."""
+    """What an agent does, what the strategies look at, and the channels for which the agent is free."""
 
     status: str
     standing: Standing
+    open: tuple[str, ...]
 
 
 class Head(NamedTuple):
     """The first contact of a class, as one agent sees it: lower is sooner."""
 
+    channel: int
     priority: int
     turn: int
     key: ContactKey
@@ -110,10 +115,11 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
         return None
     if agent.presence != "available":
         status = agent.presence
-    elif agent.activity != "idle":
+    elif agent.activity not in ABLE:
         status = agent.activity
     else:
-        status = "delayed" if agent.delay_until_us > now_us else "idle"
+        status = "delayed" if agent.delay_until_us > now_us else agent.activity
+    at_hand = min(load(agent), WHOLE) if agent.at_hand else 0
     return AgentPlace(
         status,
         Standing(
@@ -121,10 +127,12 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
             rank,
             agent.idle_since_us,
             agent.contacts,
-            agent.work_us,
+            agent.work_us - at_hand * agent.counted_us // WHOLE if at_hand else agent.work_us,
             agent.shift_since_us,
             rules.weight,
+            at_hand,
         ),
+        open_channels(agent, center, rules) if status in ABLE else (),
     )
 
 
@@ -138,18 +146,19 @@ class Index:
         self._state = state
         self._waiting: dict[str, dict[ContactClass, list[ContactKey]]] = {}
         self._held_for: dict[str, dict[ContactClass, list[ContactKey]]] = {}
-        """Contacts that wait for their preferred agent, by agent; the queue's order has them in ``_held_in``."""
-        self._held_in: dict[str, list[ContactKey]] = {}
+        """Contacts that wait for their preferred agent, by agent; the order of queue and channel has them in ``_held_in``."""
+        self._held_in: dict[str, dict[str, list[ContactKey]]] = {}
         self._contact_at: dict[str, tuple[ContactClass, ContactKey]] = {}
         self._widens: dict[str, int] = {}
         self._prefer: dict[str, dict[str, None]] = {}
         """Contacts that name a preferred agent, by agent: they wait differently when it comes or goes."""
         self._preferred: dict[str, str] = {}
         self._agent_at: dict[str, AgentPlace] = {}
-        self._free: dict[str, dict[str, None]] = {}
-        self._free_by_delay: dict[str, dict[int, int]] = {}
+        self._free: dict[tuple[str, str], dict[str, None]] = {}
+        """Who is free, by queue and channel."""
+        self._free_by_delay: dict[tuple[str, str], dict[int, int]] = {}
         self._status_counts: dict[str, dict[str, int]] = {}
-        self._serving: dict[str, int] = {}
+        self._serving: dict[tuple[str, str], int] = {}
         self._serving_kinds: dict[tuple[str, ...], int] = {}
         self._pools: dict[str, OrderedDict[Want, Pool]] = {}
         self._requirements: list[Requirement] = [ANYBODY]
@@ -158,6 +167,8 @@ class Index:
         self._needs: dict[tuple[str, tuple[str, ...], int], int] = {}
         self._fits: dict[tuple[int, int], bool] = {}
         self._rank = {agent_id: n for n, agent_id in enumerate(center.agents)}
+        self._channel_rank = {channel: n for n, channel in enumerate((CALL, *center.channels))}
+        self._serves = {agent_id: channels_of(center, rules) for agent_id, rules in center.agents.items()}
         profiles: dict[tuple[object, ...], int] = {}
         groups: dict[tuple[object, ...], int] = {}
         self._profile: dict[str, int] = {}
@@ -171,7 +182,7 @@ class Index:
             for queue, delay_ms in orders:
                 delays.setdefault(queue, {0}).add(delay_ms)
         self._delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
-        self._pools_of: dict[int, tuple[Pool, ...]] = {}
+        self._pools_of: dict[tuple[int, tuple[str, ...]], tuple[Pool, ...]] = {}
         self._concerned: dict[str, list[str]] = {}
         """Queues whose limit ``no_agent`` depends on whether a queue is served: the queue itself, and those that lead there."""
         for queue, queue_rules in center.queues.items():
@@ -203,9 +214,9 @@ class Index:
         if contact.preferred_agent and rules.preferred_ms:
             until_us = rules.preferred_ms * 1000
             if waited_us < until_us and self._is_there(contact):
-                return Want(contact.queue, 0, self._delays[contact.queue][-1], contact.preferred_agent), (
-                    contact.queued_at_us + until_us
-                )
+                reach_ms = self._delays[contact.queue][-1]
+                want = Want(contact.queue, 0, reach_ms, contact.preferred_agent, contact.channel)
+                return want, contact.queued_at_us + until_us
         step, until_us = 0, 0
         for step, rule in enumerate(rules.steps):  # noqa: B007
             until_us += rule.for_ms * 1000
@@ -224,13 +235,16 @@ class Index:
                 break
             reach_ms = delay_ms
         need = self._need(contact.queue, contact.skills if insist else (), step)
-        return Want(contact.queue, need, reach_ms), (contact.queued_at_us + min(changes) if changes else 0)
+        want = Want(contact.queue, need, reach_ms, "", contact.channel)
+        return want, (contact.queued_at_us + min(changes) if changes else 0)
 
     def _is_there(self, contact: Contact) -> bool:
         """Whether waiting for the preferred agent makes sense; one who has let this contact ring is waited for no longer."""
         agent_id = contact.preferred_agent
         rules = self.center.agents.get(agent_id)
         if rules is None or contact.queue not in rules.queues or agent_id in contact.tried:
+            return False
+        if contact.channel not in self._serves[agent_id]:
             return False
         agent = self._state.agent(agent_id)
         return agent.presence == "available" and agent.activity != "unreachable"
@@ -273,7 +287,7 @@ class Index:
         if contact.queue not in self.center.queues:
             return None
         want, changes_us = self.demand(contact, now_us)
-        return ContactClass(want, contact.node), changes_us
+        return ContactClass(want, contact.node if contact.channel == CALL else ""), changes_us
 
     def place_contact(self, contact_id: str, now_us: int) -> bool:
         """Put the contact where it belongs now; returns whether it waits for an offer."""
@@ -307,7 +321,8 @@ class Index:
         self._contact_at[contact_id] = (at, key)
         insort(self._classes(at.want).setdefault(at, []), key)
         if at.want.only:
-            insort(self._held_in.setdefault(at.want.queue, []), key)
+            held = self._held_in.setdefault(at.want.queue, {})
+            insort(held.setdefault(at.want.channel, []), key)
 
     def _remove_contact(self, contact_id: str, at: ContactClass, key: ContactKey) -> None:
         del self._contact_at[contact_id]
@@ -317,11 +332,11 @@ class Index:
         if not keys:
             del classes[at]
         if at.want.only:
-            held = self._held_in[at.want.queue]
+            held = self._held_in[at.want.queue][at.want.channel]
             del held[bisect_left(held, key)]
 
     def place_agent(self, agent_id: str, now_us: int) -> bool:
-        """Put the agent where it belongs now; returns whether it is free.
+        """Put the agent where it belongs now; returns whether it is free for anything.
 
         Touches the contacts of the state that wait differently for it: those that prefer the agent when it comes or goes, and
         those of a queue that is served by somebody again, or by nobody any more.
@@ -329,42 +344,43 @@ class Index:
         place = agent_place(self._state.agent(agent_id), self.center, self._rank.get(agent_id, 0), now_us)
         current = self._agent_at.get(agent_id)
         if current != place:
-            was_free, is_free = current is not None and current.status == "idle", False
-            if current is not None and was_free:
-                self._leave_pools(agent_id, current.standing)
+            if current is not None and current.open:
+                self._leave_pools(agent_id, current)
             if place is not None:
                 self._agent_at[agent_id] = place
-                is_free = place.status == "idle"
-                if is_free:
-                    self._join_pools(agent_id, place.standing)
+                if place.open:
+                    self._join_pools(agent_id, place)
                 self._count(agent_id, current.status if current else "", place.status)
-        return place is not None and place.status == "idle"
+        return place is not None and bool(place.open)
 
-    def _leave_pools(self, agent_id: str, standing: Standing) -> None:
-        for pool in self._pools_for(agent_id):
-            pool.remove(standing)
+    def _leave_pools(self, agent_id: str, place: AgentPlace) -> None:
+        for pool in self._pools_for(agent_id, place.open):
+            pool.remove(place.standing)
         for queue in self.center.agents[agent_id].queues:
-            del self._free[queue][agent_id]
-            self._free_by_delay[queue][self.order(agent_id, queue).delay_ms] -= 1
-
-    def _join_pools(self, agent_id: str, standing: Standing) -> None:
-        for pool in self._pools_for(agent_id):
-            pool.add(standing)
-        for queue in self.center.agents[agent_id].queues:
-            self._free.setdefault(queue, {})[agent_id] = None
             delay_ms = self.order(agent_id, queue).delay_ms
-            by_delay = self._free_by_delay.setdefault(queue, {})
-            by_delay[delay_ms] = by_delay.get(delay_ms, 0) + 1
+            for channel in place.open:
+                del self._free[queue, channel][agent_id]
+                self._free_by_delay[queue, channel][delay_ms] -= 1
 
-    def _pools_for(self, agent_id: str) -> tuple[Pool, ...]:
-        group = self._group[agent_id]
-        found = self._pools_of.get(group)
+    def _join_pools(self, agent_id: str, place: AgentPlace) -> None:
+        for pool in self._pools_for(agent_id, place.open):
+            pool.add(place.standing)
+        for queue in self.center.agents[agent_id].queues:
+            delay_ms = self.order(agent_id, queue).delay_ms
+            for channel in place.open:
+                self._free.setdefault((queue, channel), {})[agent_id] = None
+                by_delay = self._free_by_delay.setdefault((queue, channel), {})
+                by_delay[delay_ms] = by_delay.get(delay_ms, 0) + 1
+
+    def _pools_for(self, agent_id: str, channels: tuple[str, ...]) -> tuple[Pool, ...]:
+        key = (self._group[agent_id], channels)
+        found = self._pools_of.get(key)
         if found is None:
-            found = self._pools_of[group] = tuple(
+            found = self._pools_of[key] = tuple(
                 pool
                 for queue in self.center.agents[agent_id].queues
                 for want, pool in self._pools.get(queue, {}).items()
-                if self._suits(agent_id, want)
+                if want.channel in channels and self._suits(agent_id, want)
             )
         return found
 
@@ -375,7 +391,7 @@ class Index:
             pools.move_to_end(want)
             return pool
         pool = pools[want] = new_pool(self.center.queues[want.queue].strategy, len(self._rank))
-        for agent_id in self._free.get(want.queue, ()):
+        for agent_id in self._free.get((want.queue, want.channel), ()):
             if self._suits(agent_id, want):
                 pool.add(self._agent_at[agent_id].standing)
         if len(pools) > POOLS:
@@ -395,14 +411,18 @@ class Index:
         serves = after not in NOT_SERVING
         if serves == (bool(before) and before not in NOT_SERVING):
             return
-        self._serving_kinds[queues] = self._serving_kinds.get(queues, 0) + (1 if serves else -1)
+        change = 1 if serves else -1
+        channels = self._serves[agent_id]
+        if CALL in channels:
+            self._serving_kinds[queues] = self._serving_kinds.get(queues, 0) + change
         touched = self._state.touched_contacts
         for queue in queues:
-            served = self._serving.get(queue, 0)
-            self._serving[queue] = served + (1 if serves else -1)
-            if bool(served) != bool(self._serving[queue]):
-                for concerned in self._concerned.get(queue, ()):
-                    touched.update(dict.fromkeys(self.contacts_in(concerned)))
+            for channel in channels:
+                served = self._serving.get((queue, channel), 0)
+                self._serving[queue, channel] = served + change
+                if bool(served) != bool(served + change):
+                    for concerned in self._concerned.get(queue, ()):
+                        touched.update(dict.fromkeys(self.contacts_in(concerned)))
         touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
 
     # -- asking
@@ -415,10 +435,10 @@ class Index:
         """When the contact has to be placed anew because more agents may take it; 0 when never."""
         return self._widens.get(contact_id, 0)
 
-    def is_free(self, agent_id: str) -> bool:
-        """Whether the agent can be offered a contact."""
+    def is_free(self, agent_id: str, channel: str = CALL) -> bool:
+        """Whether the agent can be offered a contact of the channel."""
         place = self._agent_at.get(agent_id)
-        return place is not None and place.status == "idle"
+        return place is not None and channel in place.open
 
     def place_of(self, agent_id: str) -> AgentPlace:
         """Where an agent of the document stands."""
@@ -440,20 +460,25 @@ class Index:
 
     def contacts_in(self, queue: str) -> Iterator[str]:
         """All contacts in the order of the queue, class by class."""
-        for keys in (*self._waiting.get(queue, {}).values(), self._held_in.get(queue, ())):
+        for keys in (*self._waiting.get(queue, {}).values(), *self._held_in.get(queue, {}).values()):
             for _, contact_id in keys:
                 yield contact_id
 
-    def waiting(self, queue: str) -> int:
-        """How many contacts are in the order of the queue."""
-        waiting = sum(len(keys) for keys in self._waiting.get(queue, {}).values())
-        return waiting + len(self._held_in.get(queue, ()))
+    def _orders(self, queue: str, channel: str) -> Iterator[list[ContactKey]]:
+        for at, keys in self._waiting.get(queue, {}).items():
+            if at.want.channel == channel:
+                yield keys
+        if held := self._held_in.get(queue, {}).get(channel):
+            yield held
+
+    def waiting(self, queue: str, channel: str = CALL) -> int:
+        """How many contacts of the channel are in the order of the queue."""
+        return sum(len(keys) for keys in self._orders(queue, channel))
 
     def ahead(self, contact: Contact) -> int:
-        """How many waiting contacts of its queue come before the contact."""
+        """How many waiting contacts of its queue and channel come before the contact."""
         key = contact_key(contact, self.center)
-        ahead = sum(bisect_left(keys, key) for keys in self._waiting.get(contact.queue, {}).values())
-        return ahead + bisect_left(self._held_in.get(contact.queue, ()), key)
+        return sum(bisect_left(keys, key) for keys in self._orders(contact.queue, contact.channel))
 
     def count(self, queue: str, status: str) -> int:
         """How many agents of the queue stand so (see ``agent_place``)."""
@@ -468,9 +493,9 @@ class Index:
         counts = self._status_counts.get(queue, {})
         return sum(number for status, number in counts.items() if status not in ("offline", "break"))
 
-    def serving(self, queue: str) -> int:
-        """How many agents of the queue take a contact now or soon: available, with a phone that can be reached."""
-        return self._serving.get(queue, 0)
+    def serving(self, queue: str, channel: str = CALL) -> int:
+        """How many agents of the queue take a contact of the channel now or soon: available, with a phone that can be reached."""
+        return self._serving.get((queue, channel), 0)
 
     def unserved_since_us(self, queue: str) -> int:
         """When the last agent who served the queue stopped; 0 when none ever did. A pass over the queue's agents: rare."""
@@ -486,9 +511,13 @@ class Index:
         at = self._contact_at.get(contact.contact_id)
         return None if at is None or at[0].want.only else self._pool(at[0].want)
 
+    def free(self, want: Want) -> int:
+        """How many agents of the queue are free for the channel, whatever they can do."""
+        return len(self._free.get((want.queue, want.channel), ()))
+
     def free_later(self, want: Want) -> int:
         """How many free agents of the queue come in only after a longer wait."""
-        by_delay = self._free_by_delay.get(want.queue, {})
+        by_delay = self._free_by_delay.get((want.queue, want.channel), {})
         return sum(number for delay_ms, number in by_delay.items() if delay_ms > want.reach_ms)
 
     def choice(self, contact: Contact) -> Choice:
@@ -505,12 +534,13 @@ class Index:
         if at is None:
             return None
         if only := at[0].want.only:
-            return only if self.is_free(only) else None
+            return only if self.is_free(only, contact.channel) else None
         return self._pool(at[0].want).best(self.choice(contact))
 
     def heads(self, agent_id: str) -> list[Head]:
         """The first contact of every class that the agent may take, each with its order for this agent."""
         shares = self.center.between_queues == "share"
+        channels, rank = self._agent_at[agent_id].open, self._channel_rank
         found = []
         for queue in self.center.agents[agent_id].queues:
             classes = self._waiting.get(queue)
@@ -521,17 +551,18 @@ class Index:
             for at, keys in classes.items():
                 want = at.want
                 if (
-                    order.delay_ms <= want.reach_ms
+                    want.channel in channels
+                    and order.delay_ms <= want.reach_ms
                     and self._can(agent_id, want)
                     and self._state.node_up(at.node)
                 ):
-                    found.append(Head(order.priority, turn, keys[0]))
+                    found.append(Head(rank[want.channel], order.priority, turn, keys[0]))
         for at, keys in self._held_for.get(agent_id, {}).items():
-            if self._state.node_up(at.node):
-                order = self.order(agent_id, at.want.queue)
-                found.append(
-                    Head(order.priority, self._state.turn_of(at.want.queue) if shares else 0, keys[0])
-                )
+            if at.want.channel in channels and self._state.node_up(at.node):
+                queue = at.want.queue
+                turn = self._state.turn_of(queue) if shares else 0
+                priority = self.order(agent_id, queue).priority
+                found.append(Head(rank[at.want.channel], priority, turn, keys[0]))
         return found
 
     def can_be_offered(self, contact_id: str) -> bool:
@@ -561,7 +592,7 @@ class Index:
             if stands != is_at and not late:
                 found.append(f"agent {agent_id} is at {is_at}, should be at {stands}")
         serving = [a for a, at in self._agent_at.items() if at.status not in NOT_SERVING]
-        kinds = Counter(self.center.agents[agent_id].queues for agent_id in serving)
+        kinds = Counter(self.center.agents[a].queues for a in serving if CALL in self._serves[a])
         if kinds != Counter(self._serving_kinds):
             found.append(f"agents serve as {self._serving_kinds}, should as {dict(kinds)}")
         classes = [*self._waiting.values(), *self._held_for.values()]
@@ -569,7 +600,9 @@ class Index:
             found.append("orders of the waiting and their places differ in number")
         for pools in self._pools.values():
             for wanted, pool in pools.items():
-                free = [a for a in self._free.get(wanted.queue, ()) if self._suits(a, wanted)]
+                free = [
+                    a for a in self._free.get((wanted.queue, wanted.channel), ()) if self._suits(a, wanted)
+                ]
                 if len(pool) != len(free):
                     found.append(f"pool of {wanted} has {len(pool)} agents, should have {sorted(free)}")
         return found

@@ -198,6 +198,45 @@ class ChangeCallback(Input, frozen=True, kw_only=True):
     actor: str = "supervisor"
 
 
+class EnqueueContact(Input, frozen=True, kw_only=True):
+    """A wish of another service, ``reporter``: an agent for a contact of its channel. ``waiting_since_us`` 0 is now."""
+
+    request_id: str
+    contact_id: str
+    channel: str
+    queue: str
+    reporter: str
+    waiting_since_us: int = 0
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    address: str = ""
+    name: str = ""
+    customer: str = ""
+    service_class: str = ""
+    preferred_agent: str = ""
+    entry_point: str = ""
+
+
+class LeaveContact(Input, frozen=True, kw_only=True):
+    """A wish of another service: its customer is gone."""
+
+    request_id: str
+    contact_id: str
+    cause: str = ""
+
+
+class HandleContact(Input, frozen=True, kw_only=True):
+    """A wish: ``action`` accept or decline an offer, complete or release a contact of another channel than calls."""
+
+    request_id: str
+    agent_id: str
+    contact_id: str
+    action: str
+    code: str = ""
+    by: str = "agent"
+
+
 class OwnCallChanged(Input, frozen=True, kw_only=True):
     """A call without an offer of ours began or ended on a phone; ``direction`` is FreeSWITCH's (inbound: the phone dialled)."""
 
@@ -320,6 +359,9 @@ AnyInput = (
     | SetWrapUp
     | SetContactPriority
     | ChangeCallback
+    | EnqueueContact
+    | LeaveContact
+    | HandleContact
     | OwnCallChanged
     | OwnCallsListed
     | ContactHeld

@@ -6,13 +6,15 @@ those that fit, an agent who is offered something is taken out. Choosing is look
 What the strategies order by:
 
 =================  ====================================================================================================
-longest_idle       how long the agent has been able to work without doing so; an offer that came to nothing does not count
+longest_idle       who has the least at hand of other channels; then how long the agent has been able to work without doing
+                   so, since the last contact or the last that was taken; an offer that came to nothing does not count
 ring_all           the same: it says who rings when more are free than may ring at once
 fewest_contacts    contacts taken in this shift, then longest idle
-least_occupied     working time of this shift (talk, hold, wrap-up) against three quarters of the time logged in: who is
-                   furthest below it. Every free agent falls behind at the same rate, so the order among them never
-                   changes while they wait; a plain quotient would need a scan. And who has just come in is not
-                   flooded, because the time before counts as worked at the common rate
+least_occupied     who has the least at hand of other channels; then working time of this shift (talk, hold, wrap-up, and
+                   shares of other channels for as long as they are at hand) against three quarters of the time logged in:
+                   who is furthest below it. Free agents with the same at hand fall behind at the same rate, so the order
+                   among them never changes while they wait; a plain quotient would need a scan. And who has just come in
+                   is not flooded, because the time before counts as worked at the common rate
 linear             the order of the document
 round_robin        the order of the document, going on after the agent of the queue's last offer
 random_weighted    chance in proportion to the agent's weight, from a hash of contact and attempt: the same in a replay
@@ -27,8 +29,10 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
-Key = tuple[int, int, str]
-"""What the strategy orders by, then a tie-breaker, then the agent."""
+from services.routing.core.capacity import WHOLE
+
+Key = tuple[int, int, int, str]
+"""The load where it matters, what the strategy orders by, a tie-breaker, then the agent."""
 
 OCCUPANCY = (3, 4)
 """The common rate of least_occupied."""
@@ -44,21 +48,23 @@ class Standing(NamedTuple):
     contacts: int
     """Taken in this shift."""
     work_us: int
-    """Working time of this shift."""
+    """Working time of this shift; with a load, less what the load would have made of it since the beginning of time."""
     shift_since_us: int
     weight: int
+    load: int = 0
+    """Shares of other channels at hand, in parts of ``WHOLE``."""
 
 
 def key_of(strategy: str, of: Standing) -> Key:
     """Where the agent stands among the free."""
     if strategy == "fewest_contacts":
-        return (of.contacts, of.idle_since_us, of.agent_id)
+        return (0, of.contacts, of.idle_since_us, of.agent_id)
     if strategy == "least_occupied":
         part, whole = OCCUPANCY
-        return (whole * of.work_us + part * of.shift_since_us, of.idle_since_us, of.agent_id)
+        return (of.load, whole * of.work_us + part * of.shift_since_us, of.idle_since_us, of.agent_id)
     if strategy in ("linear", "round_robin", "random_weighted"):
-        return (of.rank, 0, of.agent_id)
-    return (of.idle_since_us, 0, of.agent_id)
+        return (0, of.rank, 0, of.agent_id)
+    return (of.load, of.idle_since_us, 0, of.agent_id)
 
 
 def value_of(strategy: str, of: Standing, now_us: int) -> int:
@@ -67,7 +73,8 @@ def value_of(strategy: str, of: Standing, now_us: int) -> int:
         return of.contacts
     if strategy == "least_occupied":
         part, whole = OCCUPANCY
-        return (part * (now_us - of.shift_since_us) // whole - of.work_us) // 1000
+        work_us = of.work_us + of.load * now_us // WHOLE
+        return (part * (now_us - of.shift_since_us) // whole - work_us) // 1000
     if strategy in ("linear", "round_robin"):
         return of.rank
     return of.weight if strategy == "random_weighted" else max(0, now_us - of.idle_since_us) // 1000
@@ -116,8 +123,8 @@ class OrderedPool:
 
     def _in_order(self, choice: Choice) -> Iterator[str]:
         keys = self._keys
-        start = bisect_left(keys, (choice.last_rank + 1, 0, "")) if self._rotating else 0
-        return (keys[n][2] for n in chain(range(start, len(keys)), range(start)))
+        start = bisect_left(keys, (0, choice.last_rank + 1, 0, "")) if self._rotating else 0
+        return (keys[n][3] for n in chain(range(start, len(keys)), range(start)))
 
     def best(self, choice: Choice) -> str | None:
         order = self._in_order(choice)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
+from services.routing.core.center import CALL
 from services.routing.core.history import History
 from services.routing.core.toll import Tolls
 
 OFFERED = frozenset({"offered", "ringing"})
 IN_TALK = frozenset({"talking", "held"})
 ENGAGED = OFFERED | IN_TALK | {"wrap_up"}
-"""Activities with a contact at hand. The others (idle, own_call, unreachable) follow from the phone."""
+"""Activities with a call at hand. The others (idle, handling, own_call, unreachable) follow from the phone and from ``Agent.at_hand``."""
 WORKING = IN_TALK | {"wrap_up"}
 
 
@@ -79,6 +80,7 @@ class Contact(msgspec.Struct):
     """When the customer of a callback came to the phone; the queue's limits count from then on."""
     leaving: str = ""
     """The limit for which the caller is asked whether to be called back: it is in no order any more."""
+    channel: str = CALL
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -86,6 +88,17 @@ class Left(msgspec.Struct, frozen=True):
 
     waiting_since_us: int
     at_us: int
+
+
+class AtHand(msgspec.Struct, frozen=True):
+    """A contact of another channel than calls that an agent is offered or, without ``offer_id``, has."""
+
+    channel: str
+    queue: str
+    share_of: int
+    """So many of them fill the agent."""
+    since_us: int
+    offer_id: str = ""
 
 
 class Agent(msgspec.Struct):
@@ -117,7 +130,7 @@ class Agent(msgspec.Struct):
     contacts: int = 0
     """Taken in this shift."""
     work_us: int = 0
-    """Talk, hold and wrap-up of this shift, up to the present activity."""
+    """Talk, hold and wrap-up of this shift, up to the present activity; of contacts of other channels their shares."""
     misses: dict[str, int] = {}
     """Offers in a row that ended declined, busy or unreachable, by that word; see ``missed`` for no_answer."""
     own_legs: dict[str, str] = {}
@@ -129,6 +142,15 @@ class Agent(msgspec.Struct):
     """Already given in a wrap-up that goes on."""
     served_until_us: int = 0
     """When the agent last stopped being there for callers: left, took a break or lost the phone."""
+    at_hand: dict[str, AtHand] = {}
+    """Contacts of other channels than calls, by id. The activity and the fields about a contact are those of calls."""
+    counted_us: int = 0
+    """Up to when ``work_us`` has their shares."""
+
+    @property
+    def handles(self) -> bool:
+        """Whether the agent has taken up a contact of another channel."""
+        return any(not one.offer_id for one in self.at_hand.values())
 
 
 class Offer(msgspec.Struct):
@@ -148,6 +170,7 @@ class Offer(msgspec.Struct):
     """How long a customer is called besides."""
     connect_ms: int = 0
     """How long something may be said between the answer and the bridge."""
+    channel: str = CALL
 
 
 class Node(msgspec.Struct):

@@ -9,13 +9,23 @@ from __future__ import annotations
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results, toll
-from services.routing.core.center import CAUSES, CallbackRules, Center, Miss, Overflow, Policy, QueueRules
+from services.routing.core.capacity import ABLE, capacity, has_room
+from services.routing.core.center import (
+    CALL,
+    CAUSES,
+    CallbackRules,
+    Center,
+    Miss,
+    Overflow,
+    Policy,
+    QueueRules,
+)
 from services.routing.core.index import Index, contact_key
 from services.routing.core.records import IN_TALK, OFFERED, Agent, Contact, Offer
 from services.routing.core.state import State
 
-FREE = frozenset({"idle", "unreachable", "own_call"})
-"""Activities without a contact at hand: they follow from the phone."""
+FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
+"""Activities without a call of ours: they follow from the phone and from what is at hand of other channels."""
 
 
 class Rules:
@@ -71,6 +81,10 @@ class Rules:
         self._emit(
             f.AgentActivityChanged(agent_id, activity, contact_id, queue, agent.activity, ms, limit_ms)
         )
+        if agent.at_hand and activity not in ABLE:
+            # Nobody takes up a chat or an e-mail while the phone rings: somebody else may.
+            for one in [one for one in self.state.agent(agent_id).at_hand.values() if one.offer_id]:
+                self._withdraw(self.state.offers[one.offer_id], activity)
 
     def _set_free(self, agent_id: str) -> None:
         self._set_activity(agent_id, self._free_activity(self.state.agent(agent_id)))
@@ -78,10 +92,12 @@ class Rules:
     def _free_activity(self, agent: Agent) -> str:
         if not agent.registered or (agent.node and not self.state.phone_node(agent)):
             return "unreachable"
-        return "own_call" if agent.own_legs else "idle"
+        if agent.own_legs:
+            return "own_call"
+        return "handling" if agent.handles else "idle"
 
     def _settle_phone(self, agent_id: str) -> None:
-        """Make an agent without a contact idle, unreachable or on an own call, as the phone and its node are."""
+        """Make an agent without a call idle, handling, unreachable or on an own call, as the phone, its node and the desk are."""
         agent = self.state.agent(agent_id)
         if agent.activity in FREE and agent.activity != self._free_activity(agent):
             self._set_free(agent_id)
@@ -156,6 +172,7 @@ class Rules:
             serial=contact.serial,
             not_before_us=contact.hold_until_us if contact.no_leg else 0,
             expires_us=contact.expires_us,
+            channel=_told(contact.channel),
         )
 
     def _close(
@@ -203,10 +220,13 @@ class Rules:
                 transfers=contact.transfers,
                 kind=contact.kind,
                 callback_id=contact.callback_id,
+                channel=_told(contact.channel),
             )
         )
-        if talks:
+        if talks and contact.channel == CALL:
             self._end_talk(contact)
+        elif talks:
+            self._settle_phone(contact.agent_id)
 
     def _free_consulted(self, contact: Contact) -> None:
         """Whoever was to be asked about the contact, or is being asked, is free."""
@@ -228,6 +248,8 @@ class Rules:
             way = own or rules.overflow
         if way.action == "callback" and contact.kind == "callback":
             return None  # Who was called back is not sent away to be called back.
+        if contact.channel != CALL and way.action != "queue":
+            return None  # There is no line on which to say farewell: the contact waits on.
         if way.action == "queue" and not self.center.takes(way.target):
             return fallback if draining and self.center.takes(target) else None
         return way
@@ -254,7 +276,7 @@ class Rules:
             if way.action != "queue":
                 result = results.of_limit(reason, way.action)
                 return self._close(contact, "overflowed", result=result, ended_by="system", cause=reason)
-            full = self._is_full(way.target)
+            full = contact.channel == CALL and self._is_full(way.target)
             self._emit(self._queued(contact, way.target))
             if not full:
                 return None
@@ -274,7 +296,8 @@ class Rules:
         if contact.no_leg:
             return contact.expires_us, "expired"
         rules = self.center.queues.get(contact.queue)
-        if rules is None or contact.leaving or not self.state.node_up(contact.node):
+        calls = contact.channel == CALL
+        if rules is None or contact.leaving or (calls and not self.state.node_up(contact.node)):
             return None
         since_us = contact.answered_at_us or contact.queued_at_us
         limits = []
@@ -282,10 +305,10 @@ class Rules:
             limits.append((since_us + rules.max_wait_ms * 1000, "max_wait"))
         # Nobody comes to a queue that is gone: whoever no agent is left for goes on.
         leaves = rules.no_agent is not None or contact.queue in self.center.draining
-        if leaves and not self.index.serving(contact.queue):
+        if leaves and not self.index.serving(contact.queue, contact.channel):
             way = self._way_out(contact, "no_agent")
             # A queue that nobody serves either would send the caller on, perhaps back: then the caller waits here.
-            if way and (way.action != "queue" or self.index.serving(way.target)):
+            if way and (way.action != "queue" or self.index.serving(way.target, contact.channel)):
                 unserved_us = max(since_us, self.index.unserved_since_us(contact.queue))
                 limits.append((unserved_us + rules.no_agent_after_ms * 1000, "no_agent"))
         if rules.closed is not None and contact.queue in self._closed and contact.kind != "callback":
@@ -310,7 +333,7 @@ class Rules:
             f.OfferEnded(offer.offer_id, offer.contact_id, agent_id, outcome, cause, ring_ms, delay_ms)
         )
         self._transfer_failed(offer)
-        if self.state.agent(agent_id).activity in OFFERED:
+        if offer.channel == CALL and self.state.agent(agent_id).activity in OFFERED:
             self._set_free(agent_id)
         agent = self.state.agent(agent_id)
         missed = agent.missed if outcome == "no_answer" else agent.misses.get(outcome, 0)
@@ -330,14 +353,19 @@ class Rules:
             or contact is None
             or contact.status != "waiting"
             or offer.by_agent not in self.center.agents
-            or giver.activity not in ("idle", "wrap_up")
+            or giver.activity not in ("wrap_up", *ABLE)
             or giver.presence == "offline"
         ):
             return
         if giver.activity == "wrap_up":
             self._end_wrap_up(offer.by_agent, "", "bridged")
-        if self.state.agent(offer.by_agent).activity == "idle":
+        if self._can_be_called(offer.by_agent):
             self._send_to(contact, offer.by_agent, "return", offer.by_agent)
+
+    def _can_be_called(self, agent_id: str) -> bool:
+        """Whether an agent of the document can take a call by somebody's wish, whatever the queue's order is."""
+        agent, rules = self.state.agent(agent_id), self.center.agents[agent_id]
+        return agent.activity in ABLE and has_room(agent, self.center, rules, CALL)
 
     def _send_to(self, contact: Contact, agent_id: str, kind: str, by_agent: str) -> None:
         """Offer a contact to one agent by somebody's wish, whatever the queue's order is."""
@@ -365,7 +393,7 @@ class Rules:
     def _withdraw(self, offer: Offer, cause: str) -> None:
         """End the offer of a contact that needs no other: it is leaving, or talks with somebody else."""
         self._emit(f.OfferEnded(offer.offer_id, offer.contact_id, offer.agent_id, "withdrawn", cause))
-        if self.state.agent(offer.agent_id).activity in OFFERED:
+        if offer.channel == CALL and self.state.agent(offer.agent_id).activity in OFFERED:
             self._set_free(offer.agent_id)
 
     def _withdraw_all(self, contact: Contact, cause: str, *, but: str = "") -> None:
@@ -400,9 +428,12 @@ class Rules:
                 waiting_since_us=contact.waiting_since_us if calls else 0,
                 agent_node=self.state.phone_node(self.state.agent(agent_id)),
                 connect_ms=queue.connect_ms,
+                channel=_told(contact.channel),
+                share_of=0 if contact.channel == CALL else capacity(self.center, rules, contact.channel),
             )
         )
-        self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
+        if contact.channel == CALL:
+            self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
 
     # -- numbers outside
 
@@ -479,7 +510,16 @@ class Rules:
         ]
         for contact in sorted(stranded, key=lambda c: contact_key(c, self.center)):
             self._overflow(contact.contact_id, "queue_removed")
+        self._give_up_channels()
         self._forbid_calls()
+
+    def _give_up_channels(self) -> None:
+        """Close what waits of channels that are gone: ``channels`` says how."""
 
     def _forbid_calls(self) -> None:
         """Cancel what may not be called any more: ``callbacks`` says how."""
+
+
+def _told(channel: str) -> str:
+    """The channel as facts have it."""
+    return "" if channel == CALL else channel

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from services.routing.core import facts as f
-from services.routing.core.center import CAUSES, Policy
+from services.routing.core.capacity import ABLE, WHOLE, load
+from services.routing.core.center import CALL, CAUSES, Policy
 from services.routing.core.history import History
 from services.routing.core.records import (
     IN_TALK,
@@ -25,6 +26,7 @@ from services.routing.core.records import (
     SNAPSHOT_VERSION,
     WORKING,
     Agent,
+    AtHand,
     Contact,
     Left,
     Node,
@@ -239,6 +241,7 @@ class State:
             serial=fact.serial,
             expires_us=fact.expires_us,
             answered_at_us=old.answered_at_us if old else 0,
+            channel=fact.channel or CALL,
         )
         if fact.no_leg:
             self.callbacks[fact.callback_id] = fact.contact_id
@@ -277,6 +280,9 @@ class State:
         if old.status == "talking":
             new.talked_ms += self._talk_ended(old)
             new.answered_by, new.answered_offer = old.agent_id, old.offer_id
+            if old.channel != CALL:  # Who gave it back has seen it: others come first.
+                new.tried = (*new.tried, old.agent_id)
+                self._let_go(old)
 
     def _offer_made(self, fact: f.OfferMade) -> None:
         self.offer_count += 1
@@ -294,6 +300,7 @@ class State:
             fact.by_agent,
             fact.dial_ms,
             fact.connect_ms,
+            fact.channel or CALL,
         )
         contact = self.contacts[fact.contact_id]
         if fact.kind == "consult":
@@ -304,7 +311,11 @@ class State:
         contact.status, contact.offer_id, contact.agent_id = "offered", fact.offer_id, fact.agent_id
         contact.rings = (*contact.rings, fact.offer_id)
         contact.offers = fact.attempt
-        self._agent(fact.agent_id).offer_id = fact.offer_id
+        if fact.channel:
+            one = AtHand(fact.channel, fact.queue, fact.share_of or 1, self.at_us, fact.offer_id)
+            self._hand(fact.agent_id, fact.contact_id, one)
+        else:
+            self._agent(fact.agent_id).offer_id = fact.offer_id
         if fact.kind not in ("", "callback"):
             return  # Somebody's wish, and no turn of the queue's.
         self.turns[fact.queue] = fact.agent_id
@@ -314,9 +325,12 @@ class State:
 
     def _offer_ended(self, fact: f.OfferEnded) -> None:
         self.touched_offers[fact.offer_id] = None
-        self.offers.pop(fact.offer_id, None)
+        offer = self.offers.pop(fact.offer_id, None)
         agent = self._agent(fact.agent_id)
-        agent.offer_id = ""
+        if offer is None or offer.channel == CALL:
+            agent.offer_id = ""
+        elif fact.outcome != "accepted":
+            self._hand(fact.agent_id, fact.contact_id, None)
         if fact.outcome == "accepted":
             agent.missed, agent.misses = 0, {}
         elif fact.outcome == "no_answer":
@@ -358,11 +372,17 @@ class State:
             contact.answered_by, contact.answered_offer = contact.agent_id, contact.offer_id
         elif not contact.answered_by:
             contact.wait_ms = fact.wait_ms
-        if contact.status != "talking":
+        if contact.status != "talking" and contact.channel == CALL:
             self._history(fact.queue).answered(fact.wait_ms, self.at_us)
         contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
         contact.consult_agent, contact.connected_at_us = "", self.at_us
-        self._agent(fact.agent_id).contacts += 1
+        agent = self._agent(fact.agent_id)
+        agent.contacts += 1
+        if (one := agent.at_hand.get(fact.contact_id)) is not None:
+            # As with calls, whoever has just got something comes after those who have not.
+            agent.idle_since_us = self.at_us
+            taken = AtHand(one.channel, one.queue, one.share_of, self.at_us)
+            self._hand(fact.agent_id, fact.contact_id, taken)
 
     def _contact_transferred(self, fact: f.ContactTransferred) -> None:
         self.contacts[fact.contact_id].transfers += 1
@@ -376,7 +396,13 @@ class State:
         contact = self.contacts.pop(fact.contact_id, None)
         if contact is not None and contact.status == "talking":
             self._talk_ended(contact)
-        elif contact is not None and fact.outcome == "abandoned" and not contact.answered_by:
+            self._let_go(contact)
+        elif (
+            contact is not None
+            and fact.outcome == "abandoned"
+            and not contact.answered_by
+            and contact.channel == CALL
+        ):
             self._history(fact.queue).abandoned(fact.wait_ms)
             if contact.ani and not contact.returned_ms:
                 key = left_key(fact.queue, contact.ani)
@@ -396,6 +422,7 @@ class State:
             gone_us = self.at_us - agent.offline_since_us
             if not agent.shift_since_us or gone_us > SHIFT_GAP_US:
                 agent.shift_since_us, agent.contacts, agent.work_us = self.at_us, 0, 0
+                agent.counted_us = self.at_us
         elif fact.presence == "offline":
             agent.offline_since_us = self.at_us
         leaves = agent.presence == "available" and fact.presence != "available"
@@ -408,10 +435,12 @@ class State:
 
     def _activity_changed(self, fact: f.AgentActivityChanged) -> None:
         agent = self._agent(fact.agent_id)
-        if fact.activity == "idle" and agent.activity not in OFFERED:
+        if fact.activity in ABLE and agent.activity not in OFFERED:
             agent.idle_since_us = self.at_us
         if agent.activity in WORKING:
             agent.work_us += max(0, self.at_us - agent.activity_since_us)
+        elif agent.at_hand:
+            self._count_shares(agent)
         if contact := self.contacts.get(agent.contact_id):
             if agent.activity == "held":
                 contact.held_ms += max(0, self.at_us - agent.activity_since_us) // 1000
@@ -426,6 +455,26 @@ class State:
         if fact.activity not in WORKING:
             agent.wants_wrap_up = False
         agent.disposition = ""
+
+    def _hand(self, agent_id: str, contact_id: str, one: AtHand | None) -> None:
+        """Put a contact of another channel into the agent's hands, or take it away."""
+        agent = self._agent(agent_id)
+        if agent.activity not in WORKING:  # Who talks works as a whole already.
+            self._count_shares(agent)
+        at_hand = agent.at_hand | ({} if one is None else {contact_id: one})
+        if one is None:
+            at_hand.pop(contact_id, None)
+        agent.at_hand = at_hand
+
+    def _let_go(self, contact: Contact) -> None:
+        if contact.channel != CALL:
+            self._hand(contact.agent_id, contact.contact_id, None)
+
+    def _count_shares(self, agent: Agent) -> None:
+        if agent.at_hand:
+            since_us = max(agent.activity_since_us, agent.counted_us)
+            agent.work_us += max(0, self.at_us - since_us) * min(load(agent), WHOLE) // WHOLE
+        agent.counted_us = self.at_us
 
     def _own_call_changed(self, fact: f.AgentOwnCallChanged) -> None:
         agent = self._agent(fact.agent_id)
@@ -457,13 +506,14 @@ class State:
         )
 
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
-        if fact.queue:
+        if fact.queue and fact.by != "completed":
             self._history(fact.queue).wrapped_up(fact.wrap_up_ms, self.at_us)
 
     def _talk_ended(self, contact: Contact) -> int:
         """Note a conversation that is over and return its ms: by our own clock, for some ends nobody sees."""
         ms = max(0, self.at_us - contact.connected_at_us) // 1000
-        self._history(contact.queue).talked(ms, self.at_us)
+        if contact.channel == CALL:
+            self._history(contact.queue).talked(ms, self.at_us)
         return ms
 
     def _history(self, queue: str) -> History:

@@ -108,7 +108,7 @@ class Transfers(Observed):
         if target not in self.center.agents:
             return self._refuse_transfer(inp, "unknown-target", f"there is no agent {target!r}")
         agent = self.state.agent(target)
-        if target == inp.agent_id or agent.activity != "idle" or agent.presence == "offline":
+        if target == inp.agent_id or not self._can_be_called(target) or agent.presence == "offline":
             doing = "the same" if target == inp.agent_id else f"{agent.presence} and {agent.activity}"
             return self._refuse_transfer(inp, "agent-not-available", f"agent {target} is {doing}")
         if inp.consult:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import msgspec
 
-from services.routing.core.center import Center
+from services.routing.core.center import CALL, Center
 from services.routing.core.index import Index
 from services.routing.core.records import ENGAGED, Contact
 from services.routing.core.state import State
 
 OPEN_AT_ONCE = 2_000  # A fifth of a megabyte: an answer must fit into a message.
+
+
+class AtHand(msgspec.Struct, frozen=True):
+    """A contact of another channel than calls that an agent is offered or has; ``state`` offered or handled."""
+
+    contact_id: str
+    channel: str
+    queue: str
+    state: str
+    offer_id: str = ""
+    since_ms: int = 0
 
 
 class AgentState(msgspec.Struct, frozen=True):
@@ -26,10 +37,19 @@ class AgentState(msgspec.Struct, frozen=True):
     activity_ms: int = 0
     queues: tuple[str, ...] = ()
     draining: bool = False
+    at_hand: tuple[AtHand, ...] = ()
+
+
+class ChannelCount(msgspec.Struct, frozen=True):
+    """Contacts of one channel in a queue: those that wait and those that agents have."""
+
+    channel: str
+    waiting: int = 0
+    handled: int = 0
 
 
 class QueueState(msgspec.Struct, frozen=True):
-    """One queue now."""
+    """One queue now. Numbers are of calls; those of other channels stand by channel."""
 
     queue: str
     waiting: int = 0
@@ -39,6 +59,7 @@ class QueueState(msgspec.Struct, frozen=True):
     agents: int = 0
     serving: int = 0
     draining: bool = False
+    others: tuple[ChannelCount, ...] = ()
 
 
 class ContactState(msgspec.Struct, frozen=True):
@@ -57,6 +78,7 @@ class ContactState(msgspec.Struct, frozen=True):
     offers: int = 0
     position: int = 0
     service_class: str = ""
+    channel: str = CALL
 
 
 class OpenContact(msgspec.Struct, frozen=True):
@@ -150,12 +172,24 @@ def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> Age
         _since_ms(now_us, agent.activity_since_us),
         rules.queues if rules else (),
         rules is None,
+        tuple(
+            AtHand(
+                contact_id,
+                one.channel,
+                one.queue,
+                "offered" if one.offer_id else "handled",
+                one.offer_id,
+                _since_ms(now_us, one.since_us),
+            )
+            for contact_id, one in agent.at_hand.items()
+        ),
     )
 
 
 def agents(state: State, center: Center, now_us: int) -> list[AgentState]:
     """All agents of the document, by id, and those who are gone from it but have a contact still."""
-    busy = {a.agent_id for a in state.agents.values() if a.activity in ENGAGED} - center.agents.keys()
+    gone = state.agents.keys() - center.agents.keys()
+    busy = {a for a in gone if state.agents[a].activity in ENGAGED or state.agents[a].at_hand}
     return [agent_state(state, center, agent_id, now_us) for agent_id in sorted({*center.agents, *busy})]
 
 
@@ -163,8 +197,12 @@ def queues(state: State, center: Center, index: Index, now_us: int) -> list[Queu
     """All queues of the document, by id, and those that are gone from it but not empty. Contacts being offered still wait; callbacks are no callers."""
     waiting: dict[str, list[int]] = {}
     talking: dict[str, int] = {}
+    others: dict[str, dict[str, list[int]]] = {}
     for contact in state.contacts.values():
-        if contact.status == "talking":
+        if contact.channel != CALL:
+            counts = others.setdefault(contact.queue, {}).setdefault(contact.channel, [0, 0])
+            counts[contact.status == "talking"] += 1
+        elif contact.status == "talking":
             talking[contact.queue] = talking.get(contact.queue, 0) + 1
         elif not contact.no_leg:
             waiting.setdefault(contact.queue, []).append(contact.waiting_since_us)
@@ -178,9 +216,12 @@ def queues(state: State, center: Center, index: Index, now_us: int) -> list[Queu
             index.logged_in(queue),
             index.serving(queue),
             queue in center.draining,
+            tuple(
+                ChannelCount(channel, *counts) for channel, counts in sorted(others.get(queue, {}).items())
+            ),
         )
         for queue in sorted(center.queues)
-        if center.takes(queue) or queue in waiting or queue in talking
+        if center.takes(queue) or queue in waiting or queue in talking or queue in others
     ]
 
 
@@ -201,6 +242,27 @@ def contact_state(state: State, index: Index, contact_id: str, now_us: int) -> C
         c.offers,
         0 if c.status == "talking" else index.ahead(c) + 1,
         c.service_class,
+        c.channel,
+    )
+
+
+def closed_contact(contact_id: str, contact: Contact | None = None) -> ContactState:
+    """The answer to a wish that ended a contact; without the contact to a repeated one."""
+    if contact is None:
+        return ContactState(contact_id, "-", "closed", channel="-")
+    return ContactState(
+        contact_id,
+        contact.queue,
+        "closed",
+        contact.priority,
+        contact.skills,
+        contact.node,
+        contact.entry_point,
+        contact.ani,
+        contact.wait_ms,
+        contact.agent_id,
+        contact.offers,
+        channel=contact.channel,
     )
 
 
@@ -215,7 +277,7 @@ def open_contacts(state: State, node: str, after: str) -> OpenContacts:
     found = sorted(
         c.contact_id
         for c in state.contacts.values()
-        if c.node == node and c.contact_id > after and not c.no_leg
+        if c.node == node and c.contact_id > after and not c.no_leg and c.channel == CALL
     )
     return OpenContacts(
         tuple(
@@ -239,13 +301,13 @@ def position(state: State, index: Index, contact_id: str, expected_wait_ms: int 
     contact = state.contacts.get(contact_id)
     if contact is None or contact.status == "talking":
         return Position(contact_id)
-    waiting = index.waiting(contact.queue) + (0 if index.waits(contact_id) else 1)
+    waiting = index.waiting(contact.queue, contact.channel) + (0 if index.waits(contact_id) else 1)
     return Position(
         contact_id,
         index.ahead(contact) + 1,
         waiting,
         index.logged_in(contact.queue),
-        index.serving(contact.queue),
+        index.serving(contact.queue, contact.channel),
         expected_wait_ms,
     )
 

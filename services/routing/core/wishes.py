@@ -8,8 +8,8 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
+from services.routing.core.channels import Channels
 from services.routing.core.records import ENGAGED, IN_TALK, Contact
-from services.routing.core.transfers import Transfers
 
 PRESENCES = ("available", "break", "offline")
 PRIORITIES = range(-100, 101)
@@ -21,11 +21,8 @@ CALLBACK_NUMBER = re.compile(r"\+?[0-9]{3,24}")
 AgentWish = i.SetAgentPresence | i.SetDisposition | i.SetWrapUp
 
 
-class Wished(Transfers):
+class Wished(Channels):
     """Handlers of wishes; each ends in an answer or a refusal."""
-
-    def _refuse(self, request_id: str, slug: str, reason: str, status: int = 409) -> None:
-        self._notes.append(i.Refuse(request_id, slug, reason, status))
 
     def _answer_agent(self, request_id: str, agent_id: str) -> None:
         self._answer = (request_id, agent_id, "")
@@ -45,6 +42,10 @@ class Wished(Transfers):
             return [self._answered(inp.request_id, agent_id, "")]
         if isinstance(inp, i.SetContactPriority) and inp.contact_id in self.state.contacts:
             return [self._answered(inp.request_id, "", inp.contact_id)]
+        if isinstance(inp, i.EnqueueContact | i.LeaveContact | i.HandleContact):
+            if inp.contact_id in self.state.contacts:
+                return [self._answered(inp.request_id, "", inp.contact_id)]
+            return [i.Answer(inp.request_id, contact=views.closed_contact(inp.contact_id))]
         if isinstance(inp, i.ChangeCallback):
             if contact_id := self.state.callbacks.get(inp.callback_id):
                 return [self._answered(inp.request_id, "", contact_id)]
@@ -54,7 +55,7 @@ class Wished(Transfers):
     def _named(self, wish: AgentWish) -> str | None:
         if wish.agent_id:
             known = self.state.agents.get(wish.agent_id)
-            finishes = known is not None and known.activity in ENGAGED
+            finishes = known is not None and (known.activity in ENGAGED or known.handles)
             return wish.agent_id if wish.agent_id in self.center.agents or finishes else None
         return self._by_extension.get(wish.extension)
 

@@ -85,6 +85,17 @@ FAULTS = [
         'break_reasons: [{code: tea, key: "1", name: {en: x}}, {code: rest, key: "1", name: {en: x}}]\nskills: [sales]',
         22, "break_reasons.1.key", 'key 1 is already that of "tea"',
     ),
+    ("queues: [one]}", "queues: [one], capacity: {fax: 1}}", 31, "agents.ann.capacity.fax", 'unknown channel "fax"'),
+    ("queues: [one]}", "queues: [one], capacity: {call: 2}}", 31, "agents.ann.capacity.call", "expected 1 or 0"),
+    ("skills: [sales]", "routing: {channels: {call: {capacity: 1}}}\nskills: [sales]", 22, "routing.channels.call", "a call always fills"),
+    (
+        "skills: [sales]", "routing: {channels: {chat: {capacity: 3, interrupted_by: [fax]}}}\nskills: [sales]",
+        22, "routing.channels.chat.interrupted_by.0", 'unknown channel "fax"; expected one of call, chat',
+    ),
+    (
+        "skills: [sales]", "routing: {channels: {chat: {capacity: 3, interrupted_by: [chat]}}}\nskills: [sales]",
+        22, "routing.channels.chat.interrupted_by.0", "cannot interrupt itself",
+    ),
     ("languages: [en]", "languages: [en, fa]", 7, "prompts.hello", 'has no text in "fa"'),
     ("hello: {en: Hello}", "hello: {en: Hello, fa: x}", 7, "prompts.hello.fa", 'unknown language "fa"'),
     ("  saved: {en: x}\n", "", 6, "prompts", 'unknown prompt "saved"'),

@@ -117,3 +117,18 @@ def test_of_two_conversations_the_first_wait_and_the_last_agent_count() -> None:
     for name, expected in (("agent_id", "omid"), ("answer_wait_ms", 0), ("connected_at_us", 1)):
         at = COLUMNS["contacts"].index(name)
         assert max(row.values[at] for row in rows)[1] == expected, name
+
+
+@pytest.mark.parametrize(
+    ("queued", "start"),
+    [
+        (f.ContactQueued(contact_id="c", queue="sales", waiting_since_us=1, channel="chat"), "chat"),
+        (f.ContactQueued(contact_id="c", queue="sales", waiting_since_us=1, callback_id="b"), "callback"),
+        (f.ContactQueued(contact_id="c", queue="sales", waiting_since_us=1), "queue"),
+    ],
+)
+def test_the_start_of_a_contact_tells_its_channel(queued: f.ContactQueued, start: str) -> None:
+    """The sums of the books leave out what no caller began; see ``sql``."""
+    (placed,) = placed_facts(decided(f.Decided(epoch=1, at_us=1, facts=(queued,))))
+    card = next(row for row in rows_of(placed) if row.table == "contacts")
+    assert card.values[COLUMNS["contacts"].index("start")][1] == start

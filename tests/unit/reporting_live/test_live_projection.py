@@ -341,3 +341,24 @@ def test_a_center_level_pools_the_targets_of_its_queues() -> None:
     story.answered(5, "b", 5, "b")
     tile = story.board(70).tiles.service_level
     assert (tile.target_pct, tile.target_s) == (85.0, None)
+
+
+def test_other_channels_are_in_no_number_of_calls_and_shown_at_their_agents() -> None:
+    story = Story(center(agents={"sara": ("sales",)}))
+    story.login(0, "sara")
+    story.tell(1, f.ContactQueued("chat", "sales", NOON, channel="chat"))
+    assert (story.board(2).tiles.waiting.value, story.board(2).queues[0].waiting) == (0, 0)
+    story.tell(
+        3,
+        f.ContactConnected("chat", "sales", 3_000, channel="chat"),
+        f.AgentActivityChanged("sara", "handling"),
+    )
+    board = story.board(4)
+    assert (board.queues[0].talking, board.tiles.service_level.answered) == (0, 0)
+    assert (board.tiles.idle.value, [a.state for a in board.agents]) == (0, ["handling"])
+    story.tell(5, f.ContactQueued("moved", "sales", NOON, channel="email"))
+    story.tell(6, f.ContactOverflowed("moved", "sales", "queue"))
+    story.tell(9, f.ContactClosed("chat", "sales", "completed", 3_000, channel="chat"))
+    story.tell(9, f.ContactClosed("moved", "sales", "abandoned", 3_000, channel="email"))
+    books = story.board(10).books
+    assert (books.offered, books.answered, books.abandoned_queue, books.open) == (0, 0, 0, 0)

@@ -118,7 +118,9 @@ def test_what_decides_nothing_is_passed_over() -> None:
 
 
 def test_wishes_are_named_by_their_request() -> None:
-    wish = messages.presence_wish(envelope(rpc_pb2.SetAgentPresence(extension="1001", presence="toggle")), 4)
+    wish = messages.wish(
+        i.SetAgentPresence, envelope(rpc_pb2.SetAgentPresence(extension="1001", presence="toggle")), 4
+    )
     assert (wish.request_id, wish.input_id, wish.extension, wish.presence) == (
         "id-1",
         "id-1",
@@ -126,8 +128,8 @@ def test_wishes_are_named_by_their_request() -> None:
         "toggle",
     )
     assert wish.input_seq == 0
-    disposition = messages.disposition_wish(
-        envelope(rpc_pb2.SetDisposition(agent_id="sara", code="1", by="http")), 4
+    disposition = messages.wish(
+        i.SetDisposition, envelope(rpc_pb2.SetDisposition(agent_id="sara", code="1", by="http")), 4
     )
     assert (disposition.agent_id, disposition.code, disposition.by) == ("sara", "1", "http")
 

@@ -39,6 +39,7 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     serial: int = 0
     not_before_us: int = 0
     expires_us: int = 0
+    channel: str = ""
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,8 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True):
     entry_point: str = ""
     waiting_since_us: int = 0
     connect_ms: int = 0
+    channel: str = ""
+    share_of: int = 0
 
 
 class OfferEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +125,7 @@ class ContactConnected(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 0
     connected_at_us: int = 0
     recording_path: str = ""
+    channel: str = ""
 
 
 class ContactTransferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +184,7 @@ class ContactClosed(msgspec.Struct, frozen=True, kw_only=True):
     transfers: int = 0
     kind: str = ""
     callback_id: str = ""
+    channel: str = ""
 
 
 class ContactPriorityChanged(msgspec.Struct, frozen=True, kw_only=True):

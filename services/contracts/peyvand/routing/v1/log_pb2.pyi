@@ -82,7 +82,7 @@ class OwnerChanged(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ContactQueued(_message.Message):
-    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "returned_ms", "kind", "callback_id", "number", "no_leg", "attempts", "serial", "not_before_us", "expires_us")
+    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "returned_ms", "kind", "callback_id", "number", "no_leg", "attempts", "serial", "not_before_us", "expires_us", "channel")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class ContactQueued(_message.Message):
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_US_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     node: str
@@ -131,10 +132,11 @@ class ContactQueued(_message.Message):
     serial: int
     not_before_us: int
     expires_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ...) -> None: ...
+    channel: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class OfferMade(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "agent_node", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us", "connect_ms")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "agent_node", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us", "connect_ms", "channel", "share_of")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +159,8 @@ class OfferMade(_message.Message):
     ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
     WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     CONNECT_MS_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SHARE_OF_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     contact_id: str
     agent_id: str
@@ -179,7 +183,9 @@ class OfferMade(_message.Message):
     entry_point: str
     waiting_since_us: int
     connect_ms: int
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ..., agent_node: _Optional[str] = ..., number: _Optional[str] = ..., first: _Optional[str] = ..., dial_ms: _Optional[int] = ..., callback_id: _Optional[str] = ..., language: _Optional[str] = ..., entry_point: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., connect_ms: _Optional[int] = ...) -> None: ...
+    channel: str
+    share_of: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ..., agent_node: _Optional[str] = ..., number: _Optional[str] = ..., first: _Optional[str] = ..., dial_ms: _Optional[int] = ..., callback_id: _Optional[str] = ..., language: _Optional[str] = ..., entry_point: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., connect_ms: _Optional[int] = ..., channel: _Optional[str] = ..., share_of: _Optional[int] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead", "strategy", "value", "next_values", "score_ms", "score", "contact_rule", "requirement")
@@ -246,7 +252,7 @@ class OfferEnded(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., ring_ms: _Optional[int] = ..., delay_ms: _Optional[int] = ...) -> None: ...
 
 class ContactConnected(_message.Message):
-    __slots__ = ("contact_id", "offer_id", "agent_id", "queue", "wait_ms", "connected_at_us", "recording_path")
+    __slots__ = ("contact_id", "offer_id", "agent_id", "queue", "wait_ms", "connected_at_us", "recording_path", "channel")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -254,6 +260,7 @@ class ContactConnected(_message.Message):
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     RECORDING_PATH_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     offer_id: str
     agent_id: str
@@ -261,7 +268,8 @@ class ContactConnected(_message.Message):
     wait_ms: int
     connected_at_us: int
     recording_path: str
-    def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., queue: _Optional[str] = ..., wait_ms: _Optional[int] = ..., connected_at_us: _Optional[int] = ..., recording_path: _Optional[str] = ...) -> None: ...
+    channel: str
+    def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., queue: _Optional[str] = ..., wait_ms: _Optional[int] = ..., connected_at_us: _Optional[int] = ..., recording_path: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class ContactTransferred(_message.Message):
     __slots__ = ("contact_id", "from_agent", "target_kind", "target", "kept_waiting_since_us", "request_id", "offer_id")
@@ -316,7 +324,7 @@ class ContactOverflowed(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ContactClosed(_message.Message):
-    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result", "transfers", "kind", "callback_id")
+    __slots__ = ("contact_id", "queue", "outcome", "agent_id", "offer_id", "wait_ms", "talk_ms", "hold_ms", "ended_by", "cause", "entry_point", "ani", "waiting_since_us", "offers", "result", "transfers", "kind", "callback_id", "channel")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -335,6 +343,7 @@ class ContactClosed(_message.Message):
     TRANSFERS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     outcome: str
@@ -353,7 +362,8 @@ class ContactClosed(_message.Message):
     transfers: int
     kind: str
     callback_id: str
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ..., transfers: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
+    channel: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., outcome: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., wait_ms: _Optional[int] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., ended_by: _Optional[str] = ..., cause: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., offers: _Optional[int] = ..., result: _Optional[str] = ..., transfers: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class ContactPriorityChanged(_message.Message):
     __slots__ = ("contact_id", "priority", "previous", "actor")

@@ -56,7 +56,7 @@ class SetContactPriority(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AgentState(_message.Message):
-    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining")
+    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining", "at_hand")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class AgentState(_message.Message):
     ACTIVITY_MS_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    AT_HAND_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     name: str
     extension: str
@@ -81,7 +82,24 @@ class AgentState(_message.Message):
     activity_ms: int
     queues: _containers.RepeatedScalarFieldContainer[str]
     draining: bool
-    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ...) -> None: ...
+    at_hand: _containers.RepeatedCompositeFieldContainer[AtHand]
+    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ..., at_hand: _Optional[_Iterable[_Union[AtHand, _Mapping]]] = ...) -> None: ...
+
+class AtHand(_message.Message):
+    __slots__ = ("contact_id", "channel", "queue", "state", "offer_id", "since_ms")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    channel: str
+    queue: str
+    state: str
+    offer_id: str
+    since_ms: int
+    def __init__(self, contact_id: _Optional[str] = ..., channel: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., offer_id: _Optional[str] = ..., since_ms: _Optional[int] = ...) -> None: ...
 
 class AskPosition(_message.Message):
     __slots__ = ("contact_id",)
@@ -120,7 +138,7 @@ class ListQueues(_message.Message):
     def __init__(self) -> None: ...
 
 class QueueState(_message.Message):
-    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents", "serving", "draining")
+    __slots__ = ("queue", "waiting", "longest_wait_ms", "talking", "idle_agents", "agents", "serving", "draining", "others")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     LONGEST_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +147,7 @@ class QueueState(_message.Message):
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     queue: str
     waiting: int
     longest_wait_ms: int
@@ -137,7 +156,18 @@ class QueueState(_message.Message):
     agents: int
     serving: int
     draining: bool
-    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ..., serving: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    others: _containers.RepeatedCompositeFieldContainer[ChannelCount]
+    def __init__(self, queue: _Optional[str] = ..., waiting: _Optional[int] = ..., longest_wait_ms: _Optional[int] = ..., talking: _Optional[int] = ..., idle_agents: _Optional[int] = ..., agents: _Optional[int] = ..., serving: _Optional[int] = ..., draining: _Optional[bool] = ..., others: _Optional[_Iterable[_Union[ChannelCount, _Mapping]]] = ...) -> None: ...
+
+class ChannelCount(_message.Message):
+    __slots__ = ("channel", "waiting", "handled")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    HANDLED_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    waiting: int
+    handled: int
+    def __init__(self, channel: _Optional[str] = ..., waiting: _Optional[int] = ..., handled: _Optional[int] = ...) -> None: ...
 
 class QueueList(_message.Message):
     __slots__ = ("queues",)
@@ -150,7 +180,7 @@ class ListContacts(_message.Message):
     def __init__(self) -> None: ...
 
 class ContactState(_message.Message):
-    __slots__ = ("contact_id", "queue", "state", "priority", "skills", "node", "entry_point", "ani", "waited_ms", "agent_id", "offers", "position", "service_class")
+    __slots__ = ("contact_id", "queue", "state", "priority", "skills", "node", "entry_point", "ani", "waited_ms", "agent_id", "offers", "position", "service_class", "channel")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +194,7 @@ class ContactState(_message.Message):
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     state: str
@@ -177,7 +208,8 @@ class ContactState(_message.Message):
     offers: int
     position: int
     service_class: str
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waited_ms: _Optional[int] = ..., agent_id: _Optional[str] = ..., offers: _Optional[int] = ..., position: _Optional[int] = ..., service_class: _Optional[str] = ...) -> None: ...
+    channel: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ..., entry_point: _Optional[str] = ..., ani: _Optional[str] = ..., waited_ms: _Optional[int] = ..., agent_id: _Optional[str] = ..., offers: _Optional[int] = ..., position: _Optional[int] = ..., service_class: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class ContactList(_message.Message):
     __slots__ = ("contacts",)
@@ -270,3 +302,57 @@ class ChangeCallback(_message.Message):
     number: str
     actor: str
     def __init__(self, callback_id: _Optional[str] = ..., action: _Optional[str] = ..., not_before_us: _Optional[int] = ..., number: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class EnqueueContact(_message.Message):
+    __slots__ = ("contact_id", "channel", "queue", "reporter", "waiting_since_us", "priority", "skills", "language", "address", "name", "customer", "service_class", "preferred_agent", "entry_point")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    REPORTER_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SKILLS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    channel: str
+    queue: str
+    reporter: str
+    waiting_since_us: int
+    priority: int
+    skills: _containers.RepeatedScalarFieldContainer[str]
+    language: str
+    address: str
+    name: str
+    customer: str
+    service_class: str
+    preferred_agent: str
+    entry_point: str
+    def __init__(self, contact_id: _Optional[str] = ..., channel: _Optional[str] = ..., queue: _Optional[str] = ..., reporter: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., address: _Optional[str] = ..., name: _Optional[str] = ..., customer: _Optional[str] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., entry_point: _Optional[str] = ...) -> None: ...
+
+class LeaveContact(_message.Message):
+    __slots__ = ("contact_id", "cause")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    cause: str
+    def __init__(self, contact_id: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class HandleContact(_message.Message):
+    __slots__ = ("agent_id", "contact_id", "action", "code", "by")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    contact_id: str
+    action: str
+    code: str
+    by: str
+    def __init__(self, agent_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., action: _Optional[str] = ..., code: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
