@@ -160,14 +160,19 @@ class Takeover:
         await process.wait_ready(_READY_S)
 
     async def _settled(self, service: str, shard: str) -> Process:
-        """The owner, when there is another copy that is ready to follow."""
-        async with asyncio.timeout(_READY_S):
-            while True:
-                ready = [p for p in self.stack.copies(service) if p.alive and await self._is_ready(p)]
-                owner = await self._injector.owner(service, shard)
-                if owner in ready and len(ready) > 1:
-                    return owner
-                await asyncio.sleep(0.1)
+        """The owner, when there is another copy that is ready to follow. Raises ProcessFailed."""
+        end = time.monotonic() + _READY_S
+        while True:
+            ready = [p for p in self.stack.copies(service) if p.alive and await self._is_ready(p)]
+            owner = await self._injector.owner(service, shard)
+            if owner in ready and len(ready) > 1:
+                return owner
+            if time.monotonic() > end:
+                raise ProcessFailed(
+                    f"{service} is not in order {_READY_S:g} s after kill {len(self.kills)}: {shard} is owned by "
+                    f"{owner.name if owner else 'nobody'}, ready are {[p.name for p in ready]}"
+                )
+            await asyncio.sleep(0.1)
 
     async def _is_ready(self, process: Process) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -187,11 +192,16 @@ class Takeover:
         print(f"nobody was offered a call on {node} for {_GIVE_UP_S:g} s", file=sys.stderr)
 
     async def _quiet(self) -> None:
-        """Wait until no call goes on: what is offered next is offered after the next kill."""
-        async with asyncio.timeout(_READY_S):
-            for node in NODES:
-                while (await self.node(node, "GET", "/v1/state"))["legs"]:
-                    await asyncio.sleep(0.05)
+        """Wait until no call goes on: what is offered next is offered after the next kill. Raises ProcessFailed."""
+        end = time.monotonic() + _READY_S
+        for node in NODES:
+            while (state := await self.node(node, "GET", "/v1/state"))["legs"]:
+                if time.monotonic() > end:
+                    raise ProcessFailed(
+                        f"{state['legs']} legs are still there on {node} {_READY_S:g} s after kill {len(self.kills)}: "
+                        f"{state['calls']}"
+                    )
+                await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         await self.client.aclose()

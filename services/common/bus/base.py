@@ -418,13 +418,18 @@ class BaseBus(abc.ABC):
                 metrics.BUS_REPLAYED.labels(durable).inc()
                 logger.info("dead_letter_handled", consumer=durable, id=envelope.causation_id)
 
+        couriers = (
+            self._courier(durable, handle, max_deliver),
+            self._courier(durable, handle_again, min(max_deliver, REPLAY_DELIVERIES)),
+        )
+
         async def run() -> None:
             lanes = [
                 self._consume(
                     durable,
                     stream,
                     patterns,
-                    self._courier(durable, handle, max_deliver),
+                    couriers[0],
                     batch=batch,
                     linger_s=linger_s,
                     exclusive=exclusive,
@@ -433,7 +438,7 @@ class BaseBus(abc.ABC):
                     durable,
                     REPLAY.name,
                     [replay_subject],
-                    self._courier(durable, handle_again, min(max_deliver, REPLAY_DELIVERIES)),
+                    couriers[1],
                     batch=1,
                     linger_s=0.0,
                     exclusive=exclusive,
@@ -446,6 +451,8 @@ class BaseBus(abc.ABC):
                 await asyncio.gather(*tasks)
             finally:
                 await end(tasks)
+                for courier in couriers:
+                    courier.leave()
 
         replay_subject = replay_of(durable)
         return self._start(run(), f"consume:{durable}")

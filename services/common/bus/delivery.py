@@ -142,6 +142,7 @@ class Courier:
         self._recent: deque[float] = deque()
         self._part = f"consumer:{durable}"
         self._waiting_for = ""
+        self._unready = False
 
     async def rest(self) -> None:
         """Wait while the limit of dead letters is reached; called before more messages are asked for."""
@@ -150,15 +151,22 @@ class Courier:
             self._recent.popleft()
         if len(self._recent) < DEAD_LETTERS_A_MINUTE:
             return
-        self._on_ready(
-            self._part, False, f"paused: {len(self._recent)} dead letters within {self._pause_s:.0f} s"
-        )
+        self._tell(False, f"paused: {len(self._recent)} dead letters within {self._pause_s:.0f} s")
         logger.error(
             "consumer_paused", consumer=self._durable, dead_letters=len(self._recent), pause_s=self._pause_s
         )
         await asyncio.sleep(self._pause_s)
         self._recent.clear()
-        self._on_ready(self._part, True, "")
+        self._tell(True, "")
+
+    def leave(self) -> None:
+        """The consumer is stopped: nobody waits or rests any more, and another process may own what it was for."""
+        if self._unready:
+            self._tell(True, "")
+
+    def _tell(self, ok: bool, detail: str) -> None:
+        self._unready = not ok
+        self._on_ready(self._part, ok, detail)
 
     async def deliver(self, batch: Sequence[Delivered]) -> None:
         """Bring a batch to its end: each message acknowledged, given back, or put aside."""
@@ -214,14 +222,14 @@ class Courier:
         if not self._waiting_for:
             self._waiting_for = repr(cause)
             logger.warning("consumer_waits", consumer=self._durable, reason=self._waiting_for)
-            self._on_ready(self._part, False, f"waits: {self._waiting_for}")
+            self._tell(False, f"waits: {self._waiting_for}")
         await asyncio.sleep(error.after_s if isinstance(error, Retry) else 1.0)
 
     def _proceed(self) -> None:
         if self._waiting_for:
             self._waiting_for = ""
             logger.info("consumer_goes_on", consumer=self._durable)
-            self._on_ready(self._part, True, "")
+            self._tell(True, "")
 
     async def _failed(self, message: Delivered, error: Exception) -> None:
         envelope = message.envelope

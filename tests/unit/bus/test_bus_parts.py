@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from services.common.bus import Envelope, Reject, streams, subjects
+from services.common.bus import Envelope, Outgoing, Reject, Retry, streams, subjects
 from services.common.bus.delivery import DEAD_LETTERS_A_MINUTE, Courier
+from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.bus.migrate import desired, plan
+from services.common.clock import SystemClock
 from services.common.errors import ConfigError, ContractError
+from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
 
 
 @pytest.mark.parametrize("tenant", ["", "Acme", "a.b", "a*", ">", "-a", "a" * 64, "a b", "دمو"])
@@ -196,3 +199,27 @@ async def test_bus_delivery_that_is_cancelled_gives_back_what_is_left() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [m.verdict for m in messages] == ["nak 0", "nak 0"]
+
+
+async def test_bus_consumer_that_is_stopped_while_it_waits_is_no_reason_to_be_unready() -> None:
+    """A process that lost a node to another one said for ever that it waits: nobody takes that back later."""
+    ready: dict[str, bool] = {}
+    waits = asyncio.Event()
+
+    def on_ready(part: str, ok: bool, detail: str) -> None:
+        ready[part] = ok
+        if not ok:
+            waits.set()
+
+    async def handler(batch: list[Envelope]) -> None:
+        raise Retry(30.0)
+
+    bus = MemoryBus(MemoryBroker(SystemClock()), clock=SystemClock(), on_ready=on_ready)
+    gone = ContactGone(contact_id="c1", state="waiting", at_us=1)
+    subscription = await bus.consume("queue-fs1", [subjects.any_fact("demo", "queue")], handler)
+    await bus.append(Outgoing(subjects.fact("demo", "queue", "contact", "gone"), gone, "f1", "demo", "c1"))
+    await asyncio.wait_for(waits.wait(), 20)
+    assert ready["consumer:queue-fs1"] is False
+    await subscription.stop()
+    assert ready["consumer:queue-fs1"] is True
+    await bus.stop()
