@@ -36,6 +36,11 @@ class CenterError(ConfigError):
         self.faults = tuple(sorted(set(faults)))
         super().__init__("\n".join(map(str, self.faults)))
 
+    @classmethod
+    def of(cls, file: Path, message: str) -> CenterError:
+        """One fault of a whole file."""
+        return cls([Fault(str(file), 1, "", message)])
+
 
 @dataclass(frozen=True)
 class CenterSet:
@@ -150,22 +155,33 @@ def revision_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
+def document_of(value: object) -> tuple[CenterDocument | None, list[check.Fault]]:
+    """Check a document's plain value; None when its form is wrong. Faults are (path, message)."""
+    try:
+        document = CenterDocument.model_validate(value)
+    except ValidationError as e:
+        errors = e.errors(include_url=False, include_context=False)
+        return None, [_located(error["loc"], error["type"], error["msg"]) for error in errors]
+    return document, list(check.faults(document))
+
+
+def center_of(document: CenterDocument, revision: str, file: Path) -> Center:
+    """The document as the services run it."""
+    parts = {name: getattr(document, name) for name in CenterDocument.model_fields}
+    return Center.model_construct(**parts, revision=revision, path=file)
+
+
 def _center(
     file: Path, src: source.Source, revision: str, sounds_dir: Path | None
 ) -> tuple[Center | None, list[Fault]]:
     found = [Fault(str(file), line, _dotted(path), message) for line, path, message in src.faults]
     if src.value is None:
         return None, found or [Fault(str(file), 1, "", "expected a mapping with tenant, queues, flows, ...")]
-    try:
-        document = CenterDocument.model_validate(src.value)
-    except ValidationError as e:
-        for error in e.errors(include_url=False, include_context=False):
-            path, message = _located(error["loc"], error["type"], error["msg"])
-            found.append(_fault(file, src, path, message))
+    document, faults = document_of(src.value)
+    found += [_fault(file, src, path, message) for path, message in faults]
+    if document is None:
         return None, found
-    found += [_fault(file, src, path, message) for path, message in check.faults(document)]
-    parts = {name: getattr(document, name) for name in CenterDocument.model_fields}
-    center = Center.model_construct(**parts, revision=revision, path=file)
+    center = center_of(document, revision, file)
     if sounds_dir is not None:
         found += _missing_files(center, src, sounds_dir)
     return center, found

@@ -270,7 +270,10 @@ class Agent(Part):
     name: Text
     extension: Extension
     skills: Skills = {}
-    queues: Annotated[list[Annotated[ServedQueue, BeforeValidator(_served)]], Field(min_length=1)]
+    queues: Annotated[
+        list[Annotated[ServedQueue, BeforeValidator(_served, json_schema_input_type=Token | ServedQueue)]],
+        Field(min_length=1),
+    ]
     """Queues by name, or with the agent's own order: ``[sales, {queue: support, priority: 2}]``."""
     team: Token | None = None
     """Whose supervisors may listen to them and steer them; without one, when there are teams, only administrators."""

@@ -221,6 +221,7 @@ async def test_customer_number_is_collected_read_back_and_handed_over(stage: Sta
     await call.end_playback()
     digits = "!".join(f"/sounds/prompts/fa/digits/{d}.wav" for d in "4711")
     await call.playing(f"file_string://{digits}")
+    await call.press("1")
     await call.end_playback()
     await asyncio.wait_for(call.let_go.wait(), 10)
     assert (call.variables["cc_queue"], call.variables["cc_customer"]) == ("billing", "4711")

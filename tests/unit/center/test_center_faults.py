@@ -296,4 +296,4 @@ def test_the_demo_center_is_right() -> None:
     assert center.tenant == "demo"
     assert len(center.queues) == 3
     assert len(center.agents) == 48
-    assert asking_prompts(center) == {"main-menu", "ask-customer"}
+    assert asking_prompts(center) == {"main-menu", "ask-customer", "is-right", "crowded"}

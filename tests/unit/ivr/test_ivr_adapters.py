@@ -44,11 +44,11 @@ def test_demo_flow_keeps_its_settings(center: Center) -> None:
     menu = flow.nodes["menu"]
     assert isinstance(menu, n.Menu)
     assert (menu.timeout_ms, menu.tries, menu.invalid) == (5_000, 3, "invalid")
-    assert flow.nodes["to-english"] == n.ToQueue("support", 0, ("en:3",))
     assert flow.nodes["to-sales"] == n.ToQueue("sales", 10), (
         "a queue's own priority holds where the node names none"
     )
-    assert call(plan, [(100, "9")]).handed[0].skills == ("en:3",)
+    english = call(plan, [(100, "9"), (5_000, "1")]).handed[0]
+    assert (english.queue, english.skills, english.language) == ("sales", ("en:3",), "en")
 
 
 def test_demo_office_hours(center: Center) -> None:
