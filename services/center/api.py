@@ -16,6 +16,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
+from services.center import flow_api
 from services.center.changes import changes
 from services.center.editor import Change, Edited, Editor, Present, value_of
 from services.center.loader import CenterError
@@ -214,6 +215,13 @@ def router(editor: Editor) -> APIRouter:
         return asked.result(edited, *drains)
 
     _document_routes(routes, editor, present)
+    flow_api.add(routes, editor)
+
+    @routes.post("/flows/{name}/rollback", summary="Make an earlier version of a flow the newest one")
+    async def roll_back_flow(name: str, wish: flow_api.FlowRollBack, asked: _Edit) -> EditResult:
+        """It gets a version of its own, above the present one."""
+        return await edit(asked, await flow_api.earlier(editor, asked.tenant, name, wish.version))
+
     for kind in KINDS:
         _part_routes(routes, kind, present, edit)
     _tier_routes(routes, present, edit)

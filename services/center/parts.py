@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from services.center.flow import Flow
 from services.center.model import Agent, BreakReason, Calendar, CenterDocument, Named, Queue, Team
 from services.common.errors import Refused
 
@@ -49,6 +50,8 @@ class Kind:
             )
         if self.coded:
             item = {"code": name, **item}
+        if self.place == "flows":
+            item = _counted(self.all_of(value).get(name), item)
         parts = self.all_of(value) | {name: item}
         value[self.place] = list(parts.values()) if self.coded else parts
         return value
@@ -63,6 +66,18 @@ class Kind:
             for agent in value.get("agents", {}).values():
                 agent["queues"] = [served for served in agent["queues"] if queue_of(served) != name]
         return value
+
+
+def _counted(before: Any, item: Any) -> Any:
+    """A flow that is put in another one's place has a version above that one's, whether its author counted or not."""
+    if not isinstance(before, dict) or not isinstance(item, dict):
+        return item
+    old = before.get("version", 1)
+    if {**before, "version": old} == {**item, "version": old}:
+        return before
+    new = item.get("version", 1)
+    is_counted = isinstance(old, int) and isinstance(new, int) and new <= old
+    return {**item, "version": old + 1} if is_counted else item
 
 
 def queue_of(served: Any) -> str:
@@ -149,8 +164,24 @@ AGENTS = Kind(
         "queues": ["sales", {"queue": "support", "priority": 2, "after_s": 30}],
     },
 )
+FLOWS = Kind(
+    "flows",
+    "flow",
+    "flows",
+    Flow,
+    {
+        "start": "hello",
+        "nodes": {
+            "hello": {"play": "welcome", "then": "menu"},
+            "menu": {"menu": "main-menu", "digits": {"1": "to-sales"}, "otherwise": "bye"},
+            "to-sales": {"queue": "sales"},
+            "bye": {"hangup": True},
+        },
+    },
+)
 KINDS: tuple[Kind, ...] = (
     AGENTS,
+    FLOWS,
     Kind(
         "queues",
         "queue",

@@ -77,6 +77,9 @@ class FakeCall:
     async def bridged(self) -> None:
         await self._event("CHANNEL_BRIDGE", {"Other-Leg-Unique-ID": "b-leg"})
 
+    async def end_recording(self, length_ms: int) -> None:
+        await self._complete("_none_", {"variable_record_ms": str(length_ms)})
+
     async def end_bridge(self) -> None:
         await self._complete("_none_", {"variable_originate_disposition": self.transfer})
 
@@ -149,6 +152,8 @@ class FakeCall:
                 await self._complete("_none_")
             elif name == "playback" and any(part in argument for part in self.missing):
                 await self._complete("FILE NOT FOUND")
+            elif name == "mkdir":
+                await self._complete("_none_")
             elif name == "hangup":
                 await self.hang_up(argument)
         async with self._changed:

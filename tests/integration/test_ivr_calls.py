@@ -15,7 +15,13 @@ from services.common.bus.memory import Fault, MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.errors import Refused
 from services.common.esl import GeventHub, OutboundServer
-from services.contracts.peyvand.routing.v1.rpc_pb2 import AgentState, SetAgentPresence, SetDisposition
+from services.contracts.peyvand.routing.v1.rpc_pb2 import (
+    AgentState,
+    QueueList,
+    QueueState,
+    SetAgentPresence,
+    SetDisposition,
+)
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import Ivr
 from services.ivr.config import IvrSettings
@@ -181,6 +187,109 @@ async def test_a_closed_center_says_so_and_hangs_up(stage: Stage) -> None:
     assert (facts[-1][1].outcome, facts[-1][1].flow_node) == ("closed", "bye")
     await asyncio.wait_for(call.let_go.wait(), 10)
     assert call.hung_up
+
+
+async def test_a_call_ends_in_the_version_in_which_it_began(stage: Stage, tmp_path: Path) -> None:
+    inside = await stage.call()
+    await inside.playing("welcome")
+    text = (CENTERS / "demo.yaml").read_text()
+    revised = text.replace(
+        'digits: {"1": to-sales, "2": support,', 'digits: {"1": to-billing, "4": to-sales, "2": support,'
+    )
+    assert revised != text
+    (tmp_path / "demo.yaml").write_text(
+        revised.replace("    version: 2\n    language: fa", "    version: 3\n    language: fa")
+    )
+    stage.ivr.use(load(tmp_path))
+    await inside.press("1")
+    await inside.end_playback()
+    await asyncio.wait_for(inside.let_go.wait(), 10)
+    assert inside.variables["cc_queue"] == "sales", "the call was in the old version"
+    later = await stage.call()
+    await later.playing("welcome")
+    await later.press("1")
+    await later.end_playback()
+    await asyncio.wait_for(later.let_go.wait(), 10)
+    assert later.variables["cc_queue"] == "billing"
+    for _ in range(1000):
+        facts = [codec.decode(e) for e in stage.broker.entries(FACTS)]
+        if sum(type(fact).__name__ == "ContactHandedOver" for fact in facts) == 2:
+            break
+        await asyncio.sleep(0.01)
+    steps = [(f.flow_node, f.flow_version) for f in facts if type(f).__name__ == "IvrStepTaken"]
+    assert steps == [
+        ("hello", 2), ("hours", 2), ("menu", 2), ("to-sales", 2),
+        ("hello", 3), ("hours", 3), ("menu", 3), ("to-billing", 3),
+    ]  # fmt: skip
+
+
+async def test_what_is_keyed_is_in_the_facts(stage: Stage) -> None:
+    call = await stage.call()
+    await call.playing("welcome")
+    for key in "34711#":
+        await call.press(key)
+    await call.hang_up()
+    facts = await stage.facts("ended")
+    steps = {f.flow_node: f for what, f in facts if what == "stepped"}
+    assert set(steps) == {"hello"}, "keys that nobody asked for yet are nobody's answer"
+    assert steps["hello"].entered_at_us > 0
+    assert steps["hello"].at_us >= steps["hello"].entered_at_us
+
+
+async def test_secret_keys_are_in_no_fact_and_hidden_from_the_switch(stage: Stage, tmp_path: Path) -> None:
+    text = (CENTERS / "demo.yaml").read_text()
+    secret = text.replace("into: customer, min_digits: 4", "secret: true, into: pin, min_digits: 4")
+    secret = secret.replace("read-back: {say: customer, as: digits,", "read-back: {play: you-entered,")
+    (tmp_path / "demo.yaml").write_text(secret)
+    stage.ivr.use(load(tmp_path))
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.press("3")
+    await call.end_playback()
+    await call.playing("ask-customer")
+    await call.press("4")
+    await call.end_playback()
+    for key in "711#":
+        await call.press(key)
+    await call.playing("you-entered")
+    await call.hang_up()
+    facts = await stage.facts("ended")
+    asked = next(f for what, f in facts if what == "stepped" and f.flow_node == "customer")
+    assert (asked.result, asked.input) == ("entered", "(secret)")
+    assert not any("4711" in str(f) for _, f in facts)
+    assert call.variables["digits_dialed_filter"] == ".+"
+
+
+async def test_a_message_is_recorded_where_the_recording_service_finds_it(stage: Stage) -> None:
+    async def crowded(_: Envelope) -> QueueList:
+        return QueueList(queues=[QueueState(queue="support", waiting=31, serving=1)])
+
+    await stage.bus.serve(subjects.rpc("demo", "routing", "queue", "list"), crowded, queue="routing")
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.press("2")
+    await call.press("1")
+    await call.end_playback()
+    await call.playing("leave-message")
+    await call.end_playback()
+    await call.playing("tone_stream")
+    await call.end_playback()
+    path, most_s, _, silence_s = (await call.executed("record")).split()
+    assert path.startswith("${recordings_dir}/demo/20")
+    assert path.endswith(f"/{UUID}.message.support.wav")
+    assert (most_s, silence_s) == ("120", "5")
+    assert await call.executed("mkdir") == path.rpartition("/")[0]
+    assert call.variables["playback_terminators"] == "#"
+    await call.end_recording(4_000)
+    await call.playing("message-thanks")
+    assert call.variables["playback_terminators"] == "none"
+    await call.end_playback()
+    assert await call.executed("hangup") == "NORMAL_CLEARING"
+    facts = await stage.facts("ended")
+    path_taken = [(f.flow_node, f.result) for what, f in facts if what == "stepped"]
+    assert path_taken[-5:] == [
+        ("support", "waiting"), ("crowded", "yes"), ("message", "recorded"), ("thanks", "played"), ("bye", "done"),
+    ]  # fmt: skip
 
 
 async def test_a_lost_connection_is_no_hang_up(stage: Stage) -> None:
