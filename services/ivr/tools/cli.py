@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,17 +55,40 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("tables", nargs="+", type=Path, metavar="TABLE")
     for command in (check, picture, trial):
         command.add_argument("--center", type=Path, help="the center document that a flow's file belongs to")
-    described = commands.add_parser("schema", help="JSON Schema of center documents, for editors")
+    described = commands.add_parser(
+        "schema", help="JSON Schema for editors: the flows of a center document, and what they name"
+    )
     described.add_argument("--flow", action="store_true", help="of one flow in a file of its own")
     return parser
 
 
+_WRITTEN_HERE = ("prompts", "calendars", "entry_points", "flows")
+"""The parts of a center document that a writer of flows edits."""
+
+
 def schema(*, flow: bool = False) -> dict[str, Any]:
-    """The JSON Schema of a center document, or of one flow."""
-    model = Flow if flow else CenterDocument
-    title = "A flow of Peyvand" if flow else "A center document of Peyvand"
-    found: dict[str, Any] = model.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": title}
+    """The JSON Schema of one flow, or of the parts of a center document that a writer of flows edits; the others may be anything."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    if flow:
+        return {**head, **Flow.model_json_schema(by_alias=True), "title": "A flow of Peyvand"}
+    found = CenterDocument.model_json_schema(by_alias=True)
+    parts: dict[str, Any] = {
+        name: part if name in _WRITTEN_HERE else {} for name, part in found["properties"].items()
+    }
+    made = {**found, "properties": parts, "title": "A center document of Peyvand"}
+    return {**head, **made, "$defs": _named(found["$defs"], parts)}
+
+
+def _named(definitions: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """The definitions that the parts name, and those that these name."""
+    wanted: dict[str, Any] = {}
+    todo = [parts]
+    while todo:
+        for name in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(todo.pop())):
+            if name not in wanted:
+                wanted[name] = definitions[name]
+                todo.append(definitions[name])
+    return {name: part for name, part in definitions.items() if name in wanted}
 
 
 def _read(file: Path, center: Path | None) -> tuple[Center, list[str]]:
