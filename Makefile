@@ -100,6 +100,10 @@ letters: install ## Look at dead letters and replay them (ARGS="list", "show 12"
 bench: install ## Measure; one line of JSON a figure
 	@$(RUN) tests.bench
 
+bench-freeswitch: install ## Peyvand beside mod_callcenter on a real FreeSWITCH with SIPp: last word to INVITE, answer to sound (ARGS="--agents 100 --menu")
+	@command -v sipp >/dev/null || $(call debian,sip-tester)
+	@$(RUN) tests.bench_freeswitch $(ARGS)
+
 sim: install ## A simulated day through routing's core: 100,000 calls, 300 agents, 20 queues, kills, audited (SEED=1 ARGS="--calls 20000")
 	@$(RUN) tests.sim --seed $(SEED) $(ARGS)
 
@@ -137,4 +141,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench sim sim-theory fidelity soak chaos takeover fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean

@@ -51,6 +51,11 @@ class Sipp:
         self.folder = folder
         self._child = child
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is over, and its trace complete."""
+        return self._child.returncode is not None
+
     async def done(self, timeout_s: float = 60) -> Counts:
         """Wait for the end. Raises AssertionError with SIPp's error log when it does not come in time."""
         try:
@@ -110,7 +115,12 @@ AGENT_PARTIES = """From: <sip:agent@[local_ip]:[local_port]>;tag=[pid]a[call_num
 To:[$from]"""
 
 
-def _key(digit: str, parties: str, cseq: int, *, rest_ms: int = 400) -> str:
+def credentials(extension: str) -> str:
+    """SIPp's words for the answer to a challenge, as the phone of ``extension``."""
+    return f"[authentication username={extension} password={AGENT_PASSWORD}]"
+
+
+def key_press(digit: str, parties: str, cseq: int, *, rest_ms: int = 400) -> str:
     """Scenario steps that press one key by SIP INFO (SIPp's own RFC 4733 sender needs raw sockets)."""
     rest = f'  <pause milliseconds="{rest_ms}"/>\n' if rest_ms else ""
     return f"""  <send retrans="500"><![CDATA[
@@ -155,8 +165,15 @@ class Lab:
         rate: float = 5,
         echo: bool = False,
         limit: int | None = None,
+        inject: Sequence[str] = (),
+        media_port: str = "[media_port]",
+        life_s: int = 120,
     ) -> Sipp:
-        """Fill in ``sipp/<scenario>.xml`` (``@name@``) and start it; ``to`` is the switch's port, None for a phone."""
+        """Fill in ``sipp/<scenario>.xml`` (``@name@``) and start it; ``to`` is the switch's port, None for a phone.
+
+        ``inject`` has a line for each call, whose parts between semicolons are [field0], [field1] ... in the values and
+        in ``media_port``, where the SDP says that sound is to be sent to. After ``life_s`` seconds SIPp gives up.
+        """
         number = next(_number)
         name = f"{number}-{scenario}"
         folder = self.folder / name
@@ -164,6 +181,7 @@ class Lab:
         text = (SCENARIOS / f"{scenario}.xml").read_text()
         for key, value in values.items():
             text = text.replace(f"@{key}@", value)
+        text = text.replace("[media_port]", media_port)
         left = re.findall(r"@[a-z_]+@", text)
         assert not left, f"{scenario}: no value for {left}"
         (folder / "scenario.xml").write_text(text)
@@ -193,13 +211,16 @@ class Lab:
             "-fd",
             "1",
             "-timeout",
-            "120s",
+            f"{life_s}s",
             "-timeout_error",
             "-mp",
             str(FIRST_MEDIA_PORT + number % 300 * 20),
         ]
         if limit:
             argv += ["-l", str(limit)]
+        if inject:
+            (folder / "inject.csv").write_text("\n".join(("SEQUENTIAL", *inject)) + "\n")
+            argv += ["-inf", "inject.csv"]
         if echo:
             argv.append("-rtp_echo")
         if to:
@@ -219,7 +240,7 @@ class Lab:
         values = {
             "domain": DOMAIN,
             "from_user": extension,
-            "password": AGENT_PASSWORD,
+            "credentials": credentials(extension),
             "contact_port": str(contact),
         }
         counts = await (await self.run("register", values, to=self.switch.agents_port)).done(20)
@@ -255,7 +276,7 @@ class Lab:
         before, digit). No BYE may come before the last one.
         """
         press = "".join(
-            f'  <pause milliseconds="{after_ms}"/>\n' + _key(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
+            f'  <pause milliseconds="{after_ms}"/>\n' + key_press(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
             for n, (after_ms, digit) in enumerate(keys)
         )
         values = {
@@ -298,7 +319,7 @@ class Lab:
         ani: str = "2188776655",
     ) -> Sipp:
         """Customers call ``number``, press ``digits`` after ``think_ms``, and send a tone of ``hz`` (0: nothing)."""
-        press = "".join(_key(digit, CALLER_PARTIES, 2 + n) for n, digit in enumerate(digits))
+        press = "".join(key_press(digit, CALLER_PARTIES, 2 + n) for n, digit in enumerate(digits))
         if digits:
             press = f'  <pause milliseconds="{think_ms}"/>\n{press}'
         values = {

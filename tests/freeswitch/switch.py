@@ -106,6 +106,8 @@ class FreeSwitch:
     trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     carrier_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     nodes_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    conf: Path = CONF
+    rtp_ports: int = 998
 
     def __post_init__(self) -> None:
         # A range of its own for each test run on the machine, below the ports that the system gives out: a port that somebody
@@ -148,7 +150,7 @@ class FreeSwitch:
             "CC_ESL_PASSWORD": ESL_PASSWORD,
             "CC_AGENT_PASSWORD": AGENT_PASSWORD,
             "CC_RTP_START": str(self.rtp_start),
-            "CC_RTP_END": str(self.rtp_start + 998),
+            "CC_RTP_END": str(self.rtp_start + self.rtp_ports),
             "CC_SOUNDS": str(self.sounds),
             "CC_CDR_SPOOL": str(self.folder / "cdr"),
         }
@@ -160,7 +162,7 @@ class FreeSwitch:
                 "-nf",
                 "-nc",
                 "-conf",
-                str(CONF),
+                str(self.conf),
                 "-cache",
                 str(self.folder / "db"),
                 *folders,
