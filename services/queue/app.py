@@ -35,6 +35,7 @@ def client_factory(hub: GeventHub, address: SwitchAddress) -> ClientFactory:
             on_event=on_event,
             on_up=on_up,
             on_down=on_down,
+            prompt=True,
         )
 
     return make
