@@ -34,6 +34,8 @@ class FakeCall:
         self.deaf_to_breaks = 0
         self.applications: list[tuple[str, str]] = []
         self.variables: dict[str, str] = {}
+        self.told: list[dict[str, str]] = []
+        """Headers of the events that ivr sent, their names in small letters."""
         self.transfer = "SUCCESS"
         self.let_go = asyncio.Event()
         """Set when ivr sent ``exit`` or closed: the dialplan has the call again."""
@@ -119,6 +121,12 @@ class FakeCall:
                 self.deaf_to_breaks -= 1
             elif self._running is not None and self._running[0] == "playback":
                 await self._complete("FILE PLAYED")
+        elif line.startswith("api uuid_setvar_multi"):
+            self.variables |= dict(pair.split("=", 1) for pair in line.split(" ", 3)[3].split(";"))
+            self._answer("api/response", "+OK\n")
+        elif line.startswith("sendevent"):
+            self.told.append(headers)
+            self._answer("command/reply", "+OK 7f4de4bc-17d7-11dd-b7a0-db4edd065621")
         elif line.startswith("sendmsg"):
             self._answer("command/reply", "+OK")
             self._queue.append((headers["execute-app-name"], body, headers["event-uuid"]))

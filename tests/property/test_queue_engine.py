@@ -55,6 +55,16 @@ class Calls(RuleBasedStateMachine):
         self.calls += 1
         self.rig.call(f"c{self.calls}", cc_queue="told" if self.calls % 2 else "sales")
 
+    @rule()
+    @precondition(lambda self: self.calls < 4)
+    def a_call_is_let_go_by_ivr(self) -> None:
+        self.calls += 1
+        self.rig.hand_over(f"c{self.calls}")
+
+    @rule(contact=st.sampled_from(CONTACTS))
+    def the_dialplan_goes_on(self, contact: str) -> None:
+        self.rig.go_on(contact)
+
     @rule(contact=st.sampled_from(CONTACTS), seldom=st.integers(0, 1))
     def a_caller_hangs_up(self, contact: str, seldom: int) -> None:
         if contact in self.rig.legs and not seldom:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
 
@@ -21,7 +21,7 @@ from services.center.model import Center, EntryPoint
 from services.common.bus import Outgoing
 from services.common.clock import Clock
 from services.common.errors import CallGone, PeyvandError
-from services.common.esl import Event
+from services.common.esl import Event, multiset
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
 from services.ivr.adapters.looking import QueueNow
@@ -65,6 +65,9 @@ class Session(Protocol):
     @overload
     async def execute(self, app: str, arg: str = "", *, wait: bool) -> Event | None: ...
     async def api(self, command_line: str) -> str: ...
+    async def set_and_tell(
+        self, variables: Mapping[str, str], subclass: str, headers: Mapping[str, str]
+    ) -> None: ...
     async def exit(self, *applications: tuple[str, str]) -> None: ...
 
 
@@ -232,7 +235,7 @@ class Call:
                 # Without a playback the break would end the music that the dialplan plays next.
                 with contextlib.suppress(CallGone):
                     await self._session.api(f"uuid_break {self._session.unique_id}")
-            await self._session.exit(("multiset", self._hand_over_argument(self._handed)))
+            await self._session.exit(("multiset", multiset(self._hand_over_values(self._handed))))
             self._around.put(self._facts.handed_over(self._handed, self._now()))
             self._ended = core.Ended("handed_over", self._state.node, "stopping", False, self._now())
 
@@ -304,10 +307,16 @@ class Call:
         self._inbox.put_nowait(core.TransferEnded(self._now(), result))
 
     async def _hand_over(self, output: core.HandOver) -> None:
-        await self._session.execute("multiset", self._hand_over_argument(output))
+        values = self._hand_over_values(output)
+        if self._playback is not None and not self._playback.done():
+            # In its turn behind the playback, which is being broken off: letting go sooner, the break might hit the music.
+            await self._session.execute("multiset", multiset(values))
+        else:
+            headers = channel.handed_over(self._session.channel, values)
+            await self._session.set_and_tell(values, channel.HANDED_OVER, headers)
         self._inbox.put_nowait(core.HandedOver(self._now()))
 
-    def _hand_over_argument(self, output: core.HandOver) -> str:
+    def _hand_over_values(self, output: core.HandOver) -> dict[str, str]:
         return channel.hand_over(self._leg, self._center, output, self._started_us // 1000)
 
     def _arm(self, output: core.ArmTimer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.center import prompt_file
@@ -62,8 +63,18 @@ def claim(leg: Leg, center: Center, started_ms: int) -> str:
     )
 
 
-def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) -> str:
-    """Return the one multiset argument by which ``queue`` learns everything. Empty values are left out."""
+# Queue hears of the caller by this event, at once; the dialplan's own word follows when the channel's clock lets it.
+HANDED_OVER = "peyvand::handover"
+_OF_THE_CHANNEL = (
+    "Caller-Caller-ID-Number",
+    "Caller-Caller-ID-Name",
+    "Caller-Destination-Number",
+    "Answer-State",
+)
+
+
+def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) -> dict[str, str]:
+    """Return the variables by which ``queue`` learns everything. Empty values are left out."""
     values = {
         "cc_state": "handover",
         "cc_tenant": center.tenant,
@@ -78,7 +89,17 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_preferred_agent": output.preferred_agent,
         "cc_wish": "callback" if output.callback else "",
     }
-    return multiset({name: value for name, value in values.items() if value})
+    return {name: value for name, value in values.items() if value}
+
+
+def handed_over(channel: Event, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of HANDED_OVER: what ``peyvand::waiting`` will say of the call, as far as it is known here."""
+    known = {name: channel.get(name) for name in _OF_THE_CHANNEL}
+    for name in channel.headers:
+        if name.startswith("variable_cc_"):
+            known[name] = channel.get(name)
+    known |= {f"variable_{name}": value for name, value in values.items()}
+    return {"Leg": channel.unique_id, **{name: value for name, value in known.items() if value.strip()}}
 
 
 def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.SayText) -> str:

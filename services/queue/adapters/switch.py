@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.center.numbers import file_string
 from services.center.outside import Way, bridge_string
@@ -39,11 +40,12 @@ EVENTS = (
     "MEDIA_BUG_STOP",
 )
 WAITING = "peyvand::waiting"
+HANDED_OVER = "peyvand::handover"
 FEATURE = "peyvand::feature"
 ROOM = "conference::maintenance"
 GATEWAY = "sofia::gateway_state"
 WHISPERED = "peyvand::whispered"
-SUBCLASSES = (WAITING, FEATURE, ROOM, WHISPERED, supervisor.MODE, GATEWAY)
+SUBCLASSES = (WAITING, HANDED_OVER, FEATURE, ROOM, WHISPERED, supervisor.MODE, GATEWAY)
 ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
@@ -91,6 +93,8 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
     if event.subclass == GATEWAY:
         up = event.get("Ping-Status") != "DOWN" and event.get("State") not in _DOWN
         return m.GatewayChanged(at_us=at_us, gateway=event.get("Gateway"), up=up)
+    if event.subclass == HANDED_OVER:
+        return _handed_over(event, at_us)
     if not _UUID.fullmatch(event.unique_id):
         raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
@@ -137,6 +141,14 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
         case "CUSTOM" if event.subclass == WAITING:
             return m.LegParked(at_us=at_us, caller=caller_leg(event))
     return None
+
+
+def _handed_over(event: Event, at_us: int) -> m.LegHandedOver:
+    # ivr wrote the event: it may not have Unique-ID, or FreeSWITCH would keep it for the channel's thread.
+    leg = event.get("Leg")
+    if not _UUID.fullmatch(leg):
+        raise ProtocolError(f"{HANDED_OVER} about the channel {leg[:80]!r}, which is no UUID")
+    return m.LegHandedOver(at_us=at_us, caller=replace(caller_leg(event), leg=leg))
 
 
 def _other_leg(event: Event) -> str:

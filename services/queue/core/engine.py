@@ -19,7 +19,7 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
 4. Every fact has an id made of the contact, what happened and which one of it, and every command may be repeated: a new owner of the
    node, or a redelivered order, does nothing twice.
 
-The parts: ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``connecting`` (what is said before
+The parts: ``arrival`` (out of ivr's hands), ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``connecting`` (what is said before
 it), ``conversation`` (bridge to end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
 ``callbacks`` (asking to be called back; calling), ``overflow`` (ways
 out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
@@ -34,6 +34,7 @@ from msgspec import Struct
 
 from services.center.outside import NO_ROUTE
 from services.queue.core import (
+    arrival,
     aside,
     callback_menu,
     callbacks,
@@ -91,6 +92,7 @@ class Engine:
     def __init__(self, node: str) -> None:
         self._node = Node(name=node)
         self._handlers: dict[type[m.Input], Callable[[Any], None]] = {
+            m.LegHandedOver: self._handed_over,
             m.LegParked: self._parked,
             m.LegCreated: self._created,
             m.LegRinging: lambda e: offers.ringing(self._node, e.leg),
@@ -129,7 +131,8 @@ class Engine:
             m.HangUpWished: lambda e: overflow.hang_up_wished(self._node, e),
             m.TimerFired: self._timer,
         }
-        self._timers: dict[str, Callable[[str], None]] = {
+        self._timers: dict[str, Callable[[str], object]] = {
+            "arrive": lambda key: arrival.arrived(self._node, key),
             "say": lambda key: schedule.due(self._node, key),
             "outage": lambda key: overflow.outage_limit(self._node, key),
             "part": lambda key: conversation.part(self._node, key),
@@ -180,7 +183,7 @@ class Engine:
         conference.review(node)
         wishes.review(node)
         supervision.review(node)
-        return node.out
+        return arrival.hold_back(node, node.out) if node.arriving else node.out
 
     def knows(self, leg: str) -> bool:
         """Whether a listing needs no details of this leg."""
@@ -241,6 +244,8 @@ class Engine:
         conversation.unbridged(self._node, event)
 
     def _parked(self, event: m.LegParked) -> None:
+        if arrival.arrived(self._node, event.caller.leg):
+            return
         known = self._node.callers.get(event.caller.leg)
         if known is not None and known.stage is Stage.LEAVING and known.way_out is not None:
             outward.came_back(self._node, known)
@@ -249,8 +254,7 @@ class Engine:
             return
         recovered = bool(event.caller.waiting_ms)
         caller = treatment.adopt(self._node, event.caller, recovered=recovered)
-        if caller is not None and event.caller.wish == "callback" and not recovered:
-            callback_menu.wished(self._node, caller)
+        self._grant_wish(caller)
         if caller is not None and known is not None:
             for held in known.held:
                 offers.order(self._node, held)
@@ -264,6 +268,13 @@ class Engine:
             return
         taken = lines.take(node, center, event.number, purpose="flow", contact=event.contact)
         node.emit(m.RouteChosen(request_id=event.request_id, ways=taken.ways, refusal=taken.refusal))
+
+    def _handed_over(self, event: m.LegHandedOver) -> None:
+        self._grant_wish(arrival.handed_over(self._node, event.caller))
+
+    def _grant_wish(self, caller: Caller | None) -> None:
+        if caller is not None and caller.leg.wish == "callback" and not caller.recovered:
+            callback_menu.wished(self._node, caller)
 
     # --- customers who are called back: the same events, until they are callers ---
 

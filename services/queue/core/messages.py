@@ -112,6 +112,12 @@ class LegParked(Input, frozen=True, kw_only=True):
     caller: CallerLeg
 
 
+class LegHandedOver(Input, frozen=True, kw_only=True):
+    """ivr said ``peyvand::handover``: the dialplan has the leg in some milliseconds, and says ``peyvand::waiting`` then."""
+
+    caller: CallerLeg
+
+
 class LegCreated(Input, frozen=True, kw_only=True):
     """CHANNEL_CREATE. ``trunk`` has the details of a leg on one."""
 

@@ -11,6 +11,7 @@ from services.queue.core.listening import Supervision
 from services.queue.core.messages import (
     CallerLeg,
     CancelTimer,
+    Command,
     Farewell,
     Kill,
     Line,
@@ -322,6 +323,9 @@ class Node:
     gone_legs: OrderedDict[str, None] = field(
         default_factory=OrderedDict
     )  # A listing read before may still have them.
+    arriving: dict[str, list[Command]] = field(
+        default_factory=dict
+    )  # By contact: held back, see ``arrival``.
     asides: dict[str, Aside] = field(default_factory=dict)  # By contact.
     rooms: dict[str, Room] = field(default_factory=dict)
     wishes: dict[str, Wish] = field(default_factory=dict)

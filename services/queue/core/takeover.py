@@ -3,6 +3,7 @@
 What a listing can show, and what follows:
 
 =========================  ============================================================================================
+caller ``handover``        with ``cc_waiting_ms``: adopted, and its leg left alone until the dialplan has it
 caller ``waiting``         adopted; ``cc_waiting_ms`` on the leg keeps its place
 caller ``aside``           or ``conference``: goes on where it stood, see ``regain``
 caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
@@ -24,6 +25,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from services.queue.core import callbacks, connecting, lines, outward, supervision
+from services.queue.core.arrival import handed_over
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
 from services.queue.core.messages import (
@@ -78,8 +80,9 @@ def link_up(node: Node, core_uuid: str = "") -> None:
         _restarted(node)
     node.core_uuid = core_uuid or node.core_uuid
     for caller in node.callers.values():
-        if caller.stage in (Stage.BRIDGING, Stage.ASIDE):
+        if caller.stage in (Stage.BRIDGING, Stage.ASIDE) or caller.contact in node.arriving:
             unsettle(node, caller)
+    node.arriving.clear()
     for offer in [o for o in node.offers.values() if o.phase is Phase.CLOSING]:
         node.press_close(offer)
     for offer in node.offers.values():
@@ -210,6 +213,8 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
                 elif leg.state == "message":
                     most_ms = fresh.center.message_most_s * 1000 + 2 * FAREWELL_LIMIT_MS
                     node.timer(f"farewell:{fresh.contact}", most_ms)
+        case "handover" if caller is None and leg.waiting_ms:
+            handed_over(node, leg, recovered=True)  # Routing knows it already, and may have it offered.
         case _:
             # Still with ivr; it will say peyvand::waiting.
             return

@@ -72,7 +72,8 @@ class Leg:
 
     uuid: str
     caller: bool
-    mode: str = "music"  # music, whispering, bridging, bridged, parked, farewell, out, ringing, stuck
+    # socket (ivr lets it go), music, whispering, bridging, bridged, parked, farewell, out, ringing, stuck
+    mode: str = "music"
     answered: bool = False
     partner: str = ""
     vars: dict[str, str] = field(default_factory=dict)
@@ -134,6 +135,7 @@ class Rig:
     def advance(self, ms: int) -> None:
         """Let time pass, with all bridges, events and timers on the way."""
         until = self.now_us + ms * 1000
+        self._all_go_on()
         self.complete_bridges()
         self.deliver()
         while self.timers and self.timers[0][0] <= until:
@@ -162,6 +164,7 @@ class Rig:
     def settle(self) -> None:
         """Let everything happen that will happen by itself; agents that ring give up."""
         for _ in range(400):
+            self._all_go_on()
             self.complete_bridges()
             self.deliver()
             for leg in [x for x in self.legs.values() if x.mode in ("farewell", "message")]:
@@ -191,6 +194,26 @@ class Rig:
         self.feed(m.LegParked(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
         self.deliver()
         return uuid
+
+    def hand_over(self, uuid: str = "c1", **variables: str) -> str:
+        """ivr lets a caller go, and says so; the dialplan has the leg when ``go_on`` is called, or time passes."""
+        values = {"cc_tenant": "demo", "cc_queue": "sales", "cc_state": "handover", "cc_entry": "1000"}
+        self.legs[uuid] = Leg(uuid, caller=True, answered=True, mode="socket", vars={**values, **variables})
+        self.feed(m.LegHandedOver(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
+        self.deliver()
+        return uuid
+
+    def go_on(self, uuid: str = "c1") -> None:
+        """The dialplan has the leg: ``cc_state``, the event, the music."""
+        leg = self.legs.get(uuid)
+        if leg is not None and leg.mode == "socket":
+            leg.mode = "music"
+            leg.vars["cc_state"] = "waiting"
+            self.events.append(m.LegParked(at_us=self.now_us, caller=self._caller(leg)))
+
+    def _all_go_on(self) -> None:
+        for uuid in list(self.legs):
+            self.go_on(uuid)
 
     def offer(
         self,
@@ -465,6 +488,11 @@ class Rig:
 
     def _command(self, command: m.Command) -> None:
         leg = self.legs.get(command.leg)
+        touched = self.legs.get(command.caller_leg) if isinstance(command, m.Bridge) else leg
+        if touched is not None and touched.mode == "socket" and not isinstance(command, m.Kill | m.Probe):
+            # Between ivr and the dialplan: a transfer leaves the leg silent, cc_state is written over.
+            harmless = isinstance(command, m.SetVars) and "cc_state" not in dict(command.values)
+            assert harmless, f"{command} to a leg that ivr lets go"
         match command:
             case m.CallCustomer():
                 if command.leg in self.legs or command.leg in self.jobs:
