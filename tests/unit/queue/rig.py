@@ -153,6 +153,7 @@ class Rig:
 
     def fire_next(self) -> str:
         """Fire the next timer; time goes on to it."""
+        self._all_go_on()  # No timer of ours is as short as that.
         at, n, key = heapq.heappop(self.timers)
         if self.timer_of.get(key) != n:
             return ""
