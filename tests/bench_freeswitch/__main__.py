@@ -162,7 +162,7 @@ class Bench:
         self.phones.start()
         port = free_port(socket.SOCK_DGRAM)
         values = {
-            "ring_ms": str(RING_MS),
+            "ring": f'milliseconds="{RING_MS}"',
             "talk_ms": str(round(self.options.talk * 1000)),
             "press": "",
             "speak": "",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
 
@@ -137,10 +137,6 @@ class Call:
 
     async def _serve(self) -> None:
         failures = 0
-        with contextlib.suppress(CallGone):
-            await self._session.execute(
-                "multiset", channel.claim(self._leg, self._center, self._started_us // 1000), wait=False
-            )
         self._inbox.put_nowait(
             core.Begun(
                 self._started_us,
@@ -154,6 +150,8 @@ class Call:
             event = await self._inbox.get()
             try:
                 self._state, outputs = self._interpreter.step(self._state, event)
+                if isinstance(event, core.Begun) and self._stays(outputs):
+                    self._start(self._claim())
                 for output in outputs:
                     await self._perform(output)
             except CallGone:
@@ -165,6 +163,16 @@ class Call:
                 if failures >= _MOST_FAILURES:
                     break
                 self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
+
+    @staticmethod
+    def _stays(outputs: Sequence[core.Output]) -> bool:
+        """Whether the call is here for longer than its first step; a hand-over says all that a claim does."""
+        return not any(isinstance(output, core.HandOver) for output in outputs)
+
+    async def _claim(self) -> None:
+        await self._session.execute(
+            "multiset", channel.claim(self._leg, self._center, self._started_us // 1000), wait=False
+        )
 
     async def _pump(self) -> None:
         """Channel events into the inbox. The last word is HungUp or Lost, always."""

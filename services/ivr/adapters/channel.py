@@ -71,6 +71,8 @@ _OF_THE_CHANNEL = (
     "Caller-Destination-Number",
     "Answer-State",
 )
+# What queue does not ask for: FreeSWITCH reads a command byte by byte, and lets others go first after each one.
+_UNASKED = ("variable_cc_state", "variable_cc_contact", "variable_cc_node")
 
 
 def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) -> dict[str, str]:
@@ -99,7 +101,8 @@ def handed_over(channel: Event, values: Mapping[str, str]) -> dict[str, str]:
         if name.startswith("variable_cc_"):
             known[name] = channel.get(name)
     known |= {f"variable_{name}": value for name, value in values.items()}
-    return {"Leg": channel.unique_id, **{name: value for name, value in known.items() if value.strip()}}
+    told = {name: value for name, value in known.items() if value.strip() and name not in _UNASKED}
+    return {"Leg": channel.unique_id, **told}
 
 
 def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.SayText) -> str:

@@ -22,7 +22,6 @@ from services.queue.adapters import supervisor
 from services.queue.core import messages as m
 from services.queue.core import supervision_messages as sm
 from services.queue.core.plan import RINGING
-from services.queue.core.wishes import KEYS
 
 # The shortest list with which the engine sees everything it acts on. CHANNEL_CREATE is there for kills that came too early.
 EVENTS = (
@@ -42,6 +41,7 @@ EVENTS = (
 WAITING = "peyvand::waiting"
 HANDED_OVER = "peyvand::handover"
 FEATURE = "peyvand::feature"
+AGENT_KEYS = "keys XML agent_leg"  # In freeswitch/conf/dialplan: six times bind_meta_app, which were half of an originate's bytes.
 ROOM = "conference::maintenance"
 GATEWAY = "sofia::gateway_state"
 WHISPERED = "peyvand::whispered"
@@ -428,11 +428,9 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         variables = {name: value for name, value in variables.items() if value}
     if command.kind:
         variables["cc_kind"] = command.kind
-    for key, what in () if isinstance(command, sm.CallSupervisor) else KEYS.items():
+    if not isinstance(command, sm.CallSupervisor):
         # On the leg from its answer on, whatever becomes of us: *<key> is no DTMF to the caller, but an event.
-        variables[f"execute_on_answer_{key}"] = (
-            f"bind_meta_app {key} a si event::Event-Name=CUSTOM,Event-Subclass={FEATURE},what={what}"
-        )
+        variables["execute_on_answer"] = f"execute_extension {AGENT_KEYS}"
     if command.callback:
         variables["cc_callback"] = command.callback
     if not _NUMBER.fullmatch(command.extension):
