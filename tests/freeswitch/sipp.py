@@ -269,11 +269,12 @@ class Lab:
         keys: Sequence[tuple[int, str]] = (),
         port: int | None = None,
         echo: bool = True,
+        rings: bool = True,
     ) -> Sipp:
         """Put an answering phone where ``extension`` is registered. It sends a tone of ``hz``, or echoes what it hears.
 
         ``ring_ms``: how long it rings, or between which two values each call does. ``keys``: (ms after the answer or the key
-        before, digit). No BYE may come before the last one.
+        before, digit). No BYE may come before the last one. ``rings``: whether it says so.
         """
         press = "".join(
             f'  <pause milliseconds="{after_ms}"/>\n' + key_press(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
@@ -283,6 +284,7 @@ class Lab:
             "ring": f'milliseconds="{ring_ms}"'
             if isinstance(ring_ms, int)
             else f'distribution="uniform" min="{ring_ms[0]}" max="{ring_ms[1]}"',
+            "status": "180 Ringing" if rings else "100 Trying",
             "talk_ms": str(talk_ms),
             "press": press,
             "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",

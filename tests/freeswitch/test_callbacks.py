@@ -8,6 +8,8 @@ import pytest
 
 from tests.freeswitch.conftest import Rig
 from tests.freeswitch.steps import (
+    asks,
+    comes_on,
     is_idle,
     loudness,
     middle,
@@ -17,34 +19,9 @@ from tests.freeswitch.steps import (
     strongest_hz,
     talks,
     until,
-    waits,
 )
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
-
-
-async def asks(rig: Rig, entry_point: str, queue: str, number: str) -> str:
-    """Somebody calls, waits, asks to be called back, and is let go; returns the callback."""
-    caller = await rig.lab.callers(entry_point, hz=0, ani=number)
-    contact: str = (await waits(rig, queue))[0]["contact_id"]
-    await rig.switch.api(f"uuid_recv_dtmf {contact} 7")
-    await rig.switch.api(f"uuid_recv_dtmf {contact} 1")
-    assert (await caller.done(20)).successful == 1, "the caller was not hung up"
-
-    async def listed() -> bool:
-        found = await rig.get("routing", "/v1/callbacks")
-        return (contact, number, queue) in [(c["callback_id"], c["number"], c["queue"]) for c in found]
-
-    await until("the callback is in line", listed)
-    return contact
-
-
-async def comes_on(rig: Rig, agent_id: str) -> None:
-    """Make the agent available; it is not idle for a moment then."""
-    await until(
-        f"{agent_id} may be made available",
-        lambda: rig.post("routing", f"/v1/agents/{agent_id}/presence", presence="available"),
-    )
 
 
 async def called(rig: Rig, queue: str, outcomes: list[str]) -> list[dict[str, Any]]:
