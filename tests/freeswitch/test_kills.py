@@ -25,6 +25,7 @@ from tests.races.world import POOL, Seen
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
+READY_S = 120.0  # Loading Python takes its time on a busy machine.
 HANGS_S = 6.0  # Longer than a lease: who hangs so long has lost the node, or the tenant, when it goes on.
 TALKS, HOLDS, CONSULTS, CONFERS, SUPERVISED, COLLEAGUE, THIRD, RINGS, TRIES, ANSWERS = POOL
 _numbers = itertools.count(2_155_561_100)  # Of customers: one who asks again has the callback that there is.
@@ -37,7 +38,7 @@ def killed(name: str) -> Fault:
         process = rig.stack.processes[name]
         await process.kill()
         await process.start()
-        await process.wait_ready(40)
+        await process.wait_ready(READY_S)
 
     fault.__name__ = f"{name} is killed"
     return fault
@@ -51,7 +52,7 @@ def hangs(name: str) -> Fault:
             await asyncio.sleep(HANGS_S)  # the fault itself
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        await process.wait_ready(40)
+        await process.wait_ready(READY_S)
 
     fault.__name__ = f"{name} hangs"
     return fault

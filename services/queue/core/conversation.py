@@ -407,10 +407,17 @@ def digit(node: Node, event: DigitPressed) -> None:
 
 
 def offer_ended(node: Node, event: OfferEnded) -> None:
-    """Routing's end of an offer. One that talks already loses too: routing has promised the contact to somebody else."""
+    """Routing's end of an offer. One that talks already loses too when it was withdrawn: routing has given the contact away.
+
+    An offer that *expired* is another matter. Nobody had reported in time, because the owner of the node was dead while the phone was answered;
+    routing joins the two when it hears of the bridge, whatever it has offered since. A conversation is not cut for that.
+    """
     offer = node.offers.get(event.offer_id)
     if offer is None or offer.phase is not Phase.TALKING or event.outcome == "accepted":
         ended_by_routing(node, event)
+        return
+    if event.outcome == "expired":
+        node.line("late_conversation_kept", contact=offer.contact, offer=offer.offer_id)
         return
     caller = node.callers.get(offer.contact)
     offer.cause = offer.cause or event.outcome

@@ -268,7 +268,7 @@ def test_routing_withdraws_while_the_bridge_is_made(rig: Rig) -> None:
 
 def test_routing_has_given_the_contact_to_somebody_else_before_it_heard_of_the_bridge(rig: Rig) -> None:
     leg = rig.talk("c1")
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
     rig.offer("c1", "o2", "reza")
     rig.deliver()
     assert leg not in rig.legs
@@ -277,6 +277,20 @@ def test_routing_has_given_the_contact_to_somebody_else_before_it_heard_of_the_b
         "c1:waiting:0",
         "c1:waiting:o1",
     ]
+
+
+def test_an_offer_that_expired_while_nobody_owned_the_node_cuts_no_conversation(rig: Rig) -> None:
+    """The phone was answered in the dark. The new owner joins the two, and reads only then that routing had given up waiting."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.take_over()
+    rig.advance(3_000)
+    assert rig.legs["c1"].partner == leg
+    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.offer("c1", "o2", "reza")
+    rig.deliver()
+    assert (rig.state(), rig.legs["c1"].partner) == ("talking", leg)
+    assert [(f.offer_id, f.outcome) for f in rig.facts(facts.OfferFailed)] == [("o2", "withdrawn")]
 
 
 def test_somebody_else_takes_the_pair_apart(rig: Rig) -> None:
