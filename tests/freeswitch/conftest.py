@@ -16,7 +16,7 @@ from deploy.dev.stack import Stack, find_shift, table
 from tests.freeswitch.sipp import Lab
 from tests.freeswitch.switch import FreeSwitch, find_binary
 
-CENTER = Path(__file__).with_name("center.yaml")
+CENTERS = [Path(__file__).with_name(name) for name in ("center.yaml", "front.yaml")]
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Rig:
     switch: FreeSwitch
     stack: Stack
     lab: Lab
+    tenant: str = "lab"
 
     async def get(self, service: str, path: str, **params: str) -> Any:
         """GET as an administrator, to whom all teams are open; the decoded JSON, or bytes."""
@@ -36,7 +37,7 @@ class Rig:
         return await self._ask("POST", service, path, json=wish)
 
     async def _ask(self, method: str, service: str, path: str, **more: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.stack.token('lab', 'admin')}"}
+        headers = {"Authorization": f"Bearer {self.stack.token(self.tenant, 'admin')}"}
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
             response = await client.request(method, self.stack.http(service) + path, headers=headers, **more)
             response.raise_for_status()
@@ -60,12 +61,16 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     if shutil.which("sipp") is None:
         pytest.skip("no SIPp: install Debian's sip-tester")
     folder = tmp_path_factory.mktemp("freeswitch")
+    centers = folder / "centers"
+    centers.mkdir()
+    for center in CENTERS:
+        shutil.copy(center, centers)
     shift = find_shift(20_000)
     ivr_port = next(r for r in table() if r.name == "ivr").esl_port + shift
     switch = FreeSwitch(folder / "switch", ivr_port)
     stack = Stack(
         folder / "stack",
-        centers=CENTER,
+        centers=centers,
         switches=switch.address,
         shift=shift,
         sounds=switch.sounds,
