@@ -1,0 +1,186 @@
+"""ivr's flows on the simulated switch: every application is carried out as FreeSWITCH does, and every caller is let go or hung up."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.center import load
+from services.common.bus import codec, subjects
+from services.common.bus.memory import MemoryBroker, MemoryBus
+from services.common.clock import SystemClock
+from services.common.esl import GeventHub, OutboundServer
+from services.ivr.adapters.outbox import Outbox
+from services.ivr.app import Ivr
+from services.ivr.config import IvrSettings
+from services.simswitch.channel import Channel
+from tests.integration.simswitch_kit import Lab, lab
+
+FRONT = Path(__file__).parents[1] / "freeswitch" / "front.yaml"
+FACTS = subjects.any_fact(service="ivr")
+
+
+class Floor:
+    """A simulated switch with ivr beside it."""
+
+    def __init__(self, switch: Lab, broker: MemoryBroker) -> None:
+        self.lab = switch
+        self.broker = broker
+        self.played: list[str] = []
+
+    def call(self, entry: str) -> Channel:
+        return self.lab.caller(entry)
+
+    async def plays(self, leg: Channel, prompt: str) -> None:
+        """Until the leg runs a playback of this prompt."""
+        await self.lab.until(lambda: any(prompt in data for app, data, _ in leg.app_log if app == "playback"))
+
+    async def ends(self, leg: Channel) -> None:
+        await self.lab.until(lambda: leg.down)
+
+    async def facts(self, kind: str) -> list[Any]:
+        """All facts of this type, once the call has ended for ivr."""
+        for _ in range(2000):
+            found = [codec.decode(entry) for entry in self.broker.entries(FACTS)]
+            if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in found):
+                return [fact for fact in found if type(fact).__name__ == kind]
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"the call has no end: {found}")
+
+
+@pytest.fixture
+async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
+    settings = IvrSettings(
+        auth_secret="x" * 32,
+        ivr_sounds_dir=str(tmp_path / "sounds"),
+        ivr_recordings_dir=str(tmp_path / "rec"),
+        ivr_esl_port=0,
+    )
+    broker = MemoryBroker()
+    bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
+    outbox = Outbox(bus, settings.ivr_outbox_size)
+    appending = asyncio.create_task(outbox.run())
+    ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT))
+    hub = GeventHub()
+    hub.start()
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+    port = await server.start()
+    try:
+        async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
+            switch.switch._missing_file_ms = 300  # every prompt is there, and short
+            yield Floor(switch, broker)
+    finally:
+        await server.stop(0)
+        hub.stop()
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+        await bus.stop()
+
+
+async def test_a_language_is_chosen_and_everything_after_it_is_heard_in_it(floor: Floor) -> None:
+    leg = floor.call("3001")
+    await floor.plays(leg, "/en/choose")
+    leg.press("2")
+    await floor.ends(leg)
+    played = [data for app, data, _ in leg.app_log if app == "playback"]
+    assert [data.split("/front/")[1].removesuffix(".wav") for data in played[:2]] == ["en/choose", "fa/hello"]
+    assert "fa/currency/toman" in played[2]
+    assert "fa/time/jalali-1" in played[3]
+    assert leg.hangup_cause == "NORMAL_CLEARING"
+    steps = await floor.facts("IvrStepTaken")
+    assert [(s.flow_node, s.result) for s in steps] == [
+        ("choose", "language:fa"), ("hello", "played"), ("amount", "played"), ("day", "played"), ("bye", "told"),
+    ]  # fmt: skip
+    assert {s.flow_version for s in steps} == {7}
+    assert all(s.entered_at_us <= s.at_us for s in steps)
+
+
+@pytest.mark.parametrize(("keys", "result"), [("4711#", "right"), ("1234#", "wrong"), ("47112222", "wrong")])
+async def test_a_secret_code_is_taken_with_its_terminator_and_stays_hidden(
+    floor: Floor, keys: str, result: str
+) -> None:
+    leg = floor.call("3002")
+    await floor.plays(leg, "/en/code")
+    for key in keys:
+        leg.press(key)
+    await floor.plays(leg, f"/en/{result}")
+    await floor.ends(leg)
+    assert leg.variables["digits_dialed"] == "X" * len(keys)
+    steps = await floor.facts("IvrStepTaken")
+    assert (steps[0].flow_node, steps[0].input) == ("code", "(secret)")
+    assert steps[1].result == ("matched" if result == "right" else "otherwise")
+
+
+async def test_too_few_digits_are_asked_for_again(floor: Floor) -> None:
+    leg = floor.call("3002")
+    await floor.plays(leg, "/en/code")
+    leg.press("4")
+    leg.press("#")
+    await floor.plays(leg, "/en/wrong")
+    for key in "4711#":
+        leg.press(key)
+    await floor.plays(leg, "/en/right")
+    await floor.ends(leg)
+
+
+async def test_closed_doors(floor: Floor) -> None:
+    leg = floor.call("3005")
+    await floor.plays(leg, "/fa/closed")
+    await floor.ends(leg)
+    ended = await floor.facts("IvrEnded")
+    assert (ended[0].outcome, ended[0].flow_node) == ("closed", "bye")
+
+
+async def test_a_message_is_recorded_and_the_call_goes_on(floor: Floor, tmp_path: Path) -> None:
+    leg = floor.call("3004")
+    await floor.lab.until(lambda: any(app == "record" for app, _, _ in leg.app_log))
+    await asyncio.sleep(1.5)  # the message: the simulated caller speaks all the time
+    leg.press("#")
+    await floor.plays(leg, "/en/thanks")
+    await floor.ends(leg)
+    (file,) = (tmp_path / "rec" / "front").rglob("*.wav")
+    assert file.name == f"{leg.uuid}.message.box.wav"
+    with wave.open(str(file)) as wav:
+        assert wav.getnframes() / wav.getframerate() >= 1.0
+        assert any(wav.readframes(8000)), "there is sound in it"
+    steps = await floor.facts("IvrStepTaken")
+    assert [(s.flow_node, s.result) for s in steps] == [
+        ("leave", "recorded"),
+        ("thanks", "played"),
+        ("bye", "done"),
+    ]
+
+
+async def test_whoever_hangs_up_while_speaking_has_left_the_message(floor: Floor, tmp_path: Path) -> None:
+    leg = floor.call("3004")
+    await floor.lab.until(lambda: any(app == "record" for app, _, _ in leg.app_log))
+    await asyncio.sleep(1.2)
+    leg.end("NORMAL_CLEARING", by="caller")
+    await floor.ends(leg)
+    steps = await floor.facts("IvrStepTaken")
+    assert [(s.flow_node, s.result) for s in steps] == [("leave", "hung_up")]
+    assert list((tmp_path / "rec" / "front").rglob(f"{leg.uuid}.message.box.wav"))
+
+
+async def test_a_prompt_that_vanished_is_heard_in_the_next_language_and_is_a_fact(floor: Floor) -> None:
+    files = floor.lab.switch.file_ms
+
+    def file_ms(path: str) -> int:
+        return -2 if path.endswith("/en/code.wav") else files(path)
+
+    floor.lab.switch.file_ms = file_ms  # type: ignore[method-assign]
+    leg = floor.call("3002")
+    await floor.plays(leg, "/fa/code")
+    for key in "4711#":
+        leg.press(key)
+    await floor.plays(leg, "/en/right")
+    await floor.ends(leg)
+    missed = await floor.facts("PromptMissed")
+    assert [(m.flow_node, m.prompt, m.language, m.given_up) for m in missed] == [
+        ("code", "code", "en", False)
+    ]
