@@ -14,6 +14,7 @@ import re
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
+from services.routing.core.capacity import ABLE
 from services.routing.core.observed import Observed
 from services.routing.core.records import IN_TALK, Contact
 
@@ -110,6 +111,8 @@ class Transfers(Observed):
         agent = self.state.agent(target)
         if target == inp.agent_id or not self._can_be_called(target) or agent.presence == "offline":
             doing = "the same" if target == inp.agent_id else f"{agent.presence} and {agent.activity}"
+            if agent.activity in ABLE and agent.presence != "offline" and target != inp.agent_id:
+                doing = "without room for a call"
             return self._refuse_transfer(inp, "agent-not-available", f"agent {target} is {doing}")
         if inp.consult:
             if contact.consult_offer or contact.consult_agent:
