@@ -83,6 +83,7 @@ lint: install ## Format, lint, types, import rules, current contracts, wire comp
 	@$(RUN) deploy.dev.asyncapi --check
 	@$(RUN) deploy.dev.proto_compat
 	@$(RUN) services.center check deploy/centers/*.yaml
+	@$(RUN) services.ivr check deploy/centers/examples/*.yaml
 
 fmt: install ## Put the code into its form
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -97,7 +97,7 @@ WAITS_MS = 60_000
 """The longest that one node may wait beside the time limit: a transfer rings; a message takes 20 s and grace."""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(runs=PLAN, actions=st.lists(ACTION, max_size=40), end=END, switch=SWITCH, chance=st.integers(0, 2**63))
 def test_every_call_ends_once_within_its_limits(
     runs: n.Plan,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.center import Center, load
 from services.ivr.adapters.flows import flows_of, plan_of
 from services.ivr.core import model as m
-from services.ivr.core.nodes import Limits
+from services.ivr.core.nodes import Limits, Plan
 from services.ivr.core.rehearsal import QueueNow, Rehearsal, Switch
 from services.ivr.tools.layout import GAP, Edge, place
 
@@ -32,8 +32,13 @@ def center(file: Path) -> Center:
     return load(file).centers[0]
 
 
+@cache
+def plan(file: Path, number: str) -> Plan:
+    return plan_of(center(file), center(file).entry_points[number], flows_of(center(file)))
+
+
 @pytest.mark.parametrize(("file", "number"), ENTRIES, ids=[f"{f.stem}-{n}" for f, n in ENTRIES])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     keys=st.lists(KEYS, max_size=60),
     end=END,
@@ -68,7 +73,7 @@ def test_every_caller_of_an_example_reaches_an_end(
         events.append(m.HungUp(at_us, "") if end[1] is m.HungUp else m.Lost(at_us))
     queues = {name: QueueNow(waiting, 1_000 * waiting, waiting % 3) for name in about.queues}
     switch = Switch(transfer=transfer, message_ms=speaks_ms, queues=queues, mute=mute)
-    heard = Rehearsal(plan_of(about, entry, flows_of(about)), begun, limits=LIMITS, switch=switch).run(events)
+    heard = Rehearsal(plan(file, number), begun, limits=LIMITS, switch=switch).run(events)
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1
     most_ms = LIMITS.max_time_ms + LIMITS.ring_ms + LIMITS.confirm_ms + 1_000
@@ -76,7 +81,7 @@ def test_every_caller_of_an_example_reaches_an_end(
     assert not any(step.result == "error" for step in heard.steps), "a checked flow has no hole"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     links=st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14), st.integers(0, 120)), max_size=40),
     widths=st.lists(st.integers(40, 300), min_size=15, max_size=15),

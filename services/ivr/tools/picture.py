@@ -74,13 +74,18 @@ def _shortened(text: str) -> str:
 
 def _width(text: str, *, bold: bool = False) -> float:
     """About how wide a text is at 12 px; marks above and below letters take no room."""
-    letters = sum(not unicodedata.combining(c) and c != "\u200c" for c in text)
+    letters = sum(not unicodedata.combining(c) and unicodedata.category(c) != "Cf" for c in text)
     return letters * (7.9 if bold else 7.0)
 
 
 def _box(center: Center, name: str, node: document.AnyNode, language: str) -> _Box:
     kind = document.kind_of(node)
-    lines = [name, _shortened(f"{_word(kind, language)} {_what(node)}".strip())]
+    what = _what(node)
+    # Isolated, so that a date or a range keeps its order beside a Persian word.
+    lines = [
+        name,
+        _shortened(f"{_word(kind, language)} \u2068{what}\u2069" if what else _word(kind, language)),
+    ]
     for _, prompt in flow_check.prompts_of(node):
         if prompt in center.prompts:
             lines.append(_shortened(f"«{center.text(center.prompts[prompt], language)}»"))

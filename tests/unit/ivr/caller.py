@@ -8,7 +8,9 @@ from datetime import UTC
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
 from services.ivr.core.hours import Calendar
+from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.rehearsal import PLAY_MS, Heard, QueueNow, Rehearsal, Switch
+from services.ivr.core.state import State
 
 __all__ = ["PLAY_MS", "START_US", "Heard", "QueueNow", "Switch", "calendar", "call", "flow", "plan"]
 
@@ -28,9 +30,20 @@ def call(
     """Run a call to its end. ``does`` is (milliseconds after the start, key or "hangup", "lost", "broken")."""
     begun = m.Begun(START_US, languages, caller, "500", chance)
     runs = flows if isinstance(flows, n.Plan) else plan(flows)
-    heard = Rehearsal(runs, begun, limits=limits, switch=switch).run([_event(*act) for act in does])
+    rehearsal = Rehearsal(runs, begun, limits=limits, switch=switch, interpreter=Watched)
+    heard = rehearsal.run([_event(*act) for act in does])
     assert len(heard.ended) <= 1
     return heard
+
+
+class Watched(Interpreter):
+    """Holds the interpreter to its word that a state is a value."""
+
+    def step(self, state: State, event: m.Event) -> tuple[State, list[m.Output]]:
+        before = str(state)
+        after = super().step(state, event)
+        assert str(state) == before, "step must not change its argument"
+        return after
 
 
 def _event(after_ms: int, what: str) -> m.Event:

@@ -98,6 +98,7 @@ def test_check_tells_all_faults_of_a_center(tmp_path: Path, capsys: pytest.Captu
             "ends: queue sales\n    entry: '77'",
             '3: calls.0.entry: unknown entry point "77"',
         ),
+        ("ends: queue sales", "ends: queue sales\n    drawn: {menu: x}", "3: One: menu never led to x"),
         ("ends: queue sales", "ends: queue sales\n    colour: red", "7: calls.0.colour: Extra inputs"),
     ],
 )
