@@ -2,6 +2,7 @@
 
 python -m services.center check FILE...               every fault as file:line: path: message; exit 1 when there is one
 python -m services.center prompts --out DIR [FILE...]  audio for <DIR>/<prompts_dir>/<language>/<prompt>.wav
+python -m services.center pin                          ask for a PIN twice and print what a document has of it (agents.<id>.pin)
 python -m services.center show|get|history|diff|put|rollback TENANT ...    the revisions in the store (PEYVAND_NATS_URL)
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import subprocess
 import sys
 from pathlib import Path
 
 from services.center import cli
 from services.center.loader import CenterError, CenterSet, load, load_files
+from services.center.pins import hashed
 from services.center.prompts import make
 from services.common.errors import PeyvandError
 
@@ -35,8 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     prompts.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help=f"documents (default: {_CENTERS})"
     )
+    commands.add_parser("pin", help="make the salted hash of an agent's PIN")
     cli.add(commands)
     options = parser.parse_args(arguments)
+    if options.command == "pin":
+        return _pin()
     if options.command in cli.COMMANDS:
         try:
             asyncio.run(cli.run(options))
@@ -61,6 +67,21 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{made.made} prompts made by {made.engine}, {made.current} were current, {made.recorded} recorded ones left alone"
     )
+    return 0
+
+
+def _pin() -> int:
+    """Ask at the terminal, where it is not echoed; from a pipe, take the first line."""
+    typed = sys.stdin.isatty()
+    pin = getpass.getpass("PIN: ") if typed else sys.stdin.readline().strip()
+    if typed and getpass.getpass("again: ") != pin:
+        print("the two are not the same", file=sys.stderr)
+        return 1
+    try:
+        print(hashed(pin))
+    except ValueError as e:
+        print(e, file=sys.stderr)
+        return 1
     return 0
 
 

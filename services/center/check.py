@@ -17,6 +17,7 @@ from services.center.flow_check import unknown as _unknown
 from services.center.hours import call_rights
 from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
 from services.center.numbers import LANGUAGES, number_prompts
+from services.center.pins import PIN_PROMPTS
 from services.center.sentences import WHISPER_WAIT_PROMPTS
 from services.center.skills import parse, skills_in
 from services.center.source import Path
@@ -81,6 +82,10 @@ def across(documents: Iterable[CenterDocument]) -> Iterator[tuple[int, Path, str
             if agent.extension in numbers:
                 yield index, path, f"extension {agent.extension} is already {numbers[agent.extension]}"
             numbers.setdefault(agent.extension, f'the extension of agent "{name}" of {document.tenant}')
+        for i, desk in enumerate(document.desks):
+            if desk in numbers:
+                yield index, ("desks", i), f"phone {desk} is already {numbers[desk]}"
+            numbers.setdefault(desk, f"a desk of {document.tenant}")
 
 
 def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
@@ -126,6 +131,9 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
     if document.agents:
         for prompt in FEATURE_PROMPTS:
             yield ("prompts",), prompt
+    for name, agent in document.agents.items():
+        for prompt in PIN_PROMPTS if agent.pin is not None else ():
+            yield ("agents", name, "pin"), prompt
     if document.agents and any(rights.allowed for rights in call_rights(document).values()):
         for prompt in TRUNK_PROMPTS:
             yield ("calls",), prompt

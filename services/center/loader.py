@@ -77,6 +77,13 @@ class CenterSet:
                     return center, agent_id, agent
         return None
 
+    def of_phone(self, extension: str) -> Center | None:
+        """Return the center of an agent's phone or of a desk."""
+        for center in self.centers:
+            if extension in center.desks or any(a.extension == extension for a in center.agents.values()):
+                return center
+        return None
+
 
 def load(path: Path | str, *, sounds_dir: Path | None = None) -> CenterSet:
     """Read one document, or every ``*.yaml``/``*.yml`` of a folder in the order of their names.

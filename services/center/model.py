@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from services.center.callback import Callback
 from services.center.flow import Flow
+from services.center.pins import Login, PinHash
 from services.center.rights import CallRights, CenterCalls
 from services.center.skills import parse
 from services.center.trunks import Route, Trunk
@@ -281,6 +282,8 @@ class Agent(Part):
     """What the agent may call outside."""
     weight: Annotated[int, Field(ge=1, le=100)] = 1
     """Share of the contacts in queues with the strategy ``random_weighted``."""
+    pin: PinHash | None = None
+    """Of the PIN with which the agent logs in at another phone (``*23`` and the extension); None: that is not possible."""
     language: Language | None = None
     """In which the agent hears prompts; None is the center's first."""
     capacity: dict[Token, Annotated[int, Field(ge=0, le=25)]] = {}
@@ -399,6 +402,9 @@ class CenterDocument(Part):
     queues: Annotated[dict[Token, Queue], Field(min_length=1)]
     teams: dict[Token, Team] = {}
     agents: dict[Token, Agent] = {}
+    desks: list[Extension] = []
+    """Phones that are nobody's: agents with a PIN log in at them, as at each other's."""
+    login: Login = Login()
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]
     do_not_call: list[Number] = []

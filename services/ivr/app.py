@@ -54,8 +54,8 @@ class Ivr:
         """Serve one call. Whoever calls this lets the call go afterwards; the dialplan has the next action."""
         leg = channel.leg_of(session.channel)
         if leg.is_feature_code:
-            found = self._centers.agent_at(leg.agent_extension) if leg.agent_extension else None
-            await code_call.serve(session, leg, found[0] if found else None, self._bus, self._sounds_dir)
+            center = self._centers.of_phone(leg.agent_extension) if leg.agent_extension else None
+            await code_call.serve(session, leg, center, self._bus, self._sounds_dir)
             return
         center, number, entry = self._centers.entry(leg.entry)
         if number != leg.entry:

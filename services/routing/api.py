@@ -156,6 +156,15 @@ class PresenceWish(BaseModel):
     reason: str = Field("", description="Code of a break reason.", max_length=63)
 
 
+class SeatWish(BaseModel):
+    """At which phone the agent is; logging out ends it."""
+
+    extension: str = Field(description="An agent's phone or a desk of the center.", pattern=r"^[0-9]{2,10}$")
+    force: bool = Field(
+        False, description="Log out who is there, unless that agent has a contact; for supervisors."
+    )
+
+
 class DispositionWish(BaseModel):
     """The result of the contact in wrap-up; it ends the wrap-up."""
 
@@ -229,6 +238,20 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
             actor="agent" if principal.subject == agent_id else "supervisor",
         )
         return shown(center, await ask(center.tenant, "agent", "set-presence", question, views.AgentState))
+
+    @routes.post("/agents/{agent_id}/seat", summary="Log an agent in at another phone")
+    async def seat(agent_id: str, wish: SeatWish, principal: _Person) -> Agent:
+        center = own_agent(agent_id, principal)
+        own = principal.subject == agent_id
+        if wish.force and own:
+            raise Refused("not-allowed", "only a supervisor logs somebody out for it", status=403)
+        question = rpc_pb2.SeatAgent(
+            agent_id=agent_id,
+            extension=wish.extension,
+            force=wish.force,
+            actor="agent" if own else "supervisor",
+        )
+        return shown(center, await ask(center.tenant, "agent", "seat", question, views.AgentState))
 
     @routes.post(
         "/agents/{agent_id}/disposition", summary="Name the result of the contact in wrap-up, and end it"

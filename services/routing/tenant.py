@@ -37,7 +37,7 @@ from services.routing.core import views
 from services.routing.core.center import Center, Policy
 from services.routing.core.engine import Engine, Timer
 from services.routing.core.expected import Expectation
-from services.routing.core.facts import Decided
+from services.routing.core.facts import AgentSeatChanged, Decided
 from services.routing.core.state import State
 
 log = structlog.get_logger()
@@ -298,6 +298,11 @@ class TenantOwner:
             )
             raise _Poisoned from e
         answer = await self._carry_out(engine, inp, outputs)
+        if any(isinstance(x, AgentSeatChanged) for o in outputs if isinstance(o, i.Decide) for x in o.facts):
+            for (
+                known
+            ) in self._known():  # The state knows agents' phones only; of this one it has heard nothing yet.
+                self._mailbox.put_nowait((known, None))
         if reply is not None and not reply.done():
             reply.set_result(answer)
 
@@ -442,6 +447,7 @@ class TenantOwner:
 
         handlers = {
             ("agent", "set-presence"): wishes(i.SetAgentPresence),
+            ("agent", "seat"): wishes(i.SeatAgent),
             ("agent", "dispose"): wishes(i.SetDisposition),
             ("agent", "wrap-up"): wishes(i.SetWrapUp),
             ("contact", "set-priority"): wishes(i.SetContactPriority),

@@ -111,6 +111,8 @@ async def _bound(port: int, child: asyncio.subprocess.Process) -> None:
 
 CALLER_PARTIES = """From: "@caller_name@" <sip:@from_user@@[local_ip]:[local_port]>;tag=[pid]c[call_number]
 To: <sip:@number@@[remote_ip]:[remote_port]>[peer_tag_param]"""
+CODE_PARTIES = """From: "@caller_name@" <sip:@from_user@@@domain@>;tag=[pid]c[call_number]
+To: <sip:@number@@[remote_ip]:[remote_port]>[peer_tag_param]"""
 AGENT_PARTIES = """From: <sip:agent@[local_ip]:[local_port]>;tag=[pid]a[call_number]
 To:[$from]"""
 
@@ -247,9 +249,11 @@ class Lab:
         assert counts.successful == 1, f"{extension} could not register"
         return contact
 
-    async def dial_code(self, extension: str, code: str) -> Counts:
-        """Let the phone dial a feature code and hear the answer."""
+    async def dial_code(self, extension: str, code: str, *, keys: str = "") -> Counts:
+        """Let the phone dial a feature code, press ``keys`` a second later, and hear the answer."""
+        press = "".join(key_press(key, CODE_PARTIES, 3 + n, rest_ms=150) for n, key in enumerate(keys))
         values = {
+            "press": f'  <pause milliseconds="1000"/>\n{press}' if keys else "",
             "domain": DOMAIN,
             "from_user": extension,
             "password": AGENT_PASSWORD,

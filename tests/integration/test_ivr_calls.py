@@ -22,6 +22,7 @@ from services.contracts.peyvand.routing.v1.rpc_pb2 import (
     SetAgentPresence,
     SetDisposition,
 )
+from services.ivr.adapters import code_call
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import Ivr
 from services.ivr.config import IvrSettings
@@ -411,6 +412,66 @@ async def test_feature_codes_set_the_presence(
     await call.end_playback()
     await call.executed("hangup")
     assert asked == [SetAgentPresence(extension="1001", presence=asks, reason=reason, actor="agent")]
+
+
+@pytest.mark.parametrize(
+    ("number", "keys", "verified", "prompt"),
+    [
+        ("1001", "1234#", [True], "logged-in"),
+        ("1001", "9999#1234#", [False, True], "logged-in"),
+        ("1001", "1235#*1#", [False, False], "not-possible"),
+        (
+            "1002",
+            "1234#",
+            [],
+            "not-possible",
+        ),  # No PIN: sounds like a wrong one until nothing more is keyed.
+        ("1099", "1234#", [], "not-possible"),
+    ],
+)
+async def test_an_agent_logs_in_at_another_phone_by_pin(
+    stage: Stage, number: str, keys: str, verified: list[bool], prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_call, "_FIRST_KEY_S", 0.5)
+    asked: list[Any] = []
+
+    async def answer(envelope: Envelope) -> AgentState:
+        wish = codec.decode(envelope)
+        asked.append(wish)
+        if not wish.verified:
+            raise Refused("wrong-pin" if len(asked) < 2 else "locked", "no", status=403)
+        return AgentState(agent_id="sara", presence="available", activity="idle", extension="1049")
+
+    await stage.bus.serve(subjects.rpc("demo", "routing", "agent", "seat"), answer, queue="routing")
+    call = await stage.call({"cc_entry": f"*23{number}", "cc_agent_ext": "1049", "cc_node": "fs1"})
+    await call.playing("enter-pin")
+    for key in keys:
+        await call.press(key)
+    if not verified:
+        await call.playing("wrong-pin")
+        await call.end_playback()
+    await call.playing(f"/{prompt}.wav")
+    await call.end_playback()
+    await call.executed("hangup")
+    assert [w.verified for w in asked] == verified
+    for wish in asked:
+        assert (wish.agent_id, wish.extension, wish.node, wish.by_pin) == ("sara", "1049", "fs1", True)
+        assert wish.force, "who is at the phone has left it to somebody who knows a PIN"
+    said = f"{call.applications} {call.variables}"
+    assert "1234" not in said, "a PIN on the channel is in its CDR"
+
+
+async def test_half_a_pin_of_somebody_who_hangs_up_is_no_wrong_one(stage: Stage) -> None:
+    asked: list[Any] = []
+    await stage.bus.serve(
+        subjects.rpc("demo", "routing", "agent", "seat"), routing("available", asked), queue="routing"
+    )
+    call = await stage.call({"cc_entry": "*231001", "cc_agent_ext": "1002"})
+    await call.playing("enter-pin")
+    await call.press("1")
+    await call.hang_up()
+    await asyncio.wait_for(call.let_go.wait(), 10)
+    assert asked == []
 
 
 async def test_disposition_code_is_saved(stage: Stage) -> None:

@@ -184,6 +184,15 @@ async def test_standby_answers_http_for_the_owner(own_nats: EmbeddedNats, bus: N
             "/v1/agents/sara/presence", json={"presence": "break", "reason": "no_answer"}, headers=boss
         )
         assert (answer.status_code, answer.json()["type"]) == (422, "unknown-reason")
+        for body, who, status, slug in (
+            ({"extension": "1049"}, sara, 200, ""),
+            ({"extension": "1002", "force": True}, sara, 403, "not-allowed"),
+            ({"extension": "4711"}, boss, 422, "unknown-phone"),
+        ):
+            answer = await client.post("/v1/agents/sara/seat", json=body, headers=who)
+            assert (answer.status_code, answer.json().get("type", "")) == (status, slug)
+        answer = await client.get("/v1/agents", headers=boss)
+        assert {a["agent_id"]: a["extension"] for a in answer.json()}["sara"] == "1049"
         answer = await client.post("/v1/agents/sara/disposition", json={"code": "1"}, headers=boss)
         assert (answer.status_code, answer.json()["type"]) == (409, "not-in-wrap-up")
         answer = await client.get("/v1/agents", headers=boss)

@@ -223,6 +223,24 @@ class RoutingMachine(RuleBasedStateMachine):
     def presence(self, agent_id: str, presence: str) -> None:
         self.send(i.SetAgentPresence, request_id="r", agent_id=agent_id, presence=presence)
 
+    @rule(
+        agent_id=st.sampled_from(AGENT_NAMES),
+        extension=st.sampled_from(("90", "101", "102", "77")),
+        verified=st.booleans(),
+        force=st.booleans(),
+    )
+    def sits_down(self, agent_id: str, extension: str, verified: bool, force: bool) -> None:
+        self.send(
+            i.SeatAgent,
+            request_id="r",
+            agent_id=agent_id,
+            extension=extension,
+            by_pin=force,
+            verified=verified,
+            force=force,
+            node="fs1",
+        )
+
     @rule(closed=st.sets(st.sampled_from((*QUEUE_NAMES, "callback:a", "callback:b"))))
     def hours(self, closed: set[str]) -> None:
         self.send(i.HoursChanged, closed=frozenset(closed))

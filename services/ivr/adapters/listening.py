@@ -22,8 +22,8 @@ async def listen(bus: Bus, center: Center, leg: channel.Leg, leg_id: str, extens
 
     A call on another node than the leg cannot be heard so; by HTTP the supervisor's phone is rung from the call's node.
     """
-    supervisor = _agent_at(center, leg.agent_extension)
     try:
+        supervisor = await _supervisor_at(bus, center, leg.agent_extension)
         contact, node = await _conversation(bus, center, extension)
         if not (supervisor and contact and node == leg.node):
             return False
@@ -49,12 +49,19 @@ async def listen(bus: Bus, center: Center, leg: channel.Leg, leg_id: str, extens
     return True
 
 
-def _agent_at(center: Center, extension: str) -> str:
-    """The agent whose phone it is, if that agent supervises a team: without teams nobody is known to."""
-    for agent_id, agent in center.agents.items():
-        if agent.extension == extension and any(agent_id in t.supervisors for t in center.teams.values()):
-            return agent_id
-    return ""
+async def _supervisor_at(bus: Bus, center: Center, extension: str) -> str:
+    """Who is at the phone, if that agent supervises a team: without teams nobody is known to."""
+    found = codec.decode(
+        await bus.request(
+            subjects.rpc(center.tenant, "routing", "agent", "list"), rpc_pb2.ListAgents(), timeout_s=_ASK_S
+        )
+    )
+    agents = found.agents if isinstance(found, rpc_pb2.AgentList) else ()
+    at = [a.agent_id for a in agents if a.extension == extension]
+    # Somebody who has logged in there comes before whose own phone it is: that agent is logged out.
+    seated = [name for name in at if name in center.agents and center.agents[name].extension != extension]
+    who = (seated or at or [""])[0]
+    return who if any(who in team.supervisors for team in center.teams.values()) else ""
 
 
 async def _conversation(bus: Bus, center: Center, extension: str) -> tuple[str, str]:

@@ -23,20 +23,30 @@ class Dispose(msgspec.Struct, frozen=True):
     code: str
 
 
+class SitDown(msgspec.Struct, frozen=True):
+    """Somebody wants to log in at this phone as the agent whose number (extension) it is, by PIN."""
+
+    number: str
+
+
 class Supervise(msgspec.Struct, frozen=True):
     """A supervisor wants to hear the conversation of the agent with this extension."""
 
     extension: str
 
 
-Wish = SetPresence | Dispose | Supervise
+Wish = SetPresence | Dispose | SitDown | Supervise
 
 _DISPOSITION = re.compile(r"\*26([0-9]{1,4})", re.ASCII)
 _BREAK = re.compile(r"\*24([0-9])", re.ASCII)
+_SEAT = re.compile(r"\*23([0-9]{2,10})", re.ASCII)
 _SUPERVISION = re.compile(r"\*33([0-9]{2,10})", re.ASCII)
-_PRESENCES = {"*22": "toggle", "*24": "break", "*25": "available"}
+_PRESENCES = {"*22": "toggle", "*23": "offline", "*24": "break", "*25": "available"}
 
 NOT_POSSIBLE = "not-possible"
+ENTER_PIN = "enter-pin"
+WRONG_PIN = "wrong-pin"
+LOGGED_IN = "logged-in"
 SAVED = "saved"
 
 
@@ -48,6 +58,8 @@ def wish(dialled: str) -> Wish | None:
         return SetPresence("break", m[1])
     if m := _DISPOSITION.fullmatch(dialled):
         return Dispose(m[1])
+    if m := _SEAT.fullmatch(dialled):
+        return SitDown(m[1])
     if m := _SUPERVISION.fullmatch(dialled):
         return Supervise(m[1])
     return None

@@ -32,6 +32,7 @@ _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
 _KINDS: tuple[type[Any], ...] = (
     *_OBSERVATIONS.values(),
     i.SetAgentPresence,
+    i.SeatAgent,
     i.SetDisposition,
     i.SetWrapUp,
     i.SetContactPriority,

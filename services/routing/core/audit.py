@@ -15,6 +15,7 @@ def problems(state: State, index: Index, now_us: int) -> list[str]:
         *_offers(state),
         *_contacts(state),
         *_agents(state),
+        *_seats(state),
         *index.problems(now_us),
         *_idle_pairs(state, index),
     ]
@@ -116,4 +117,15 @@ def _idle_pairs(state: State, index: Index) -> list[str]:
         for contact in waiting
         for agent_id in index.center.agents
         if index.is_free(agent_id, contact.channel) and index.suits(agent_id, contact.contact_id)
+    ]
+
+
+def _seats(state: State) -> list[str]:
+    """One phone has one agent, and who is logged out sits nowhere."""
+    seated = {a.seat: a.agent_id for a in state.agents.values() if a.seat}
+    found = [] if seated == state.seats else [f"seats are {state.seats}, by the agents {seated}"]
+    return found + [
+        f"agent {a.agent_id} is logged out and sits at {a.seat}"
+        for a in state.agents.values()
+        if a.seat and a.presence == "offline" and a.activity not in ENGAGED
     ]

@@ -163,6 +163,11 @@ class Center(msgspec.Struct, frozen=True):
     """The place of a contact that an agent sends to a queue: kept (its whole wait counts) or last (from now on)."""
     transfer_failed: str = "queue"
     """Where a contact goes whose transfer nobody took: queue, or agent (who sent it, first)."""
+    desks: frozenset[str] = frozenset()
+    """Phones that are nobody's; see ``seats``."""
+    pin_attempts: int = 3
+    """Wrong PINs in a row, after which none is taken for ``pin_lock_ms``."""
+    pin_lock_ms: int = 900_000
     draining: frozenset[str] = frozenset()
     """Those of ``queues`` that are gone from the document: who is in them is served or goes on, nobody new comes in."""
 
@@ -208,5 +213,5 @@ class Policy(msgspec.Struct, frozen=True):
         return Miss(self.agent_delay_ms, {"no_answer": self.max_no_answer, "unreachable": 1}.get(outcome, 0))
 
 
-SYSTEM_REASONS = frozenset({"no_answer", "declined", "busy", "unreachable", "removed"})
+SYSTEM_REASONS = frozenset({"no_answer", "declined", "busy", "unreachable", "removed", "phone_taken"})
 """Break and offline reasons that only the system gives."""

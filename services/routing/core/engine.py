@@ -46,14 +46,14 @@ from services.routing.core.center import CALL, Center, Policy
 from services.routing.core.explain import explain
 from services.routing.core.index import Head, contact_key
 from services.routing.core.records import Contact, Offer
+from services.routing.core.seats import Seats
 from services.routing.core.state import State
-from services.routing.core.wishes import Wished
 
 Timer = tuple[str, str]
 """Kind (offer, limit, hold, widen, wrap_up, delay) and the id of the offer, contact or agent."""
 
 
-class Engine(Wished):
+class Engine(Seats):
     """Routing of one tenant. Not thread-safe; ``handle`` is the only method that changes anything."""
 
     def __init__(self, center: Center, policy: Policy, state: State | None = None) -> None:
@@ -280,6 +280,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.CallbackAttempted: Engine._callback_attempted,
     i.DispositionKeyed: Engine._disposition_keyed,
     i.SetAgentPresence: Engine._presence_wished,
+    i.SeatAgent: Engine._seat_wished,
     i.SetDisposition: Engine._disposition_wished,
     i.SetWrapUp: Engine._wrap_up_wished,
     i.SetContactPriority: Engine._priority_wished,

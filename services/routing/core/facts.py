@@ -265,6 +265,26 @@ class AgentPhoneChanged(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()
 
 
+class AgentSeatChanged(msgspec.Struct, frozen=True):
+    """The agent is at another phone: ``extension``, empty for the own one of the document."""
+
+    agent_id: str
+    extension: str = ""
+    previous: str = ""
+    node: str = ""
+    actor: str = ""
+
+
+class AgentLoginRefused(msgspec.Struct, frozen=True):
+    """Somebody gave a wrong PIN of the agent; after ``attempts`` in a row none is taken for ``locked_ms``."""
+
+    agent_id: str
+    extension: str = ""
+    attempts: int = 0
+    locked_ms: int = 0
+    node: str = ""
+
+
 class NodeChanged(msgspec.Struct, frozen=True):
     """The connection to a FreeSWITCH node went or came."""
 
@@ -334,6 +354,8 @@ Fact = (
     | AgentActivityChanged
     | WrapUpEnded
     | AgentPhoneChanged
+    | AgentSeatChanged
+    | AgentLoginRefused
     | NodeChanged
     | ContactPriorityChanged
     | AgentOwnCallChanged

@@ -158,6 +158,22 @@ class SetAgentPresence(Input, frozen=True, kw_only=True):
     actor: str = "agent"
 
 
+class SeatAgent(Input, frozen=True, kw_only=True):
+    """A wish: the agent is at the phone ``extension`` from now on, and available.
+
+    ``by_pin``: at the phone itself, by a PIN that was ``verified`` or was wrong. ``force``: whoever is at the phone is logged out.
+    """
+
+    request_id: str
+    agent_id: str
+    extension: str
+    node: str = ""
+    by_pin: bool = False
+    verified: bool = False
+    force: bool = False
+    actor: str = "agent"
+
+
 class SetDisposition(Input, frozen=True, kw_only=True):
     """A wish: the disposition of the contact in wrap-up, which ends the wrap-up."""
 
@@ -355,6 +371,7 @@ AnyInput = (
     | CallbackAttempted
     | DispositionKeyed
     | SetAgentPresence
+    | SeatAgent
     | SetDisposition
     | SetWrapUp
     | SetContactPriority

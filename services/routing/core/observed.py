@@ -18,7 +18,7 @@ class Observed(Callbacks):
     # -- the switch
 
     def _phone_changed(self, inp: i.PhoneChanged) -> None:
-        agent_id = self._by_extension.get(inp.extension)
+        agent_id = self._agent_at(inp.extension)
         if agent_id is not None:  # else a phone of somebody who is no agent
             self._set_phone(agent_id, inp.registered, inp.node)
 
@@ -45,8 +45,10 @@ class Observed(Callbacks):
 
     def _phones_listed(self, inp: i.PhonesListed) -> None:
         """Agents who were never seen registering stay reachable: an offer will tell."""
-        for extension, agent_id in sorted(self._by_extension.items()):
-            agent = self.state.agent(agent_id)
+        for agent_id in sorted(self.center.agents):
+            agent, extension = self.state.agent(agent_id), self._phone_of(agent_id)
+            if self._agent_at(extension) != agent_id:
+                continue
             listed = extension in inp.extensions
             if listed or (agent.registered and inp.node in (agent.node, *agent.also)):
                 self._set_phone(agent_id, listed, inp.node, is_new=False)
@@ -59,7 +61,7 @@ class Observed(Callbacks):
             self._settle_phone(agent.agent_id)
 
     def _own_call_changed(self, inp: i.OwnCallChanged) -> None:
-        agent_id = self._by_extension.get(inp.extension)
+        agent_id = self._agent_at(inp.extension)
         if agent_id is None:
             return
         if (inp.leg_id in self.state.agent(agent_id).own_legs) != inp.began:
@@ -73,7 +75,7 @@ class Observed(Callbacks):
                 if node == inp.node and leg_id not in inp.legs:
                     self._emit(f.AgentOwnCallChanged(agent_id, leg_id, node=node))
         for leg_id, extension in sorted(inp.legs.items()):
-            agent_id = self._by_extension.get(extension, "")
+            agent_id = self._agent_at(extension) or ""
             if agent_id and leg_id not in self.state.agent(agent_id).own_legs:
                 self._emit(f.AgentOwnCallChanged(agent_id, leg_id, began=True, node=inp.node))
         for agent_id in [a for a in self.state.touched_agents if a in self.state.agents]:

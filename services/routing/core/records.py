@@ -146,6 +146,12 @@ class Agent(msgspec.Struct):
     """Contacts of other channels than calls, by id. The activity and the fields about a contact are those of calls."""
     counted_us: int = 0
     """Up to when ``work_us`` has their shares."""
+    seat: str = ""
+    """The phone at which the agent has logged in; empty: the own one of the document."""
+    pin_failures: int = 0
+    """Wrong PINs in a row."""
+    locked_until_us: int = 0
+    """No PIN is taken before this time."""
 
     @property
     def handles(self) -> bool:

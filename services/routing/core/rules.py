@@ -47,7 +47,7 @@ class Rules:
         self.center = center
         self.index = Index(center, self.state)
         self.index.closed = self._closed
-        self._by_extension = {rules.extension: agent_id for agent_id, rules in center.agents.items()}
+        self._own_phone = {rules.extension: agent_id for agent_id, rules in center.agents.items()}
         self.state.touched_contacts.update(dict.fromkeys(self.state.contacts))
         self.state.touched_agents.update(dict.fromkeys([*self.state.agents, *center.agents]))
         self.state.touched_offers.update(dict.fromkeys(self.state.offers))
@@ -68,10 +68,36 @@ class Rules:
 
     # -- agents
 
+    def _phone_of(self, agent_id: str) -> str:
+        """The phone at which the agent is: the own one, or the one of the present seat (``seats``)."""
+        return self.state.agent(agent_id).seat or self.center.agents[agent_id].extension
+
+    def _agent_at(self, extension: str) -> str | None:
+        """Who is at the phone; None when nobody is known to be."""
+        if seated := self.state.seats.get(extension):
+            return seated if seated in self.center.agents else None
+        own = self._own_phone.get(extension)
+        return own if own is not None and not self.state.agent(own).seat else None
+
+    def _sit(self, agent_id: str, extension: str, node: str, actor: str) -> None:
+        own = self.center.agents[agent_id].extension if agent_id in self.center.agents else ""
+        previous = self.state.agent(agent_id).seat or own
+        seat = "" if extension == own else extension
+        self._emit(f.AgentSeatChanged(agent_id, seat, previous, node, actor))
+        self._settle_phone(agent_id)
+
+    def _leave_seat(self, agent_id: str) -> None:
+        """A seat ends with the log-out, or with the contact in which that came."""
+        agent = self.state.agent(agent_id)
+        if agent.seat and agent.presence == "offline" and agent.activity in FREE:
+            own = self.center.agents[agent_id].extension if agent_id in self.center.agents else ""
+            self._sit(agent_id, own, "", "system")
+
     def _set_presence(self, agent_id: str, presence: str, reason: str, actor: str) -> None:
         agent = self.state.agent(agent_id)
         ms = self._ms_since(agent.presence_since_us) if agent.presence_since_us else 0
         self._emit(f.AgentPresenceChanged(agent_id, presence, reason, actor, agent.presence, ms))
+        self._leave_seat(agent_id)
 
     def _set_activity(
         self, agent_id: str, activity: str, contact_id: str = "", queue: str = "", limit_ms: int = 0
@@ -88,6 +114,7 @@ class Rules:
 
     def _set_free(self, agent_id: str) -> None:
         self._set_activity(agent_id, self._free_activity(self.state.agent(agent_id)))
+        self._leave_seat(agent_id)
 
     def _free_activity(self, agent: Agent) -> str:
         if not agent.registered or (agent.node and not self.state.phone_node(agent)):
@@ -375,7 +402,7 @@ class Rules:
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
                 contact_id=contact.contact_id,
                 agent_id=agent_id,
-                extension=self.center.agents[agent_id].extension,
+                extension=self._phone_of(agent_id),
                 queue=contact.queue,
                 node=contact.node,
                 ring_ms=queue.ring_ms if queue else QueueRules().ring_ms,
@@ -403,14 +430,14 @@ class Rules:
                 self._withdraw(self.state.offers[offer_id], cause)
 
     def _make_offer(self, contact: Contact, agent_id: str, why: f.Explanation, at_once: int) -> None:
-        rules, queue = self.center.agents[agent_id], self.center.queues[contact.queue]
+        queue = self.center.queues[contact.queue]
         calls = (queue.callback or CallbackRules()) if contact.no_leg else None
         self._emit(
             f.OfferMade(
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
                 contact_id=contact.contact_id,
                 agent_id=agent_id,
-                extension=rules.extension,
+                extension=self._phone_of(agent_id),
                 queue=contact.queue,
                 node=contact.node,
                 ring_ms=queue.ring_ms,
@@ -429,7 +456,9 @@ class Rules:
                 agent_node=self.state.phone_node(self.state.agent(agent_id)),
                 connect_ms=queue.connect_ms,
                 channel=_told(contact.channel),
-                share_of=0 if contact.channel == CALL else capacity(self.center, rules, contact.channel),
+                share_of=0
+                if contact.channel == CALL
+                else capacity(self.center, self.center.agents[agent_id], contact.channel),
             )
         )
         if contact.channel == CALL:
@@ -502,6 +531,10 @@ class Rules:
         """Mend what the configuration in force no longer allows: agents and queues that are gone from it."""
         for agent_id in sorted(self.state.agents.keys() - self.center.agents.keys()):
             if self.state.agents[agent_id].presence != "offline":
+                self._set_presence(agent_id, "offline", "removed", "system")
+        for extension, agent_id in sorted(self.state.seats.items()):
+            gone = extension not in self._own_phone and extension not in self.center.desks
+            if gone and self.state.agents[agent_id].presence != "offline":
                 self._set_presence(agent_id, "offline", "removed", "system")
         stranded = [
             c

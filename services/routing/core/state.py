@@ -78,6 +78,8 @@ class State:
         """Who hung up while waiting, by ``left_key``, oldest first."""
         self.tolls = Tolls()
         """Calls to numbers outside, for their limits."""
+        self.seats: dict[str, str] = {}
+        """Agent by the phone at which the agent has logged in; follows from ``agents``."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -153,6 +155,7 @@ class State:
         state.contacts = {c.contact_id: c for c in stored.contacts}
         state.callbacks = {c.callback_id: c.contact_id for c in stored.contacts if c.no_leg}
         state.agents = {a.agent_id: a for a in stored.agents}
+        state.seats = {a.seat: a.agent_id for a in stored.agents if a.seat}
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
         state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
@@ -494,6 +497,22 @@ class State:
         agent = self._agent(fact.agent_id)
         agent.registered, agent.node, agent.also = fact.registered, fact.node, fact.also
 
+    def _seat_changed(self, fact: f.AgentSeatChanged) -> None:
+        agent = self._agent(fact.agent_id)
+        if self.seats.get(agent.seat) == fact.agent_id:
+            del self.seats[agent.seat]
+        agent.seat = fact.extension
+        if fact.extension:
+            self.seats[fact.extension] = fact.agent_id
+        # What was known of the former phone says nothing of this one.
+        agent.registered, agent.node, agent.also, agent.own_legs = True, fact.node, (), {}
+        agent.pin_failures = agent.locked_until_us = 0
+
+    def _login_refused(self, fact: f.AgentLoginRefused) -> None:
+        agent = self._agent(fact.agent_id)
+        agent.pin_failures = 0 if fact.locked_ms else fact.attempts
+        agent.locked_until_us = self.at_us + fact.locked_ms * 1000 if fact.locked_ms else 0
+
     def _node_changed(self, fact: f.NodeChanged) -> None:
         self.nodes[fact.node] = Node(fact.up, self.at_us)
         # Rare, and everything on the node is affected: a scan is right here.
@@ -542,6 +561,8 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.AgentActivityChanged: State._activity_changed,
     f.WrapUpEnded: State._wrap_up_ended,
     f.AgentPhoneChanged: State._phone_changed,
+    f.AgentSeatChanged: State._seat_changed,
+    f.AgentLoginRefused: State._login_refused,
     f.NodeChanged: State._node_changed,
     f.ContactPriorityChanged: State._priority_changed,
     f.AgentOwnCallChanged: State._own_call_changed,

@@ -73,14 +73,18 @@ class Transfers(Observed):
     def _target(self, kind: str, target: str) -> tuple[str, str]:
         """What digits mean: a colleague's extension, an entry point of the house (its queue), else a number outside."""
         if kind == "agent" and target not in self.center.agents:
-            return "agent", self._by_extension.get(target, target)
+            return "agent", self._numbered(target) or target
         if kind != "keyed":
             return kind, target
-        if agent_id := self._by_extension.get(target):
+        if agent_id := self._numbered(target):
             return "agent", agent_id
         if queue := self.center.fallback.get(target):
             return "queue", queue
         return "number", target
+
+    def _numbered(self, digits: str) -> str | None:
+        """The agent whose number it is, at whatever phone, else whoever is at the desk."""
+        return self._own_phone.get(digits) or self._agent_at(digits)
 
     def _refuse_transfer(self, inp: i.TransferRequested, reason: str, detail: str) -> None:
         self._emit(

@@ -164,7 +164,7 @@ def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> Age
         agent_id,
         agent.presence,
         agent.activity,
-        rules.extension if rules else "",
+        agent.seat or (rules.extension if rules else ""),
         agent.reason,
         agent.contact_id,
         agent.queue,

@@ -40,6 +40,8 @@ class Wished(Channels):
     def _repeated(self, inp: i.AnyInput) -> list[i.Output]:
         if isinstance(inp, AgentWish) and (agent_id := self._named(inp)):
             return [self._answered(inp.request_id, agent_id, "")]
+        if isinstance(inp, i.SeatAgent):
+            return [self._answered(inp.request_id, inp.agent_id, "")]
         if isinstance(inp, i.SetContactPriority) and inp.contact_id in self.state.contacts:
             return [self._answered(inp.request_id, "", inp.contact_id)]
         if isinstance(inp, i.EnqueueContact | i.LeaveContact | i.HandleContact):
@@ -57,7 +59,7 @@ class Wished(Channels):
             known = self.state.agents.get(wish.agent_id)
             finishes = known is not None and (known.activity in ENGAGED or known.handles)
             return wish.agent_id if wish.agent_id in self.center.agents or finishes else None
-        return self._by_extension.get(wish.extension)
+        return self._agent_at(wish.extension)
 
     def _refuse_unknown(self, inp: AgentWish) -> None:
         who = f"id {inp.agent_id!r}" if inp.agent_id else f"extension {inp.extension!r}"
@@ -83,6 +85,9 @@ class Wished(Channels):
                 f"expected one of {', '.join(sorted(self.center.break_reasons)) or 'none'}; found {reason!r}"
             )
             return self._refuse(inp.request_id, "unknown-reason", expected, 422)
+        if presence != "offline" and self._agent_at(phone := self._phone_of(agent_id)) != agent_id:
+            taken = f"{self._agent_at(phone)} is at {phone}, the phone of {agent_id}"
+            return self._refuse(inp.request_id, "phone-taken", taken)
         if (agent.presence, agent.reason) != (presence, reason):
             self._set_presence(agent_id, presence, reason, inp.actor or "agent")
         return self._answer_agent(inp.request_id, agent_id)

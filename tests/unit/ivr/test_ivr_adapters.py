@@ -71,6 +71,9 @@ def test_demo_office_hours(center: Center) -> None:
     ("dialled", "wish"),
     [
         ("*22", codes.SetPresence("toggle")),
+        ("*23", codes.SetPresence("offline")),
+        ("*231001", codes.SitDown("1001")),
+        ("*231", None),
         ("*24", codes.SetPresence("break")),
         ("*242", codes.SetPresence("break", "2")),
         ("*2412", None),

@@ -224,6 +224,8 @@ def test_every_fact_survives_the_log() -> None:
         f.NumberDialled("c", "0912", "transfer", "a", "t", "w"),
         f.NumberEnded("c"),
         f.CallRefused("a", "0049", "transfer", "limit-reached", "team:t", "why", "c", "w", "agent"),
+        f.AgentSeatChanged("a", "1090", "1001", "fs1", "code"),
+        f.AgentLoginRefused("a", "1090", 3, 900_000, "fs1"),
     )
     assert {type(fact).__name__ for fact in facts} == {
         field.message_type.name for field in log_pb2.Fact.DESCRIPTOR.fields

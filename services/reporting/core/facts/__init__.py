@@ -56,9 +56,11 @@ from services.reporting.core.facts.recording import (
 )
 from services.reporting.core.facts.routing import (
     AgentActivityChanged,
+    AgentLoginRefused,
     AgentOwnCallChanged,
     AgentPhoneChanged,
     AgentPresenceChanged,
+    AgentSeatChanged,
     CallbackAnswered,
     CallbackChanged,
     CallRefused,
@@ -87,9 +89,11 @@ __all__ = [
     "OBSERVATIONS",
     "AgentActivityChanged",
     "AgentBridged",
+    "AgentLoginRefused",
     "AgentOwnCallChanged",
     "AgentPhoneChanged",
     "AgentPresenceChanged",
+    "AgentSeatChanged",
     "AnyFact",
     "CallRefused",
     "CallbackAccepted",

@@ -260,6 +260,26 @@ class AgentPhoneChanged(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[str, ...] = ()
 
 
+class AgentSeatChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent is at another phone."""
+
+    agent_id: str = ""
+    extension: str = ""
+    previous: str = ""
+    node: str = ""
+    actor: str = ""
+
+
+class AgentLoginRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A wrong PIN was given for the agent."""
+
+    agent_id: str = ""
+    extension: str = ""
+    attempts: int = 0
+    locked_ms: int = 0
+    node: str = ""
+
+
 class NodeChanged(msgspec.Struct, frozen=True, kw_only=True):
     """The connection to a FreeSWITCH node came up or was lost."""
 
@@ -329,6 +349,8 @@ RoutingFact = (
     | AgentActivityChanged
     | WrapUpEnded
     | AgentPhoneChanged
+    | AgentSeatChanged
+    | AgentLoginRefused
     | NodeChanged
     | ContactPriorityChanged
     | AgentOwnCallChanged

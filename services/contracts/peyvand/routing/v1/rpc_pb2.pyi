@@ -21,6 +21,24 @@ class SetAgentPresence(_message.Message):
     actor: str
     def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
+class SeatAgent(_message.Message):
+    __slots__ = ("agent_id", "extension", "node", "by_pin", "verified", "force", "actor")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    BY_PIN_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    extension: str
+    node: str
+    by_pin: bool
+    verified: bool
+    force: bool
+    actor: str
+    def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., node: _Optional[str] = ..., by_pin: _Optional[bool] = ..., verified: _Optional[bool] = ..., force: _Optional[bool] = ..., actor: _Optional[str] = ...) -> None: ...
+
 class SetDisposition(_message.Message):
     __slots__ = ("agent_id", "extension", "code", "by")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
