@@ -22,7 +22,9 @@ class Service:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.client: SwitchClient = self.make()
 
-    def make(self, *, max_backlog: int = 20_000, connect_timeout_s: float = 5.0) -> SwitchClient:
+    def make(
+        self, *, max_backlog: int = 20_000, connect_timeout_s: float = 5.0, prompt: bool = False
+    ) -> SwitchClient:
         self.client = SwitchClient(
             self.hub,
             SwitchAddress("fs1", "127.0.0.1", self.switch.port, "ClueCon"),
@@ -34,6 +36,7 @@ class Service:
             max_backlog=max_backlog,
             connect_timeout_s=connect_timeout_s,
             retry_max_s=0.02,
+            prompt=prompt,
         )
         return self.client
 

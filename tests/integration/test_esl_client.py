@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from services.common.errors import CallGone, Conflict, SwitchTimeout, SwitchUnavailable, UnsafeCommandError
 from services.common.esl import Event
+from services.common.esl import node as node_module
 from tests.integration.esl_kit import Service, service_on_switch
 from tests.integration.esl_peer import (
     FAREWELL,
@@ -33,6 +34,15 @@ async def service() -> AsyncIterator[Service]:
 @pytest.fixture
 async def switch(service: Service) -> FakeSwitch:
     return service.switch
+
+
+async def poked(peer: Peer) -> bool:
+    """Whether a newline more comes within half a second."""
+    peer.poked.clear()
+    try:
+        return await asyncio.wait_for(peer.poked.wait(), 0.5)
+    except TimeoutError:
+        return False
 
 
 def metric(name: str) -> float:
@@ -264,6 +274,23 @@ async def test_newlines_fetch_events_while_a_job_is_waited_for(service: Service,
     commands = next(one for one in switch.peers if one is not peer)
     commands.send(event("BACKGROUND_JOB", "+OK", Job_UUID=command.headers["job-uuid"]))
     assert await job == "+OK"
+
+
+async def test_who_asks_for_prompt_events_has_them_fetched_until_nothing_happens_any_more(
+    service: Service, switch: FakeSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "PROMPT_FOR_S", 0.1)
+    service.make(prompt=True)
+    peer = await service.started()
+    assert peer.pokes == 0, "a node on which nothing happens is left in peace"
+    peer.send(event("CHANNEL_ANSWER", Unique_ID="u-1"))
+    for _ in range(3):
+        peer.poked.clear()
+        await asyncio.wait_for(peer.poked.wait(), 5)
+    async with asyncio.timeout(5):
+        while await poked(peer):
+            pass
+    assert switch.pokes == peer.pokes, "nobody waits on the command socket"
 
 
 async def test_an_application_is_matched_by_the_id_we_gave_it(service: Service, switch: FakeSwitch) -> None:

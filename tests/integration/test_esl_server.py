@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.common.errors import CallGone, SwitchTimeout
+from services.common.errors import CallGone, SwitchTimeout, UnsafeCommandError
 from services.common.esl import OutboundSession, multiset
 from services.common.esl import server as server_module
 from tests.integration.esl_kit import Desk, desk_open, greeted
@@ -265,6 +265,27 @@ async def test_an_application_that_takes_too_long_is_given_up_and_its_completion
         late = await session.next_event(5)
         assert late is not None
         assert late.application_id == app_id
+
+
+async def test_variables_are_set_and_told_with_one_write_and_a_call_that_is_gone_says_so(desk: Desk) -> None:
+    async with call_to(desk.port) as call:
+        session = await greeted(call, desk)
+        values, headers = {"cc_queue": "sales", "cc_class": ""}, {"Leg": "u-1"}
+        telling = asyncio.ensure_future(session.set_and_tell(values, "peyvand::handover", headers))
+        set_ = await call.command()
+        told = await call.command()
+        assert set_.line == "api uuid_setvar_multi u-1 cc_queue=sales;cc_class="
+        assert told.line == "sendevent CUSTOM"
+        assert told.headers == {"event-subclass": "peyvand::handover", "leg": "u-1"}
+        call.peer.send(api_response("+OK\n") + reply("+OK 1"))
+        await telling
+        telling = asyncio.ensure_future(session.set_and_tell(values, "peyvand::handover", headers))
+        await call.command()
+        call.peer.send(api_response("-ERR No such channel!\n") + reply("+OK 2"))
+        with pytest.raises(CallGone, match="No such channel"):
+            await telling
+        with pytest.raises(UnsafeCommandError):
+            await session.set_and_tell({"cc_queue": "a;b"}, "peyvand::handover", headers)
 
 
 async def test_newlines_fetch_events_while_a_call_is_held(desk: Desk) -> None:
