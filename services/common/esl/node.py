@@ -400,10 +400,10 @@ class Node:
     def _poke(self) -> None:
         loop = gevent.get_hub().loop
         while self._commands is not None and (self.jobs or self.apps or loop.now() < self._poke_until):
-            for link in (self._commands, self._events):
+            for link in (self._commands, None if self._prompter else self._events):
                 if link is not None and link.ready:
                     link.poke()
-            gevent.sleep(POKE_S)
+            gevent.sleep(PROMPT_POKE_S if self._prompt else POKE_S)
 
     def _fetch_promptly(self) -> None:
         self._prompt_until = gevent.get_hub().loop.now() + PROMPT_FOR_S
