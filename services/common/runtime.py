@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -174,9 +175,20 @@ async def _main(name: str, settings: S, start: Callable[[S, Runtime], Coroutine[
         elif error is not None:
             logger.error("start_failed", exc_info=error)
             rt.fail(repr(error))
+        else:
+            _spare_the_collector()
     else:
         starting.cancel()
     return await rt._wait()
+
+
+def _spare_the_collector() -> None:
+    """Leave what the start has made out of every later collection: modules, settings, routes, the first center documents.
+
+    A full collection stops everything and looks at all of it: 65 to 76 ms in ivr, queue and routing on an idle machine. Not
+    collected before: of some 80,000 objects 20 were garbage, and a service that has just begun has better to do.
+    """
+    gc.freeze()
 
 
 def run(

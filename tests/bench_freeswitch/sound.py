@@ -39,13 +39,14 @@ class Phone:
 
     def send(self) -> None:
         """Send the next packet."""
-        if self.sends_to is None:
+        to = self.sends_to  # Another thread may take it away at any time.
+        if to is None:
             return
         n = self._packets
         self._packets += 1
         head = _HEADER.pack(0x80, 8, n & 0xFFFF, n * _SAMPLES & 0xFFFFFFFF, 0xBE000000 + self.number)
         try:
-            self.socket.sendto(head + self._payload, self.sends_to)
+            self.socket.sendto(head + self._payload, to)
         except OSError:  # The call is over, and the switch has closed its port.
             self.sends_to = None
 
