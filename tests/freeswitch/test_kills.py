@@ -91,6 +91,17 @@ class House(RealWorld):
 
             await until(f"the call that is {moment} is {state}", so)
 
+    async def granted(self, moment: str, verb: str, **body: str) -> dict[str, Any]:
+        """The answer to a wish; one that comes while the switch is read anew is to be asked again."""
+
+        async def asked() -> Any:
+            answer = await self.wish(self.at[moment], verb, **body)
+            assert answer["http"] in (200, 503), answer
+            return answer if answer["http"] == 200 else None
+
+        answer: dict[str, Any] = await until(f"{verb} is granted", asked)
+        return answer
+
     async def fill(self) -> None:
         """Everything but who answers: that is the moment of the fault."""
         lab = self.rig.lab
@@ -116,7 +127,7 @@ class House(RealWorld):
         await self.agents_talk("consulting", "conference")
         assert (await self.wish(self.at["conference"], "conference"))["http"] == 200
         (self.at["waiting"],) = await self.callers(1, "2085")
-        self.at["callback"] = await asks(self.rig, "2061", "back", str(next(_numbers)))
+        self.at["callback"] = await asks(self.rig, "2063", "back-once", str(next(_numbers)))
         confirms = ((2_000, "1"),) * 8  # whenever we come to ask
         await self.phone(lab.switch.carrier_port, ring_ms=8_000, keys=confirms)
         await self.phone(await lab.register("1045"))
@@ -204,21 +215,19 @@ async def test_nobody_notices(rig: Rig, fault: Fault) -> None:
         await house.is_in(ringing="talking", offered="talking", answering="talking")
 
         # What was begun can be ended.
-        resumed = await house.wish(house.at["held"], "resume")
-        assert (resumed["http"], resumed["state"]) == (200, "talking")
-        completed = await house.wish(house.at["consulting"], "complete")
-        assert (completed["http"], completed["agent_id"]) == (200, COLLEAGUE)
-        dropped = await house.wish(house.at["conference"], "drop", agent=THIRD)
-        assert (dropped["http"], dropped["second_agent_id"]) == (200, "")
-        off = await house.wish(house.at["supervised"], "supervise", mode="off", extension="1048")
-        assert (off["http"], off["state"]) == (200, "ended")
+        assert (await house.granted("held", "resume"))["state"] == "talking"
+        assert (await house.granted("consulting", "complete"))["agent_id"] == COLLEAGUE
+        assert (await house.granted("conference", "drop", agent=THIRD))["second_agent_id"] == ""
+        off = await house.granted("supervised", "supervise", mode="off", extension="1048")
+        assert off["state"] == "ended"
 
         # The customer who was being called answers, confirms, and has the agent.
         async def called_back() -> Any:
-            return await rig.calls("back", "talking")
+            talking = await rig.calls("back-once", "talking")
+            return next((c for c in talking if c["contact_id"] == f"{house.at['callback']}-cb1"), None)
 
-        (talk,) = await until("the customer talks", called_back)
-        assert (talk["contact_id"], talk["agent_id"]) == (f"{house.at['callback']}-cb1", "cal")
+        talk = await until("the customer talks", called_back)
+        assert talk["agent_id"] == "cal"
         await house.hang_up(talk["contact_id"])
 
         # Who was in the menu is there still, or waits where the entry point says.

@@ -39,6 +39,9 @@ def wished(node: Node, event: CallWished) -> None:
 
     if caller is None or caller.tenant != event.tenant:
         return refuse("unknown-contact", f"no contact {event.contact!r} is on this node", 404)
+    if caller.stage is Stage.UNSETTLED:
+        # After an outage: it may be held, or talk, or wait; an answer from memory would be a guess.
+        return refuse("unsettled", f"what {event.contact} does is being read from the switch; ask again", 503)
     if offer is None or not offer.serves or offer.phase is Phase.RINGING:
         return refuse("not-talking", "nobody talks with this contact")
     if event.agent and offer.agent != event.agent:

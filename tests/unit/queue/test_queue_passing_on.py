@@ -190,6 +190,18 @@ def test_a_wish_about_a_call_that_ends_is_answered_at_once(rig: Rig, verb: str, 
     assert (rig.answered(), rig.now_us) == ([slug], before)
 
 
+def test_a_wish_while_the_switch_is_read_anew_is_to_be_asked_again(rig: Rig) -> None:
+    """A held caller was said not to be held in the second after an outage."""
+    rig.wish("hold")
+    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.wish("resume")
+    assert (rig.answers[-1].slug, rig.answers[-1].status) == ("unsettled", 503)
+    rig.advance(2_000)
+    rig.wish("resume")
+    rig.bridge()
+    assert (rig.answered()[-1], whom(rig)) == ("", "leg-o1")
+
+
 def test_digits_after_the_transfer_key_are_the_target(rig: Rig) -> None:
     rig.key("leg-o1", "transfer")
     assert (whom(rig), rig.state()) == ("music", "dialling")
