@@ -73,7 +73,9 @@ class House(RealWorld):
 
     async def phone(self, port: int, **how: Any) -> None:
         """Put a phone where calls come to."""
-        self._people.append(await self.rig.lab.agent("", port=port, talk_ms=100_000, echo=False, **how))
+        self._people.append(
+            await self.rig.lab.agent("", port=port, talk_ms=100_000, calls=5, echo=False, **how)
+        )
 
     async def partner(self, leg: str) -> str:
         return (await self.api(f"uuid_getvar {leg} bridge_uuid")).strip()
@@ -128,7 +130,7 @@ class House(RealWorld):
         assert (await self.wish(self.at["conference"], "conference"))["http"] == 200
         (self.at["waiting"],) = await self.callers(1, "2085")
         self.at["callback"] = await asks(self.rig, "2063", "back-once", str(next(_numbers)))
-        confirms = ((2_000, "1"),) * 8  # whenever we come to ask
+        confirms = ((2_000, "1"),) * 30  # whenever we come to ask
         await self.phone(lab.switch.carrier_port, ring_ms=8_000, keys=confirms)
         await self.phone(await lab.register("1045"))
         await comes_on(self.rig, "cal")
