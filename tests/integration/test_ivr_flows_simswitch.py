@@ -28,10 +28,10 @@ FACTS = subjects.any_fact(service="ivr")
 class Floor:
     """A simulated switch with ivr beside it."""
 
-    def __init__(self, switch: Lab, broker: MemoryBroker) -> None:
+    def __init__(self, switch: Lab, broker: MemoryBroker, server: OutboundServer) -> None:
         self.lab = switch
         self.broker = broker
-        self.played: list[str] = []
+        self.server = server
 
     def call(self, entry: str) -> Channel:
         return self.lab.caller(entry)
@@ -73,7 +73,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
             switch.switch._missing_file_ms = 300  # every prompt is there, and short
-            yield Floor(switch, broker)
+            yield Floor(switch, broker, server)
     finally:
         await server.stop(0)
         hub.stop()
@@ -184,3 +184,22 @@ async def test_a_prompt_that_vanished_is_heard_in_the_next_language_and_is_a_fac
     assert [(m.flow_node, m.prompt, m.language, m.given_up) for m in missed] == [
         ("code", "code", "en", False)
     ]
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_an_ivr_that_goes_during_a_message_leaves_music_that_no_key_ends(
+    floor: Floor, how: str
+) -> None:
+    leg = floor.call("3004")
+    await floor.lab.until(lambda: any(app == "record" for app, _, _ in leg.app_log))
+    if how == "stopped":
+        await floor.server.stop(0)
+    else:
+        assert leg.controller is not None
+        leg.controller.drop()  # the socket of a process that was killed: nothing more is said
+    await floor.lab.until(lambda: leg.app_log[-1][:2] == ("playback", "local_stream://moh"))
+    leg.press("#")
+    await asyncio.sleep(0.3)  # the key is looked at every 20 ms
+    assert leg.app_log[-1][:2] == ("playback", "local_stream://moh"), "the key ended the music"
+    assert leg.var("cc_state") == "waiting"
+    assert leg.var("cc_queue") == ("box" if how == "stopped" else "")
