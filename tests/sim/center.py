@@ -7,10 +7,22 @@ center of short calls (a minute of talk and seconds of wrap-up), as directory, o
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 import msgspec
 
-from services.routing.core.center import AgentRules, Center, Miss, Overflow, QueueOrder, QueueRules, Step
+from services.routing.core.center import (
+    AgentRules,
+    CallbackRules,
+    Center,
+    ChannelRules,
+    Miss,
+    Overflow,
+    QueueOrder,
+    QueueRules,
+    Step,
+)
+from services.routing.core.toll import Rights
 
 AGENTS = 300
 DISPOSITIONS = frozenset({"1", "2", "3"})
@@ -43,6 +55,23 @@ class Line(msgspec.Struct, frozen=True):
     patience_s: float
     asks: tuple[tuple[tuple[str, ...], float], ...] = (((), 1.0),)
     around_the_clock: bool = False
+    asks_callback: float = 0.0
+    """Share of those who would rather be called back after a while."""
+
+
+class Letters(NamedTuple):
+    """How the contacts of another channel behave: number for each call, seconds of work and of patience (means), queues."""
+
+    share: float
+    work_s: float
+    patience_s: float
+    queues: tuple[str, ...]
+
+
+DESK = {
+    "chat": Letters(0.05, 150, 400, ("orders", "billing", "internet", "sales")),
+    "email": Letters(0.03, 120, 14_400, ("info", "orders", "cards", "internet", "sales")),
+}
 
 
 FA_EN = (((), 0.85), (("en:2",), 0.10), (("ar",), 0.05))
@@ -55,14 +84,14 @@ LINES: dict[str, Line] = {
     "claims": Line(3, 90, 300),
     "billing": Line(8, 60, 200, FA_EN),
     "cards": Line(9, 45, 120, (((), 0.9), (("fraud:3",), 0.1)), True),
-    "loans": Line(4, 85, 240),
+    "loans": Line(4, 85, 240, asks_callback=0.4),
     "deposits": Line(4, 60, 180),
     "internet": Line(8, 75, 240, FA_EN, True),
     "mobile": Line(7, 55, 150),
     "devices": Line(4, 70, 240),
     "second_level": Line(3, 120, 400, (((), 0.5), (("network:4",), 0.3), (("network:4", "en"), 0.2))),
     "sales": Line(5, 70, 90),
-    "retention": Line(2, 110, 240),
+    "retention": Line(2, 110, 240, asks_callback=0.4),
     "vip": Line(2, 80, 300),
     "corporate": Line(3, 80, 240),
     "english": Line(3, 65, 180),
@@ -96,7 +125,11 @@ def queues() -> dict[str, QueueRules]:
         "claims": QueueRules(steps=(Step(("level", "product", 3, 99), 20_000),), wrap_up_ms=10_000),
         "billing": QueueRules(strategy="least_occupied", wrap_up_ms=8_000, max_wait_ms=300_000),
         "cards": QueueRules(wrap_up_ms=5_000, skills_for_ms=60_000),
-        "loans": QueueRules(strategy="linear", wrap_up_ms=15_000),
+        "loans": QueueRules(
+            strategy="linear",
+            wrap_up_ms=15_000,
+            callback=CallbackRules("agent", 20_000, 2, 60_000, 7_200_000),
+        ),
         "deposits": QueueRules(strategy="random_weighted", wrap_up_ms=10_000),
         "internet": QueueRules(
             steps=(Step(("level", "network", 3, 99), 15_000), Step(("level", "network", 2, 99), 30_000)),
@@ -119,7 +152,14 @@ def queues() -> dict[str, QueueRules]:
             max_wait_ms=120_000,
             overflow=Overflow("hangup", "sorry"),
         ),
-        "retention": QueueRules(strategy="least_occupied", wrap_up_mode="optional", wrap_up_ms=30_000),
+        "retention": QueueRules(
+            strategy="least_occupied",
+            wrap_up_mode="optional",
+            wrap_up_ms=30_000,
+            max_wait_ms=90_000,
+            overflow=Overflow("callback"),
+            callback=CallbackRules("customer", 20_000, 3, 120_000, 3_600_000),
+        ),
         "vip": QueueRules(preferred_ms=20_000, wrap_up_ms=10_000, ring_ms=12_000),
         "corporate": QueueRules(
             {"closing": 1}, wrap_up_ms=10_000, no_agent=Overflow("queue", "sales"), no_agent_after_ms=10_000
@@ -155,7 +195,12 @@ def people(chance: random.Random) -> dict[str, AgentRules]:
             second = SECOND[department]
             orders = {} if second in served else {second: QueueOrder(2, 20_000)}
             found[f"a{n:03}"] = AgentRules(
-                str(1000 + n), (*own, *orders), skills, orders, weight=chance.randint(1, 3)
+                str(1000 + n),
+                (*own, *orders),
+                skills,
+                orders,
+                weight=chance.randint(1, 3),
+                capacity={"chat": 2} if n % 10 == 0 else {"email": 0} if n % 10 == 5 else {},
             )
     return found
 
@@ -171,6 +216,11 @@ def center() -> Center:
         default_fallback="info",
         class_ms={"gold": 60_000},
         entry_ms={"tehran": 15_000},
+        channels={
+            "chat": ChannelRules(3),
+            "email": ChannelRules(5, frozenset({"call", "chat"})),
+        },
+        calls=Rights(allowed=("0", "+")),
         misses={
             "no_answer": Miss(5_000, 2),
             "declined": Miss(15_000, 3),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -21,16 +22,18 @@ from services.routing.core.requirement import parse_levels, satisfied
 
 WRONG_AT_MOST = 50
 """How many findings are kept in words."""
-WORK = ("offered", "ringing", "talking", "held", "wrap_up")
+WORK = ("offered", "ringing", "talking", "held", "wrap_up", "handling")
+_FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
 FOLLOWS: dict[str, frozenset[str]] = {
-    "idle": frozenset({"offered", "talking", "unreachable", "own_call"}),
-    "offered": frozenset({"ringing", "talking", "idle", "unreachable", "own_call"}),
-    "ringing": frozenset({"talking", "idle", "unreachable", "own_call"}),
-    "talking": frozenset({"held", "wrap_up", "idle", "unreachable", "own_call", "talking"}),
-    "held": frozenset({"talking", "wrap_up", "idle", "unreachable", "own_call"}),
-    "wrap_up": frozenset({"idle", "unreachable", "own_call", "talking"}),
-    "unreachable": frozenset({"idle", "own_call", "talking"}),
-    "own_call": frozenset({"idle", "unreachable", "talking"}),
+    "idle": frozenset({"offered", "talking"}) | _FREE - {"idle"},
+    "handling": frozenset({"offered", "talking"}) | _FREE - {"handling"},
+    "offered": frozenset({"ringing", "talking"}) | _FREE,
+    "ringing": frozenset({"talking"}) | _FREE,
+    "talking": frozenset({"held", "wrap_up", "talking"}) | _FREE,
+    "held": frozenset({"talking", "wrap_up"}) | _FREE,
+    "wrap_up": frozenset({"talking"}) | _FREE,
+    "unreachable": frozenset({"talking"}) | _FREE - {"unreachable"},
+    "own_call": frozenset({"talking"}) | _FREE - {"own_call"},
 }
 """What an agent may do next. Whatever FreeSWITCH reports as a talk is one."""
 
@@ -52,6 +55,7 @@ class Waiting(msgspec.Struct):
     """By whomever, whatever happened afterwards."""
     consult: str = ""
     """The open offer to somebody who shall be asked."""
+    channel: str = ""
 
 
 class Person(msgspec.Struct):
@@ -64,6 +68,8 @@ class Person(msgspec.Struct):
     offer_id: str = ""
     contact_id: str = ""
     contacts: int = 0
+    at_hand: dict[str, tuple[str, Fraction]] = {}
+    """Contacts of other channels that the agent is offered or has: channel and share."""
     paid_us: int = 0
     spent_us: dict[str, int] = {}
     """Time by activity while not offline."""
@@ -130,7 +136,7 @@ class Ledger:
             self.wrong(f"{offer.offer_id} has no end")
         for agent_id, person in self.people.items():
             self._spend(person)
-            if person.activity in WORK:
+            if person.activity in WORK or person.at_hand:
                 self.wrong(f"{agent_id} is stuck: {person}")
         queued, ends = sum(q.offered for q in self.queues.values()), Counter[str]()
         for figures in self.queues.values():
@@ -168,7 +174,10 @@ class Ledger:
                 fact.waiting_since_us,
                 fact.waiting_since_us,
                 queued_us,
+                channel=fact.channel,
             )
+            if fact.no_leg and fact.waiting_since_us != self.closed[fact.callback_id].waiting_since_us:
+                self.wrong(f"{fact} lost the place of {fact.callback_id}")
             for figures in self._figures(contact, fact.queue):
                 figures.offered += 1
             return self._count(contact, +1)
@@ -178,6 +187,8 @@ class Ledger:
             self._count(contact, -1)
         elif contact.status == "offered":
             self.wrong(f"{fact} is offered")
+        elif contact.channel:
+            self._put_down(fact.contact_id, contact.agent_id)
         contact.status, contact.agent_id = "waiting", ""
         if fact.queue != contact.queue:
             old, new = self.queues[contact.queue], self.queues[fact.queue]
@@ -197,7 +208,9 @@ class Ledger:
         contact, person = self.open.get(fact.contact_id), self.people[fact.agent_id]
         if contact is None:
             return self.wrong(f"{fact}: nobody waits")
-        if person.contact_id and person.contact_id != fact.contact_id:
+        if contact.channel != fact.channel or (fact.channel and fact.contact_id not in person.at_hand):
+            self.wrong(f"{fact}: {person} does not have {contact}")
+        if not fact.channel and person.contact_id and person.contact_id != fact.contact_id:
             self.wrong(f"{fact}: the agent talks with {person.contact_id}")
         if contact.status == "waiting":
             self._count(contact, -1)
@@ -207,9 +220,13 @@ class Ledger:
         if fact.wait_ms != wait_ms:
             self.wrong(f"{fact}: waited {wait_ms} ms")
         contact.status, contact.agent_id, contact.answered = "talking", fact.agent_id, True
-        person.contact_id = fact.contact_id
+        person.contact_id = person.contact_id if fact.channel else fact.contact_id
         person.contacts += 1
         return None
+
+    def _put_down(self, contact_id: str, agent_id: str) -> None:
+        if self.people[agent_id].at_hand.pop(contact_id, None) is None:
+            self.wrong(f"{agent_id} puts {contact_id} down and does not have it")
 
     def _closed(self, fact: f.ContactClosed) -> None:
         contact = self.open.pop(fact.contact_id, None)
@@ -220,6 +237,8 @@ class Ledger:
             self._count(contact, -1)
         elif contact.status == "offered":
             self.wrong(f"{fact}: an offer is still open")
+        elif contact.channel:
+            self._put_down(fact.contact_id, contact.agent_id)
         talked = contact.answered
         if talked != (fact.result == results.ANSWERED) or fact.queue != contact.queue:
             self.wrong(f"{fact} closes {contact}")
@@ -241,9 +260,14 @@ class Ledger:
         rules = self.center.queues.get(fact.queue)
         if contact is None or (contact.status == "talking") != (fact.kind == "consult") or rules is None:
             return self.wrong(f"{fact}: not waiting: {contact}")
-        if person.activity != "idle" or person.offer_id or person.presence == "offline":
+        if person.activity not in ("idle", "handling") or person.offer_id or person.presence == "offline":
             self.wrong(f"{fact} to {person}")
-        person.offer_id = fact.offer_id
+        if not self._has_room(fact, person):
+            self.wrong(f"{fact} to {person}, who has no room")
+        if fact.channel:
+            person.at_hand = person.at_hand | {fact.contact_id: (fact.channel, Fraction(1, fact.share_of))}
+        else:
+            person.offer_id = fact.offer_id
         self.offers[fact.offer_id] = fact
         if fact.node in self.down and not fact.kind:
             self.wrong(f"{fact} on a node that is out of reach")
@@ -274,6 +298,19 @@ class Ledger:
             elif not self._may_take(fact.agent_id, contact, rules):
                 self.wrong(f"{fact}: {agent} may not take {contact}")
         return None
+
+    def _has_room(self, fact: f.OfferMade, person: Person) -> bool:
+        channel, channels = fact.channel or "call", self.center.channels
+        own = self.center.agents[fact.agent_id].capacity
+        most = own.get(channel, 1 if channel == "call" else channels[channel].capacity)
+        if most < 1 or (fact.channel and most != fact.share_of):
+            return False
+        counted = [
+            share
+            for known, share in person.at_hand.values()
+            if known not in channels or channel not in channels[known].interrupted_by
+        ]
+        return not counted or sum(counted, Fraction(1, most)) <= 1
 
     def _may_take(self, agent_id: str, contact: Waiting, rules: QueueRules) -> bool:
         """Skills of the queue always, the contact's own for their time, the steps until they are over, and the agent's own delay."""
@@ -311,7 +348,10 @@ class Ledger:
             self.wrong(f"{fact}: nobody has defined the outcome")
         self.offer_ends[fact.outcome] += 1
         person = self.people[fact.agent_id]
-        person.offer_id = ""
+        if not offer.channel:
+            person.offer_id = ""
+        elif fact.outcome != "accepted":
+            self._put_down(fact.contact_id, fact.agent_id)
         contact = self.open[fact.contact_id]
         if contact.consult == fact.offer_id:
             contact.consult = ""
@@ -359,6 +399,8 @@ class Ledger:
             self.wrong(f"{fact} follows {person.activity}")
         if fact.activity in ("offered", "ringing") and not person.offer_id:
             self.wrong(f"{fact} without an offer")
+        if (fact.activity == "handling") and not person.at_hand:
+            self.wrong(f"{fact} has nothing at hand")
         if fact.activity in ("talking", "held") and person.contact_id != fact.contact_id:
             self.wrong(f"{fact}, talks with {person.contact_id}")
         self._spend(person)
@@ -368,7 +410,7 @@ class Ledger:
 
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
         person = self.people[fact.agent_id]
-        if person.activity != "wrap_up":
+        if person.activity != "wrap_up" and fact.by != "completed":
             self.wrong(f"{fact} of {person}")
 
     def _node(self, fact: f.NodeChanged) -> None:

@@ -9,7 +9,18 @@ from services.routing.core import results
 from tests.sim.center_day import CenterDay
 from tests.sim.ledger import Figures
 
-ACTIVITIES = ("talking", "held", "wrap_up", "ringing", "offered", "idle", "own_call", "unreachable", "break")
+ACTIVITIES = (
+    "talking",
+    "held",
+    "wrap_up",
+    "ringing",
+    "offered",
+    "handling",
+    "idle",
+    "own_call",
+    "unreachable",
+    "break",
+)
 REST = ("timed_out", "full", "no_agent", "closed", "overflowed", "ended_unseen", "failed")
 
 
@@ -40,6 +51,12 @@ def report(day: CenterDay) -> Iterable[str]:
     yield (
         f"Passed on: {moved['ContactTransferred']} transfers, {moved['TransferRefused']} refused; "
         f"ways out of queues: {moved['ContactOverflowed']}; reports that came twice: {day.repeats}"
+    )
+    letters = Counter(c.channel for c in day.callers.values() if c.channel)
+    yield (
+        "Other channels: "
+        + ", ".join(f"{channel} {n}" for channel, n in letters.items())
+        + f", at most {day.most_at_hand} at hand; callbacks: {moved['CallbackAnswered']} customers reached"
     )
     yield (
         f"Killed and taken over {day.takeovers} times; all invariants recounted {day.checks} times; "

@@ -50,7 +50,8 @@ def day() -> Recorded:
 
 def test_nothing_is_wrong_with_the_day(day: Recorded) -> None:
     assert day.ledger.broken == []
-    assert (day.takeovers, len(day.callers), sum(day.outcomes.values())) == (3, CALLS, CALLS)
+    assert (day.takeovers, sum(day.outcomes.values())) == (3, len(day.callers))
+    assert sum(not c.channel and not c.callback_id for c in day.callers.values()) == CALLS
     assert day.checks > 5
     assert day.repeats > 100
 
@@ -72,7 +73,16 @@ def test_much_happens_on_the_day(day: Recorded) -> None:
         "",
         "transfer",
         "consult",
+        "callback",
     }
+    assert {
+        fact.channel for entry in day.log for fact in entry.facts if isinstance(fact, f.ContactConnected)
+    } == {
+        "",
+        "chat",
+        "email",
+    }
+    assert "callback_taken" in day.outcomes
 
 
 def test_its_report_has_every_queue_and_hour(day: Recorded) -> None:

@@ -42,6 +42,7 @@ from typing import Any
 from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.audit import problems
+from services.routing.core.capacity import ABLE
 from services.routing.core.center import CALL, Center, Policy
 from services.routing.core.explain import explain
 from services.routing.core.index import Head, contact_key
@@ -51,6 +52,10 @@ from services.routing.core.state import State
 
 Timer = tuple[str, str]
 """Kind (offer, limit, hold, widen, wrap_up, delay) and the id of the offer, contact or agent."""
+
+
+_OF_CONTACTS = ("limit", "hold", "widen")
+_OF_AGENTS = ("wrap_up", "delay")
 
 
 class Engine(Seats):
@@ -108,7 +113,7 @@ class Engine(Seats):
             return limit[0] if limit else None
         agent = self.state.agent(entity_id)
         if kind == "delay":
-            free = agent.activity == "idle" and agent.delay_until_us > self._now_us
+            free = agent.activity in ABLE and agent.delay_until_us > self._now_us
             return agent.delay_until_us if free and entity_id in self.center.agents else None
         if agent.activity != "wrap_up":
             return None
@@ -177,6 +182,14 @@ class Engine(Seats):
                 self.timers[timer] = wanted
                 outputs.append(i.ArmTimer(timer, wanted))
 
+    def _cancel(self, kinds: tuple[str, ...], entity_id: str, outputs: list[i.Output]) -> None:
+        """As ``_sync`` where none of these is wanted, which is most of the time."""
+        for kind in kinds:
+            timer = (kind, entity_id)
+            if timer in self.timers:
+                del self.timers[timer]
+                outputs.append(i.CancelTimer(timer))
+
     def _timer_problems(self) -> list[str]:
         everything = (
             [("offer", o) for o in self.state.offers]
@@ -217,9 +230,17 @@ class Engine(Seats):
             for offer_id in offer_ids:
                 self._sync(("offer",), offer_id, timers)
             for contact_id in contact_ids:
-                self._sync(("limit", "hold", "widen"), contact_id, timers)
+                now = state.contacts.get(contact_id)
+                if now is not None and now.status == "waiting":
+                    self._sync(_OF_CONTACTS, contact_id, timers)
+                else:
+                    self._cancel(_OF_CONTACTS, contact_id, timers)
             for agent_id in agent_ids:
-                self._sync(("wrap_up", "delay"), agent_id, timers)
+                agent = state.agents.get(agent_id)
+                if agent is not None and (agent.activity == "wrap_up" or agent.delay_until_us > now_us):
+                    self._sync(_OF_AGENTS, agent_id, timers)
+                else:
+                    self._cancel(_OF_AGENTS, agent_id, timers)
         return timers
 
     def _offer_contact(self, contact: Contact) -> None:

@@ -86,6 +86,10 @@ class Head(NamedTuple):
     key: ContactKey
 
 
+_NOWHERE = Standing("", 0, 0, 0, 0, 0, 0)
+"""Of agents who are not free for anything: nobody looks at it."""
+
+
 def score_terms(contact: Contact, center: Center) -> tuple[Term, ...]:
     """The head starts of a contact, in ms; those that are 0 are left out."""
     terms = (
@@ -119,6 +123,8 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
         status = agent.activity
     else:
         status = "delayed" if agent.delay_until_us > now_us else agent.activity
+    if status not in ABLE:
+        return AgentPlace(status, _NOWHERE, ())
     at_hand = min(load(agent), WHOLE) if agent.at_hand else 0
     return AgentPlace(
         status,
@@ -132,7 +138,7 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
             rules.weight,
             at_hand,
         ),
-        open_channels(agent, center, rules) if status in ABLE else (),
+        open_channels(agent, center, rules),
     )
 
 

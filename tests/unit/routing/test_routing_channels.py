@@ -196,6 +196,18 @@ def test_a_declined_contact_keeps_its_place() -> None:
     assert (floor.offer("c0").agent_id != first, floor.offer("c0").waited_ms) == (True, 7_000)
 
 
+def test_who_declines_while_handling_is_offered_the_next_after_the_delay() -> None:
+    floor = house()
+    for n in range(3):
+        comes(floor, f"c{n}")
+    takes(floor, "c0")
+    handles(floor, "decline", "c1")
+    handles(floor, "decline", "c2")
+    assert (agent(floor).activity, statuses(floor)["c1"]) == ("handling", "waiting")
+    floor.pass_ms(5_000)
+    assert statuses(floor) == {"c0": "talking", "c1": "offered", "c2": "offered"}
+
+
 def test_a_released_contact_waits_at_its_old_place_for_somebody_else() -> None:
     floor = house(2)
     comes(floor, "c0")
