@@ -42,7 +42,7 @@ def floors(draw: st.DrawFn) -> Center:
         queue: QueueRules(
             ring_ms=10_000,
             wrap_up_ms=draw(st.sampled_from((0, 5_000))),
-            strategy=draw(st.sampled_from(("longest_idle", "least_occupied", "ring_all"))),
+            strategy=draw(st.sampled_from(("longest_idle", "least_occupied", "ring_all", "random_weighted"))),
             ring_at_once=draw(st.sampled_from((1, 2))),
             max_wait_ms=draw(st.sampled_from((0, 30_000))),
             overflow=draw(

@@ -1,7 +1,7 @@
 """Every way in which a contact can end, each defined here and nowhere else. They are disjoint: a contact has one.
 
 ==================  ===================================================================================================
-answered            an agent and the caller were bridged, whatever happened afterwards
+answered            an agent and the caller were bridged (of another channel: an agent took it up), whatever happened afterwards
 short_abandon       the caller left before anybody was bridged, within the queue's ``short_abandon_ms``
 abandoned           the caller left before anybody was bridged, later than that
 overflowed          a limit of the queue sent the caller to an outside number, or a key of the caller led to anything that is
@@ -9,7 +9,7 @@ overflowed          a limit of the queue sent the caller to an outside number, o
 timed_out           the longest wait was over, and the caller was told so or left a message
 full                the queue was at its length, and the caller was told so or left a message
 no_agent            nobody served the queue, and the caller was told so or left a message
-closed              the queue was removed or its hours ended, and the caller was told so or left a message
+closed              the queue was removed or its hours ended, and the caller was told so or left a message; or the channel was removed
 callback_taken      the caller asked to be called back; the rest is told by the contacts of the callback
 callback_missed     contact of a callback: the customer was called and not reached
 callback_expired    contact of a callback: it had stood in line for longer than the queue's ``expires_ms``

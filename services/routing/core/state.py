@@ -284,7 +284,7 @@ class State:
             new.talked_ms += self._talk_ended(old)
             new.answered_by, new.answered_offer = old.agent_id, old.offer_id
             if old.channel != CALL:  # Who gave it back has seen it: others come first.
-                new.tried = (*new.tried, old.agent_id)
+                new.tried = tuple(dict.fromkeys((*new.tried, old.agent_id)))
                 self._let_go(old)
 
     def _offer_made(self, fact: f.OfferMade) -> None:

@@ -219,6 +219,17 @@ def test_a_released_contact_waits_at_its_old_place_for_somebody_else() -> None:
     assert (agent(floor, first).activity, agent(floor, first).at_hand) == ("idle", {})
 
 
+def test_a_contact_can_be_released_again_and_again_by_the_same_agent() -> None:
+    """Chance by weight takes out who has had it, once."""
+    floor = house(2, strategy="random_weighted")
+    comes(floor, "c0")
+    for _ in range(6):
+        takes(floor, "c0")
+        handles(floor, "release", "c0", floor.engine.state.contacts["c0"].agent_id)
+    assert sorted(floor.engine.state.contacts["c0"].tried) == ["a0", "a1"]
+    assert statuses(floor) == {"c0": "offered"}
+
+
 def test_least_occupied_counts_shares() -> None:
     """The same half hour: one agent had a chat (a third), the other a call (all of it)."""
     floor = house(2, strategy="least_occupied")
