@@ -38,7 +38,7 @@ from services.common import log
 from tests.bench_freeswitch import rivals
 from tests.bench_freeswitch.sound import Phone, Phones
 from tests.bench_freeswitch.traces import Message, Trace
-from tests.freeswitch.sipp import CALLER_PARTIES, Lab, Sipp, credentials, key_press
+from tests.freeswitch.sipp import Lab, Sipp, credentials
 from tests.freeswitch.switch import DOMAIN, FreeSwitch, find_binary, free_port
 
 GAP = 1 / 0.2143  # Calls a second: every 214.3 ms.
@@ -161,17 +161,13 @@ class Bench:
         await self.stack.start(120)
         self.phones.start()
         port = free_port(socket.SOCK_DGRAM)
-        values = {
-            "ring": f'distribution="uniform" min="{RING_MS[0]}" max="{RING_MS[1]}"',
-            "talk_ms": str(round(self.options.talk * 1000)),
-            "press": "",
-            "speak": "",
-        }
-        agents = await self.labs["peyvand"].run(
-            "agent_answers",
-            values,
-            port=port,
+        agents = await self.labs["peyvand"].agent(
+            "",
+            ring_ms=RING_MS,
+            talk_ms=round(self.options.talk * 1000),
             calls=1_000_000,
+            port=port,
+            echo=False,
             inject=[str(phone.port) for phone in self.agents],
             media_port="[field0]",
             life_s=self.options.limit,
@@ -242,26 +238,13 @@ class Bench:
             lines.append(f"{phone.port};{number}")
             self.observer.calls[number] = Call(rival, phone)
         lab = self.labs[rival]
-        press = (
-            '  <pause milliseconds="1500"/>\n' + key_press("1", CALLER_PARTIES, 2)
-            if self.options.menu
-            else ""
-        )
-        values = {
-            "press": press.replace("@from_user@", "[field1]").replace("@caller_name@", "Caller"),
-            "speak": "",
-            "number": rivals.MENU if self.options.menu else rivals.ENTRY,
-            "patience_ms": "60000",
-            "from_user": "[field1]",
-            "caller_name": "Caller",
-        }
-        sipp = await lab.run(
-            "caller",
-            values,
-            to=lab.switch.trunk_port,
+        sipp = await lab.callers(
+            rivals.MENU if self.options.menu else rivals.ENTRY,
+            digits="1" if self.options.menu else "",
             calls=count,
             rate=self.options.rate,
-            limit=count,
+            hz=0,
+            ani="[field1]",
             inject=lines,
             media_port="[field0]",
         )

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -274,11 +275,12 @@ class Lab:
         port: int | None = None,
         echo: bool = True,
         rings: bool = True,
+        **run: Any,
     ) -> Sipp:
         """Put an answering phone where ``extension`` is registered. It sends a tone of ``hz``, or echoes what it hears.
 
         ``ring_ms``: how long it rings, or between which two values each call does. ``keys``: (ms after the answer or the key
-        before, digit). No BYE may come before the last one. ``rings``: whether it says so.
+        before, digit). No BYE may come before the last one. ``rings``: whether it says so. ``run``: for ``run``.
         """
         press = "".join(
             f'  <pause milliseconds="{after_ms}"/>\n' + key_press(digit, AGENT_PARTIES, 2 + n, rest_ms=0)
@@ -294,7 +296,7 @@ class Lab:
             "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
         }
         at = port or self.phones[extension]
-        return await self.run("agent_answers", values, port=at, calls=calls, echo=echo and not hz)
+        return await self.run("agent_answers", values, port=at, calls=calls, echo=echo and not hz, **run)
 
     async def customer(self, *, talk_ms: int, hz: float, keys: Sequence[tuple[int, str]] = ()) -> Sipp:
         """Answer the next call that the switch makes through the carrier; see ``agent``."""
@@ -323,8 +325,12 @@ class Lab:
         rate: float = 5,
         hz: float = 440,
         ani: str = "2188776655",
+        **run: Any,
     ) -> Sipp:
-        """Customers call ``number``, press ``digits`` after ``think_ms``, and send a tone of ``hz`` (0: nothing)."""
+        """Customers call ``number``, press ``digits`` after ``think_ms``, and send a tone of ``hz`` (0: nothing).
+
+        ``run``: for ``run``.
+        """
         press = "".join(key_press(digit, CALLER_PARTIES, 2 + n) for n, digit in enumerate(digits))
         if digits:
             press = f'  <pause milliseconds="{think_ms}"/>\n{press}'
@@ -337,7 +343,7 @@ class Lab:
             "caller_name": "Caller",
         }
         return await self.run(
-            "caller", values, to=self.switch.trunk_port, calls=calls, rate=rate, limit=calls
+            "caller", values, to=self.switch.trunk_port, calls=calls, rate=rate, limit=calls, **run
         )
 
     async def close(self) -> None:
