@@ -52,7 +52,7 @@ _log = structlog.get_logger(__name__)
 POKE_S = 0.004
 # A command's own events (CHANNEL_BRIDGE came 45 ms after uuid_bridge, 112 ms at worst) are fetched quickly so long.
 POKE_AFTER_COMMAND_S = 0.15
-# Prompt events: half of this is the mean wait. 500 newlines a second are 1 % of a processor on either side.
+# Prompt events: half of this is the mean wait. 500 newlines a second cost us 0.9 % of a processor, FreeSWITCH 0.3 %.
 PROMPT_POKE_S = 0.002
 # A node on which nothing has happened for so long is left in peace; its next call begins with an event that may be late.
 PROMPT_FOR_S = 30.0
@@ -406,16 +406,21 @@ class Node:
             gevent.sleep(PROMPT_POKE_S if self._prompt else POKE_S)
 
     def _fetch_promptly(self) -> None:
-        self._prompt_until = gevent.get_hub().loop.now() + PROMPT_FOR_S
-        if not self._prompter:
-            self._prompter = gevent.spawn(self._poke_promptly)
+        loop = gevent.get_hub().loop
+        self._prompt_until = loop.now() + PROMPT_FOR_S
+        if self._prompter is None:
+            # A timer of the loop, not a greenlet that sleeps: half the cost.
+            self._prompter = loop.timer(PROMPT_POKE_S, repeat=PROMPT_POKE_S)
+            self._prompter.start(self._poke_promptly)
 
     def _poke_promptly(self) -> None:
-        loop = gevent.get_hub().loop
-        while (link := self._events) is not None and loop.now() < self._prompt_until:
-            if link.ready:
-                link.poke()
-            gevent.sleep(PROMPT_POKE_S)
+        link = self._events
+        if link is None or gevent.get_hub().loop.now() >= self._prompt_until:
+            self._prompter.stop()
+            self._prompter.close()
+            self._prompter = None
+        elif link.ready:
+            link.poke()
 
 
 class _CommandLink(InboundLink):
