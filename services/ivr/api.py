@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
 from services.center import Center, RunningCenters
 from services.common.auth import Principal
 from services.common.errors import Refused
 from services.common.http import require
+from services.ivr.tools.picture import draw
 
 _Reader = Annotated[Principal, Depends(require("supervisor", "analyst", "service"))]
 
@@ -21,6 +23,7 @@ class FlowSummary(BaseModel):
     """A flow and where it starts from."""
 
     name: str
+    version: int
     start: str
     nodes: int
     entry_points: list[str]
@@ -38,6 +41,7 @@ class FlowDocument(BaseModel):
 
     revision: str
     name: str
+    version: int
     start: str
     nodes: dict[str, dict[str, Any]]
 
@@ -80,7 +84,13 @@ def router(watch: Callable[[], RunningCenters]) -> APIRouter:
         return FlowList(
             revision=center.revision,
             flows=[
-                FlowSummary(name=name, start=flow.start, nodes=len(flow.nodes), entry_points=entries[name])
+                FlowSummary(
+                    name=name,
+                    version=flow.version,
+                    start=flow.start,
+                    nodes=len(flow.nodes),
+                    entry_points=entries[name],
+                )
                 for name, flow in center.flows.items()
             ],
         )
@@ -95,7 +105,27 @@ def router(watch: Callable[[], RunningCenters]) -> APIRouter:
             key: node.model_dump(mode="json", by_alias=True, exclude_unset=True)
             for key, node in found.nodes.items()
         }
-        return FlowDocument(revision=center.revision, name=name, start=found.start, nodes=nodes)
+        return FlowDocument(
+            revision=center.revision, name=name, version=found.version, start=found.start, nodes=nodes
+        )
+
+    @routes.get(
+        "/flows/{name}/picture",
+        summary="One flow as a picture",
+        response_class=Response,
+        responses={200: {"content": {"image/svg+xml": {}}}},
+    )
+    async def picture(
+        name: str,
+        principal: _Reader,
+        language: Annotated[str, Query(description="Of words and prompts; empty: the center's first.")] = "",
+    ) -> Response:
+        center = center_of(principal)
+        if name not in center.flows:
+            raise Refused("unknown-flow", f"tenant {center.tenant} has no flow {name!r}", status=404)
+        # In a thread: a large flow takes a tenth of a second, and calls go on meanwhile.
+        drawn = await asyncio.to_thread(draw, center, name, language or center.languages[0])
+        return Response(drawn, media_type="image/svg+xml")
 
     @routes.get("/center", summary="The running revision of the center, and what is wrong in a newer one")
     async def center(principal: _Reader) -> CenterState:

@@ -25,6 +25,7 @@ from services.ivr.core import codes
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
 from services.ivr.core.hours import is_open
+from services.queue.adapters.switch import caller_leg
 from tests.unit.center.test_center_faults import GOOD
 from tests.unit.ivr.caller import call
 
@@ -203,10 +204,17 @@ def bearer(tenant: str = "acme", role: auth.Role = "supervisor") -> dict[str, st
 async def test_http_tells_flows_and_why_a_newer_document_does_not_run(http: httpx.AsyncClient) -> None:
     async with http:
         flows = (await http.get("/v1/flows", headers=bearer())).json()
-        assert flows["flows"] == [{"name": "main", "start": "greet", "nodes": 8, "entry_points": ["500"]}]
+        assert flows["flows"] == [
+            {"name": "main", "version": 1, "start": "greet", "nodes": 8, "entry_points": ["500"]}
+        ]
         flow = (await http.get("/v1/flows/main", headers=bearer())).json()
         assert flow["nodes"]["greet"] == {"play": "hello", "then": "hours"}
         assert flow["nodes"]["read"] == {"say": "customer", "then": "to-one"}, "as the document has it"
+        assert flow["version"] == 1
+        picture = await http.get("/v1/flows/main/picture", headers=bearer())
+        assert picture.headers["content-type"] == "image/svg+xml"
+        assert ">greet</text>" in picture.text
+        assert (await http.get("/v1/flows/none/picture", headers=bearer())).status_code == 404
         state = (await http.get("/v1/center", headers=bearer())).json()
         assert state["revision"] == flows["revision"]
         assert state["refused"][0]["file"] == "acme.yaml"
@@ -219,3 +227,19 @@ async def test_http_is_cut_to_tenant_and_role(http: httpx.AsyncClient) -> None:
         assert (await http.get("/v1/flows", headers=bearer(role="agent"))).status_code == 403
         assert (await http.get("/v1/center", headers=bearer("other"))).json()["type"] == "unknown-tenant"
         assert (await http.get("/v1/flows/none", headers=bearer())).json()["type"] == "unknown-flow"
+
+
+def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) -> None:
+    leg = channel.leg_of(Event.of({"Event-Name": "CHANNEL_DATA", "Unique-ID": "u-1"}))
+    output = m.HandOver("sales", 5, ("en:3",), "en", "4711", "regular", "sara", callback=True)
+    values = channel.hand_over(leg, center, output, 7)
+    read = caller_leg(
+        Event.of(
+            {"Event-Name": "CUSTOM", "Unique-ID": "u-1", **{f"variable_{k}": v for k, v in values.items()}}
+        )
+    )
+    assert (read.queue, read.priority, read.skills, read.language) == ("sales", 5, ("en:3",), "en")
+    assert (read.customer, read.service_class, read.preferred_agent) == ("4711", "regular", "sara")
+    assert (read.wish, read.started_ms) == ("callback", 7)
+    without = channel.hand_over(leg, center, m.HandOver("sales", 0, (), "en", ""), 7)
+    assert "cc_wish" not in without
