@@ -33,7 +33,8 @@ _PORTS: Final = {
     "switch": 8021,
     "simswitch": 8106,
 }
-_NODES_SIP: Final = 5085  # Of the simulated nodes' profiles for calls between them; nothing listens there.
+_NODES_SIP: Final = 5085  # Of the simulated nodes' profiles for calls between them; nothing listens there,
+_CARRIER_SIP: Final = 5080  # nor here, where their carrier reaches them.
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Stack:
             f"{name}=esl://:{self.secrets['esl']}@127.0.0.1:{port}"
             for name, port in self._esl_ports().items()
         )
-        sip = {} if self.switches or self.nodes == 1 else {"PEYVAND_QUEUE_NODES": self._sip_between_nodes()}
+        sip = {} if self.switches or self.nodes == 1 else self._sip_of_nodes()
         return {
             **sip,
             "PEYVAND_NATS_URL": self.nats_url,
@@ -192,8 +193,12 @@ class Stack:
         """Event socket ports of the simulated nodes: below the first one's, a range that nobody else uses."""
         return {f"fs{n + 1}": self.port("switch") - n for n in range(self.nodes)}
 
-    def _sip_between_nodes(self) -> str:
-        return ",".join(f"{name}=127.0.0.1:{_NODES_SIP + n}" for n, name in enumerate(self._esl_ports()))
+    def _sip_of_nodes(self) -> dict[str, str]:
+        """Where the simulated nodes reach each other, and where their carrier reaches them."""
+        return {
+            name: ",".join(f"{node}=127.0.0.1:{port + n}" for n, node in enumerate(self._esl_ports()))
+            for name, port in (("PEYVAND_QUEUE_NODES", _NODES_SIP), ("PEYVAND_QUEUE_REFERS", _CARRIER_SIP))
+        }
 
     def _process(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], ready_url: str = ""

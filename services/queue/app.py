@@ -11,7 +11,7 @@ from services.common.bus.lease import Lease, LeaseKeeper
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.queue import api, contact_api
+from services.queue import api, contact_api, node_api
 from services.queue.adapters import centers, switch
 from services.queue.config import QueueSettings
 from services.queue.core.messages import AskPosition
@@ -78,6 +78,7 @@ def build_runners(
             plans=centers.plans_of(watch.current, sounds_dir),
             spoken=spoken,
             ready=rt.ready,
+            refer=settings.refer_addresses(),
         )
         for address in settings.addresses()
     }
@@ -98,6 +99,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.build_router(runners))
+    rt.app.include_router(node_api.router(bus, tuple(runners)))
     rt.app.include_router(build_supervision_router(bus, lambda: watch.current))
     rt.app.include_router(contact_api.router(bus, lambda: watch.current))
 

@@ -33,6 +33,11 @@ class QueueSettings(SwitchSettings, CenterSettings):
         description="Where each FreeSWITCH node takes calls of the others (its profile nodes): name=HOST:PORT, separated by commas. "
         "Empty: an agent's phone is dialled from the caller's node alone.",
     )
+    queue_refers: str = Field(
+        "",
+        description="Where the carrier reaches each FreeSWITCH node (its profile trunk): name=HOST:PORT, separated by commas. Callers who "
+        "wait on a node that drains are sent to another one there (SIP REFER). Empty: they stay.",
+    )
     queue_recordings_dir: Path = Field(
         Path(".dev/recordings"), description="Folder for recordings, as FreeSWITCH sees it."
     )
@@ -40,7 +45,7 @@ class QueueSettings(SwitchSettings, CenterSettings):
         Path(".dev/sounds"), description="FreeSWITCH's sounds folder, as FreeSWITCH sees it."
     )
 
-    @field_validator("queue_nodes")
+    @field_validator("queue_nodes", "queue_refers")
     @classmethod
     def _addresses(cls, text: str) -> str:
         found = [part.strip().partition("=") for part in text.split(",") if part.strip()]
@@ -53,7 +58,11 @@ class QueueSettings(SwitchSettings, CenterSettings):
 
     def sip_addresses(self) -> dict[str, str]:
         """``queue_nodes`` by node."""
-        return dict(part.strip().split("=", 1) for part in self.queue_nodes.split(",") if part.strip())
+        return _by_node(self.queue_nodes)
+
+    def refer_addresses(self) -> dict[str, str]:
+        """``queue_refers`` by node."""
+        return _by_node(self.queue_refers)
 
     @field_validator("queue_recordings_dir", "queue_sounds_dir")
     @classmethod
@@ -68,3 +77,7 @@ class QueueSettings(SwitchSettings, CenterSettings):
         except (KeyError, IndexError, ValueError) as e:
             raise ValueError(f"unknown placeholder: {e}") from None
         return text
+
+
+def _by_node(text: str) -> dict[str, str]:
+    return dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())

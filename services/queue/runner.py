@@ -14,7 +14,7 @@ name on it is still ours. A new owner has written its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -31,12 +31,16 @@ from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
 from services.queue.adapters import supervisor, switch
 from services.queue.adapters.desk import WishDesk
+from services.queue.adapters.names import LegNames
+from services.queue.adapters.node_desk import NodeDesk
 from services.queue.adapters.outbox import Outbox
 from services.queue.adapters.routes import RouteDesk
 from services.queue.core import messages as m
-from services.queue.core.engine import CallState, Engine
+from services.queue.core.engine import CallState, Engine, NodeStatus
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
+from services.queue.core.moves import DRAINING
 from services.queue.core.plan import Plans
+from services.queue.inquiries import Inquiries
 
 log = structlog.get_logger()
 
@@ -106,8 +110,10 @@ class NodeRunner:
         spoken: Spoken,
         ready: Callable[[str, bool, str], None],
         attempt_s: float = 5.0,
+        refer: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self._refer = refer or {}
         self._bus = bus
         self._clock = clock
         self._make_client = make_client
@@ -131,6 +137,9 @@ class NodeRunner:
         self._left_open: tuple[m.OpenContact, ...] = ()
         self._desk = WishDesk(name, self, self._now)
         self._route_desk = RouteDesk(name, self.feed, self._now)
+        self._node_desk = NodeDesk(name, self, self._now, self._switch_told)
+        self._inquiries = Inquiries(name, bus, self._now, self.feed)
+        self._names = LegNames()
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -142,6 +151,8 @@ class NodeRunner:
             await self._begin()
             await self._listed.wait()
             served = [*await self._desk.open(self._bus), await self._route_desk.open(self._bus)]
+            served += await self._node_desk.open(self._bus)
+            self._spawn(self._inquiries.nodes(center.tenant for center in self._plans.centers))
             try:
                 subscription = await self._bus.consume(
                     f"queue-{self.name}",
@@ -194,7 +205,7 @@ class NodeRunner:
     async def _begin(self) -> None:
         self._fresh, self._left_open = True, ()
         self._listed.clear()
-        self._engine = Engine(self.name)
+        self._engine = Engine(self.name, self._refer)
         self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
         self._outbox.start()
         self.feed(m.CentersRevised(at_us=self._now(), plans=self._plans))
@@ -232,6 +243,14 @@ class NodeRunner:
         """Whether a supervisor may know of a contact of this node."""
         return self._engine is not None and self._engine.may_see(contact, supervisor, everybody=everybody)
 
+    def status(self) -> NodeStatus | None:
+        """The node itself, as long as it is served here."""
+        return self._engine.status() if self._engine is not None else None
+
+    async def _switch_told(self) -> None:
+        if (task := self._lane_tasks.get("")) is not None:
+            await asyncio.wait({task})
+
     def hang_up(self, contact: str) -> None:
         """End a contact's call."""
         self.feed(m.HangUpWished(at_us=self._now(), contact=contact))
@@ -240,11 +259,17 @@ class NodeRunner:
         return self._clock.now_us()
 
     def _on_event(self, event: Event) -> None:
+        self._names.learn(event)
         if (given := switch.to_input(event, self._now())) is not None:
-            self.feed(given)
+            self.feed(self._names.named(given))
+            if isinstance(given, m.LegHungUp):
+                self._names.forget(given.leg)
 
     async def _on_up(self) -> None:
         client = self._client
+        if client is not None:
+            said = (await client.api(f"global_getvar {DRAINING}")).strip()
+            self.feed(m.DrainFound(at_us=self._now(), said=said, by_switch=True))
         self.feed(m.LinkUp(at_us=self._now(), core_uuid=client.core_uuid if client is not None else ""))
         if self._listing is not None:
             await asyncio.shield(self._listing)  # Events wait until the node has been read.
@@ -301,6 +326,8 @@ class NodeRunner:
                 self._forget_timer(output.key)
             case m.AskPosition():
                 self._spawn(self._ask_position(output))
+            case m.AskContact():
+                self._spawn(self._inquiries.contact(output))
             case m.WishAnswered():
                 self._desk.answered(output.request_id, output)
             case m.RouteChosen():
@@ -406,7 +433,7 @@ class NodeRunner:
                         self._originate(command, switch.customer_line(command, self.name, self._dialing))
                     )
                     continue
-                line = switch.api_line(command, self._dialing)
+                line = switch.api_line(self._names.addressed(command), self._dialing)
                 refuse_unsafe(
                     f"api {line}"
                 )  # here, where it costs one command and not all that go out with it
@@ -424,7 +451,7 @@ class NodeRunner:
             return
         for command, text in zip(written, texts, strict=True):
             if isinstance(command, m.Probe):
-                self.feed(switch.probed(command.leg, text, self._now()))
+                self.feed(self._names.named(switch.probed(command.leg, text, self._now())))
             elif text.startswith("-"):
                 self._refused(command, text)
 
@@ -433,7 +460,7 @@ class NodeRunner:
     ) -> list[m.Command]:
         """No new phone is rung; the rest is for a leg that nobody else has taken, and for agents' legs whose caller is gone."""
         try:
-            keeper = (await client.api(f"uuid_getvar {contact} cc_keeper")).strip()
+            keeper = (await client.api(f"uuid_getvar {self._names.uuid(contact)} cc_keeper")).strip()
         except NotReady:
             keeper = "unknown"
         if keeper == self._lease.owner:
@@ -503,6 +530,8 @@ class NodeRunner:
         if client is None or engine is None:
             return m.ChannelsListed(at_us=self._now(), present=frozenset())
         rows = switch.channel_rows(await client.api("show channels as json"))
+        for row in rows:
+            self._names.know_row(str(row["uuid"]), str(row.get("presence_data") or ""))
         ours = [
             str(row["uuid"])
             for row in rows
@@ -524,16 +553,16 @@ class NodeRunner:
                     continue
                 if event.variable("cc_role") == "agent":
                     if (agent := switch.agent_leg(event)) is not None:
-                        agents.append(agent)
+                        agents.append(self._names.named(agent))
                 elif event.variable("cc_role") == "supervisor":
                     if (found := supervisor.supervisor_leg(event)) is not None:
                         supervisors.append(found)
                 else:
-                    callers.append(switch.caller_leg(event))
+                    callers.append(self._names.named(switch.caller_leg(event)))
         open_contacts, self._left_open = self._left_open, ()
         return m.ChannelsListed(
             at_us=self._now(),
-            present=frozenset(str(row["uuid"]) for row in rows),
+            present=frozenset(self._names.name(str(row["uuid"])) for row in rows),
             callers=tuple(callers),
             agents=tuple(agents),
             supervisors=tuple(supervisors),

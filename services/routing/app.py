@@ -39,6 +39,7 @@ class Routing:
         self._policy = Policy(
             offer_grace_ms=round(settings.routing_offer_grace_s * 1000),
             max_no_answer=settings.routing_max_no_answer,
+            nodes=tuple(address.name for address in settings.addresses()),
         )
         self._owners: dict[str, TenantOwner] = {}
         self._revised: dict[str, asyncio.Event] = {}

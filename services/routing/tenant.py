@@ -445,6 +445,14 @@ class TenantOwner:
             wait_ms = self._expectation.of(engine.state, engine.center, engine.index, asked, now_us)
             return views.position(engine.state, engine.index, asked, wait_ms)
 
+        async def details(envelope: Envelope) -> Sendable:
+            engine, _ = self._present()
+            return views.contact_details(engine.state, messages.asked_position(envelope))
+
+        async def nodes(_: Envelope) -> Sendable:
+            engine, _now_us = self._present()
+            return views.NodeList(tuple(views.nodes(engine.state)))
+
         handlers = {
             ("agent", "set-presence"): wishes(i.SetAgentPresence),
             ("agent", "seat"): wishes(i.SeatAgent),
@@ -461,6 +469,8 @@ class TenantOwner:
             ("contact", "list"): contacts,
             ("contact", "open"): open_contacts,
             ("contact", "position"): position,
+            ("contact", "details"): details,
+            ("node", "list"): nodes,
         }
         return [
             await self._bus.serve(

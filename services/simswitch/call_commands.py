@@ -208,6 +208,23 @@ async def _send_dtmf(switch: Switch, argument: str) -> str:
     return f"+OK {uuid} sent DTMF {digits}.\n"
 
 
+async def _deflect(switch: Switch, argument: str) -> str:
+    """REFER to the other end. Only the form that does not hang up: ``sip_refer_continue_after_reply``; without it the leg ends with
+    BLIND_TRANSFER whatever the other end says (mod_sofia.c, SWITCH_MESSAGE_INDICATE_DEFLECT)."""
+    uuid, uri = _words(argument, 2)[:2]
+    if not (uuid and uri):
+        return "-USAGE: <uuid> <uri>\n"
+    leg = switch.find(uuid)
+    if leg is None or leg.down:
+        return f"-ERR No such channel {uuid}!\n"
+    status = leg.party.on_refer(leg, uri) if leg.party is not None else 405
+    if status:
+        leg.variables["sip_refer_status_code"] = str(status)
+    if not leg.truth("sip_refer_continue_after_reply"):
+        leg.end("BLIND_TRANSFER", by="command")
+    return "+OK:(null)\n"
+
+
 async def _flush_dtmf(switch: Switch, argument: str) -> str:
     leg = switch.find(argument)
     if leg is None:
@@ -283,6 +300,7 @@ CALL_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "uuid_pre_answer": _uuid_pre_answer,
     "uuid_record": _uuid_record,
     "uuid_recv_dtmf": _recv_dtmf,
+    "uuid_deflect": _deflect,
     "uuid_send_dtmf": _send_dtmf,
     "uuid_transfer": _uuid_transfer,
 }

@@ -362,10 +362,14 @@ class Channel(WaitingLeg):
     async def _wait_for_answer(self) -> None:
         await self.wait(None, digits="keep", messages=False)
 
+    def var_or_global(self, name: str) -> str:
+        """A variable; what the leg has not is looked for among the globals (``switch_channel_get_variable``)."""
+        return self.var(name) or self.switch.globals.get(name, "")
+
     async def route(self) -> None:
         """CS_ROUTING and what the dialplan says."""
         self._begin_routing()
-        extension = self.switch.dialplan.route(self.profile.context, self.var)
+        extension = self.switch.dialplan.route(self.profile.context, self.var_or_global)
         if extension is None:
             self.end("NO_ROUTE_DESTINATION", by="dialplan")
             return

@@ -22,6 +22,8 @@ from services.simswitch.channel import Channel
 from services.simswitch.ports import Observer
 
 PUBLIC = "public"
+MOVE = "move-"
+"""How the numbers begin to which callers are sent from a node that is being emptied."""
 # Lines that questions are answered from: all that a test can look at; beside a file the last minutes, since a line takes
 # kilobytes and a call has three of them.
 _KEEP = 20_000
@@ -49,6 +51,20 @@ class _Book:
     first_bridge_us: int = 0
     recordings: list[dict[str, Any]] = field(default_factory=list)
 
+    def and_then(self, later: _Book) -> _Book:
+        """The same call, which went on on another leg."""
+        return _Book(
+            created_us=self.created_us,
+            answered_us=self.answered_us or later.answered_us,
+            controller_us=self.controller_us or later.controller_us,
+            menus=self.menus + later.menus,
+            digits=self.digits + later.digits,
+            waiting_us=self.waiting_us or later.waiting_us,
+            bridges=self.bridges + later.bridges,
+            first_bridge_us=self.first_bridge_us or later.first_bridge_us,
+            recordings=self.recordings + later.recordings,
+        )
+
 
 class Ledger(Observer):
     """Writes the lines and answers questions about them. ``path`` None keeps them in memory only."""
@@ -64,6 +80,12 @@ class Ledger(Observer):
         self._live: dict[str, Channel] = {}
         self._lines: deque[dict[str, Any]] = deque(maxlen=_KEEP if path is None else _KEEP_BESIDE_FILE)
         self._file: TextIO | None = None
+        self._origin: dict[str, str] = {}
+        """Of a leg that the carrier brought to another node: the call that it belongs to."""
+        self._moved: dict[str, tuple[_Book, str]] = {}
+        """Of a call whose first leg has ended: its book so far, and the number that was called."""
+        self._away: set[str] = set()
+        """Legs whose caller is on another one."""
         self.counts: dict[str, int] = dict.fromkeys(
             ("calls", "ended", "bridged_calls", "menu", "waiting", "ringing", "talking", "legs", "refused"), 0
         )
@@ -106,7 +128,11 @@ class Ledger(Observer):
         if book.bridges and not book.bridges[-1].until_us:
             return "talking"
         for other in self._live.values():
-            if other.direction == "outbound" and not other.down and other.var("cc_contact") == leg.uuid:
+            if (
+                other.direction == "outbound"
+                and not other.down
+                and other.var("cc_contact") == self._call_of(leg)
+            ):
                 return "ringing"
         if book.bridges:
             return "after"
@@ -118,7 +144,7 @@ class Ledger(Observer):
         self._books[leg.uuid] = _Book(self._clock.now_us())
         self._live[leg.uuid] = leg
         self.counts["legs"] += 1
-        if self._is_call(leg):
+        if self._is_call(leg) and not leg.profile.destination.startswith(MOVE):
             self.counts["calls"] += 1
 
     def leg_answered(self, leg: Channel) -> None:
@@ -156,6 +182,14 @@ class Ledger(Observer):
     def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
         self._books[leg.uuid].recordings.append({"path": path, "ms": ms, "samples": samples})
 
+    def leg_moved(self, leg: Channel, to: Channel) -> None:
+        """The caller goes on on another leg; it is one call."""
+        self._origin[to.uuid] = self._call_of(leg)
+        self._away.add(leg.uuid)
+
+    def _call_of(self, leg: Channel) -> str:
+        return self._origin.get(leg.uuid, leg.uuid)
+
     def leg_hung_up(self, leg: Channel) -> None:
         """Note when, and where the caller was at that moment, before the other legs react."""
         self._books[leg.uuid].hung_up_us = self._clock.now_us()
@@ -171,6 +205,11 @@ class Ledger(Observer):
         for bridge in book.bridges:
             bridge.until_us = bridge.until_us or now
         is_call = self._is_call(leg)
+        if is_call and not book.answered_us and leg.ended_by == "dialplan":
+            # The node takes no calls now; the carrier tries another one.
+            is_call = False
+            self.counts["calls"] -= 1
+            self.call_refused(leg.profile.destination, leg.profile.orig_cid_number, leg.hangup_cause)
         self._write(
             {
                 "kind": "leg",
@@ -180,7 +219,7 @@ class Ledger(Observer):
                 "context": leg.profile.context,
                 "destination": leg.profile.destination,
                 "number": leg.profile.orig_cid_number,
-                "call_id": leg.uuid if is_call else self._joined(book),
+                "call_id": self._call_of(leg) if is_call else self._joined(book),
                 "claimed_contact": leg.var("cc_contact") if leg.direction == "outbound" else "",
                 "created_us": book.created_us,
                 "answered_us": book.answered_us,
@@ -195,6 +234,16 @@ class Ledger(Observer):
         )
         if not is_call:
             return
+        call_id = self._call_of(leg)
+        entry = (leg.old_profiles[0] if leg.old_profiles else leg.profile).destination
+        if call_id in self._moved:
+            first, entry = self._moved.pop(call_id)
+            book = first.and_then(book)
+        self._origin.pop(leg.uuid, None)
+        if leg.uuid in self._away:
+            self._away.discard(leg.uuid)
+            self._moved[call_id] = (book, entry)
+            return
         phase = leg.phase_at_end or "menu"
         self.counts["ended"] += 1
         self.counts["bridged_calls"] += bool(book.bridges)
@@ -203,9 +252,9 @@ class Ledger(Observer):
         self._write(
             {
                 "kind": "call",
-                "call_id": leg.uuid,
+                "call_id": call_id,
                 "node": self._node,
-                "entry": (leg.old_profiles[0] if leg.old_profiles else leg.profile).destination,
+                "entry": entry,
                 "caller_number": leg.profile.orig_cid_number,
                 "caller_name": leg.profile.orig_cid_name,
                 "started_us": book.created_us,

@@ -31,6 +31,10 @@ class Party:
     def on_unbridged(self, leg: Channel) -> None:
         """The other is gone."""
 
+    def on_refer(self, leg: Channel, uri: str) -> int:
+        """Asked to call ``uri`` in place of this line (REFER); the SIP status of the answer, 0 for none."""
+        return 405
+
     def on_key(self, digit: str) -> None:
         """The other side of the bridge has pressed a key."""
 

@@ -33,6 +33,7 @@ _CODE_CALL_S: Final = 8.0
 _PUT_DOWN_S: Final = 2.0
 _NOTICE_S: Final = 1.0
 _AWAY_S: Final = 20.0
+_REFER_S: Final = 0.1
 _REGISTER_S: Final = 1.0
 _STAGGER_S: Final = 0.05
 _CATCH_UP_S: Final = 0.5
@@ -71,6 +72,8 @@ class Caller(Party):
 
     def __init__(self, people: People, plan: sc.CallerPlan, acts: Sequence[sc.MenuAct] | None = None) -> None:
         self.plan = plan
+        self._line: Channel | None = None
+        """The leg on which the caller waits: another one after a move to another node."""
         self.others: list[Switch] = []
         """Nodes that the carrier tries when this one refuses."""
         self._people = people
@@ -85,9 +88,10 @@ class Caller(Party):
             act = self._act()
             if act is not None:
                 self._menu.after(act.after_s, lambda: self._do(leg, act))
-        elif app == "event" and "peyvand::waiting" in data:
+        elif app == "event" and "peyvand::waiting" in data and self._line is None:
             self._menu.cancel()
-            self._patience.after(self.plan.patience_s, lambda: self._put_down(leg))
+            self._line = leg
+            self._patience.after(self.plan.patience_s, lambda: self._put_down(self._line or leg))
 
     def on_bridged(self, leg: Channel, other: Channel) -> None:
         self._patience.cancel()
@@ -106,6 +110,30 @@ class Caller(Party):
         if self.others and not leg.answered and leg.ended_by == "dialplan":
             with contextlib.suppress(Refused):
                 self._people.place(self, self.others)
+
+    def on_refer(self, leg: Channel, uri: str) -> int:
+        """The carrier follows: it calls there, and then lets this line go. The caller notices nothing of it."""
+        user, _, address = uri.removeprefix("sip:").partition("@")
+        node = leg.switch.carrier.get(address)
+        if node is None:
+            return 404
+        asyncio.get_running_loop().call_later(_REFER_S, self._follow, leg, user, node)
+        return 202
+
+    def _follow(self, leg: Channel, user: str, node: Switch) -> None:
+        if leg.down:
+            return
+        with contextlib.suppress(Refused):
+            self._line = node.place_call(
+                context=_CALLS_CONTEXT,
+                destination=user,
+                caller_number=leg.profile.cid_number,
+                caller_name=leg.profile.cid_name,
+                party=self,
+            )
+            leg.party = Party()  # The old line means nothing to the caller any more.
+            node.observer.leg_moved(leg, self._line)
+            asyncio.get_running_loop().call_later(_REFER_S, self._put_down, leg)
 
     def _act(self) -> sc.MenuAct | None:
         if self._acts is None:

@@ -60,6 +60,9 @@ class Observer:
     def recorded(self, leg: Channel, path: str, ms: int, samples: int) -> None:
         """A recording was closed."""
 
+    def leg_moved(self, leg: Channel, to: Channel) -> None:
+        """The carrier has brought a caller to another node; the first leg ends next."""
+
     def leg_hung_up(self, leg: Channel) -> None:
         """A leg begins to end; the others have not noticed yet."""
 

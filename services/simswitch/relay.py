@@ -23,6 +23,7 @@ from services.simswitch.switch import Switch
 CONTEXT: Final = "nodes"
 PROFILE: Final = "nodes"
 FIRST_PORT: Final = 5085
+FIRST_TRUNK: Final = 5080
 SESSION_TIMER_S: Final = 120.0
 _HEADER: Final = "sip_h_X-"
 _STATUS: Final = {
@@ -36,8 +37,13 @@ _STATUS: Final = {
 """What the far node answers when its leg ends with a cause before an answer; else 480."""
 
 
-def connect(switches: Sequence[Switch], port: int = FIRST_PORT) -> None:
-    """Let nodes call each other: the first is at ``127.0.0.1:<port>``, the others at the ports after it. Nothing listens there."""
+def connect(switches: Sequence[Switch], port: int = FIRST_PORT, trunk_port: int = FIRST_TRUNK) -> None:
+    """Let nodes call each other: the first is at ``127.0.0.1:<port>``, the others at the ports after it. Nothing listens there.
+
+    The carrier reaches them at ``trunk_port`` and after.
+    """
+    for switch in switches:
+        switch.carrier = {f"127.0.0.1:{trunk_port + i}": other for i, other in enumerate(switches)}
     addresses = {f"127.0.0.1:{port + i}": switch for i, switch in enumerate(switches)}
     for switch in switches:
         switch.nodes = {

@@ -96,6 +96,8 @@ class Switch:
         self.gateways: dict[str, Gateway] = {"trunk": Gateway()}
         self.nodes: dict[str, Phone] = {}
         """Other nodes by the address of their profile for calls between nodes."""
+        self.carrier: dict[str, Switch] = {}
+        """All nodes, as the carrier reaches them."""
         self.counted: dict[tuple[str, str], set[str]] = {}
         """Of mod_hash: UUIDs by realm and id."""
         self.schedule: object | None = None

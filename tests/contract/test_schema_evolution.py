@@ -308,7 +308,14 @@ def test_evolution_log_entries_are_orders_to_queue(version: str) -> None:
     strange = on_the_bus("peyvand.routing.v1.Strange", b"\x0a\x03c-9")
     given = queue_log.inputs_of([strange, envelope, strange], node, 10)
     kinds = {type(event).__name__ for event in given}
-    assert kinds == {"OfferMade", "OfferEnded", "ContactOverflowed", "ContactClosed", "WrapUpEnded"}
+    assert kinds == {
+        "OfferMade",
+        "OfferEnded",
+        "ContactOverflowed",
+        "ContactClosed",
+        "WrapUpEnded",
+        "PeerSeen",
+    }
     assert queue_log.NEWER._value.get() - before == (3 if version == "next" else 2)
     # What makes no sense in any version is a dead letter all the same.
     with pytest.raises(DecodeError):

@@ -147,6 +147,27 @@ def _speak(tone: Path) -> str:
     return f'  <nop><action><exec rtp_stream="{tone},-1,8"/></action></nop>\n'
 
 
+def _notify(status: str) -> str:
+    """Scenario steps that tell how the call went that a REFER asked for."""
+    return f"""  <send retrans="500"><![CDATA[
+NOTIFY [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+{CALLER_PARTIES}
+Call-ID: [call_id]
+CSeq: 5 NOTIFY
+Max-Forwards: 70
+Event: refer
+Subscription-State: terminated;reason=noresource
+Contact: <sip:@from_user@@[local_ip]:[local_port]>
+Content-Type: message/sipfrag
+Content-Length: [len]
+
+SIP/2.0 {status}
+]]></send>
+  <recv response="200"/>
+"""
+
+
 class Lab:
     """Starts SIPp processes against one switch and ends them all."""
 
@@ -298,6 +319,16 @@ class Lab:
         at = port or self.phones[extension]
         return await self.run("agent_answers", values, port=at, calls=calls, echo=echo and not hz, **run)
 
+    async def holding_agent(self, extension: str, *, talk_ms: int, hold_ms: int, hz: float) -> Sipp:
+        """Put a phone where ``extension`` is registered that answers, and holds by its own key for a while."""
+        values = {
+            "ring_ms": "200",
+            "talk_ms": str(talk_ms),
+            "hold_ms": str(hold_ms),
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)),
+        }
+        return await self.run("agent_holds", values, port=self.phones[extension])
+
     async def customer(self, *, talk_ms: int, hz: float, keys: Sequence[tuple[int, str]] = ()) -> Sipp:
         """Answer the next call that the switch makes through the carrier; see ``agent``."""
         return await self.agent("", talk_ms=talk_ms, hz=hz, keys=keys, port=self.switch.carrier_port)
@@ -345,6 +376,21 @@ class Lab:
         return await self.run(
             "caller", values, to=self.switch.trunk_port, calls=calls, rate=rate, limit=calls, **run
         )
+
+    async def referred_caller(
+        self, number: str, status: str, *, notified: str = "", hz: float = 440, patience_ms: int = 60_000
+    ) -> Sipp:
+        """A carrier's call that will be sent on: answers the REFER with ``status``, and tells ``notified`` (``200 OK``) of the new call."""
+        values = {
+            "status": status,
+            "notify": _notify(notified) if notified else "",
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
+            "number": number,
+            "patience_ms": str(patience_ms),
+            "from_user": "2188776655",
+            "caller_name": "Caller",
+        }
+        return await self.run("caller_referred", values, to=self.switch.trunk_port)
 
     async def close(self) -> None:
         for process in self.running:

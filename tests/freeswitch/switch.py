@@ -101,6 +101,8 @@ class FreeSwitch:
     folder: Path
     ivr_port: int
     name: str = "fs1"
+    beside: FreeSwitch | None = None
+    """The other node of the installation, with which it shares sounds, CDRs and recordings."""
     esl_port: int = field(default_factory=free_port)
     agents_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     trunk_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
@@ -124,15 +126,15 @@ class FreeSwitch:
 
     @property
     def sounds(self) -> Path:
-        return self.folder / "sounds"
+        return (self.beside or self).folder / "sounds"
 
     @property
     def cdr_spool(self) -> Path:
-        return self.folder / "cdr"
+        return (self.beside or self).folder / "cdr"
 
     @property
     def recordings(self) -> Path:
-        return self.folder / "recordings"
+        return (self.beside or self).folder / "recordings"
 
     async def start(self) -> None:
         binary = find_binary()
@@ -152,9 +154,10 @@ class FreeSwitch:
             "CC_RTP_START": str(self.rtp_start),
             "CC_RTP_END": str(self.rtp_start + self.rtp_ports),
             "CC_SOUNDS": str(self.sounds),
-            "CC_CDR_SPOOL": str(self.folder / "cdr"),
+            "CC_CDR_SPOOL": str(self.cdr_spool),
         }
-        folders = [x for n in ("log", "db", "run", "recordings") for x in (f"-{n}", str(self.folder / n))]
+        folders = [x for n in ("log", "db", "run") for x in (f"-{n}", str(self.folder / n))]
+        folders += ["-recordings", str(self.recordings)]
         with (self.folder / "log" / "console.log").open("ab") as out:
             self._child = await asyncio.create_subprocess_exec(
                 binary,

@@ -132,6 +132,15 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
         case "contact_closed":
             closed = fact.contact_closed
             return m.ContactClosed(at_us=at_us, contact_id=closed.contact_id, outcome=closed.outcome)
+        case "contact_moved":
+            moved = fact.contact_moved
+            return m.ContactMoved(at_us=at_us, contact_id=moved.contact_id, node=moved.node)
+        case "node_changed":
+            seen = fact.node_changed
+            return m.PeerSeen(at_us=at_us, node=seen.node, up=seen.up)
+        case "node_draining":
+            empties = fact.node_draining
+            return m.PeerSeen(at_us=at_us, node=empties.node, draining=empties.draining)
         case "wrap_up_ended":
             free = fact.wrap_up_ended
             return m.WrapUpEnded(at_us=at_us, agent_id=free.agent_id, contact_id=free.contact_id)

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from services.common.bus import Bus, Outgoing, subjects
 from services.common.errors import BusUnavailable, ContractError
-from services.queue.core import facts, supervision_facts, trunk_facts
+from services.queue.core import drain_facts, facts, supervision_facts, trunk_facts
 from services.queue.core.messages import Report
 
 log = structlog.get_logger()
@@ -48,6 +48,8 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     trunk_facts.TrunkFull: ("trunk", "full"),
     trunk_facts.TrunkFailed: ("trunk", "failed"),
     trunk_facts.DialRefused: ("trunk", "refused"),
+    drain_facts.NodeDrainChanged: ("node", "drain-changed"),
+    drain_facts.NodeDrained: ("node", "drained"),
     supervision_facts.SupervisionStarted: ("supervision", "started"),
     supervision_facts.SupervisionChanged: ("supervision", "changed"),
     supervision_facts.SupervisionEnded: ("supervision", "ended"),

@@ -43,9 +43,10 @@ HANDED_OVER = "peyvand::handover"
 FEATURE = "peyvand::feature"
 AGENT_KEYS = "keys XML agent_leg"  # In freeswitch/conf/dialplan: six times bind_meta_app, which were half of an originate's bytes.
 ROOM = "conference::maintenance"
+REFERRED = "sofia::notify_refer"
 GATEWAY = "sofia::gateway_state"
 WHISPERED = "peyvand::whispered"
-SUBCLASSES = (WAITING, HANDED_OVER, FEATURE, ROOM, WHISPERED, supervisor.MODE, GATEWAY)
+SUBCLASSES = (WAITING, HANDED_OVER, FEATURE, ROOM, WHISPERED, supervisor.MODE, GATEWAY, REFERRED)
 ROOM_PROFILE = "default"
 
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
@@ -60,6 +61,7 @@ NOT_HEARD = ("FILE NOT FOUND", "PLAYBACK ERROR")  # mod_dptools.c, playback_func
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_./+!:@-]+")
 # origination_uuid may be any text; ours and FreeSWITCH's own are of these.
 _UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SIP_USER = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _NUMBER = re.compile(r"\+?[0-9*#]{2,24}")
 _BRIDGED_STATES = ("CS_SOFT_EXECUTE", "CS_EXCHANGE_MEDIA")
 _DOWN = frozenset(
@@ -95,6 +97,9 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
         return m.GatewayChanged(at_us=at_us, gateway=event.get("Gateway"), up=up)
     if event.subclass == HANDED_OVER:
         return _handed_over(event, at_us)
+    if event.subclass == REFERRED:
+        status = event.body.split(" ", 2)[1:2]  # SIP/2.0 200 OK
+        return m.ReferEnded(at_us=at_us, leg=event.get("UniqueID"), status=_number("".join(status)))
     if not _UUID.fullmatch(event.unique_id):
         raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
@@ -194,6 +199,9 @@ def caller_leg(event: Event) -> m.CallerLeg:
         out=var("cc_out"),
         callback=var("cc_callback"),
         answered=event.get("Answer-State") == "answered",
+        arrived=var("cc_arrived"),
+        moving=var("cc_move"),
+        refer_status=_number(var("sip_refer_status_code")),
     )
 
 
@@ -291,7 +299,9 @@ def probed(leg: str, text: str, at_us: int) -> m.LegProbed:
     event = dumped(text)
     if event is None:
         return m.LegProbed(at_us=at_us, leg=leg, alive=False)
-    return m.LegProbed(at_us=at_us, leg=leg, alive=True, answered=event.get("Answer-State") == "answered")
+    caller = caller_leg(event) if event.variable("cc_role") not in ("agent", "supervisor") else None
+    answered = event.get("Answer-State") == "answered"
+    return m.LegProbed(at_us=at_us, leg=leg, alive=True, answered=answered, caller=caller)
 
 
 # ----------------------------------------------------------------------------------------------------------- commands
@@ -338,9 +348,19 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
             return f"uuid_transfer {leg} '{_way_out(command, dialing)}' inline"
         case sm.Listen():
             return supervisor.listen_line(command)
+        case m.Refer():
+            return f"uuid_deflect {leg} sip:{_user(command.user)}@{command.address}"
+        case m.SetGlobal():
+            return f"global_setvar {command.name}={command.value}"
         case m.Probe():
             return f"uuid_dump {leg} json"
     raise UnsafeCommandError(f"no API command for {type(command).__name__}")
+
+
+def _user(user: str) -> str:
+    if not _SIP_USER.fullmatch(user):
+        raise UnsafeCommandError(f"not the user part of a SIP address: {user[:80]!r}")
+    return user
 
 
 def _music(music: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.queue.core import schedule, supervision
+from services.queue.core import moves, schedule, supervision
 from services.queue.core.causes import NODE_LOST
 from services.queue.core.facts import (
     AgentBridged,
@@ -223,7 +223,9 @@ def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
     """CHANNEL_HANGUP of any leg; ``unseen`` when it was found out by asking."""
     node.remember_gone(event.leg)
     supervision.leg_over(node, event.leg)
-    if (caller := node.callers.get(event.leg)) is not None:
+    if (caller := node.callers.get(event.leg)) is not None and caller.stage is Stage.MOVING and not unseen:
+        moves.left(node, caller, event.cause)
+    elif caller is not None:
         _caller_gone(node, caller, event.cause, unseen=unseen)
     elif (offer := node.offer_on(event.leg)) is not None:
         _agent_gone(node, offer, event.cause)

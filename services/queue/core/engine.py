@@ -27,7 +27,7 @@ out without an agent), ``supervision`` (who listens in), ``takeover`` and ``rega
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ from services.queue.core import (
     connecting,
     conversation,
     lines,
+    moves,
     offers,
     outward,
     overflow,
@@ -58,7 +59,7 @@ from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
-    | {"way-out", "customer-redial", "lead"}
+    | {"way-out", "customer-redial", "lead", "move", "departed"}
     | {"confirm", "customer-unheard", "farewell-prompt"}
 )
 FROZEN_MS = 1_000
@@ -86,11 +87,24 @@ class CallState(Struct, frozen=True, kw_only=True):
     second: str = ""  # The agent who is asked, or the third in the conference.
 
 
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    """The node, for people. ``legs``: at the last look."""
+
+    node: str
+    connected: bool
+    draining_since_us: int
+    drained: bool
+    contacts: int
+    waiting: int
+    legs: int
+
+
 class Engine:
     """The decisions for one node."""
 
-    def __init__(self, node: str) -> None:
-        self._node = Node(name=node)
+    def __init__(self, node: str, refer: Mapping[str, str] | None = None) -> None:
+        """``refer``: where callers are sent who wait on a node that is being emptied; SIP addresses by node."""
+        self._node = Node(name=node, refer=refer or {})
         self._handlers: dict[type[m.Input], Callable[[Any], None]] = {
             m.LegHandedOver: self._handed_over,
             m.LegParked: self._parked,
@@ -107,7 +121,7 @@ class Engine:
             m.WhisperEnded: lambda e: self._said(connecting.whispered(self._node, e)),
             m.DigitPressed: self._digit,
             m.JobEnded: self._job_ended,
-            m.LegProbed: lambda e: takeover.probed(self._node, e),
+            m.LegProbed: self._probed,
             m.CommandFailed: self._command_failed,
             m.ChannelsListed: self._listed,
             m.LinkUp: lambda e: takeover.link_up(self._node, e.core_uuid),
@@ -118,6 +132,12 @@ class Engine:
             m.ContactTransferred: lambda e: aside.transferred(self._node, e),
             m.TransferRefused: lambda e: aside.refused(self._node, e),
             m.CallWished: lambda e: wishes.wished(self._node, e),
+            m.DrainWished: lambda e: moves.wished(self._node, e),
+            m.DrainFound: lambda e: moves.found(self._node, e),
+            m.PeerSeen: lambda e: moves.peer_seen(self._node, e),
+            m.ReferEnded: lambda e: moves.refer_ended(self._node, e),
+            m.ContactMoved: lambda e: moves.moved(self._node, e),
+            m.ContactKnown: lambda e: moves.known(self._node, e),
             m.ContactClosed: lambda e: overflow.closed(self._node, e),
             m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
             m.PositionKnown: lambda e: (
@@ -159,6 +179,10 @@ class Engine:
             "callback": lambda key: callback_menu.offer_due(self._node, key),
             "callback-expected": lambda key: callback_menu.look_at_wait(self._node, key),
             "callback-menu": lambda key: callback_menu.overdue(self._node, key),
+            "move": lambda key: moves.overdue(self._node, key),
+            "departed": lambda key: moves.not_arrived(self._node, key),
+            "arrival": lambda key: moves.unanswered(self._node, key),
+            moves.LOOK: lambda key: moves.look(self._node),
             "confirm": lambda key: self._with_customer(key, callbacks.not_confirmed),
             "customer-job": lambda key: self._with_customer(key, callbacks.job_lost),
             "customer-close": lambda key: self._with_customer(key, callbacks.close_due),
@@ -183,6 +207,7 @@ class Engine:
         conference.review(node)
         wishes.review(node)
         supervision.review(node)
+        moves.review(node)
         return arrival.hold_back(node, node.out) if node.arriving else node.out
 
     def knows(self, leg: str) -> bool:
@@ -201,6 +226,19 @@ class Engine:
         """Return the tenant of a contact on this node, ``""`` when it is not here."""
         caller = self._node.callers.get(contact)
         return caller.tenant if caller is not None else ""
+
+    def status(self) -> NodeStatus:
+        """The node, for people."""
+        node = self._node
+        return NodeStatus(
+            node=node.name,
+            connected=node.link_up,
+            draining_since_us=node.drain.since_ms * 1000 if node.drain is not None else 0,
+            drained=node.drain is not None and node.drain.drained,
+            contacts=len(node.callers) + len(node.arrivals),
+            waiting=sum(c.stage in (Stage.WAITING, Stage.MOVING) for c in node.callers.values()),
+            legs=node.legs_seen,
+        )
 
     def may_see(self, contact: str, supervisor: str, *, everybody: bool) -> bool:
         """Whether a supervisor may know of a contact on this node."""
@@ -244,6 +282,9 @@ class Engine:
         conversation.unbridged(self._node, event)
 
     def _parked(self, event: m.LegParked) -> None:
+        if event.caller.state == "moved":
+            moves.arrived(self._node, event.caller)
+            return
         if arrival.arrived(self._node, event.caller.leg):
             return
         known = self._node.callers.get(event.caller.leg)
@@ -296,6 +337,8 @@ class Engine:
         if (customer := self._node.customers.get(event.leg)) is not None:
             self._node.remember_gone(event.leg)
             callbacks.hung_up(self._node, customer, event.cause)
+        elif event.leg in self._node.arrivals:
+            moves.arrival_gone(self._node, event.leg, event.cause)
         else:
             conversation.hung_up(self._node, event)
 
@@ -345,9 +388,14 @@ class Engine:
         if (customer := self._node.customers.get(contact)) is not None:
             act(self._node, customer)
 
+    def _probed(self, event: m.LegProbed) -> None:
+        moves.probed(self._node, event)
+        takeover.probed(self._node, event)
+
     def _listed(self, event: m.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)
         supervision.listed(self._node, event)
+        moves.listed(self._node, len(event.present))
         self._node.timer(AUDIT, AUDIT_MS)
 
     def _audit(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from services.queue.core.drain_facts import NodeDrainChanged, NodeDrained
 from services.queue.core.supervision_facts import SupervisionChanged, SupervisionEnded, SupervisionStarted
 from services.queue.core.trunk_facts import DialRefused, TrunkFailed, TrunkFull
 
@@ -284,4 +285,6 @@ Observation = (
     | TrunkFull
     | TrunkFailed
     | DialRefused
+    | NodeDrainChanged
+    | NodeDrained
 )

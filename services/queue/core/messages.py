@@ -53,6 +53,9 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
         ""  # The callback whose customer this is; ``offer`` and ``agent`` are those that it was called for.
     )
     answered: bool = True
+    arrived: str = ""  # cc_arrived: of one who came from another node; where and when.
+    moving: str = ""  # cc_move: the node to which its carrier was asked to bring it.
+    refer_status: int = 0  # What the carrier answered.
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):
@@ -388,6 +391,54 @@ class RouteWished(Input, frozen=True, kw_only=True):
     number: str
 
 
+class DrainWished(Input, frozen=True, kw_only=True):
+    """The node is to be emptied, or back in service."""
+
+    draining: bool
+    actor: str = ""
+
+
+class DrainFound(Input, frozen=True, kw_only=True):
+    """Whether the node is being emptied: ``said`` is since when (ms), ``0`` for not, empty when nothing is known.
+
+    ``by_switch``: the switch's own global; otherwise routing's log.
+    """
+
+    said: str
+    by_switch: bool
+    actor: str = ""
+
+
+class PeerSeen(Input, frozen=True, kw_only=True):
+    """What routing's log says of another node; None: nothing."""
+
+    node: str
+    up: bool | None = None
+    draining: bool | None = None
+
+
+class ReferEnded(Input, frozen=True, kw_only=True):
+    """``sofia::notify_refer``: what became of the call that a REFER asked for, as a SIP status."""
+
+    leg: str
+    status: int
+
+
+class ContactMoved(Input, frozen=True, kw_only=True):
+    """Routing has the contact on ``node`` from here on."""
+
+    contact_id: str
+    node: str
+
+
+class ContactKnown(Input, frozen=True, kw_only=True):
+    """The answer to :class:`AskContact`; ``caller`` is None when routing has no such open contact, ``node`` where it is."""
+
+    contact: str
+    caller: CallerLeg | None
+    node: str = ""
+
+
 class TimerFired(Input, frozen=True, kw_only=True):
     """A timer set by :class:`SetTimer`."""
 
@@ -527,6 +578,20 @@ class TransferOut(Command, frozen=True, kw_only=True):
     music: str = ""
 
 
+class SetGlobal(Command, frozen=True, kw_only=True):
+    """global_setvar. ``contact`` and ``leg`` are empty."""
+
+    name: str
+    value: str
+
+
+class Refer(Command, frozen=True, kw_only=True):
+    """uuid_deflect of an answered leg: the carrier is asked to call ``sip:<user>@<address>`` in its place."""
+
+    user: str
+    address: str
+
+
 class Probe(Command, frozen=True, kw_only=True):
     """Ask whether the leg lives (the channel table is written late; a missing row proves nothing)."""
 
@@ -565,6 +630,13 @@ class AskPosition(Struct, frozen=True, kw_only=True):
     what: str = "position"
 
 
+class AskContact(Struct, frozen=True, kw_only=True):
+    """Ask routing who a caller is who came from another node; to be answered with :class:`ContactKnown`."""
+
+    tenant: str
+    contact: str
+
+
 class WishAnswered(Struct, frozen=True, kw_only=True):
     """What a wish came to: the call after it, or a ``slug`` and a ``reason`` why not (``status`` is HTTP's)."""
 
@@ -601,6 +673,7 @@ Output = (
     | SetTimer
     | CancelTimer
     | AskPosition
+    | AskContact
     | WishAnswered
     | RouteChosen
     | SupervisionAnswered

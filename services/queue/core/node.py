@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -53,6 +54,7 @@ class Stage(Enum):
     )
     ASIDE = "aside"  # Hears music while its agent holds, dials, waits for a colleague or talks with one.
     CONFERENCE = "conference"  # In a room with one or two agents.
+    MOVING = "moving"  # Waits, and its carrier was asked to bring it to another node; see ``moves``.
     PARTED = "parted"  # The agent has left; the farewell comes next.
     LEAVING = "leaving"  # Under a farewell or a transfer: FreeSWITCH ends it without us.
 
@@ -162,6 +164,9 @@ class Caller:
     offers: int = 0
     menu: Menu | None = None
     lost_agent: Offer | None = None  # Talked to an agent whose node is gone; the way back comes next.
+    move_tried: bool = False
+    moving_to: str = ""
+    moving_since_us: int = 0
     callback_told: bool = False
     way_out: WayOut | None = None  # LEAVING to a number outside.
     leaving: bool = False  # The queue's limit was reached: a callback or a farewell.
@@ -305,6 +310,33 @@ class Wish:
 
 
 @dataclass(slots=True)
+class Drain:
+    """The node is being emptied."""
+
+    since_ms: int
+    actor: str = ""
+    drained: bool = False
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A caller from another node, of whom routing is being asked."""
+
+    leg: CallerLeg
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Departed:
+    """A caller whose leg ended while moving."""
+
+    tenant: str
+    cause: str
+    wait_ms: int
+    at_us: int
+
+
+@dataclass(slots=True)
 class Node:
     """Everything the engine remembers of its FreeSWITCH node."""
 
@@ -332,6 +364,14 @@ class Node:
     lines: dict[str, TrunkLine] = field(default_factory=dict)  # By leg.
     resting: dict[str, int] = field(default_factory=dict)  # Gateways that are tried last, until when.
     leads: dict[str, Lead] = field(default_factory=dict)  # By offer.
+    drain: Drain | None = None
+    in_service: bool = False  # The switch was told so: later than whoever says that it is being emptied.
+    refer: Mapping[str, str] = field(default_factory=dict)  # Where callers are sent: SIP addresses by node.
+    down: set[str] = field(default_factory=set)  # Other nodes that routing does not hear of,
+    emptied: set[str] = field(default_factory=set)  # and those that are being emptied too.
+    arrivals: dict[str, Arrival] = field(default_factory=dict)  # By contact.
+    departed: dict[str, Departed] = field(default_factory=dict)
+    legs_seen: int = 0
     link_up: bool = False
     core_uuid: str = ""  # Of the FreeSWITCH that the legs were last seen in.
     bus_up: bool = True

@@ -11,6 +11,7 @@ caller ``talking``         with a partner: the pair is joined, and AgentBridged 
                            agent's leg still stands, else back to music), or it is over (farewell)
 caller ``connecting``      (``cc_step``) something was being said before the bridge: bridged at once, else back to music
 customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
+caller ``moved``           or ``waiting`` in the middle of a move: routing is asked whose it is and where, see ``moves``
 agent's leg of a callback  waits for the customer who is being called; none is: given back to routing
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.queue.core import callbacks, connecting, lines, outward, supervision
+from services.queue.core import callbacks, connecting, lines, moves, outward, supervision
 from services.queue.core.arrival import handed_over
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -57,7 +58,7 @@ RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
 
 def knows(node: Node, leg: str) -> bool:
     """Whether a listing needs no details of this leg."""
-    if leg in node.customers or leg in node.supervisions:
+    if leg in node.customers or leg in node.supervisions or leg in node.arrivals:
         return True
     caller = node.callers.get(leg)
     if caller is not None:
@@ -124,6 +125,8 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
     for caller in node.callers.values():
         if caller.contact not in event.present:
             node.emit(Probe(contact=caller.contact, leg=caller.contact))
+    for arriving in node.arrivals.keys() - event.present:
+        node.emit(Probe(contact=arriving, leg=arriving))
     for customer in node.customers.values():
         if customer.contact not in event.present and customer.step != "held" and not customer.job_pending:
             node.emit(Probe(contact=customer.contact, leg=customer.contact))
@@ -172,6 +175,10 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
         if not settled and node.at_us - caller.unsettled_at_us < SETTLE_MS * 1000:
             return  # It may be in the middle of a bridge.
     match leg.state:
+        case "moved":
+            moves.arrived(node, leg)
+        case "waiting" if caller is None and leg.moving:
+            moves.arrived(node, leg)  # Its contact may be on the other node already.
         case "waiting":
             if caller is None:
                 adopted = adopt(node, leg, recovered=True)
@@ -363,6 +370,10 @@ def probed(node: Node, event: LegProbed) -> None:
     """What FreeSWITCH said about one leg."""
     if (customer := node.customers.get(event.leg)) is not None:
         callbacks.probed(node, customer, alive=event.alive, is_answered=event.answered)
+        return
+    if event.leg in node.arrivals:
+        if not event.alive:
+            moves.arrival_gone(node, event.leg, "UNSEEN")
         return
     caller = node.callers.get(event.leg)
     if caller is None:

@@ -74,6 +74,8 @@ def remember(node: Node, leg: CallerLeg, stage: Stage, *, recovered: bool) -> Ca
 def announce_waiting(node: Node, caller: Caller, n: str) -> None:
     """Tell routing that the contact waits. ``n`` differs when it is told again on purpose."""
     leg = caller.leg
+    if n == "0" and leg.arrived:
+        n = leg.arrived  # That it waits was said under this id on the node it comes from.
     node.report(
         caller.tenant,
         ContactWaiting(

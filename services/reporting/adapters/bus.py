@@ -74,7 +74,7 @@ def _observed(envelope: Envelope, read: Any) -> Placed:
         idx=0,
         type=envelope.type,
         tenant=_tenant(envelope),
-        contact_id=fact.contact_id,
+        contact_id=getattr(fact, "contact_id", ""),
         at_us=getattr(fact, "at_us", 0) or getattr(fact, "started_at_us", 0) or _time_us(envelope),
         causation_id=envelope.causation_id,
         revision=getattr(fact, "revision", ""),

@@ -26,6 +26,7 @@ _OBSERVATIONS: dict[str, type[Any]] = {
         i.KeyPressed,
         i.CallbackAccepted,
         i.CallbackAttempted,
+        i.NodeDrainChanged,
     )
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})

@@ -205,6 +205,8 @@ class Policy(msgspec.Struct, frozen=True):
     max_no_answer: int = 1
     agent_delay_ms: int = 5_000
     contact_delay_ms: int = 1_000
+    nodes: tuple[str, ...] = ()
+    """The FreeSWITCH nodes of the installation."""
 
     def miss(self, center: Center, outcome: str) -> Miss:
         """What follows for an agent after an offer that ended so."""

@@ -319,6 +319,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.PhoneChanged: Engine._phone_changed,
     i.PhonesListed: Engine._phones_listed,
     i.NodeSeen: Engine._node_seen,
+    i.NodeDrainChanged: Engine._node_drain_changed,
     i.HoursChanged: Engine._hours_changed,
     i.CenterRevised: Engine._center_revised,
     i.TimerFired: Engine._timer_fired,

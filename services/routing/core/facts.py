@@ -342,6 +342,24 @@ class CallRefused(msgspec.Struct, frozen=True):
     actor: str = ""
 
 
+class NodeDraining(msgspec.Struct, frozen=True):
+    """A node is being emptied, or is back."""
+
+    node: str
+    draining: bool = False
+    since_us: int = 0
+    actor: str = ""
+
+
+class ContactMoved(msgspec.Struct, frozen=True):
+    """A contact is on another node from here on."""
+
+    contact_id: str
+    from_node: str
+    node: str
+    reason: str = ""
+
+
 Fact = (
     OwnerChanged
     | ContactQueued
@@ -367,6 +385,8 @@ Fact = (
     | NumberDialled
     | NumberEnded
     | CallRefused
+    | NodeDraining
+    | ContactMoved
 )
 
 

@@ -330,6 +330,15 @@ class PhonesListed(Input, frozen=True, kw_only=True):
     extensions: frozenset[str]
 
 
+class NodeDrainChanged(Input, frozen=True, kw_only=True):
+    """A node is to be emptied, or is back in service."""
+
+    node: str
+    draining: bool = False
+    since_us: int = 0
+    actor: str = ""
+
+
 class NodeSeen(Input, frozen=True, kw_only=True):
     """The connection to a FreeSWITCH node is up, or has been down for longer than a hiccup."""
 
@@ -389,6 +398,7 @@ AnyInput = (
     | PhoneChanged
     | PhonesListed
     | NodeSeen
+    | NodeDrainChanged
     | HoursChanged
     | CenterRevised
     | TimerFired

@@ -60,6 +60,17 @@ class Observed(Callbacks):
         for agent in [a for a in self.state.agents.values() if inp.node in (a.node, *a.also)]:
             self._settle_phone(agent.agent_id)
 
+    def _node_drain_changed(self, inp: i.NodeDrainChanged) -> None:
+        """Callbacks in line have no leg that could stay: they are called from another node from now on."""
+        if (inp.node in self.state.draining) != inp.draining:
+            self._emit(f.NodeDraining(inp.node, inp.draining, inp.since_us, inp.actor))
+        if inp.draining:
+            for contact_id in sorted(self.state.callbacks.values()):
+                contact = self.state.contacts[contact_id]
+                other = self._node_for(contact.node)
+                if contact.status == "waiting" and other != contact.node:
+                    self._emit(f.ContactMoved(contact_id, contact.node, other, "drain"))
+
     def _own_call_changed(self, inp: i.OwnCallChanged) -> None:
         agent_id = self._agent_at(inp.extension)
         if agent_id is None:
@@ -94,7 +105,9 @@ class Observed(Callbacks):
                 f.ContactOverflowed(known.contact_id, known.queue, known.leaving, KIND, wait_ms=wait_ms)
             )
         if known is not None:
-            if not (inp.recovered and known.status == "talking"):
+            if inp.node not in ("", known.node) and known.status != "talking":
+                return self._moved(known, inp.node)
+            if not (inp.recovered and known.status == "talking" and inp.node in ("", known.node)):
                 return self._ignore("contact waits already", contact_id=inp.contact_id)
             # The agent's leg vanished and queue has the caller again: back to the former place.
             self._free_consulted(known)
@@ -133,6 +146,11 @@ class Observed(Callbacks):
         if gone or full:
             self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
         return None
+
+    def _moved(self, contact: Contact, node: str) -> None:
+        """The caller arrived on another node: the same contact, at the same place. Whoever rings on the former one rings in vain."""
+        self._withdraw_all(contact, "contact_moved")
+        self._emit(f.ContactMoved(contact.contact_id, contact.node, node, "drain"))
 
     def _returned_ms(self, inp: i.ContactWaiting, rules: QueueRules | None) -> int:
         """How much sooner the place is of a caller who waited in this queue, hung up, and is back in time."""

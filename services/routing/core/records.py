@@ -207,6 +207,7 @@ class Snapshot(msgspec.Struct):
     history: dict[str, History] = {}
     left: dict[str, Left] = {}
     tolls: Tolls = msgspec.field(default_factory=Tolls)
+    draining: dict[str, int] = {}
 
 
 SNAPSHOT_VERSION = 1

@@ -344,6 +344,14 @@ class Rules:
                 limits.append((contact.queued_at_us, "closed"))
         return min(limits, default=None)
 
+    def _node_for(self, node: str) -> str:
+        """The node that a callback of ``node`` is called from: that one, or while it is being emptied the one with the fewest contacts."""
+        if node not in self.state.draining:
+            return node
+        others = [n for n in self.policy.nodes if n not in self.state.draining and self.state.node_up(n)]
+        load = {n: sum(c.node == n for c in self.state.contacts.values()) for n in others}
+        return min(others, key=lambda n: load[n], default=node)
+
     # -- offers
 
     def _after_failure(self, outcome: str) -> Miss:

@@ -80,6 +80,8 @@ class State:
         """Calls to numbers outside, for their limits."""
         self.seats: dict[str, str] = {}
         """Agent by the phone at which the agent has logged in; follows from ``agents``."""
+        self.draining: dict[str, int] = {}
+        """Nodes that are being emptied, with the time since when."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -137,6 +139,7 @@ class State:
                 self.history,
                 self.left,
                 self.tolls,
+                self.draining,
             )
         )
 
@@ -159,7 +162,8 @@ class State:
         state.offers = {o.offer_id: o for o in stored.offers}
         state.nodes, state.closed = stored.nodes, stored.closed
         state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
-        state.history, state.left, state.tolls = stored.history, stored.left, stored.tolls
+        state.tolls = stored.tolls
+        state.history, state.left, state.draining = stored.history, stored.left, stored.draining
         for contact in stored.contacts:
             if contact.status == "offered" and not contact.rings:  # of a version without parallel offers
                 contact.rings = (contact.offer_id,)
@@ -524,6 +528,15 @@ class State:
             (a.agent_id, None) for a in self.agents.values() if fact.node in (a.node, *a.also)
         )
 
+    def _node_draining(self, fact: f.NodeDraining) -> None:
+        self.draining.pop(fact.node, None)
+        if fact.draining:
+            self.draining[fact.node] = fact.since_us
+
+    def _contact_moved(self, fact: f.ContactMoved) -> None:
+        self.touched_contacts[fact.contact_id] = None
+        self.contacts[fact.contact_id].node = fact.node
+
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
         if fact.queue and fact.by != "completed":
             self._history(fact.queue).wrapped_up(fact.wrap_up_ms, self.at_us)
@@ -574,4 +587,6 @@ _APPLY: dict[type[f.Fact], Callable[[State, Any], None]] = {
     f.NumberDialled: State._number_dialled,
     f.NumberEnded: State._number_ended,
     f.CallRefused: State._nothing,
+    f.NodeDraining: State._node_draining,
+    f.ContactMoved: State._contact_moved,
 }

@@ -111,6 +111,40 @@ class Position(msgspec.Struct, frozen=True):
     expected_wait_ms: int = 0
 
 
+class ContactDetails(msgspec.Struct, frozen=True):
+    """What a node's owner has to know of a caller who arrives from another node; without a queue: there is no such contact."""
+
+    contact_id: str
+    queue: str = ""
+    priority: int = 0
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    ani: str = ""
+    caller_name: str = ""
+    entry_point: str = ""
+    customer: str = ""
+    waiting_since_us: int = 0
+    started_at_us: int = 0
+    service_class: str = ""
+    preferred_agent: str = ""
+    node: str = ""
+
+
+class NodeState(msgspec.Struct, frozen=True):
+    """A node that the log has spoken of."""
+
+    node: str
+    up: bool = True
+    draining: bool = False
+    draining_since_us: int = 0
+
+
+class NodeList(msgspec.Struct, frozen=True):
+    """Answer to ListNodes."""
+
+    nodes: tuple[NodeState, ...]
+
+
 class CallbackState(msgspec.Struct, frozen=True):
     """One callback now: waiting (in line), paused (not before a time), calling or cancelled."""
 
@@ -154,6 +188,37 @@ class ContactList(msgspec.Struct, frozen=True):
 
 def _since_ms(now_us: int, since_us: int) -> int:
     return max(0, now_us - since_us) // 1000 if since_us else 0
+
+
+def contact_details(state: State, contact_id: str) -> ContactDetails:
+    """What is known of one open contact."""
+    contact = state.contacts.get(contact_id)
+    if contact is None:
+        return ContactDetails(contact_id)
+    return ContactDetails(
+        contact_id,
+        contact.queue,
+        contact.priority,
+        contact.skills,
+        contact.language,
+        contact.ani,
+        contact.caller_name,
+        contact.entry_point,
+        contact.customer,
+        contact.waiting_since_us,
+        contact.started_at_us,
+        contact.service_class,
+        contact.preferred_agent,
+        contact.node,
+    )
+
+
+def nodes(state: State) -> list[NodeState]:
+    """The nodes that the log has spoken of, by name."""
+    return [
+        NodeState(node, state.node_up(node), node in state.draining, state.draining.get(node, 0))
+        for node in sorted({*state.nodes, *state.draining})
+    ]
 
 
 def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> AgentState:

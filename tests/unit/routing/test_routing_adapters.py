@@ -181,6 +181,8 @@ def test_every_fact_survives_the_log() -> None:
         f.WrapUpEnded("a", "c", "1", "key", 5, "q"),
         f.AgentPhoneChanged("a", False, "fs1"),
         f.NodeChanged("fs1", False),
+        f.NodeDraining("fs1", True, 9, "root"),
+        f.ContactMoved("c", "fs1", "fs2", "drain"),
         f.ContactPriorityChanged("c", 5, 1, "supervisor"),
         f.AgentOwnCallChanged("a", "leg", True, "inbound", "fs1"),
         f.WrapUpChanged("a", "c", "extended", 9, "1", "http"),

@@ -325,6 +325,24 @@ class DialRefused(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class NodeDrainChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A node is to be emptied, or is back in service."""
+
+    node: str = ""
+    draining: bool = False
+    since_us: int = 0
+    actor: str = ""
+    at_us: int = 0
+
+
+class NodeDrained(msgspec.Struct, frozen=True, kw_only=True):
+    """The last leg has left a node that drains."""
+
+    node: str = ""
+    drain_ms: int = 0
+    at_us: int = 0
+
+
 QueueFact = (
     ContactWaiting
     | TreatmentPlayed
@@ -353,4 +371,6 @@ QueueFact = (
     | TrunkFull
     | TrunkFailed
     | DialRefused
+    | NodeDrainChanged
+    | NodeDrained
 )

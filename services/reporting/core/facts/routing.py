@@ -280,6 +280,24 @@ class AgentLoginRefused(msgspec.Struct, frozen=True, kw_only=True):
     node: str = ""
 
 
+class NodeDraining(msgspec.Struct, frozen=True, kw_only=True):
+    """A node is being emptied, or is back."""
+
+    node: str = ""
+    draining: bool = False
+    since_us: int = 0
+    actor: str = ""
+
+
+class ContactMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact is on another node from here on."""
+
+    contact_id: str = ""
+    from_node: str = ""
+    node: str = ""
+    reason: str = ""
+
+
 class NodeChanged(msgspec.Struct, frozen=True, kw_only=True):
     """The connection to a FreeSWITCH node came up or was lost."""
 
@@ -352,6 +370,8 @@ RoutingFact = (
     | AgentSeatChanged
     | AgentLoginRefused
     | NodeChanged
+    | NodeDraining
+    | ContactMoved
     | ContactPriorityChanged
     | AgentOwnCallChanged
     | WrapUpChanged

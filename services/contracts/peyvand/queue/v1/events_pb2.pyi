@@ -374,3 +374,27 @@ class CallbackAttempted(_message.Message):
     ring_ms: int
     at_us: int
     def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., number: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., agent_outcome: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class NodeDrainChanged(_message.Message):
+    __slots__ = ("node", "draining", "since_us", "actor", "at_us")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    draining: bool
+    since_us: int
+    actor: str
+    at_us: int
+    def __init__(self, node: _Optional[str] = ..., draining: _Optional[bool] = ..., since_us: _Optional[int] = ..., actor: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class NodeDrained(_message.Message):
+    __slots__ = ("node", "drain_ms", "at_us")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    drain_ms: int
+    at_us: int
+    def __init__(self, node: _Optional[str] = ..., drain_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...

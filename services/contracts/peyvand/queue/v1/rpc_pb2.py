@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apeyvand/queue/v1/rpc.proto\x12\x10peyvand.queue.v1\"U\n\x08\x43\x61llWish\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x13\n\x0btarget_kind\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\"X\n\x08\x43\x61llDone\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x17\n\x0fsecond_agent_id\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apeyvand/queue/v1/rpc.proto\x12\x10peyvand.queue.v1\"U\n\x08\x43\x61llWish\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x13\n\x0btarget_kind\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\"X\n\x08\x43\x61llDone\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x17\n\x0fsecond_agent_id\x18\x04 \x01(\t\"\x19\n\x08NodeWish\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\"\x9c\x01\n\nNodeStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12\x19\n\x11\x64raining_since_us\x18\x04 \x01(\x03\x12\x0f\n\x07\x64rained\x18\x05 \x01(\x08\x12\x10\n\x08\x63ontacts\x18\x06 \x01(\x05\x12\x0f\n\x07waiting\x18\x07 \x01(\x05\x12\x0c\n\x04legs\x18\x08 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,4 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLWISH']._serialized_end=133
   _globals['_CALLDONE']._serialized_start=135
   _globals['_CALLDONE']._serialized_end=223
+  _globals['_NODEWISH']._serialized_start=225
+  _globals['_NODEWISH']._serialized_end=250
+  _globals['_NODESTATUS']._serialized_start=253
+  _globals['_NODESTATUS']._serialized_end=409
 # @@protoc_insertion_point(module_scope)

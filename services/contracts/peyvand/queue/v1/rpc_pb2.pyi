@@ -28,3 +28,29 @@ class CallDone(_message.Message):
     agent_id: str
     second_agent_id: str
     def __init__(self, contact_id: _Optional[str] = ..., state: _Optional[str] = ..., agent_id: _Optional[str] = ..., second_agent_id: _Optional[str] = ...) -> None: ...
+
+class NodeWish(_message.Message):
+    __slots__ = ("actor",)
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    def __init__(self, actor: _Optional[str] = ...) -> None: ...
+
+class NodeStatus(_message.Message):
+    __slots__ = ("node", "connected", "draining", "draining_since_us", "drained", "contacts", "waiting", "legs")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    connected: bool
+    draining: bool
+    draining_since_us: int
+    drained: bool
+    contacts: int
+    waiting: int
+    legs: int
+    def __init__(self, node: _Optional[str] = ..., connected: _Optional[bool] = ..., draining: _Optional[bool] = ..., draining_since_us: _Optional[int] = ..., drained: _Optional[bool] = ..., contacts: _Optional[int] = ..., waiting: _Optional[int] = ..., legs: _Optional[int] = ...) -> None: ...

@@ -26,7 +26,7 @@ class Decided(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., owner: _Optional[str] = ..., input_id: _Optional[str] = ..., at_us: _Optional[int] = ..., facts: _Optional[_Iterable[_Union[Fact, _Mapping]]] = ..., revision: _Optional[str] = ..., input_seq: _Optional[int] = ...) -> None: ...
 
 class Fact(_message.Message):
-    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused", "callback_answered", "callback_changed", "number_dialled", "number_ended", "call_refused", "agent_seat_changed", "agent_login_refused")
+    __slots__ = ("owner_changed", "contact_queued", "offer_made", "offer_ended", "contact_connected", "contact_overflowed", "contact_closed", "agent_presence_changed", "agent_activity_changed", "wrap_up_ended", "agent_phone_changed", "node_changed", "contact_priority_changed", "agent_own_call_changed", "wrap_up_changed", "contact_transferred", "transfer_refused", "callback_answered", "callback_changed", "number_dialled", "number_ended", "call_refused", "agent_seat_changed", "agent_login_refused", "node_draining", "contact_moved")
     OWNER_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CONTACT_QUEUED_FIELD_NUMBER: _ClassVar[int]
     OFFER_MADE_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,8 @@ class Fact(_message.Message):
     CALL_REFUSED_FIELD_NUMBER: _ClassVar[int]
     AGENT_SEAT_CHANGED_FIELD_NUMBER: _ClassVar[int]
     AGENT_LOGIN_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    NODE_DRAINING_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_MOVED_FIELD_NUMBER: _ClassVar[int]
     owner_changed: OwnerChanged
     contact_queued: ContactQueued
     offer_made: OfferMade
@@ -75,7 +77,9 @@ class Fact(_message.Message):
     call_refused: CallRefused
     agent_seat_changed: AgentSeatChanged
     agent_login_refused: AgentLoginRefused
-    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ..., callback_answered: _Optional[_Union[CallbackAnswered, _Mapping]] = ..., callback_changed: _Optional[_Union[CallbackChanged, _Mapping]] = ..., number_dialled: _Optional[_Union[NumberDialled, _Mapping]] = ..., number_ended: _Optional[_Union[NumberEnded, _Mapping]] = ..., call_refused: _Optional[_Union[CallRefused, _Mapping]] = ..., agent_seat_changed: _Optional[_Union[AgentSeatChanged, _Mapping]] = ..., agent_login_refused: _Optional[_Union[AgentLoginRefused, _Mapping]] = ...) -> None: ...
+    node_draining: NodeDraining
+    contact_moved: ContactMoved
+    def __init__(self, owner_changed: _Optional[_Union[OwnerChanged, _Mapping]] = ..., contact_queued: _Optional[_Union[ContactQueued, _Mapping]] = ..., offer_made: _Optional[_Union[OfferMade, _Mapping]] = ..., offer_ended: _Optional[_Union[OfferEnded, _Mapping]] = ..., contact_connected: _Optional[_Union[ContactConnected, _Mapping]] = ..., contact_overflowed: _Optional[_Union[ContactOverflowed, _Mapping]] = ..., contact_closed: _Optional[_Union[ContactClosed, _Mapping]] = ..., agent_presence_changed: _Optional[_Union[AgentPresenceChanged, _Mapping]] = ..., agent_activity_changed: _Optional[_Union[AgentActivityChanged, _Mapping]] = ..., wrap_up_ended: _Optional[_Union[WrapUpEnded, _Mapping]] = ..., agent_phone_changed: _Optional[_Union[AgentPhoneChanged, _Mapping]] = ..., node_changed: _Optional[_Union[NodeChanged, _Mapping]] = ..., contact_priority_changed: _Optional[_Union[ContactPriorityChanged, _Mapping]] = ..., agent_own_call_changed: _Optional[_Union[AgentOwnCallChanged, _Mapping]] = ..., wrap_up_changed: _Optional[_Union[WrapUpChanged, _Mapping]] = ..., contact_transferred: _Optional[_Union[ContactTransferred, _Mapping]] = ..., transfer_refused: _Optional[_Union[TransferRefused, _Mapping]] = ..., callback_answered: _Optional[_Union[CallbackAnswered, _Mapping]] = ..., callback_changed: _Optional[_Union[CallbackChanged, _Mapping]] = ..., number_dialled: _Optional[_Union[NumberDialled, _Mapping]] = ..., number_ended: _Optional[_Union[NumberEnded, _Mapping]] = ..., call_refused: _Optional[_Union[CallRefused, _Mapping]] = ..., agent_seat_changed: _Optional[_Union[AgentSeatChanged, _Mapping]] = ..., agent_login_refused: _Optional[_Union[AgentLoginRefused, _Mapping]] = ..., node_draining: _Optional[_Union[NodeDraining, _Mapping]] = ..., contact_moved: _Optional[_Union[ContactMoved, _Mapping]] = ...) -> None: ...
 
 class OwnerChanged(_message.Message):
     __slots__ = ("owner", "epoch")
@@ -578,3 +582,27 @@ class AgentLoginRefused(_message.Message):
     locked_ms: int
     node: str
     def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., attempts: _Optional[int] = ..., locked_ms: _Optional[int] = ..., node: _Optional[str] = ...) -> None: ...
+
+class NodeDraining(_message.Message):
+    __slots__ = ("node", "draining", "since_us", "actor")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    draining: bool
+    since_us: int
+    actor: str
+    def __init__(self, node: _Optional[str] = ..., draining: _Optional[bool] = ..., since_us: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ContactMoved(_message.Message):
+    __slots__ = ("contact_id", "from_node", "node", "reason")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_NODE_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    from_node: str
+    node: str
+    reason: str
+    def __init__(self, contact_id: _Optional[str] = ..., from_node: _Optional[str] = ..., node: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

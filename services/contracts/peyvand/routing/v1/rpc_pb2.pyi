@@ -374,3 +374,63 @@ class HandleContact(_message.Message):
     code: str
     by: str
     def __init__(self, agent_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., action: _Optional[str] = ..., code: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+
+class AskContact(_message.Message):
+    __slots__ = ("contact_id",)
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    def __init__(self, contact_id: _Optional[str] = ...) -> None: ...
+
+class ContactDetails(_message.Message):
+    __slots__ = ("contact_id", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "service_class", "preferred_agent", "node")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SKILLS_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    ANI_FIELD_NUMBER: _ClassVar[int]
+    CALLER_NAME_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_POINT_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    queue: str
+    priority: int
+    skills: _containers.RepeatedScalarFieldContainer[str]
+    language: str
+    ani: str
+    caller_name: str
+    entry_point: str
+    customer: str
+    waiting_since_us: int
+    started_at_us: int
+    service_class: str
+    preferred_agent: str
+    node: str
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class ListNodes(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NodeState(_message.Message):
+    __slots__ = ("node", "up", "draining", "draining_since_us")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    UP_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    up: bool
+    draining: bool
+    draining_since_us: int
+    def __init__(self, node: _Optional[str] = ..., up: _Optional[bool] = ..., draining: _Optional[bool] = ..., draining_since_us: _Optional[int] = ...) -> None: ...
+
+class NodeList(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeState]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodeState, _Mapping]]] = ...) -> None: ...
