@@ -72,11 +72,15 @@ def schema(*, flow: bool = False) -> dict[str, Any]:
     if flow:
         return {**head, **Flow.model_json_schema(by_alias=True), "title": "A flow of Peyvand"}
     found = CenterDocument.model_json_schema(by_alias=True)
-    parts: dict[str, Any] = {
-        name: part if name in _WRITTEN_HERE else {} for name, part in found["properties"].items()
+    parts: dict[str, Any] = {name: found["properties"][name] for name in _WRITTEN_HERE}
+    return {
+        **head,
+        "title": "A center document of Peyvand",
+        "type": "object",
+        "properties": parts,
+        "required": [name for name in found["required"] if name in parts],
+        "$defs": _named(found["$defs"], parts),
     }
-    made = {**found, "properties": parts, "title": "A center document of Peyvand"}
-    return {**head, **made, "$defs": _named(found["$defs"], parts)}
 
 
 def _named(definitions: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
