@@ -17,6 +17,8 @@ While nobody may be called (``callback:<queue>`` among the closed queues) a call
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
@@ -54,26 +56,18 @@ class Callbacks(Rules):
         if another:
             self._dialled(f"{contact.contact_id}-cb1", inp.number, KIND)
         return self._emit(
-            f.ContactQueued(
+            replace(
+                self._queued(contact, contact.queue),
                 contact_id=f"{contact.contact_id}-cb1",
-                queue=contact.queue,
-                waiting_since_us=contact.waiting_since_us,
+                requeued=False,
                 node=self._node_for(contact.node),
-                priority=contact.priority,
-                skills=contact.skills,
-                language=contact.language,
                 ani=inp.number,
-                caller_name=contact.caller_name,
-                entry_point=contact.entry_point,
-                customer=contact.customer,
                 started_at_us=self._now_us,
-                service_class=contact.service_class,
-                preferred_agent=contact.preferred_agent,
-                returned_ms=contact.returned_ms,
                 kind=KIND,
                 callback_id=contact.contact_id,
                 number=inp.number,
                 no_leg=True,
+                attempts=0,
                 serial=1,
                 expires_us=self._now_us + rules.callback.expires_ms * 1000,
             )
@@ -110,30 +104,15 @@ class Callbacks(Rules):
             return None
         pause_ms = settings.pause_ms if counted else AGENT_LEFT_PAUSE_MS
         return self._emit(
-            f.ContactQueued(
+            replace(
+                self._queued(contact, contact.queue),
                 contact_id=f"{contact.callback_id}-cb{contact.serial + 1}",
-                queue=contact.queue,
-                waiting_since_us=contact.waiting_since_us,
+                requeued=False,
                 node=self._node_for(contact.node),
-                priority=contact.priority,
-                skills=contact.skills,
-                language=contact.language,
                 ani=contact.number,
-                caller_name=contact.caller_name,
-                entry_point=contact.entry_point,
-                customer=contact.customer,
-                started_at_us=contact.started_at_us,
-                service_class=contact.service_class,
-                preferred_agent=contact.preferred_agent,
-                returned_ms=contact.returned_ms,
-                kind=KIND,
-                callback_id=contact.callback_id,
-                number=contact.number,
-                no_leg=True,
                 attempts=attempts,
                 serial=contact.serial + 1,
                 not_before_us=self._now_us + pause_ms * 1000,
-                expires_us=contact.expires_us,
             )
         )
 
