@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from tests.freeswitch.conftest import Rig
@@ -34,6 +35,29 @@ async def test_disposition_by_key_after_the_caller_left(rig: Rig) -> None:
         return (found["disposition"], found["disposition_by"]) == ("2", "key")
 
     await until("the disposition is in the books", stored)
+
+
+async def test_a_required_result_from_the_queues_own_list_by_key(rig: Rig) -> None:
+    """Key 1 is a result of the center, not of the queue: it neither ends the wrap-up nor is it lost to routing."""
+    await on_duty(rig, "lis", "1049")
+    phone = await rig.lab.agent("1049", keys=((5000, "1"), (4000, "2")))
+    caller = await rig.lab.callers("2074", patience_ms=2500, hz=0)
+    assert (await caller.done()).successful == 1
+
+    async def wrap_up() -> bool:
+        return bool((await rig.agent("lis"))["activity"] == "wrap_up")
+
+    await until("lis is in wrap-up", wrap_up)
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        await rig.post("routing", "/v1/agents/lis/wrap-up", action="end")
+    assert (await phone.done()).successful == 1, phone.errors()
+    await is_idle(rig, "lis")
+
+    async def stored() -> bool:
+        found = (await closed(rig, entry_point="2074"))[0]
+        return (found["disposition"], found["disposition_by"]) == ("2", "key")
+
+    await until("the result is in the books", stored)
 
 
 async def test_disposition_by_dialled_code(rig: Rig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.center import Center, CenterSet, prompt_file
 from services.center.callback import Callback
 from services.center.model import Queue
@@ -40,6 +42,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 recording=queue.recording,
                 parallel=queue.strategy == "ring_all",
                 callback=_callback(queue.callback, center.calls) if queue.callback is not None else None,
+                dispositions=_keyed(queue.dispositions) if queue.dispositions else None,
                 before_bridge=_before(queue.before_bridge) if queue.before_bridge is not None else None,
             )
             for name, queue in _queues(center).items()
@@ -55,7 +58,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
             for language in center.languages
             for name in digits("0123456789", language)
         },
-        dispositions=frozenset(d.code for d in center.dispositions if len(d.code) == 1 and d.code.isdigit()),
+        dispositions=_keyed(d.code for d in center.dispositions),
         outage_wait_ms=center.limits.outage_wait_s * 1000,
         outage_transfer=center.limits.outage_transfer or "",
         outage_prompt=center.limits.outage_prompt or "sorry",
@@ -71,6 +74,11 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         waits=_waits(center, sounds_dir),
         watch=_watch(center),
     )
+
+
+def _keyed(codes: Iterable[str]) -> frozenset[str]:
+    """Those that are one digit: a key."""
+    return frozenset(code for code in codes if len(code) == 1 and code.isdigit())
 
 
 def _waits(center: Center, sounds_dir: str) -> dict[str, dict[int, tuple[str, ...]]]:

@@ -240,6 +240,7 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
         kind=var("cc_kind"),
         elsewhere=bool(var("cc_phone_node")),
         callback=var("cc_callback"),
+        codes=var("cc_codes"),
     )
 
 

@@ -88,7 +88,8 @@ def start_talking(node: Node, caller: Caller, offer: Offer, since_us: int) -> No
     mark = str(since_us // 1000)
     node.set_vars(caller.contact, caller.contact, cc_bridged_ms=mark)
     if offer.dispositions and offer.wrap_up_ms:
-        node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark, park_after_bridge="true")
+        codes = "".join(sorted(offer.dispositions))
+        node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark, cc_codes=codes, park_after_bridge="true")
     else:
         node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark)
     node.report(

@@ -72,6 +72,7 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     partner: str = ""
     kind: str = ""  # Of its offer: transfer, consult, return; empty: from the queue.
     callback: str = ""  # The callback whose customer was to be called after this agent's answer.
+    codes: str = ""  # cc_codes: the keys that give the conversation's result.
     elsewhere: bool = False  # Goes through another node, which has the phone.
 
 

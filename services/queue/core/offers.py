@@ -92,7 +92,7 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
     offer.kind = event.kind
     offer.leg_gone = True  # There is none before it is dialled.
     offer.wrap_up_ms = caller.queue.wrap_up_ms
-    offer.dispositions = caller.center.dispositions
+    offer.dispositions = caller.center.keyed_codes(caller.queue)
     offer.originate = Originate(
         contact=offer.contact,
         leg=offer.leg,

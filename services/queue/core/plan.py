@@ -72,6 +72,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     parallel: bool = False  # Several phones may ring for one caller.
     callback: CallbackPlan | None = None
     before_bridge: BeforeBridge | None = None
+    dispositions: frozenset[str] | None = None  # Those of them that can be keyed; None: all of the center.
 
 
 class Watch(Struct, frozen=True, kw_only=True):
@@ -112,6 +113,10 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
             if path := self.prompts.get((name, candidate)):
                 return path
         return ""
+
+    def keyed_codes(self, queue: QueuePlan) -> frozenset[str]:
+        """Return the results that a key can give to a contact of the queue."""
+        return self.dispositions if queue.dispositions is None else queue.dispositions
 
     def agent_language(self, agent: str) -> str:
         """Return the language in which the agent hears prompts."""

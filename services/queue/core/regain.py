@@ -41,7 +41,7 @@ def offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
             made_at_us=node.at_us,
             ring_limit_ms=UNKNOWN_RING_MS,
             recovered=True,
-            dispositions=center.dispositions if center else frozenset(),
+            dispositions=frozenset(agent.codes),
             wrap_up_ms=max((q.wrap_up_ms for q in center.queues.values()), default=0) if center else 0,
         )
         node.add_offer(offer)
@@ -53,6 +53,7 @@ def offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
     if caller is not None:
         offer.queue = caller.queue.name
         offer.wrap_up_ms = caller.queue.wrap_up_ms
+        offer.dispositions = caller.center.keyed_codes(caller.queue)
     return offer
 
 

@@ -32,6 +32,7 @@ QUEUES = {
     ),
     "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
     "everybody": plan.QueuePlan(name="everybody", parallel=True),
+    "listed": plan.QueuePlan(name="listed", wrap_up_ms=20_000, dispositions=frozenset("2")),
     "told": plan.QueuePlan(
         name="told",
         before_bridge=plan.BeforeBridge(
@@ -437,7 +438,7 @@ class Rig:
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
             partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
-            elsewhere=bool(v.get("cc_phone_node")),
+            elsewhere=bool(v.get("cc_phone_node")), codes=v.get("cc_codes", ""),
         )  # fmt: skip
 
     def _do(self, output: m.Output) -> None:

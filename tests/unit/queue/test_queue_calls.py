@@ -353,3 +353,24 @@ def test_causes_are_read_from_jobs() -> None:
     assert cause_of("-ERR USER_BUSY\n") == "USER_BUSY"
     assert cause_of("+OK 1234") == ""
     assert outcome_of("") == "failed"
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_a_key_that_is_no_result_of_the_queue_is_not_an_answer(taken_over: bool) -> None:
+    """It would end the agent's leg here, and routing would not take it."""
+    rig = Rig()
+    rig.call("c1", cc_queue="listed")
+    leg = rig.talk()
+    rig.hang_up("c1")
+    rig.deliver()
+    if taken_over:
+        rig.take_over()
+        rig.deliver()
+    rig.press(leg, "1")
+    assert leg in rig.legs
+    assert rig.facts(facts.DispositionKeyed) == []
+    rig.press(leg, "2")
+    assert [f.code for f in rig.facts(facts.DispositionKeyed) if isinstance(f, facts.DispositionKeyed)] == [
+        "2"
+    ]
+    assert leg not in rig.legs
