@@ -86,6 +86,7 @@ class Head(NamedTuple):
     key: ContactKey
 
 
+_PLAIN = QueueOrder()
 _NOWHERE = Standing("", 0, 0, 0, 0, 0, 0)
 """Of agents who are not free for anything: nobody looks at it."""
 
@@ -179,11 +180,14 @@ class Index:
         groups: dict[tuple[object, ...], int] = {}
         self._profile: dict[str, int] = {}
         self._group: dict[str, int] = {}
+        self._served: dict[str, tuple[tuple[str, int], ...]] = {}
+        """Queues of each agent, with the delay after which the agent comes in."""
         delays: dict[str, set[int]] = {queue: {0} for queue in center.queues}
         for agent_id, rules in center.agents.items():
             profile = profiles.setdefault(tuple(sorted(rules.skills.items())), len(profiles))
             orders = tuple((queue, self.order(agent_id, queue).delay_ms) for queue in rules.queues)
             self._profile[agent_id] = profile
+            self._served[agent_id] = orders
             self._group[agent_id] = groups.setdefault((profile, orders), len(groups))
             for queue, delay_ms in orders:
                 delays.setdefault(queue, {0}).add(delay_ms)
@@ -204,7 +208,7 @@ class Index:
 
     def order(self, agent_id: str, queue: str) -> QueueOrder:
         """The agent's own view of a queue."""
-        return self.center.agents[agent_id].orders.get(queue) or QueueOrder()
+        return self.center.agents[agent_id].orders.get(queue, _PLAIN)
 
     def in_words(self, number: int) -> str:
         """The requirement of a want as people write it."""
@@ -362,8 +366,7 @@ class Index:
     def _leave_pools(self, agent_id: str, place: AgentPlace) -> None:
         for pool in self._pools_for(agent_id, place.open):
             pool.remove(place.standing)
-        for queue in self.center.agents[agent_id].queues:
-            delay_ms = self.order(agent_id, queue).delay_ms
+        for queue, delay_ms in self._served[agent_id]:
             for channel in place.open:
                 del self._free[queue, channel][agent_id]
                 self._free_by_delay[queue, channel][delay_ms] -= 1
@@ -371,8 +374,7 @@ class Index:
     def _join_pools(self, agent_id: str, place: AgentPlace) -> None:
         for pool in self._pools_for(agent_id, place.open):
             pool.add(place.standing)
-        for queue in self.center.agents[agent_id].queues:
-            delay_ms = self.order(agent_id, queue).delay_ms
+        for queue, delay_ms in self._served[agent_id]:
             for channel in place.open:
                 self._free.setdefault((queue, channel), {})[agent_id] = None
                 by_delay = self._free_by_delay.setdefault((queue, channel), {})
