@@ -206,7 +206,7 @@ class Lab:
 
 @asynccontextmanager
 async def lab(
-    tmp_path: Path, *, dialplan: str = "", ivr_up: bool = False, **overrides: str
+    tmp_path: Path, *, dialplan: str = "", ivr_up: bool = False, name: str = "fs1", **overrides: str
 ) -> AsyncIterator[Lab]:
     """A running lab; without ``ivr_up`` the dialplan's ``socket`` finds nobody. ``dialplan`` replaces the real one."""
     file = DIALPLAN
@@ -217,9 +217,9 @@ async def lab(
     ivr = Ivr()
     await ivr.start()
     address = f"127.0.0.1:{ivr.port if ivr_up else free_port()}"
-    ledger = Ledger(SystemClock(), "fs1", tmp_path / "ledger.jsonl")
+    ledger = Ledger(SystemClock(), name, tmp_path / "ledger.jsonl")
     switch = build(
-        name="fs1",
+        name=name,
         clock=SystemClock(),
         dialplan_file=file,
         overrides={
