@@ -1,0 +1,189 @@
+"""What a call through a menu of three levels costs: CPU time of ivr a call, beside the same menu driven by plain greenswitch in the same run.
+
+The simulated switch carries the same callers to both: each presses 1 a moment after a prompt of a menu has begun, three times, and
+hangs up when the dialplan has the call again. ivr does all that it does in production: the check of its flows, facts of every step to a real
+NATS, prompts that are looked for in the caller's language. greenswitch plays by ``play_and_get_digits``, with plain events, and tells nobody.
+CPU time is user and system of the whole process, after a warm-up. ``goal`` is what ``ratio`` is meant to reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from services.common.bus.embedded import EmbeddedNats
+from services.common.bus.migrate import migrate
+from services.common.clock import SystemClock
+from services.simswitch.channel import Channel
+from services.simswitch.node import build
+from services.simswitch.party import Party
+from services.simswitch.switch import Switch
+from tests.bench.stack_cpu import cpu_ms
+from tests.integration.simswitch_kit import DIALPLAN, ROOT, free_port
+
+CALLS = 300
+WARM_UP = 30
+RATE = 30.0
+GOAL = 3.0
+PRESS_AFTER_S = 0.15
+PROMPT_MS = 1_000
+LEVELS = ("one", "two", "three")
+
+
+def center() -> str:
+    """A center whose only flow is the menu."""
+    nodes: dict[str, object] = {"wait": {"queue": "sales"}}
+    for level, then in zip(LEVELS, (*LEVELS[1:], "wait"), strict=True):
+        digits = {"1": then, "2": "wait", "3": "wait"}
+        nodes[level] = {"menu": f"menu-{level}", "invalid": "invalid", "digits": digits, "otherwise": "wait"}
+    return json.dumps(
+        {
+            "tenant": "bench",
+            "name": {"en": "Bench"},
+            "timezone": "UTC",
+            "languages": ["en"],
+            "default_entry_point": "1000",
+            "prompts": {name: {"en": name} for name in (*(f"menu-{level}" for level in LEVELS), "invalid")},
+            "queues": {"sales": {"name": {"en": "Sales"}}},
+            "entry_points": {"1000": {"name": {"en": "Sales"}, "flow": "main", "fallback_queue": "sales"}},
+            "flows": {"main": {"language": "en", "start": LEVELS[0], "nodes": nodes}},
+        }
+    )
+
+
+class Caller(Party):
+    """Presses 1 at every menu, and hangs up when the dialplan goes on."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.menus = 0
+
+    def on_app(self, leg: Channel, app: str, data: str) -> None:
+        if app in ("playback", "play_and_get_digits") and "/menu-" in data:
+            self.menus += 1
+            asyncio.get_running_loop().call_later(PRESS_AFTER_S, leg.press, "1")
+        elif app == "event" and "peyvand::waiting" in data:
+            asyncio.get_running_loop().call_soon(lambda: leg.end("NORMAL_CLEARING", by="caller"))
+
+    def on_ended(self, leg: Channel) -> None:
+        self.over.set()
+
+
+async def calls(switch: Switch, count: int) -> None:
+    """Place calls at the rate, and wait until all are over and have seen every menu."""
+    callers = []
+    for _ in range(count):
+        caller = Caller()
+        callers.append(caller)
+        switch.place_call(
+            context="public", destination="1000", caller_number="0912", caller_name="Cust", party=caller
+        )
+        await asyncio.sleep(1 / RATE)
+    async with asyncio.timeout(60):
+        for caller in callers:
+            await caller.over.wait()
+    assert all(caller.menus == len(LEVELS) for caller in callers), "a caller did not see every menu"
+
+
+async def measured(folder: Path, port: int, pid: int) -> float:
+    """CPU milliseconds a call of the process that listens on a port."""
+    switch = build(
+        name="fs1",
+        clock=SystemClock(),
+        dialplan_file=DIALPLAN,
+        overrides={"cc_ivr": f"127.0.0.1:{port}", "sounds_dir": str(folder), "domain": "bench"},
+        cdr_spool=folder / "cdr",
+        recordings=folder / "rec",
+        missing_file_ms=PROMPT_MS,
+    )
+    try:
+        await calls(switch, WARM_UP)
+        before = cpu_ms(pid)
+        await calls(switch, CALLS)
+        return (cpu_ms(pid) - before) / CALLS
+    finally:
+        await switch.stop()
+
+
+async def ivr(folder: Path, nats_url: str) -> float:
+    """Run ivr and measure it."""
+    (folder / "center.yaml").write_text(center())
+    esl, http = free_port(), free_port()
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PEYVAND_AUTH_SECRET": "the bench's own secret, 32 bytes",
+        "PEYVAND_NATS_URL": nats_url,
+        "PEYVAND_CENTERS": str(folder / "center.yaml"),
+        "PEYVAND_IVR_ESL_PORT": str(esl),
+        "PEYVAND_IVR_SOUNDS_DIR": "/sounds",
+        "PEYVAND_HTTP_PORT": str(http),
+        "PEYVAND_LOG_FORMAT": "json",
+    }
+    with (folder / "ivr.log").open("wb") as log:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.ivr", cwd=ROOT, env=env, stderr=log
+        )
+    try:
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                try:
+                    if (await client.get(f"http://127.0.0.1:{http}/readyz")).status_code == 200:
+                        break
+                except httpx.HTTPError:
+                    pass
+                await asyncio.sleep(0.2)
+        return await measured(folder, esl, child.pid)
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def greenswitch(folder: Path) -> float:
+    """Run plain greenswitch and measure it."""
+    port = free_port()
+    script = ROOT / "tests" / "clients" / "greenswitch_menu.py"
+    with (folder / "greenswitch.log").open("wb") as log:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(script), str(port), stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+    try:
+        assert child.stdout is not None
+        assert await asyncio.wait_for(child.stdout.readline(), 30) == b"listening\n"
+        return await measured(folder, port, child.pid)
+    finally:
+        child.kill()
+        await child.wait()
+
+
+async def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        nats = EmbeddedNats(folder / "nats")
+        url = await asyncio.to_thread(nats.start)
+        try:
+            await migrate(url, replicas=1)
+            plain = await greenswitch(folder)
+            ours = await ivr(folder, url)
+        finally:
+            await asyncio.to_thread(nats.stop)
+    line = {
+        "name": "ivr_calls",
+        "calls": CALLS,
+        "cpu_ms_per_call": round(ours, 2),
+        "greenswitch_cpu_ms_per_call": round(plain, 2),
+        "ratio": round(plain / ours, 2),
+        "goal": GOAL,
+    }
+    print(json.dumps(line), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
