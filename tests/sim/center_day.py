@@ -120,7 +120,7 @@ class CenterDay(Desk):
         self.take_over(owner)
         self.tell(i.HoursChanged, closed=self._closed)
         for inp in self._delivered[-ACKNOWLEDGED_LATE:]:
-            if isinstance(inp, _ON_THE_BUS):
+            if isinstance(inp, i.Observation):
                 self._again(inp)
         self._snapshot = self.engine.state.dump()
         self._tail.clear()
@@ -156,22 +156,3 @@ _IN_THE_LOG = {
     "callback_expired": ("callback_expired",),
     "callback_cancelled": ("callback_cancelled",),
 }
-
-_ON_THE_BUS = (
-    i.ContactWaiting,
-    i.OfferRinging,
-    i.OfferFailed,
-    i.OfferAnswered,
-    i.AgentBridged,
-    i.ConversationEnded,
-    i.ContactGone,
-    i.DispositionKeyed,
-    i.ContactHeld,
-    i.ContactResumed,
-    i.TransferRequested,
-    i.ConsultStarted,
-    i.ConsultEnded,
-    i.CallbackAccepted,
-    i.CallbackAttempted,
-)
-"""Reports of the queue service: a stream that is read on from the last report that the log names."""

@@ -8,26 +8,7 @@ from services.common.bus import Envelope, codec, subjects
 from services.routing.core import inputs as i
 
 _OBSERVATIONS: dict[str, type[Any]] = {
-    f"peyvand.queue.v1.{kind.__name__}": kind
-    for kind in (
-        i.ContactWaiting,
-        i.OfferRinging,
-        i.OfferFailed,
-        i.OfferAnswered,
-        i.AgentBridged,
-        i.ConversationEnded,
-        i.ContactGone,
-        i.DispositionKeyed,
-        i.ContactHeld,
-        i.ContactResumed,
-        i.TransferRequested,
-        i.ConsultStarted,
-        i.ConsultEnded,
-        i.KeyPressed,
-        i.CallbackAccepted,
-        i.CallbackAttempted,
-        i.NodeDrainChanged,
-    )
+    f"peyvand.queue.v1.{kind.__name__}": kind for kind in i.Observation.__subclasses__()
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
 _KINDS: tuple[type[Any], ...] = (

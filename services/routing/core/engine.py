@@ -72,7 +72,7 @@ class Engine(Seats):
             return self._repeated(inp)
         self._now_us = max(inp.at_us, self.state.at_us, self._now_us)
         self._facts, self._notes, self._answer = [], [], None
-        if type(inp) in _OF_CALLS and self._is_no_call(inp):
+        if isinstance(inp, i.Observation) and self._is_no_call(inp):
             self._ignore("contact is no call", contact_id=getattr(inp, "contact_id", ""))
         else:
             _HANDLERS[type(inp)](self, inp)
@@ -324,22 +324,3 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.CenterRevised: Engine._center_revised,
     i.TimerFired: Engine._timer_fired,
 }
-
-_OF_CALLS = frozenset(
-    {
-        i.ContactWaiting,
-        i.OfferRinging,
-        i.OfferFailed,
-        i.OfferAnswered,
-        i.AgentBridged,
-        i.ConversationEnded,
-        i.ContactGone,
-        i.KeyPressed,
-        i.CallbackAccepted,
-        i.CallbackAttempted,
-        i.TransferRequested,
-        i.ConsultStarted,
-        i.ConsultEnded,
-    }
-)
-"""What queue sees is about calls; a contact of another channel under the same id is none of it."""

@@ -25,6 +25,10 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     input_seq: int = 0
 
 
+class Observation(Input, frozen=True, kw_only=True):
+    """Base of what queue sees: the messages of the same names on its subjects. They are about calls."""
+
+
 class TakenOver(Input, frozen=True, kw_only=True):
     """This process is the owner now: the first input of an engine that will write."""
 
@@ -32,7 +36,7 @@ class TakenOver(Input, frozen=True, kw_only=True):
     epoch: int
 
 
-class ContactWaiting(Input, frozen=True, kw_only=True):
+class ContactWaiting(Observation, frozen=True, kw_only=True):
     """queue adopted a parked leg; ``recovered`` when it found it by reading FreeSWITCH."""
 
     contact_id: str
@@ -53,7 +57,7 @@ class ContactWaiting(Input, frozen=True, kw_only=True):
     callback_id: str = ""
 
 
-class OfferRinging(Input, frozen=True, kw_only=True):
+class OfferRinging(Observation, frozen=True, kw_only=True):
     """The agent's phone rings."""
 
     offer_id: str
@@ -61,7 +65,7 @@ class OfferRinging(Input, frozen=True, kw_only=True):
     agent_id: str
 
 
-class OfferFailed(Input, frozen=True, kw_only=True):
+class OfferFailed(Observation, frozen=True, kw_only=True):
     """The offer ended without a bridge."""
 
     offer_id: str
@@ -72,7 +76,7 @@ class OfferFailed(Input, frozen=True, kw_only=True):
     ring_ms: int = 0
 
 
-class OfferAnswered(Input, frozen=True, kw_only=True):
+class OfferAnswered(Observation, frozen=True, kw_only=True):
     """The agent answered; the bridge is being made."""
 
     offer_id: str
@@ -81,7 +85,7 @@ class OfferAnswered(Input, frozen=True, kw_only=True):
     ring_ms: int = 0
 
 
-class AgentBridged(Input, frozen=True, kw_only=True):
+class AgentBridged(Observation, frozen=True, kw_only=True):
     """Caller and agent talk."""
 
     offer_id: str
@@ -93,7 +97,7 @@ class AgentBridged(Input, frozen=True, kw_only=True):
     recording_path: str = ""
 
 
-class ConversationEnded(Input, frozen=True, kw_only=True):
+class ConversationEnded(Observation, frozen=True, kw_only=True):
     """The bridge is over."""
 
     offer_id: str
@@ -105,7 +109,7 @@ class ConversationEnded(Input, frozen=True, kw_only=True):
     cause: str = ""
 
 
-class ContactGone(Input, frozen=True, kw_only=True):
+class ContactGone(Observation, frozen=True, kw_only=True):
     """The caller's leg is over; ``unseen`` when nobody listened as it ended."""
 
     contact_id: str
@@ -113,7 +117,7 @@ class ContactGone(Input, frozen=True, kw_only=True):
     unseen: bool = False
 
 
-class KeyPressed(Input, frozen=True, kw_only=True):
+class KeyPressed(Observation, frozen=True, kw_only=True):
     """A caller who waits in ``queue`` pressed a key that leads out of it; nobody rings for the caller."""
 
     contact_id: str
@@ -121,7 +125,7 @@ class KeyPressed(Input, frozen=True, kw_only=True):
     queue: str = ""
 
 
-class CallbackAccepted(Input, frozen=True, kw_only=True):
+class CallbackAccepted(Observation, frozen=True, kw_only=True):
     """A waiting caller asked to be called back."""
 
     contact_id: str
@@ -129,7 +133,7 @@ class CallbackAccepted(Input, frozen=True, kw_only=True):
     own_number: bool = False
 
 
-class CallbackAttempted(Input, frozen=True, kw_only=True):
+class CallbackAttempted(Observation, frozen=True, kw_only=True):
     """A customer was called back and not reached."""
 
     contact_id: str
@@ -139,7 +143,7 @@ class CallbackAttempted(Input, frozen=True, kw_only=True):
     agent_outcome: str = ""
 
 
-class DispositionKeyed(Input, frozen=True, kw_only=True):
+class DispositionKeyed(Observation, frozen=True, kw_only=True):
     """The agent keyed a disposition after the call."""
 
     contact_id: str
@@ -270,14 +274,14 @@ class OwnCallsListed(Input, frozen=True, kw_only=True):
     legs: Mapping[str, str]
 
 
-class ContactHeld(Input, frozen=True, kw_only=True):
+class ContactHeld(Observation, frozen=True, kw_only=True):
     """The agent put the contact on hold."""
 
     agent_id: str
     contact_id: str
 
 
-class ContactResumed(Input, frozen=True, kw_only=True):
+class ContactResumed(Observation, frozen=True, kw_only=True):
     """The agent took the contact back."""
 
     agent_id: str
@@ -285,7 +289,7 @@ class ContactResumed(Input, frozen=True, kw_only=True):
     hold_ms: int = 0
 
 
-class TransferRequested(Input, frozen=True, kw_only=True):
+class TransferRequested(Observation, frozen=True, kw_only=True):
     """An agent wants somebody else to have the contact, or to ask first: ``target_kind`` agent, queue, number or keyed."""
 
     request_id: str
@@ -297,7 +301,7 @@ class TransferRequested(Input, frozen=True, kw_only=True):
     consult: bool = False
 
 
-class ConsultStarted(Input, frozen=True, kw_only=True):
+class ConsultStarted(Observation, frozen=True, kw_only=True):
     """Two agents talk about a contact."""
 
     offer_id: str
@@ -306,7 +310,7 @@ class ConsultStarted(Input, frozen=True, kw_only=True):
     from_agent_id: str
 
 
-class ConsultEnded(Input, frozen=True, kw_only=True):
+class ConsultEnded(Observation, frozen=True, kw_only=True):
     """They talk no more: completed, cancelled or failed."""
 
     offer_id: str
@@ -330,7 +334,7 @@ class PhonesListed(Input, frozen=True, kw_only=True):
     extensions: frozenset[str]
 
 
-class NodeDrainChanged(Input, frozen=True, kw_only=True):
+class NodeDrainChanged(Observation, frozen=True, kw_only=True):
     """A node is to be emptied, or is back in service."""
 
     node: str
