@@ -116,7 +116,12 @@ class Ledger(Observer):
     def live_calls(self) -> list[dict[str, Any]]:
         """Calls that go on, with where their callers are."""
         return [
-            {"call_id": leg.uuid, "entry": leg.profile.destination, "phase": self.phase(leg)}
+            {
+                "call_id": leg.uuid,
+                "node": leg.switch.name,
+                "entry": leg.profile.destination,
+                "phase": self.phase(leg),
+            }
             for leg in self._live.values()
             if self._is_call(leg)
         ]

@@ -29,9 +29,9 @@ import httpx
 
 from deploy.dev import accounts
 from deploy.dev.chaos.audit import Finding, Span, Verdict, judge
-from deploy.dev.chaos.evidence import Streams, read_ledgers, read_streams, still_busy
-from deploy.dev.chaos.faults import Injector, plan
-from deploy.dev.chaos.stack import NODES, TENANT, ChaosStack, find_shift
+from deploy.dev.chaos.evidence import Streams, read_ledger, read_streams, still_busy
+from deploy.dev.chaos.faults import SERVICES, Injector, plan
+from deploy.dev.chaos.stack import TENANT, ChaosStack, find_shift
 from deploy.dev.chaos.story import story
 from deploy.dev.demo import fresh
 from deploy.dev.process import ProcessFailed
@@ -73,10 +73,10 @@ class Chaos:
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self._began_s:7.1f} s  {text}", file=sys.stderr, flush=True)
 
-    async def node(self, node: str, method: str, path: str) -> Any:
-        """A request to a simulated switch."""
+    async def simulator(self, method: str, path: str) -> Any:
+        """A request to the simulated switches."""
         headers = {"Authorization": f"Bearer {self.stack.token(TENANT, 'service')}"}
-        answer = await self.client.request(method, self.stack.node_http(node) + path, headers=headers)
+        answer = await self.client.request(method, self.stack.http("simswitch") + path, headers=headers)
         return answer.raise_for_status().json()
 
     async def routing(self, path: str) -> Any:
@@ -89,10 +89,15 @@ class Chaos:
         """Everything from the first call to the verdict."""
         self.bus.start()
         self._began_s = time.monotonic()
-        for node in NODES:
-            await self.node(node, "POST", "/v1/scenario/start")
+        await self.simulator("POST", "/v1/scenario/start")
         await self._logged_in()
-        planned = plan(self.args.seed, self.args.minutes * 60, self.args.faults)
+        planned = plan(
+            self.args.seed,
+            self.args.minutes * 60,
+            self.args.faults,
+            without=self._absent(),
+            longest_s=self.args.longest,
+        )
         faults = asyncio.create_task(self.injector.run(planned, time.monotonic()))
         watching = asyncio.create_task(self._watch())
         try:
@@ -101,9 +106,13 @@ class Chaos:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         await self._revive()
-        for node in NODES:
-            await self.node(node, "POST", "/v1/scenario/stop")
+        await self.simulator("POST", "/v1/scenario/stop")
         return await self._verdict(await self._drained())
+
+    def _absent(self) -> frozenset[str]:
+        """What does not run, and cannot fail."""
+        names = (*SERVICES, "clickhouse")
+        return frozenset({name for name in names if not self.stack.copies(name)} | set(self.args.without))
 
     async def _logged_in(self) -> None:
         end = time.monotonic() + _LOGIN_S
@@ -121,9 +130,9 @@ class Chaos:
             await asyncio.sleep(15)
             await self._revive()
             with contextlib.suppress(httpx.HTTPError):
-                states = [await self.node(node, "GET", "/v1/state") for node in NODES]
-                phases = [call["phase"] for state in states for call in state["calls"]]
-                calls = sum(state["counts"]["calls"] for state in states)
+                state = await self.simulator("GET", "/v1/state")
+                phases = [call["phase"] for call in state["calls"]]
+                calls = state["counts"]["calls"]
                 shown = {phase: phases.count(phase) for phase in sorted(set(phases))}
                 self.say(f"{calls} calls so far; now {shown}; load {os.getloadavg()[0]:.1f}")
 
@@ -149,7 +158,9 @@ class Chaos:
         """Compare, again until everything agrees or the time to settle is over."""
         self.say("comparing")
         store = ServerStore(StoreUrl.parse(self.stack.clickhouse_url))
-        books = Books(store, TENANT, self.began_us - 60_000_000, self.began_us + 86_400_000_000)
+        day_us = 86_400_000_000
+        books = Books(store, TENANT, self.began_us - 60_000_000, self.began_us + day_us)
+        has_books = bool(self.stack.copies("clickhouse"))
         end = time.monotonic() + _SETTLE_S
         away = [
             Span(fault.what.removeprefix("switch "), fault.began_us, fault.until_us)
@@ -160,13 +171,13 @@ class Chaos:
             while True:
                 try:
                     streams = await read_streams(self.bus)
-                    found = await accounts.read_books(books)
+                    found = await accounts.read_books(books) if has_books else None
                 except PeyvandError as e:
                     if time.monotonic() > end:
                         raise ProcessFailed(f"the books could not be read: {e}") from e
                     await asyncio.sleep(1)
                     continue
-                ledgers = read_ledgers(list(self.stack.ledgers.values()))
+                ledgers = read_ledger(self.stack.ledger)
                 verdict = judge(ledgers, streams.log, self._agents, found, streams.ids, away, busy)
                 if not verdict.findings or time.monotonic() > end:
                     self._stories(verdict, streams)
@@ -178,7 +189,7 @@ class Chaos:
     def _stories(self, verdict: Verdict, streams: Streams) -> None:
         folder = self.args.dir / "stories"
         folder.mkdir(parents=True, exist_ok=True)
-        ledgers = read_ledgers(list(self.stack.ledgers.values()))
+        ledgers = read_ledger(self.stack.ledger)
         lines = [f"{f.kind}: {f.contact}: {f.text}" for f in verdict.findings]
         (folder / "findings.txt").write_text("\n".join(lines) + "\n")
         for contact in list(dict.fromkeys(f.contact for f in verdict.findings if f.contact))[:200]:
@@ -207,6 +218,8 @@ async def run(args: argparse.Namespace) -> int:
             rate=args.rate,
             seed=args.seed,
             agents=args.agents,
+            time_scale=args.time_scale,
+            only=args.only,
         )
     except ProcessFailed as e:
         print(f"! {e}", file=sys.stderr)
@@ -247,6 +260,10 @@ async def run(args: argparse.Namespace) -> int:
     return 1 if any(counts.values()) else 0
 
 
+def _names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, text.split(",")))
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long calls come (default 10)")
@@ -254,6 +271,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=60, help="how many (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="seed of callers and faults (default 1)")
     parser.add_argument("--agents", type=int, default=200, help="how many (default 200)")
+    parser.add_argument(
+        "--time-scale", type=float, default=5.0, help="how much faster than life people act (default 5)"
+    )
+    parser.add_argument(
+        "--longest", type=float, default=float("inf"), metavar="SECONDS", help="no fault lasts longer"
+    )
+    parser.add_argument(
+        "--only",
+        type=_names,
+        default=frozenset(),
+        metavar="NAME,...",
+        help="services to run (default all); without reporting there is no ClickHouse, and its books are not compared",
+    )
+    parser.add_argument(
+        "--without",
+        type=_names,
+        default=frozenset(),
+        metavar="NAME,...",
+        help="what is left alone: nats, switch ...",
+    )
     parser.add_argument("--shift", type=int, default=0, help="first shift of the ports to try (default 0)")
     parser.add_argument("--dir", type=Path, default=ROOT / ".dev" / "chaos", help="folder of the run")
     return asyncio.run(run(parser.parse_args(argv)))

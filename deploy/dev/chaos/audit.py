@@ -57,18 +57,40 @@ class Ledgers:
     lines: Sequence[Line]
     calls: list[Line] = field(init=False)
     legs: dict[str, Line] = field(init=False)
+    claims: dict[str, list[Line]] = field(init=False)
+    """Agents' legs by the contact that they name."""
     repeated: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.calls = [line for line in self.lines if line["kind"] == "call"]
         legs = [line for line in self.lines if line["kind"] == "leg"]
         self.legs = {line["leg"]: line for line in legs}
+        self.claims = defaultdict(list)
+        for leg in legs:
+            if leg["direction"] == "outbound" and leg["claimed_contact"]:
+                self.claims[leg["claimed_contact"]].append(leg)
         self.repeated = sorted(leg for leg, n in Counter(line["leg"] for line in legs).items() if n > 1)
 
+    def phones(self, leg: Line) -> list[Line]:
+        """The legs of the agent's phone on another node, when the caller's node reaches it through that one."""
+        return [
+            other
+            for other in self.claims.get(leg["claimed_contact"], ())
+            if other["node"] != leg["node"]
+            and other["destination"] == leg["destination"]
+            and other["created_us"] < leg["ended_us"]
+            and leg["created_us"] < other["ended_us"]
+        ]
+
+    def went_down(self, call: Line, bridge: Line) -> bool:
+        """Whether the caller's leg or a leg of the agent's went down with its switch."""
+        agent = self.legs.get(bridge["agent_leg"])
+        legs = [agent, *self.phones(agent)] if agent is not None else []
+        return call["cause"] == CRASH or any(leg["cause"] == CRASH for leg in legs)
+
     def crashed(self, call: Line) -> bool:
-        """Whether the call, or the agent's side of its last conversation, went down with a switch."""
-        last = call["bridges"][-1]["agent_leg"] if call["bridges"] else ""
-        return call["cause"] == CRASH or (last in self.legs and self.legs[last]["cause"] == CRASH)
+        """Whether the call went down with a switch, or a conversation in it."""
+        return call["cause"] == CRASH or any(self.went_down(call, bridge) for bridge in call["bridges"])
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class Logged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome. ``overlaps_ms``: the longest times for which an agent had two legs, tolerated ones included."""
+    """The outcome, with the size of what was judged. ``crashed``: calls that went down with a switch."""
 
     findings: tuple[Finding, ...]
     calls: int
@@ -99,10 +121,12 @@ class Verdict:
 
 
 def _ended_by_a_person(ledgers: Ledgers, call: Line, bridge: Line) -> bool:
-    legs = [ledgers.legs.get(call["call_id"]), ledgers.legs.get(bridge["agent_leg"])]
+    caller, agent = ledgers.legs.get(call["call_id"]), ledgers.legs.get(bridge["agent_leg"])
+    # Through another node the agent puts down there, and the leg at the caller's node only follows.
+    agents = (ledgers.phones(agent) or [agent]) if agent is not None else []
     return any(
-        leg is not None and leg["ended_by"] in PERSONS and 0 < leg["hung_up_us"] <= bridge["unbridged_us"]
-        for leg in legs
+        leg["ended_by"] in PERSONS and 0 < leg["hung_up_us"] <= bridge["unbridged_us"]
+        for leg in ([caller] if caller is not None else []) + agents
     )
 
 
@@ -111,9 +135,7 @@ def dropped(ledgers: Ledgers) -> Iterable[Finding]:
     for call in ledgers.calls:
         for bridge in call["bridges"]:
             agent = ledgers.legs.get(bridge["agent_leg"])
-            if call["cause"] == CRASH or (agent is not None and agent["cause"] == CRASH):
-                continue
-            if not _ended_by_a_person(ledgers, call, bridge):
+            if not ledgers.went_down(call, bridge) and not _ended_by_a_person(ledgers, call, bridge):
                 yield Finding(
                     "dropped_talking",
                     call["call_id"],
@@ -186,7 +208,10 @@ def agents_legs(ledgers: Ledgers) -> Iterable[Finding]:
         for n, (_, until_us, one) in enumerate(found):
             for began_us, other_until_us, other in found[n + 1 :]:
                 together_us = min(until_us, other_until_us) - began_us
-                if together_us > OVERLAP_US and other["leg"] != one["leg"]:
+                same = other["leg"] == one["leg"] or (
+                    other["claimed_contact"] == one["claimed_contact"] and other["node"] != one["node"]
+                )
+                if together_us > OVERLAP_US and not same:
                     yield Finding(
                         "double_offers",
                         other["claimed_contact"],
@@ -263,12 +288,12 @@ def judge(
     ledgers: Ledgers,
     log: Sequence[Logged],
     agents: Mapping[str, str],
-    books: Books,
+    books: Books | None,
     stream_facts: Sequence[str],
     away: Sequence[Span],
     stuck: Sequence[Finding],
 ) -> Verdict:
-    """All rules together."""
+    """All rules together; without ``books`` those of ClickHouse are left out."""
     answered = [c for c in ledgers.calls if c["bridges"]]
     waited = [
         (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
@@ -283,7 +308,7 @@ def judge(
             *agents_legs(ledgers),
             *offers_ends(log),
             *stuck,
-            *books_of(ledgers, agents, books, stream_facts),
+            *(books_of(ledgers, agents, books, stream_facts) if books is not None else ()),
         ),
         calls=len(ledgers.calls),
         answered=len(answered),

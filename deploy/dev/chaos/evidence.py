@@ -12,7 +12,7 @@ import httpx
 from google.protobuf.json_format import MessageToDict
 
 from deploy.dev.chaos.audit import Finding, Ledgers, Logged
-from deploy.dev.chaos.stack import NODES, TENANT, ChaosStack
+from deploy.dev.chaos.stack import TENANT, ChaosStack
 from services.common.bus import Bus, codec, subjects
 from services.contracts.peyvand.routing.v1 import log_pb2
 
@@ -28,9 +28,9 @@ class Streams:
     ids: Sequence[str]
 
 
-def read_ledgers(paths: Sequence[Path]) -> Ledgers:
-    """The ledgers of all nodes."""
-    return Ledgers([json.loads(line) for path in paths for line in path.read_text().splitlines()])
+def read_ledger(path: Path) -> Ledgers:
+    """The ledger of both nodes."""
+    return Ledgers([json.loads(line) for line in path.read_text().splitlines()])
 
 
 async def read_streams(bus: Bus) -> Streams:
@@ -76,14 +76,12 @@ async def still_busy(stack: ChaosStack, client: httpx.AsyncClient) -> list[Findi
             text = f"contact is still {call['state']} in {process.name} on {call['node']}"
             found.append(Finding("stuck", call["contact_id"], text))
     service = {"Authorization": f"Bearer {stack.token(TENANT, 'service')}"}
-    for node in NODES:
-        state_of = (
-            (await client.get(f"{stack.node_http(node)}/v1/state", headers=service)).raise_for_status().json()
-        )
-        found += [
-            Finding("stuck", call["call_id"], f"the caller is still there on {node}: {call['phase']}")
-            for call in state_of["calls"]
-        ]
-        if extra := state_of["legs"] - len(state_of["calls"]):
-            found.append(Finding("stuck", "", f"{extra} legs more are still there on {node}"))
+    answer = await client.get(f"{stack.http('simswitch')}/v1/state", headers=service)
+    switches = answer.raise_for_status().json()
+    found += [
+        Finding("stuck", call["call_id"], f"the caller is still there: {call['phase']}")
+        for call in switches["calls"]
+    ]
+    if extra := switches["legs"] - len(switches["calls"]):
+        found.append(Finding("stuck", "", f"{extra} legs more are still there"))
     return found

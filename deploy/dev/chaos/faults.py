@@ -69,8 +69,16 @@ class Fault:
         return f"{self.how} {self.what} ({lasted})"
 
 
-def plan(seed: int, seconds: float, count: int, *, without: frozenset[str] = frozenset()) -> list[Planned]:
-    """``count`` faults within ``seconds``; the first ones are one of each kind. ``without`` leaves targets out."""
+def plan(
+    seed: int,
+    seconds: float,
+    count: int,
+    *,
+    without: frozenset[str] = frozenset(),
+    longest_s: float = float("inf"),
+) -> list[Planned]:
+    """``count`` faults within ``seconds``, each kind at least once where there are enough, none longer than ``longest_s``.
+    ``without`` leaves targets out."""
     chance = Random(seed)
     kinds = {kind: weight for kind, weight in _WEIGHTS.items() if kind[0] not in without}
     wanted = sorted(kinds)
@@ -88,7 +96,7 @@ def plan(seed: int, seconds: float, count: int, *, without: frozenset[str] = fro
         if target == "nats":
             last_nats_s = at_s
         which = "owner" if chance.random() < 0.7 else "any"
-        for_s = round(chance.uniform(*_DOWN_S[how]), 1)
+        for_s = min(longest_s, round(chance.uniform(*_DOWN_S[how]), 1))
         planned.append(Planned(round(at_s, 2), target, how, which, for_s, chance.choice(["resume", "reset"])))
     return sorted(planned, key=lambda p: p.at_s)
 
@@ -249,8 +257,8 @@ class Injector:
         try:
             token = self._stack.token(TENANT, "service")
             answer = await self._client.post(
-                f"{self._stack.node_http(node)}/v1/faults",
-                json=body,
+                f"{self._stack.http('simswitch')}/v1/faults",
+                json={**body, "node": node},
                 headers={"Authorization": f"Bearer {token}"},
             )
             answer.raise_for_status()

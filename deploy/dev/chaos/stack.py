@@ -24,19 +24,15 @@ DIRECT: Final = "4000"
 """A number of the chaos center that leads into a queue without a menu."""
 NODES: Final = ("fs1", "fs2")
 _NATS: Final = (4222, 4223, 4224, 4232, 4233, 4234)
-_ESL: Final = dict(zip(NODES, (8021, 8022), strict=True))
-_SIM_HTTP: Final = dict(zip(NODES, (8106, 8116), strict=True))
+_SWITCHES: Final = (8020, 8021, 8106)
 _STORE: Final = (9000, 8123)
-_STREAMS_S: Final = 60.0
 
 
 def find_shift(first: int = 0, *, copies: int = 2) -> int:
     """The smallest shift with which all ports of such an installation are free. Raises ProcessFailed."""
     services = [row.port + 10 * n for row in table() for n in range(copies)]
     sockets = [row.esl_port + n for row in table() if row.esl_port for n in range(copies)]
-    return free_shift(
-        {*_NATS, *_ESL.values(), *_SIM_HTTP.values(), *_STORE, *services, *sockets}, first=first
-    )
+    return free_shift({*_NATS, *_SWITCHES, *_STORE, *services, *sockets}, first=first)
 
 
 def write_center(folder: Path, agents: int) -> Path:
@@ -69,11 +65,10 @@ def write_center(folder: Path, agents: int) -> Path:
     return folder
 
 
-def write_scenario(folder: Path, node: str, *, time_scale: float) -> Path:
-    """Write how people behave. Agents log in on the first node; their phones are registered on both."""
+def write_scenario(folder: Path, *, time_scale: float) -> Path:
+    """Write how people behave."""
     behaviour = {
         "time_scale": time_scale,
-        "login": node == NODES[0],
         "entries": {"1000": 4, "2000": 1, DIRECT: 2},
         "caller": {
             # Most would wait for ever: whoever is forgotten must still be there at the end. Some leave at once.
@@ -97,7 +92,7 @@ def write_scenario(folder: Path, node: str, *, time_scale: float) -> Path:
             "break_for": {"median": 60, "sigma": 0.4},
         },
     }
-    path = folder / f"scenario-{node}.yaml"
+    path = folder / "scenario.yaml"
     path.write_text(yaml.safe_dump(behaviour), encoding="utf-8")
     return path
 
@@ -120,7 +115,17 @@ class ChaosStack(Stack):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.centers = write_center(self._sub("centers"), self.agents)
-        self.ledgers = {node: self.folder / f"ledger-{node}.jsonl" for node in NODES}
+        self.nodes = len(NODES)
+        self.simswitch_env = {
+            # The second copy of ivr is asked when the first does not answer.
+            "PEYVAND_SIMSWITCH_IVR": "|".join(
+                f"127.0.0.1:{self.ivr_esl_port + n}" for n in range(self.copies_of_each)
+            ),
+            "PEYVAND_SIMSWITCH_SCENARIO": str(write_scenario(self.folder, time_scale=self.time_scale)),
+            "PEYVAND_SIMSWITCH_RATE": str(self.rate),
+            "PEYVAND_SIMSWITCH_SEED": str(self.seed),
+            "PEYVAND_SIMSWITCH_AUTOSTART": "false",
+        }
         self.cluster = EmbeddedCluster(
             self._sub("nats"), nodes=3, ports=[port + self.shift for port in _NATS]
         )
@@ -130,10 +135,6 @@ class ChaosStack(Stack):
     @property
     def nats_url(self) -> str:
         return self.cluster.url
-
-    def node_http(self, node: str) -> str:
-        """The control API of a simulated switch."""
-        return f"http://127.0.0.1:{_SIM_HTTP[node] + self.shift}"
 
     def copies(self, service: str) -> list[Process]:
         """The processes of a service."""
@@ -147,17 +148,14 @@ class ChaosStack(Stack):
 
     def environment(self) -> dict[str, str]:
         """What every process gets."""
-        switches = ",".join(
-            f"{node}=esl://:{self.secrets['esl']}@127.0.0.1:{_ESL[node] + self.shift}" for node in NODES
-        )
-        return super().environment() | {"PEYVAND_SWITCHES": switches, "PEYVAND_NATS_REPLICAS": "3"}
+        return super().environment() | {"PEYVAND_NATS_REPLICAS": "3"}
 
     # ---------------------------------------------------------------- plan
 
     def _plan(self) -> tuple[list[Process], list[Process]]:
         rows = [row for row in table() if not self.only or row.name in self.only]
         stores = [self._store()] if any(row.name == "reporting" for row in rows) else []
-        infrastructure = [*stores, *(self._node(node) for node in NODES)]
+        infrastructure = [*stores, self._simswitch()]
         services = []
         for row in rows:
             for n in range(self.copies_of_each):
@@ -176,30 +174,6 @@ class ChaosStack(Stack):
             "clickhouse",
             module("services.common.clickhouse.embedded", "--dir", str(self.folder / "clickhouse"), *ports),
             {"PEYVAND_CLICKHOUSE_ANALYST_PASSWORD": self.secrets["analyst"]},
-        )
-
-    def _node(self, node: str) -> Process:
-        # Each node asks its own ivr first, the other's when that one does not answer.
-        ports = [self.ivr_esl_port + n for n in range(self.copies_of_each)]
-        if node != NODES[0]:
-            ports.reverse()
-        env = {
-            "PEYVAND_HTTP_PORT": str(_SIM_HTTP[node] + self.shift),
-            "PEYVAND_SIMSWITCH_ESL_PORT": str(_ESL[node] + self.shift),
-            "PEYVAND_SIMSWITCH_ESL_PASSWORD": self.secrets["esl"],
-            "PEYVAND_SIMSWITCH_NODE": node,
-            "PEYVAND_SIMSWITCH_IVR": "|".join(f"127.0.0.1:{port}" for port in ports),
-            "PEYVAND_SIMSWITCH_LEDGER": str(self.ledgers[node]),
-            "PEYVAND_SIMSWITCH_CDR_SPOOL": str(self.cdr_spool),
-            "PEYVAND_SIMSWITCH_RECORDINGS": str(self.recordings),
-            "PEYVAND_SIMSWITCH_SOUNDS": str(self.sounds),
-            "PEYVAND_SIMSWITCH_SCENARIO": str(write_scenario(self.folder, node, time_scale=self.time_scale)),
-            "PEYVAND_SIMSWITCH_RATE": str(self.rate / len(NODES)),
-            "PEYVAND_SIMSWITCH_SEED": str(self.seed * len(NODES) + NODES.index(node)),
-            "PEYVAND_SIMSWITCH_AUTOSTART": "false",
-        }
-        return self._process(
-            f"simswitch-{node}", module("services.simswitch"), env, self.node_http(node) + "/readyz"
         )
 
     # ---------------------------------------------------------------- life

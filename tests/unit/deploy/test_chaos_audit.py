@@ -108,6 +108,22 @@ def test_audit_excuses_a_conversation_that_went_down_with_its_switch() -> None:
     assert list(dropped(answered(ended_by="switch", cause="CRASH"))) == []
 
 
+@pytest.mark.parametrize(
+    ("ended_by", "cause", "found"),
+    [
+        ("agent", "NORMAL_CLEARING", []),
+        ("command", "NORMAL_CLEARING", ["dropped_talking"]),
+        ("switch", "CRASH", []),
+    ],
+)
+def test_audit_looks_at_the_phone_of_a_call_across_nodes(ended_by: str, cause: str, found: list[str]) -> None:
+    phone = agents_leg("p1", "c1", node="fs2", hung_up_us=19 * S, ended_by=ended_by, cause=cause)
+    ledgers = Ledgers([*answered().lines, phone])
+    assert kinds(dropped(ledgers)) == found
+    assert kinds(agents_legs(ledgers)) == []
+    assert ledgers.crashed(ledgers.calls[0]) == (cause == "CRASH")
+
+
 def test_audit_finds_a_waiting_caller_who_was_hung_up_on() -> None:
     assert kinds(waits(Ledgers([call("c1", ended_by="command")]), ())) == ["lost"]
     assert list(waits(Ledgers([call("c1")]), ())) == []
