@@ -196,8 +196,12 @@ class Ledger(Observer):
         return self._origin.get(leg.uuid, leg.uuid)
 
     def leg_hung_up(self, leg: Channel) -> None:
-        """Note when, and where the caller was at that moment, before the other legs react."""
-        self._books[leg.uuid].hung_up_us = self._clock.now_us()
+        """Note when, and where the caller was at that moment, before the other legs react. A leg that is in the books already may
+        still go down with its switch."""
+        book = self._books.get(leg.uuid)
+        if book is None or book.hung_up_us:
+            return
+        book.hung_up_us = self._clock.now_us()
         if self._is_call(leg):
             leg.phase_at_end = self.phase(leg)
 

@@ -69,6 +69,18 @@ async def test_lossy_drops_events_and_kills_the_listener_beyond_500(tmp_path: Pa
         await asyncio.wait_for(client.closed.wait(), WAIT_S)
 
 
+async def test_crash_while_a_leg_that_is_in_the_books_is_still_there(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        leg = sw.caller("1000")
+        leg.end("NORMAL_CLEARING", by="caller")
+        await sw.until(lambda: bool(sw.ledger.lines("leg")))
+        sw.switch.add_channel(leg)  # Its last events are on their way.
+        sw.switch.faults.begin(Fault(kind="restart", for_s=0.01))
+        await sw.until(lambda: [x["what"] for x in sw.ledger.lines("fault")] == ["began", "ended"])
+        assert not sw.switch.down
+        assert [line["cause"] for line in sw.ledger.lines("leg")] == ["NORMAL_CLEARING"]
+
+
 async def test_half_a_frame_and_then_a_reset(tmp_path: Path) -> None:
     async with lab(tmp_path) as sw:
         reader, writer = await asyncio.open_connection("127.0.0.1", sw.socket.port)

@@ -1,8 +1,8 @@
 """Which faults, when, and how they are brought about.
 
 ``plan`` is pure: a seed makes the same list. What it names is a kind of process; which copy is hit is drawn there too, as *owner* (whoever
-has the shard at that moment) or *any*. ``Injector`` carries a plan out and writes down what it really did: a copy that is down already
-is not hit again, and of the three servers of NATS never two are away at once, because with two of three away nobody could write.
+has the shard at that moment) or *any*. ``Injector`` carries a plan out and writes down what it really did: a copy is hit when the other one
+is there to take over, and of the three servers of NATS never two are away at once, because with two of three away nobody could write.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ KILL, HANG, CRASH, PARTITION = "kill", "hang", "crash", "partition"
 SERVICES: Final = ("ivr", "routing", "queue", "recording", "reporting")
 _QUIET_S: Final = 5.0
 """No fault in the first seconds of a run."""
+_COVERED_S: Final = 30.0
 _NATS_APART_S: Final = 25.0
 _WEIGHTS: Final = {
     ("queue", KILL): 5, ("queue", HANG): 4, ("routing", KILL): 5, ("routing", HANG): 4, ("ivr", KILL): 4, ("ivr", HANG): 2,
@@ -161,6 +162,25 @@ class Injector:
         held = codec.decode(newest) if newest is not None else None
         return self._stack.copy_of(held.owner) if isinstance(held, LeaseHeld) and held.owner else None
 
+    async def _covered(self, service: str) -> bool:
+        """Wait until every copy of a service that has several is ready. What is promised is promised for one process at a time."""
+        copies = self._stack.copies(service)
+        end = time.monotonic() + _COVERED_S
+        while len(copies) > 1:
+            there = [p for p in copies if p.name not in self._away and p.alive]
+            if len(there) == len(copies) and all([await self._is_ready(p) for p in there]):
+                return True
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0.2)
+        return True
+
+    async def _is_ready(self, process: Process) -> bool:
+        try:
+            return (await self._client.get(process.ready_url)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     async def _pick(self, planned: Planned) -> Process | None:
         copies = [p for p in self._stack.copies(planned.target) if p.name not in self._away and p.alive]
         if not copies:
@@ -172,6 +192,9 @@ class Injector:
         return found if found in copies else self._chance.choice(copies)
 
     async def _process(self, planned: Planned) -> None:
+        if not await self._covered(planned.target):
+            self._say(f"no second copy of {planned.target} is ready: left alone")
+            return
         process = await self._pick(planned)
         if process is None:
             return
