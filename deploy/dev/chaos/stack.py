@@ -6,12 +6,14 @@ The servers of NATS are children of the runner itself, not of a wrapper: what is
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from ruamel.yaml import YAML
 
 from deploy.dev.process import Process, ProcessFailed, module
 from deploy.dev.stack import CENTERS, Stack, free_shift, table
@@ -41,7 +43,8 @@ def write_center(folder: Path, agents: int) -> Path:
     Limits of length and of waiting are left out: a caller whom the center sends away could not be told from one who was lost.
     Returns the folder of documents.
     """
-    document: dict[str, Any] = yaml.safe_load((CENTERS / "demo.yaml").read_text(encoding="utf-8"))
+    # By YAML 1.2, as the documents are meant: PyYAML would make a truth value of a node's "yes".
+    document: dict[str, Any] = YAML(typ="safe").load(CENTERS / "demo.yaml")
     models = list(document["agents"].values())
     document["agents"] = {
         f"a{n:04}": {**models[n % len(models)], "extension": str(10_000 + n)} for n in range(1, agents + 1)
@@ -61,7 +64,7 @@ def write_center(folder: Path, agents: int) -> Path:
     document["flows"]["direct"] = {"start": "go", "nodes": {"go": {"queue": "support"}}}
     document["limits"]["outage_wait_s"] = 600
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "demo.yaml").write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+    (folder / "demo.yaml").write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
     return folder
 
 
