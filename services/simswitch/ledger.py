@@ -66,6 +66,11 @@ class _Book:
         )
 
 
+def _dialled(leg: Channel) -> str:
+    """What was called at first; a transfer of the leg makes another destination."""
+    return (leg.old_profiles[0] if leg.old_profiles else leg.profile).destination
+
+
 class Ledger(Observer):
     """Writes the lines and answers questions about them. ``path`` None keeps them in memory only."""
 
@@ -174,7 +179,7 @@ class Ledger(Observer):
         for leg, other in ((a, b), (b, a)):
             book = self._books[leg.uuid]
             book.first_bridge_us = book.first_bridge_us or now
-            book.bridges.append(_Bridge(other.uuid, other.profile.destination, now))
+            book.bridges.append(_Bridge(other.uuid, _dialled(other), now))
 
     def unbridged(self, a: Channel, b: Channel) -> None:
         now = self._clock.now_us()
@@ -226,7 +231,7 @@ class Ledger(Observer):
                 "node": self._node,
                 "direction": leg.direction,
                 "context": leg.profile.context,
-                "destination": leg.profile.destination,
+                "destination": _dialled(leg),
                 "number": leg.profile.orig_cid_number,
                 "call_id": self._call_of(leg) if is_call else self._joined(book),
                 "claimed_contact": leg.var("cc_contact") if leg.direction == "outbound" else "",
@@ -244,7 +249,7 @@ class Ledger(Observer):
         if not is_call:
             return
         call_id = self._call_of(leg)
-        entry = (leg.old_profiles[0] if leg.old_profiles else leg.profile).destination
+        entry = _dialled(leg)
         if call_id in self._moved:
             first, entry = self._moved.pop(call_id)
             book = first.and_then(book)

@@ -138,8 +138,10 @@ class Floor:
 
 
 @asynccontextmanager
-async def floor(tmp_path: Path, hub: GeventHub, centers: Path = CENTERS) -> AsyncIterator[Floor]:
-    async with lab(tmp_path) as sw:
+async def floor(
+    tmp_path: Path, hub: GeventHub, centers: Path = CENTERS, *, ivr_up: bool = False
+) -> AsyncIterator[Floor]:
+    async with lab(tmp_path, ivr_up=ivr_up) as sw:
         made = Floor(sw, MemoryBroker(SystemClock()), hub, centers)
         made.own()
         await made.until(lambda: made.parts.get("switch:fs1", False))
@@ -307,6 +309,41 @@ async def test_a_new_owner_serves_while_routing_does_not_answer(tmp_path: Path, 
         contact = await f.call()
         await f.offer(contact)
         await f.fact("bridged")
+
+
+async def test_an_ivr_that_hung_after_the_hand_over_tears_no_conversation_apart(
+    tmp_path: Path, hub: GeventHub
+) -> None:
+    """Its socket closes when the caller talks already; with socket_resume FreeSWITCH sends the leg back to the dialplan then."""
+    async with floor(tmp_path, hub, ivr_up=True) as f:
+        phone = Phone("answer")
+        f.sw.switch.register("1001", phone)
+        leg = f.sw.caller("1000")
+        ivr = await f.sw.ivr.call()
+        f.sw.clients.append(ivr)
+        ivr.write("connect\n\n")
+        await ivr.reply()
+        for line in ("linger", "myevents json"):
+            assert (await ivr.send(line)).startswith("+OK")
+        given = {"cc_state": "handover", "cc_tenant": "demo", "cc_queue": "support"}
+        await ivr.send(f"api uuid_setvar_multi {leg.uuid} " + ";".join(f"{k}={v}" for k, v in given.items()))
+        told = {"Leg": leg.uuid, "variable_cc_tenant": "demo", "variable_cc_queue": "support"}
+        await ivr.send(
+            f"sendevent CUSTOM\nEvent-Subclass: {switch.HANDED_OVER}\n"
+            + "\n".join(f"{name}: {value}" for name, value in told.items())
+        )
+        await f.fact("waiting")
+        await f.offer(leg.uuid)
+        await f.fact("bridged")
+        ivr._writer.transport.abort()
+        await f.until(lambda: leg.controller is None or leg.controller.closed)
+        client = await f.sw.client("event json CHANNEL_UNBRIDGE")
+        closed_us = SystemClock().now_us()
+        await f.until(lambda: SystemClock().now_us() - closed_us > 300_000)  # fifteen ticks of the switch
+        assert leg.partner is phone.legs[0]
+        assert client.events == []
+        leg.end("NORMAL_CLEARING", by="caller")
+        await f.fact("ended")
 
 
 async def test_contacts_that_ended_while_nobody_owned_the_node(tmp_path: Path, hub: GeventHub) -> None:

@@ -167,6 +167,11 @@ class Chaos:
             for fault in self.injector.done
             if fault.what.startswith("switch ")
         ]
+        blind = [
+            Span(fault.what, fault.began_us, fault.until_us)
+            for fault in self.injector.done
+            if fault.what.startswith(("queue", "switch", "nats"))
+        ]
         try:
             while True:
                 try:
@@ -178,7 +183,7 @@ class Chaos:
                     await asyncio.sleep(1)
                     continue
                 ledgers = read_ledger(self.stack.ledger)
-                verdict = judge(ledgers, streams.log, self._agents, found, streams.ids, away, busy)
+                verdict = judge(ledgers, streams.log, self._agents, found, streams.ids, away, busy, blind)
                 if not verdict.findings or time.monotonic() > end:
                     self._stories(verdict, streams)
                     return verdict

@@ -27,6 +27,8 @@ LONGEST_US: Final = 45_000_000
 """So long nobody has to wait where agents are plenty, besides the time for which the caller's node could not be reached."""
 OVERLAP_US: Final = 250_000
 """So long two legs of an agent may be there together: a CANCEL or BYE is on its way."""
+BLIND_US: Final = 15_000_000
+"""So long after a fault the next owner may still be reading the switch."""
 PERSONS: Final = ("caller", "agent")
 
 Line = Mapping[str, Any]
@@ -244,18 +246,29 @@ def offers_ends(log: Sequence[Logged]) -> Iterable[Finding]:
         yield Finding("double_offers", "", f"offer {offer} ended and was never made")
 
 
+def _unseen(call: Line, blind: Sequence[Span]) -> bool:
+    """Whether the call ended while nobody could look: the books may say so."""
+    return any(s.began_us <= call["ended_us"] <= s.until_us + BLIND_US for s in blind)
+
+
 def books_of(
-    ledgers: Ledgers, agents: Mapping[str, str], books: Books, stream_facts: Sequence[str]
+    ledgers: Ledgers,
+    agents: Mapping[str, str],
+    books: Books,
+    stream_facts: Sequence[str],
+    blind: Sequence[Span] = (),
 ) -> Iterable[Finding]:
-    """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end."""
+    """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end; a
+    caller who left while nobody could look has ended unseen."""
     calls = []
     crashed = {call["call_id"] for call in ledgers.calls if ledgers.crashed(call)}
+    said_unseen = {c.contact_id for c in books.contacts if c.outcome == "ended_unseen"}
     for call in ledgers.calls:
         outcome, agent = "other", ""
         if call["bridges"]:
             outcome = "answered"
             agent = agents.get(call["bridges"][-1]["agent_extension"], call["bridges"][-1]["agent_extension"])
-        elif call["ended_by"] == "caller":
+        elif call["ended_by"] == "caller" and not (call["call_id"] in said_unseen and _unseen(call, blind)):
             outcome = "abandoned"
         calls.append(Call(call["call_id"], outcome, agent))
     unrecorded = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH}
@@ -292,8 +305,10 @@ def judge(
     stream_facts: Sequence[str],
     away: Sequence[Span],
     stuck: Sequence[Finding],
+    blind: Sequence[Span] = (),
 ) -> Verdict:
-    """All rules together; without ``books`` those of ClickHouse are left out."""
+    """All rules together; without ``books`` those of ClickHouse are left out. ``away``: when a node was; ``blind``: when an owner
+    of a node, a node or NATS was."""
     answered = [c for c in ledgers.calls if c["bridges"]]
     waited = [
         (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
@@ -308,7 +323,7 @@ def judge(
             *agents_legs(ledgers),
             *offers_ends(log),
             *stuck,
-            *(books_of(ledgers, agents, books, stream_facts) if books is not None else ()),
+            *(books_of(ledgers, agents, books, stream_facts, blind) if books is not None else ()),
         ),
         calls=len(ledgers.calls),
         answered=len(answered),

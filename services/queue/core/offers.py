@@ -288,10 +288,13 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
     _report_answered(node, offer)
     stop_announcement(node, caller)
     lead = connecting.prepare(node, caller, offer)
+    # An ivr that hung after the hand-over closes its socket late: FreeSWITCH would then take the leg out of the bridge, back to the
+    # dialplan (mod_event_socket.c, the end of a listener, sets CS_RESET).
     # RECORD_STEREO must be there before the recording starts; setting it here saves a command after the bridge.
     node.set_vars(
         caller.contact,
         caller.contact,
+        socket_resume="false",
         park_after_bridge="true",
         uuid_bridge_park_on_cancel="true",
         RECORD_STEREO="true",

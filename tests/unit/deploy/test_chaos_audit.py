@@ -192,6 +192,14 @@ def test_audit_compares_the_books_without_what_went_down_with_its_switch() -> No
     assert kinds(books_of(Ledgers(lines), agents, still_open, ["f1", "f2"])) == ["mismatched"]
 
 
+@pytest.mark.parametrize(("until_s", "found"), [(29.0, []), (10.0, ["mismatched"])])
+def test_audit_takes_an_end_for_unseen_only_when_nobody_could_look(until_s: float, found: list[str]) -> None:
+    books = Books([Contact("c1", "ended_unseen")], ["c1"], [], [])
+    ledgers = Ledgers([leg("c1"), call("c1")])
+    blind = [Span("queue", 5 * S, int(until_s * S))]
+    assert kinds(books_of(ledgers, {}, books, [], blind)) == found
+
+
 def test_verdict_counts_by_kind() -> None:
     stuck = [Finding("stuck", "c1", "agent sara is still talking")]
     books = Books([Contact("c1", "answered", "2001")], ["c1", "a1"], [Recording("c1", 9000, (0.1, 0.1))], [])

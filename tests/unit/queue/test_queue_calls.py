@@ -73,6 +73,7 @@ def test_an_offer_becomes_a_conversation_in_the_tried_order(rig: Rig) -> None:
     before = dict(rig.commands(m.SetVars)[0].values)
     assert before["park_after_bridge"] == before["uuid_bridge_park_on_cancel"] == "true"
     assert before["cc_state"] == "talking"
+    assert before["socket_resume"] == "false"  # ivr may still hold the leg's socket
     bridge = rig.commands(m.Bridge)[0]
     assert isinstance(bridge, m.Bridge)
     assert (bridge.leg, bridge.caller_leg) == (leg, "c1")
