@@ -271,6 +271,7 @@ async def test_another_tenants_admin_sees_nothing_of_it_and_makes_a_first_docume
     mine = (
         mine.replace('"1000"', '"7900"')
         .replace(': "10', ': "70')
+        .replace('desks: ["10', 'desks: ["70')
         .replace('"2000":', '"7901":')
         .replace('"3000":', '"7902":')
     )
