@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from tests.freeswitch.steps import until
 from tests.freeswitch.switch import Watch, free_port
 from tests.races import world
 from tests.races.world import EXTENSIONS, POOL, World
+
+_numbers = itertools.count(100)
 
 
 class RealWorld(World):
@@ -67,7 +70,20 @@ class RealWorld(World):
 
     async def dial(self, number: str, calls: int) -> None:
         self._callers.append(
-            await self.rig.lab.callers(number, calls=calls, rate=50, hz=0, patience_ms=100_000)
+            await self.rig.lab.callers(
+                number,
+                calls=calls,
+                rate=50,
+                hz=0,
+                patience_ms=100_000,
+                ani=f"2155{next(_numbers)}[call_number]",
+            )
+        )
+
+    async def customers(self) -> None:
+        port = self.rig.switch.carrier_port
+        self._callers.append(
+            await self.rig.lab.agent("", ring_ms=100, talk_ms=100_000, calls=99, port=port, echo=False)
         )
 
     async def hang_up(self, leg: str) -> None:
@@ -95,6 +111,9 @@ class RealWorld(World):
 
     async def available(self, agent: str) -> Any:
         return await self.rig.post("routing", f"/v1/agents/{agent}/presence", presence="available")
+
+    async def away(self, agent: str) -> None:
+        await self.rig.post("routing", f"/v1/agents/{agent}/presence", presence="break", reason="rest")
 
     async def log_in(self, agent: str) -> None:
         """Make an agent available, as soon as that is possible."""

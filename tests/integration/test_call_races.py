@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -35,6 +36,9 @@ from tests.races.races import RACES, Race
 from tests.races.world import EXTENSIONS, Seen, World, sweep
 
 CENTER = Path(__file__).parents[1] / "freeswitch" / "center.yaml"
+
+
+_numbers = itertools.count(2_155_500_000)
 
 
 class PoolPhone(Phone):
@@ -80,7 +84,12 @@ class SimWorld(World):
 
     async def dial(self, number: str, calls: int) -> None:
         for _ in range(calls):
-            self.house.sw.caller(number)
+            self.house.sw.switch.place_call(
+                context="public", destination=number, caller_number=str(next(_numbers)), caller_name="Cust"
+            )
+
+    async def customers(self) -> None:
+        self.house.sw.switch.phones["gateway"] = Phone("answer")
 
     async def hang_up(self, leg: str) -> None:
         if (channel := self.house.sw.switch.find(leg)) is not None:
@@ -107,8 +116,14 @@ class SimWorld(World):
         return {a.agent_id: (a.presence, a.activity) for a in agents if a.agent_id in EXTENSIONS}
 
     async def available(self, agent: str) -> None:
+        await self._presence(agent, "available")
+
+    async def away(self, agent: str) -> None:
+        await self._presence(agent, "break", "rest")
+
+    async def _presence(self, agent: str, presence: str, reason: str = "") -> None:
         subject = subjects.rpc("lab", "routing", "agent", "set-presence")
-        wish = rpc_pb2.SetAgentPresence(agent_id=agent, presence="available")
+        wish = rpc_pb2.SetAgentPresence(agent_id=agent, presence=presence, reason=reason)
         await self.house.bus.request(subject, wish, timeout_s=5)
 
     async def log(self) -> list[Any]:

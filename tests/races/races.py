@@ -188,6 +188,23 @@ async def the_answer_against_the_withdrawal(w: World) -> None:
     assert {c.result for c in closed.values()} <= {"answered", "abandoned", "short_abandon"}
 
 
+async def the_customer_who_is_called_back_leaves_as_the_agent_answers(w: World) -> None:
+    """The agent was reserved before the customer was called, and is free again whenever the customer leaves."""
+    await w.phones(RING_MS)
+    await w.customers()
+    for agent in POOL:
+        await w.away(agent)
+    asked = await w.callers(5, "2086")
+    await asyncio.gather(*(w.press(contact, "71") for contact in asked))
+    assert {c.result for c in (await w.closed(asked)).values()} == {"callback_taken"}
+    called = [f"{contact}-cb1" for contact in asked]
+    w.contacts += called
+    w.on("CHANNEL_PROGRESS", "agent", sweep(RING_MS - 60, RING_MS + 180, 5), lambda s: w.hang_up(s.contact))
+    for agent in POOL:
+        await w.available(agent)
+    await _ended_as_seen(w, called)
+
+
 # --- beside a caller -------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +350,7 @@ RACES: tuple[Race, ...] = (
     two_phones_answer_at_once,
     the_answer_against_the_end_of_the_ring_time,
     the_answer_against_the_withdrawal,
+    the_customer_who_is_called_back_leaves_as_the_agent_answers,
     the_target_of_a_transfer_leaves_as_it_answers,
     the_caller_leaves_a_consultation_as_it_begins,
     who_asks_leaves_a_consultation_as_it_begins,

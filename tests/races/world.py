@@ -86,7 +86,11 @@ class World(ABC):
 
     @abstractmethod
     async def dial(self, number: str, calls: int) -> None:
-        """Let customers call an entry point of the center."""
+        """Let customers call an entry point of the center, each from a number of their own."""
+
+    @abstractmethod
+    async def customers(self) -> None:
+        """Let every customer who is called back answer soon."""
 
     @abstractmethod
     async def hang_up(self, leg: str) -> None:
@@ -107,6 +111,10 @@ class World(ABC):
     @abstractmethod
     async def available(self, agent: str) -> None:
         """Make an agent available."""
+
+    @abstractmethod
+    async def away(self, agent: str) -> None:
+        """Send an agent on a break."""
 
     @abstractmethod
     async def log(self) -> list[Any]:
