@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import itertools
+import os
 import re
 import shutil
 import signal
@@ -98,6 +100,21 @@ class Sipp:
         return (path if path.exists() else self.folder / "screen.log").read_text(errors="replace")[-1200:]
 
 
+def _media_port(number: int) -> int:
+    """The first of 20 ports for the sound of one process; another run on the machine may have taken some of them."""
+    for n in range(300):
+        first = FIRST_MEDIA_PORT + (number + os.getpid() + n) % 300 * 20
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in range(first, first + 6):
+                    probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise OSError("no free ports for SIPp's sound")
+
+
 async def _bound(port: int, child: asyncio.subprocess.Process) -> None:
     """Until somebody listens on the UDP port, so that no INVITE comes too early, or has done so and ended."""
     async with asyncio.timeout(10):
@@ -108,6 +125,7 @@ async def _bound(port: int, child: asyncio.subprocess.Process) -> None:
                 except OSError:
                     return
             await asyncio.sleep(0.02)
+    assert child.returncode in (0, 1), f"sipp did not start: it ended with {child.returncode}"
 
 
 CALLER_PARTIES = """From: "@caller_name@" <sip:@from_user@@[local_ip]:[local_port]>;tag=[pid]c[call_number]
@@ -238,7 +256,7 @@ class Lab:
             f"{life_s}s",
             "-timeout_error",
             "-mp",
-            str(FIRST_MEDIA_PORT + number % 300 * 20),
+            str(_media_port(number)),
         ]
         if limit:
             argv += ["-l", str(limit)]
