@@ -151,7 +151,8 @@ class Index:
         self.closed: frozenset[str] = frozenset()
         """As in ``HoursChanged``: where nobody is called back now."""
         self._state = state
-        self._waiting: dict[str, dict[ContactClass, list[ContactKey]]] = {}
+        self._waiting: dict[tuple[str, str], dict[ContactClass, list[ContactKey]]] = {}
+        """By queue and channel."""
         self._held_for: dict[str, dict[ContactClass, list[ContactKey]]] = {}
         """Contacts that wait for their preferred agent, by agent; the order of queue and channel has them in ``_held_in``."""
         self._held_in: dict[str, dict[str, list[ContactKey]]] = {}
@@ -325,7 +326,7 @@ class Index:
     def _classes(self, want: Want) -> dict[ContactClass, list[ContactKey]]:
         if want.only:
             return self._held_for.setdefault(want.only, {})
-        return self._waiting.setdefault(want.queue, {})
+        return self._waiting.setdefault((want.queue, want.channel), {})
 
     def _insert_contact(self, contact_id: str, at: ContactClass, key: ContactKey) -> None:
         self._contact_at[contact_id] = (at, key)
@@ -468,25 +469,22 @@ class Index:
 
     def contacts_in(self, queue: str) -> Iterator[str]:
         """All contacts in the order of the queue, class by class."""
-        for keys in (*self._waiting.get(queue, {}).values(), *self._held_in.get(queue, {}).values()):
+        waiting = [keys for (of, _), found in self._waiting.items() if of == queue for keys in found.values()]
+        for keys in (*waiting, *self._held_in.get(queue, {}).values()):
             for _, contact_id in keys:
                 yield contact_id
 
-    def _orders(self, queue: str, channel: str) -> Iterator[list[ContactKey]]:
-        for at, keys in self._waiting.get(queue, {}).items():
-            if at.want.channel == channel:
-                yield keys
-        if held := self._held_in.get(queue, {}).get(channel):
-            yield held
-
     def waiting(self, queue: str, channel: str = CALL) -> int:
         """How many contacts of the channel are in the order of the queue."""
-        return sum(len(keys) for keys in self._orders(queue, channel))
+        waiting = sum(len(keys) for keys in self._waiting.get((queue, channel), {}).values())
+        return waiting + len(self._held_in.get(queue, {}).get(channel, ()))
 
     def ahead(self, contact: Contact) -> int:
         """How many waiting contacts of its queue and channel come before the contact."""
         key = contact_key(contact, self.center)
-        return sum(bisect_left(keys, key) for keys in self._orders(contact.queue, contact.channel))
+        waiting = self._waiting.get((contact.queue, contact.channel), {})
+        ahead = sum(bisect_left(keys, key) for keys in waiting.values())
+        return ahead + bisect_left(self._held_in.get(contact.queue, {}).get(contact.channel, ()), key)
 
     def count(self, queue: str, status: str) -> int:
         """How many agents of the queue stand so (see ``agent_place``)."""
@@ -551,20 +549,20 @@ class Index:
         channels, rank = self._agent_at[agent_id].open, self._channel_rank
         found = []
         for queue in self.center.agents[agent_id].queues:
-            classes = self._waiting.get(queue)
-            if not classes:
-                continue
-            order = self.order(agent_id, queue)
-            turn = self._state.turn_of(queue) if shares else 0
-            for at, keys in classes.items():
-                want = at.want
-                if (
-                    want.channel in channels
-                    and order.delay_ms <= want.reach_ms
-                    and self._can(agent_id, want)
-                    and self._state.node_up(at.node)
-                ):
-                    found.append(Head(rank[want.channel], order.priority, turn, keys[0]))
+            for channel in channels:
+                classes = self._waiting.get((queue, channel))
+                if not classes:
+                    continue
+                order = self.order(agent_id, queue)
+                turn = self._state.turn_of(queue) if shares else 0
+                for at, keys in classes.items():
+                    want = at.want
+                    if (
+                        order.delay_ms <= want.reach_ms
+                        and self._can(agent_id, want)
+                        and self._state.node_up(at.node)
+                    ):
+                        found.append(Head(rank[channel], order.priority, turn, keys[0]))
         for at, keys in self._held_for.get(agent_id, {}).items():
             if at.want.channel in channels and self._state.node_up(at.node):
                 queue = at.want.queue
