@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.dev.stack import Stack, find_shift, table
-from tests.freeswitch.conftest import CENTER, Rig
+from tests.freeswitch.conftest import CENTERS, Rig
 from tests.freeswitch.sipp import Lab, Sipp
 from tests.freeswitch.steps import (
     booked,
@@ -34,7 +34,7 @@ from tests.freeswitch.switch import FreeSwitch, find_binary
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="module")]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Pair(Rig):
     """Callers come to ``switch`` (fs1) by ``lab``; phones register with ``there`` (fs2) by ``phones``."""
 
@@ -77,7 +77,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     refers = ",".join(f"{s.name}=127.0.0.1:{s.trunk_port}" for s in (here, there))
     stack = Stack(
         folder / "stack",
-        centers=CENTER,
+        centers=CENTERS[0],
         switches=f"{here.address},{there.address}",
         shift=shift,
         sounds=here.sounds,
@@ -90,7 +90,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
         await stack.prepare_prompts()
         await asyncio.gather(here.start(), there.start())
         await stack.start()
-        yield Pair(here, stack, lab, there, phones)
+        yield Pair(switch=here, stack=stack, lab=lab, there=there, phones=phones)
     finally:
         await asyncio.gather(lab.close(), phones.close())
         await stack.stop()
