@@ -9,6 +9,7 @@ from services.contracts.peyvand.common.v1 import problem_pb2 as peyvand_common_v
 from services.contracts.peyvand.common.v1 import state_pb2 as peyvand_common_v1_state_pb2
 from services.contracts.peyvand.ivr.v1 import events_pb2 as peyvand_ivr_v1_events_pb2
 from services.contracts.peyvand.queue.v1 import events_pb2 as peyvand_queue_v1_events_pb2
+from services.contracts.peyvand.queue.v1 import outbound_pb2 as peyvand_queue_v1_outbound_pb2
 from services.contracts.peyvand.queue.v1 import rpc_pb2 as peyvand_queue_v1_rpc_pb2
 from services.contracts.peyvand.queue.v1 import supervision_pb2 as peyvand_queue_v1_supervision_pb2
 from services.contracts.peyvand.queue.v1 import supervision_rpc_pb2 as peyvand_queue_v1_supervision_rpc_pb2
@@ -55,6 +56,9 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.OfferAnswered": peyvand_queue_v1_events_pb2.OfferAnswered,
     "peyvand.queue.v1.OfferFailed": peyvand_queue_v1_events_pb2.OfferFailed,
     "peyvand.queue.v1.OfferRinging": peyvand_queue_v1_events_pb2.OfferRinging,
+    "peyvand.queue.v1.OutboundAnswered": peyvand_queue_v1_outbound_pb2.OutboundAnswered,
+    "peyvand.queue.v1.OutboundDialled": peyvand_queue_v1_outbound_pb2.OutboundDialled,
+    "peyvand.queue.v1.OutboundFailed": peyvand_queue_v1_outbound_pb2.OutboundFailed,
     "peyvand.queue.v1.PartyJoined": peyvand_queue_v1_events_pb2.PartyJoined,
     "peyvand.queue.v1.PartyLeft": peyvand_queue_v1_events_pb2.PartyLeft,
     "peyvand.queue.v1.Supervise": peyvand_queue_v1_supervision_rpc_pb2.Supervise,
@@ -124,6 +128,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.routing.v1.OpenContact": peyvand_routing_v1_rpc_pb2.OpenContact,
     "peyvand.routing.v1.OpenContacts": peyvand_routing_v1_rpc_pb2.OpenContacts,
     "peyvand.routing.v1.OwnerChanged": peyvand_routing_v1_log_pb2.OwnerChanged,
+    "peyvand.routing.v1.PlaceCall": peyvand_routing_v1_rpc_pb2.PlaceCall,
     "peyvand.routing.v1.Position": peyvand_routing_v1_rpc_pb2.Position,
     "peyvand.routing.v1.QueueList": peyvand_routing_v1_rpc_pb2.QueueList,
     "peyvand.routing.v1.QueueState": peyvand_routing_v1_rpc_pb2.QueueState,

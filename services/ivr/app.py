@@ -12,7 +12,7 @@ from services.common.esl import OutboundServer
 from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
 from services.ivr import api
-from services.ivr.adapters import channel, code_call
+from services.ivr.adapters import channel, code_call, dialled_call
 from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flows_of, plan_of
 from services.ivr.adapters.looking import Queues
@@ -56,6 +56,9 @@ class Ivr:
         if leg.is_feature_code:
             center = self._centers.of_phone(leg.agent_extension) if leg.agent_extension else None
             await code_call.serve(session, leg, center, self._bus, self._sounds_dir)
+            return
+        if leg.dialled:
+            await dialled_call.serve(session, leg, self._centers, self._bus, self._sounds_dir)
             return
         center, number, entry = self._centers.entry(leg.entry)
         if number != leg.entry:

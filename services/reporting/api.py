@@ -120,6 +120,9 @@ class Summary(BaseModel):
     callbacks: dict[str, int] = Field(
         description="calls back to customers by outcome, in no sum above; who asked for one is in other.by_cause.callback"
     )
+    outbound: dict[str, int] = Field(
+        description="calls that agents placed by outcome, in no sum above: answered, not_reached"
+    )
     durations: Durations
     answered_by: list[ByAgent]
     service_level: ServiceLevel
@@ -229,9 +232,10 @@ class Reports:
             default_service_level_s=configured.default_service_level_s if target_s is None else target_s,
             default_short_abandon_s=configured.default_short_abandon_s if short_s is None else short_s,
         )
-        by_outcome, called_back, spent, by_agent, level = await asyncio.gather(
+        by_outcome, called_back, placed, spent, by_agent, level = await asyncio.gather(
             self.ask(sql.outcomes(span, filters)),
             self.ask(sql.outcomes(span, filters | {"start": "callback"})),
+            self.ask(sql.outcomes(span, filters | {"start": "outbound"})),
             self.ask(sql.durations(span, filters)),
             self.ask(sql.answered_by(span, filters)),
             self.ask(sql.service_level(span, filters, targets)),
@@ -249,6 +253,7 @@ class Reports:
             other=Other(total=sum(counts.values()), by_cause=counts),
             open=still_open,
             callbacks={row["outcome"]: row["contacts"] for row in called_back},
+            outbound={row["outcome"]: row["contacts"] for row in placed},
             durations=_durations(spent[0]),
             answered_by=[_by_agent(row) for row in by_agent],
             service_level=ServiceLevel(
@@ -414,7 +419,7 @@ def build_router(reports: Reports) -> APIRouter:
         agent: Name | None = None,
         entry_point: Name | None = None,
         ani: Name | None = None,
-        start: Literal["ivr", "queue", "callback"] | None = None,
+        start: Literal["ivr", "queue", "callback", "outbound"] | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Page:

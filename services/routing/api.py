@@ -179,6 +179,15 @@ class WrapUpWish(BaseModel):
     )
 
 
+class CallWish(BaseModel):
+    """Whom to call."""
+
+    number: str = Field(pattern=r"^\+?[0-9]{2,24}$", description="As people dial it; the trunk rewrites it.")
+    queue: str = Field(
+        "", max_length=63, description="Whose wrap-up, recording and number hold; empty: the agent's first."
+    )
+
+
 class PriorityWish(BaseModel):
     """The new priority of a waiting contact; higher is sooner."""
 
@@ -268,6 +277,20 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         center = own_agent(agent_id, principal)
         question = rpc_pb2.SetWrapUp(agent_id=agent_id, action=wish.action, by="http")
         return shown(center, await ask(center.tenant, "agent", "wrap-up", question, views.AgentState))
+
+    @routes.post(
+        "/agents/{agent_id}/calls",
+        summary="Call a number: the agent's phone rings first. Refused with number-forbidden, limit-reached, outside-hours",
+    )
+    async def place_call(agent_id: str, wish: CallWish, principal: _Person) -> Agent:
+        center = own_agent(agent_id, principal)
+        question = rpc_pb2.PlaceCall(
+            agent_id=agent_id,
+            number=wish.number,
+            queue=wish.queue,
+            actor="agent" if principal.subject == agent_id else principal.role,
+        )
+        return shown(center, await ask(center.tenant, "agent", "place-call", question, views.AgentState))
 
     @routes.post(
         "/contacts/{contact_id}/priority", summary="Give a waiting contact another priority, at once"

@@ -458,6 +458,7 @@ class TenantOwner:
             ("agent", "seat"): wishes(i.SeatAgent),
             ("agent", "dispose"): wishes(i.SetDisposition),
             ("agent", "wrap-up"): wishes(i.SetWrapUp),
+            ("agent", "place-call"): wishes(i.PlaceCall),
             ("contact", "set-priority"): wishes(i.SetContactPriority),
             ("contact", "enqueue"): wishes(i.EnqueueContact),
             ("contact", "leave"): wishes(i.LeaveContact),

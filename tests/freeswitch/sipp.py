@@ -291,16 +291,21 @@ class Lab:
 
     async def dial_code(self, extension: str, code: str, *, keys: str = "") -> Counts:
         """Let the phone dial a feature code, press ``keys`` a second later, and hear the answer."""
+        return await (await self.dials(extension, code, keys=keys)).done(30)
+
+    async def dials(self, extension: str, number: str, *, keys: str = "", hz: float = 0) -> Sipp:
+        """Let the phone dial, press ``keys`` a second later, send a tone of ``hz`` (0: nothing), and wait to be hung up."""
         press = "".join(key_press(key, CODE_PARTIES, 3 + n, rest_ms=150) for n, key in enumerate(keys))
         values = {
             "press": f'  <pause milliseconds="1000"/>\n{press}' if keys else "",
             "domain": DOMAIN,
             "from_user": extension,
             "password": AGENT_PASSWORD,
-            "number": code,
+            "number": number,
             "caller_name": extension,
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
         }
-        return await (await self.run("dial_code", values, to=self.switch.agents_port)).done(30)
+        return await self.run("dial_code", values, to=self.switch.agents_port)
 
     async def agent(
         self,

@@ -31,6 +31,8 @@ class Leg:
     caller_name: str
     agent_extension: str
     """The phone that dialled, for calls from agents; empty for calls from outside."""
+    dialled: bool = False
+    """An agent's phone dialled a number, and nobody has looked yet whose it is."""
 
     @property
     def is_feature_code(self) -> bool:
@@ -48,6 +50,7 @@ def leg_of(channel: Event) -> Leg:
         caller=caller if caller.removeprefix("+").isdigit() else "",
         caller_name=channel.get("Caller-Caller-ID-Name"),
         agent_extension=channel.variable("cc_agent_ext"),
+        dialled=channel.variable("cc_state") == "dialled",
     )
 
 

@@ -40,7 +40,7 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
         if await listening.listen(bus, center, leg, session.unique_id, wish.extension):
             # The leg is at the call. ``exit`` now would stop the media of the leg that we no longer hold: on a real switch the
             # supervisor heard nothing from then on. So the socket stays until the leg is over.
-            await _drain(session)
+            await drain(session)
             return
         prompt = codes.NOT_POSSIBLE
     elif isinstance(wish, codes.SitDown):
@@ -55,13 +55,19 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
         answer=prompt,
         known_phone=center is not None,
     )
+    await say_and_end(session, center, prompt, sounds_dir)
+
+
+async def say_and_end(session: Session, center: Center | None, prompt: str, sounds_dir: str) -> None:
+    """Play a prompt in the first of the center's languages that has it, and hang up. Raises CallGone."""
     if center is not None:
         await _say(session, center, sounds_dir, prompt)
     await session.execute("hangup", "NORMAL_CLEARING", wait=False)
-    await asyncio.wait([asyncio.ensure_future(_drain(session))], timeout=_END_S)
+    await asyncio.wait([asyncio.ensure_future(drain(session))], timeout=_END_S)
 
 
-async def _drain(session: Session) -> list[Event]:
+async def drain(session: Session) -> list[Event]:
+    """Everything that happens to the leg until it is over."""
     return [event async for event in session.events]
 
 

@@ -48,6 +48,9 @@ ENTER_PIN = "enter-pin"
 WRONG_PIN = "wrong-pin"
 LOGGED_IN = "logged-in"
 SAVED = "saved"
+FORBIDDEN = "number-forbidden"
+NOT_ALLOWED = frozenset({"number-forbidden", "limit-reached", "outside-hours"})
+"""Refusals of a call outside that the agent hears as FORBIDDEN."""
 
 
 def wish(dialled: str) -> Wish | None:

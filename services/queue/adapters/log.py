@@ -98,6 +98,9 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 language=made.language,
                 entry_point=made.entry_point,
                 waiting_since_us=made.waiting_since_us,
+                dial_ms=made.dial_ms,
+                caller_id=made.caller_id,
+                agent_leg=made.agent_leg,
                 agent_node=made.agent_node,
             )
         case "offer_ended":

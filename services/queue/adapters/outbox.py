@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from services.common.bus import Bus, Outgoing, subjects
 from services.common.errors import BusUnavailable, ContractError
-from services.queue.core import drain_facts, facts, supervision_facts, trunk_facts
+from services.queue.core import drain_facts, facts, outbound_facts, supervision_facts, trunk_facts
 from services.queue.core.messages import Report
 
 log = structlog.get_logger()
@@ -45,6 +45,9 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.KeyPressed: ("contact", "keyed"),
     facts.CallbackAccepted: ("callback", "accepted"),
     facts.CallbackAttempted: ("callback", "attempted"),
+    outbound_facts.OutboundDialled: ("outbound", "dialled"),
+    outbound_facts.OutboundAnswered: ("outbound", "answered"),
+    outbound_facts.OutboundFailed: ("outbound", "failed"),
     trunk_facts.TrunkFull: ("trunk", "full"),
     trunk_facts.TrunkFailed: ("trunk", "failed"),
     trunk_facts.DialRefused: ("trunk", "refused"),

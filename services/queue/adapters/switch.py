@@ -197,6 +197,7 @@ def caller_leg(event: Event) -> m.CallerLeg:
         held_ms=_number(var("cc_held_ms")),
         silent=event.get("Channel-State") == "CS_PARK",
         out=var("cc_out"),
+        kind=var("cc_kind"),
         callback=var("cc_callback"),
         answered=event.get("Answer-State") == "answered",
         arrived=var("cc_arrived"),
@@ -317,7 +318,9 @@ def api_line(command: m.Command, dialing: Dialing) -> str:
         case m.PlayMusic():
             return f"uuid_transfer {leg} '{_music(command.music)}' inline"
         case m.RingBack():
-            return f"uuid_transfer {leg} 'm:^:playback:{RING_TONE}^park:' inline"
+            keys = [f"execute_extension:{AGENT_KEYS}"] if command.keys else []
+            steps = "^".join([*keys, f"playback:{RING_TONE}", "park:"])
+            return f"uuid_transfer {leg} 'm:^:{steps}' inline"
         case m.Park():
             return f"uuid_transfer {leg} park: inline"
         case m.JoinRoom():

@@ -1,4 +1,4 @@
-"""Calling a customer back: from routing's order to a customer who is on the line and wants to talk.
+"""Calling a customer back, or whom an agent wants to call: from routing's order to a customer who is on the line and wants to talk.
 
 Routing has reserved an agent by an offer of the kind ``callback``. Its contact has no leg; its id is the UUID that the customer's
 leg will have. Until the customer is ready the leg is a *customer* in here, not a caller: nothing of a wait is played or decided for it.
@@ -6,6 +6,9 @@ leg will have. Until the customer is ready the leg is a *customer* in here, not 
 ``first: customer``   HELD is skipped: DIALLING -> (answer) CONFIRMING -> ready: adopted like any parked leg at its old place, and the
                       agent is rung as in every offer.
 ``first: agent``      HELD until the agent has answered and hears what this is, then DIALLING -> CONFIRMING -> ready: bridged at once.
+
+``outbound``          as agent first, with a ring tone instead of words and without a confirmation. The agent's leg may be there already, when the
+                      phone has dialled.
 
 What can go wrong, and what then: the customer does not answer, is busy, is a machine that presses nothing: ``CallbackAttempted``; an
 agent who waits for it is told. The agent puts down, or routing ends the offer: the customer's leg is ended, ``CallbackAttempted``
@@ -21,6 +24,7 @@ from services.queue.core import lines
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import CallbackAttempted
 from services.queue.core.messages import (
+    OUTBOUND,
     CallCustomer,
     CallerLeg,
     Farewell,
@@ -29,15 +33,18 @@ from services.queue.core.messages import (
     OfferMade,
     PlayMusic,
     Probe,
+    RingBack,
     StartAnnouncement,
     StopAnnouncement,
 )
 from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRACE_MS, Customer, Node, Offer
+from services.queue.core.outbound_facts import OutboundAnswered, OutboundDialled, OutboundFailed
 from services.queue.core.plan import CallbackPlan
 
 CONFIRM_MS = 15_000  # An answering machine's greeting is as long; who is there presses sooner.
 REDIAL_MS = 200  # A leg's UUID can be had again when the channel is destroyed, some 60 ms after its hangup.
 JOB_UNHEARD_MS = 500  # An answered leg whose originate somebody else has is used after this: its end came within 395 ms at worst.
+_SAID = {"busy": "call-busy", "no_line": "lines-busy"}  # To an agent whose call came to nothing.
 JOB = "customer:"  # What the jobs of customers' legs are named, before the contact.
 
 
@@ -58,7 +65,8 @@ def hold(node: Node, event: OfferMade) -> Customer | None:
         waiting_ms=event.waiting_since_us // 1000,
         offer=event.offer_id,
         agent=event.agent_id,
-        callback=event.callback_id,
+        callback=event.callback_id or (event.contact_id if event.kind == OUTBOUND else ""),
+        kind=event.kind if event.kind == OUTBOUND else "",
     )
     customer = node.customers[event.contact_id] = Customer(leg=leg, center=center, queue=queue, order=event)
     return customer
@@ -66,16 +74,18 @@ def hold(node: Node, event: OfferMade) -> Customer | None:
 
 def call(node: Node, customer: Customer) -> None:
     """Dial the customer, by a trunk that has not failed in this attempt."""
-    plan = customer.queue.callback or CallbackPlan()
-    leg = customer.leg
+    plan, leg, order = customer.queue.callback or CallbackPlan(), customer.leg, customer.order
+    placed = leg.kind == OUTBOUND
+    caller_id = order.caller_id if placed and order is not None else plan.caller_id or leg.entry_point
+    dial_ms = order.dial_ms if placed and order is not None and order.dial_ms else plan.dial_ms
     taken = lines.take(
         node,
         customer.center,
         leg.ani,
-        purpose="callback",
+        purpose=OUTBOUND if placed else "callback",
         contact=leg.leg,
         leg=leg.leg,
-        caller_id=plan.caller_id or leg.entry_point,
+        caller_id=caller_id,
         ours=True,
         agent=leg.agent,
         without=customer.tried,
@@ -94,7 +104,7 @@ def call(node: Node, customer: Customer) -> None:
             leg=leg.leg,
             offer=JOB + leg.leg,
             way=taken.ways[0],
-            ring_ms=plan.dial_ms,
+            ring_ms=dial_ms,
             variables=(
                 ("cc_tenant", customer.center.tenant),
                 ("cc_contact", leg.leg),
@@ -104,6 +114,7 @@ def call(node: Node, customer: Customer) -> None:
                 ("cc_state", "callback"),
                 ("cc_role", "customer"),
                 ("cc_callback", leg.callback),
+                ("cc_kind", leg.kind),
                 ("cc_number", leg.ani),
                 ("cc_offer", leg.offer),
                 ("cc_agent", leg.agent),
@@ -115,7 +126,19 @@ def call(node: Node, customer: Customer) -> None:
             ),
         )
     )
-    node.timer(f"customer-job:{leg.leg}", plan.dial_ms + JOB_GRACE_MS)
+    node.timer(f"customer-job:{leg.leg}", dial_ms + JOB_GRACE_MS)
+    if placed:
+        way = taken.ways[0]
+        dialled = OutboundDialled(
+            contact_id=leg.leg,
+            offer_id=leg.offer,
+            agent_id=leg.agent,
+            number=leg.ani,
+            trunk=way.trunk,
+            caller_id=way.caller_id,
+            at_us=node.at_us,
+        )
+        node.report(customer.center.tenant, dialled, "outbound-dialled", str(len(customer.tried)))
 
 
 def answered(node: Node, customer: Customer) -> bool:
@@ -170,6 +193,18 @@ def redial(node: Node, customer: Customer) -> None:
 
 def _there(node: Node, customer: Customer) -> bool:
     """The customer has answered and the leg is parked."""
+    if customer.leg.kind == OUTBOUND:
+        leg = customer.leg
+        joined = OutboundAnswered(
+            contact_id=leg.leg,
+            offer_id=leg.offer,
+            agent_id=leg.agent,
+            number=leg.ani,
+            ring_ms=_rang_ms(node, customer),
+            at_us=node.at_us,
+        )
+        node.report(customer.center.tenant, joined, "outbound-answered", "0")
+        return True
     node.emit(PlayMusic(contact=customer.contact, leg=customer.contact, music=customer.queue.music))
     plan = customer.queue.callback or CallbackPlan()
     file = customer.prompt("callback-customer")
@@ -228,20 +263,21 @@ def failed(node: Node, customer: Customer, outcome: str, cause: str, *, gone: bo
         return
     offer = node.offers.get(customer.leg.offer)
     if offer is not None and not offer.reported:
-        _tell_agent(node, customer, offer)
+        _tell_agent(node, customer, offer, outcome)
     customer.leg_gone = customer.leg_gone or gone
     _report(node, customer, outcome, cause)
     _close(node, customer)
 
 
-def _tell_agent(node: Node, customer: Customer, offer: Offer) -> None:
+def _tell_agent(node: Node, customer: Customer, offer: Offer, outcome: str) -> None:
     """Say that nobody was reached and end the leg; a phone that still rings just stops."""
     offer.reported = True
     offer.cause = offer.cause or "customer_missed"
     if not offer.answered_at_us:
         node.close_offer(offer, "ORIGINATOR_CANCEL")
         return
-    file = customer.center.prompt("callback-missed", customer.center.agent_language(offer.agent))
+    said = _SAID.get(outcome, "call-failed") if customer.leg.kind == OUTBOUND else "callback-missed"
+    file = customer.center.prompt(said, customer.center.agent_language(offer.agent))
     node.end_after_prompt(offer, Farewell(contact=offer.contact, leg=offer.leg, file=file))
 
 
@@ -269,6 +305,11 @@ def agent_waits(node: Node, customer: Customer, offer: Offer) -> None:
     """The agent has answered first: say what this is, and call the customer."""
     if customer.step != "held":
         return
+    if customer.leg.kind == OUTBOUND:
+        dialled = customer.order is not None and bool(customer.order.agent_leg)
+        node.emit(RingBack(contact=offer.contact, leg=offer.leg, keys=dialled))
+        call(node, customer)
+        return
     node.emit(PlayMusic(contact=offer.contact, leg=offer.leg, music=customer.queue.music))
     if file := customer.center.prompt("callback-agent", customer.center.agent_language(offer.agent)):
         customer.agent_announcing = file
@@ -276,7 +317,24 @@ def agent_waits(node: Node, customer: Customer, offer: Offer) -> None:
     call(node, customer)
 
 
+def _rang_ms(node: Node, customer: Customer) -> int:
+    return max(0, (node.at_us - customer.called_at_us) // 1000) if customer.called_at_us else 0
+
+
 def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_outcome: str = "") -> None:
+    if customer.leg.kind == OUTBOUND:
+        lost = OutboundFailed(
+            contact_id=customer.contact,
+            offer_id=customer.leg.offer,
+            agent_id=customer.leg.agent,
+            number=customer.leg.ani,
+            outcome=outcome,
+            cause=cause,
+            ring_ms=_rang_ms(node, customer),
+            at_us=node.at_us,
+        )
+        node.report(customer.center.tenant, lost, "outbound-failed", "0")
+        return
     node.report(
         customer.center.tenant,
         CallbackAttempted(
@@ -288,7 +346,7 @@ def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_o
             offer_id=customer.leg.offer,
             agent_id=customer.leg.agent,
             agent_outcome=agent_outcome,
-            ring_ms=max(0, (node.at_us - customer.called_at_us) // 1000) if customer.called_at_us else 0,
+            ring_ms=_rang_ms(node, customer),
             at_us=node.at_us,
         ),
         "callback-attempted",

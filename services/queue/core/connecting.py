@@ -18,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from services.queue.core.facts import TreatmentPlayed, WhisperPlayed
-from services.queue.core.messages import StopAnnouncement, Whisper, WhisperEnded
+from services.queue.core.messages import OUTBOUND, StopAnnouncement, Whisper, WhisperEnded
 from services.queue.core.node import Caller, Lead, Node, Offer, Phase, Stage
 from services.queue.core.plan import BeforeBridge, CenterPlan
 
@@ -30,7 +30,7 @@ TRANSFERS = ("transfer", "return")
 def prepare(node: Node, caller: Caller, offer: Offer) -> Lead | None:
     """Return what is to be said before this bridge; None for nothing, or when it was said before a new owner came."""
     plan = caller.queue.before_bridge
-    if plan is None or caller.leg.step == STEP:
+    if plan is None or caller.leg.step == STEP or offer.kind == OUTBOUND:
         return None
     language = caller.center.agent_language(offer.agent)
     waited_ms = max(0, (node.at_us - caller.waiting_since_us) // 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from services.queue.core.drain_facts import NodeDrainChanged, NodeDrained
+from services.queue.core.outbound_facts import OutboundAnswered, OutboundDialled, OutboundFailed
 from services.queue.core.supervision_facts import SupervisionChanged, SupervisionEnded, SupervisionStarted
 from services.queue.core.trunk_facts import DialRefused, TrunkFailed, TrunkFull
 
@@ -29,6 +30,7 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     callback_id: str = ""
+    kind: str = ""
 
 
 class TreatmentPlayed(Struct, frozen=True, kw_only=True):
@@ -287,4 +289,7 @@ Observation = (
     | DialRefused
     | NodeDrainChanged
     | NodeDrained
+    | OutboundDialled
+    | OutboundAnswered
+    | OutboundFailed
 )

@@ -13,6 +13,8 @@ from services.queue.core.facts import Observation
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.plan import Plans
 
+OUTBOUND = "outbound"  # Kind of an offer, and of its contact: the agent calls a number.
+
 # --- what the shell knows of a leg -----------------------------------------------------------------------------------
 
 
@@ -48,6 +50,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     second: str = ""  # cc_second: the offer of the agent who is asked.
     held_ms: int = 0  # cc_held_ms: since when it hears music in a conversation.
     silent: bool = False  # Parked after a bridge: nothing plays.
+    kind: str = ""  # cc_kind: OUTBOUND of a party whom an agent called.
     out: str = ""  # cc_out: the number outside that it is on its way to, and for what.
     callback: str = (
         ""  # The callback whose customer this is; ``offer`` and ``agent`` are those that it was called for.
@@ -286,6 +289,9 @@ class OfferMade(Input, frozen=True, kw_only=True):
     entry_point: str = ""
     waiting_since_us: int = 0
     agent_node: str = ""  # The node that the agent's phone is registered with; empty: not known.
+    dial_ms: int = 0  # So long the customer's phone may ring; 0: as the queue says.
+    caller_id: str = ""  # outbound: the number that is shown.
+    agent_leg: str = ""  # outbound: the agent's leg, when the phone has dialled.
 
 
 class OfferEnded(Input, frozen=True, kw_only=True):
@@ -552,7 +558,12 @@ class LeaveMessage(Command, frozen=True, kw_only=True):
 
 
 class RingBack(Command, frozen=True, kw_only=True):
-    """uuid_transfer of an agent's leg to a ring tone, then park: what is heard while a colleague's phone rings."""
+    """uuid_transfer of an agent's leg to a ring tone, then park: what is heard while somebody's phone rings.
+
+    ``keys``: the phone has dialled, and gets the feature codes that a rung one has from its answer on.
+    """
+
+    keys: bool = False
 
 
 class Park(Command, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from services.queue.core import callbacks, connecting
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
 from services.queue.core.messages import (
+    OUTBOUND,
     Bridge,
     CallerLeg,
     JobEnded,
@@ -50,7 +51,7 @@ def order(node: Node, event: OfferMade) -> None:
     if event.age_ms > event.ring_ms + STALE_GRACE_MS:
         node.line("stale_order_ignored", contact=event.contact_id, offer=event.offer_id, age_ms=event.age_ms)
         return
-    if event.callback_id and event.contact_id not in node.callers:
+    if (event.callback_id or event.kind == OUTBOUND) and event.contact_id not in node.callers:
         _order_callback(node, event)
         return
     caller = node.callers.get(event.contact_id)
@@ -104,7 +105,7 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
         ani=caller.leg.ani,
         caller_name=caller.leg.caller_name,
         kind=event.kind,
-        callback=event.callback_id,
+        callback=event.callback_id or (event.contact_id if event.kind == OUTBOUND else ""),
         phone_node=event.agent_node,
     )
     offer.elsewhere = event.agent_node not in ("", node.name)
@@ -127,10 +128,42 @@ def _order_callback(node: Node, event: OfferMade) -> None:
     if customer is None:
         node.remember_ended(event.offer_id)
         report_failed(node, _offer(node, event), "withdrawn", "customer_busy")
+    elif event.agent_leg:
+        _take_leg(node, event, _offer(node, event), customer)
     elif event.first == "agent":
         _ring(node, event, _offer(node, event), customer)
     else:
         callbacks.call(node, customer)
+
+
+def _take_leg(node: Node, event: OfferMade, offer: Offer, customer: Customer) -> None:
+    """The agent's phone has dialled: its leg is the offer's, as if it had been rung and answered."""
+    offer.kind, offer.leg = event.kind, event.agent_leg
+    offer.wrap_up_ms, offer.dispositions = customer.queue.wrap_up_ms, customer.center.dispositions
+    offer.ringing_at_us = offer.answered_at_us = node.at_us
+    node.add_offer(offer)
+    if offer.leg in node.gone_legs:
+        agent_leg_hung_up(node, offer, "NORMAL_CLEARING")
+        return
+    node.set_vars(
+        offer.contact,
+        offer.leg,
+        cc_role="agent",
+        cc_state="agent",
+        cc_tenant=customer.center.tenant,
+        cc_contact=offer.contact,
+        cc_offer=offer.offer_id,
+        cc_agent=offer.agent,
+        cc_kind=event.kind,
+        cc_callback=offer.contact,
+        presence_data=f"a/{customer.center.tenant}/{offer.contact}/{offer.offer_id}",
+        accountcode=offer.contact,
+    )
+    node.emit(
+        Probe(contact=offer.contact, leg=offer.leg)
+    )  # It may have been put down before anybody knew whose it is.
+    _report_answered(node, offer)
+    callbacks.agent_waits(node, customer, offer)
 
 
 def customer_ready(node: Node, customer: Customer) -> None:

@@ -179,6 +179,9 @@ def closed(node: Node, event: ContactClosed) -> None:
     if caller is None or caller.stage not in (Stage.WAITING, Stage.BRIDGING):
         return
     _end_offer(node, caller)
+    if event.outcome == "not_reached":
+        farewell(node, caller, "")  # The agent who called them was lost in this moment.
+        return
     if event.outcome == "callback" and not caller.called_back:
         callback_menu.taken(node, caller)
         return

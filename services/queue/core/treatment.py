@@ -9,6 +9,7 @@ from __future__ import annotations
 from services.queue.core import schedule
 from services.queue.core.facts import ContactWaiting, TreatmentPlayed
 from services.queue.core.messages import (
+    OUTBOUND,
     AnnouncementEnded,
     CallerLeg,
     Farewell,
@@ -38,6 +39,8 @@ def adopt(node: Node, leg: CallerLeg, *, recovered: bool) -> Caller | None:
         presence_data=f"c/{caller.tenant}/{caller.contact}",
     )
     announce_waiting(node, caller, "0")
+    if leg.kind == OUTBOUND and not recovered:
+        return caller  # Is being joined with the agent who called, and waits for nobody.
     if caller.queue.music != DEFAULT_MUSIC:
         node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=caller.queue.music))
     if not recovered:
@@ -95,7 +98,8 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
             recovered=caller.recovered or n != "0",
             service_class=leg.service_class,
             preferred_agent=leg.preferred_agent,
-            callback_id=leg.callback,
+            callback_id="" if leg.kind == OUTBOUND else leg.callback,
+            kind=leg.kind,
         ),
         "waiting",
         n,
@@ -157,6 +161,8 @@ def farewell(node: Node, caller: Caller, prompt: str) -> None:
     """Say something and hang up, without needing us any more."""
     if caller.stage is Stage.LEAVING:
         return
+    if caller.leg.kind == OUTBOUND and prompt == "goodbye":
+        prompt = ""  # Nobody is thanked for having been called.
     stop_announcement(node, caller)
     leave(node, caller, "leaving")
     caller.ended_by_us = True

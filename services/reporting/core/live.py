@@ -165,6 +165,10 @@ class LiveProjection:
     def _queued(self, fact: ContactQueued, at_us: int) -> None:
         self._in_menu.pop(fact.contact_id, None)
         contact = self._contacts.setdefault(fact.contact_id, _Contact())
+        if fact.kind == "outbound" and not fact.requeued:
+            # An agent calls: nobody came to the queue, and what comes of it is in no count of it.
+            contact.queue, contact.state, contact.counted = fact.queue, "outbound", True
+            return
         if fact.kind == "callback":
             # Nobody is on the line: neither offered nor waiting. Who asked for it was counted when that call was closed.
             contact.queue, contact.state, contact.counted = fact.queue, "callback", True

@@ -50,6 +50,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     waiting_since_us: int
     kind: str = ""
     channel: str = ""
+    requeued: bool = False
 
 
 class ContactConnected(msgspec.Struct, frozen=True):

@@ -188,7 +188,8 @@ def _ivr_ended(fact: IvrEnded, placed: Placed, cells: _Cells) -> None:
 def _adopted(fact: ContactWaiting | ContactQueued, cells: _Cells) -> None:
     """What queue and routing know of a contact whose ivr may have been dead."""
     channel = fact.channel if isinstance(fact, ContactQueued) else ""
-    start = channel or ("callback" if fact.callback_id else "queue")
+    placed_by_agent = fact.kind if fact.kind == "outbound" else ""
+    start = channel or placed_by_agent or ("callback" if fact.callback_id else "queue")
     cells.first(3, start=start, node=fact.node, entry_point=fact.entry_point)
     cells.first(3, ani=fact.ani, caller_name=fact.caller_name)
     cells.first(1, language=fact.language, customer=fact.customer)

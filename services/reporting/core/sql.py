@@ -69,8 +69,8 @@ def _within(column: str) -> str:
 def _contacts(filters: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """The rows of the books: contacts that started, feature codes left out, and further columns equal to a value.
 
-    Nobody called for the contacts of a callback, nor for those of other channels, whose ``start`` is the channel: they are in no sum
-    unless ``start`` asks for them.
+    Nobody called for the contacts of a callback, nor for those that agents placed, nor for those of other channels, whose ``start`` is the
+    channel: they are in no sum unless ``start`` asks for them.
     """
     conditions = [
         "tenant = {tenant:String}",

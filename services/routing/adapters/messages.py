@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from services.common.bus import Envelope, codec, subjects
+from services.common.ids import derived_id
 from services.routing.core import inputs as i
 
 _OBSERVATIONS: dict[str, type[Any]] = {
     f"peyvand.queue.v1.{kind.__name__}": kind for kind in i.Observation.__subclasses__()
 }
 _OWN = frozenset({"at_us", "input_id", "input_seq", "request_id"})
+_MADE = {i.PlaceCall: "contact_id"}  # Not in the message.
 _KINDS: tuple[type[Any], ...] = (
     *_OBSERVATIONS.values(),
     i.SetAgentPresence,
@@ -22,13 +24,15 @@ _KINDS: tuple[type[Any], ...] = (
     i.EnqueueContact,
     i.LeaveContact,
     i.HandleContact,
+    i.PlaceCall,
 )
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     # request_id is the envelope's where the message is the wish; a wish that queue passes on has its own.
     kind: tuple(
         name
         for name in kind.__struct_fields__
-        if name not in _OWN or (name == "request_id" and kind is i.TransferRequested)
+        if (name not in _OWN and name != _MADE.get(kind))
+        or (name == "request_id" and kind is i.TransferRequested)
     )
     for kind in _KINDS
 }
@@ -48,7 +52,11 @@ def observation(envelope: Envelope, now_us: int) -> i.AnyInput | None:
 
 def wish(kind: type[Any], envelope: Envelope, now_us: int) -> i.AnyInput:
     """What somebody wishes; ``kind`` is the input of the message's name. Raises DecodeError."""
-    made: i.AnyInput = _input(kind, envelope, now_us, request_id=envelope.id)
+    own = {"request_id": envelope.id}
+    if kind is i.PlaceCall:
+        # Named by the wish: whoever asks again under the same id means the same call.
+        own["contact_id"] = derived_id("outbound", envelope.id)
+    made: i.AnyInput = _input(kind, envelope, now_us, **own)
     return made
 
 

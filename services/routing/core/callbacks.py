@@ -117,7 +117,8 @@ class Callbacks(Rules):
         )
 
     def _customer_answered(self, contact: Contact) -> None:
-        self._emit(f.CallbackAnswered(contact.contact_id, contact.callback_id))
+        # A call that an agent placed is nobody's callback; it is named by itself.
+        self._emit(f.CallbackAnswered(contact.contact_id, contact.callback_id or contact.contact_id))
 
     def _served_otherwise(self, number: str) -> None:
         """The customer talks with an agent by a call of their own: nobody needs to call back for that."""

@@ -309,6 +309,8 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.EnqueueContact: Engine._enqueue_wished,
     i.LeaveContact: Engine._leave_wished,
     i.HandleContact: Engine._handle_wished,
+    i.PlaceCall: Engine._call_wished,
+    i.OutboundFailed: Engine._outbound_failed,
     i.OwnCallChanged: Engine._own_call_changed,
     i.OwnCallsListed: Engine._own_calls_listed,
     i.ContactHeld: Engine._contact_held,

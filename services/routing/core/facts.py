@@ -106,6 +106,8 @@ class OfferMade(msgspec.Struct, frozen=True):
     connect_ms: int = 0
     channel: str = ""
     share_of: int = 0
+    caller_id: str = ""
+    agent_leg: str = ""
 
 
 class OfferEnded(msgspec.Struct, frozen=True):

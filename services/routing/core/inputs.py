@@ -257,6 +257,28 @@ class HandleContact(Input, frozen=True, kw_only=True):
     by: str = "agent"
 
 
+class PlaceCall(Input, frozen=True, kw_only=True):
+    """A wish: an agent calls a number outside. ``leg_id`` is the agent's leg when the phone has dialled it, on ``node``."""
+
+    request_id: str
+    contact_id: str
+    number: str
+    agent_id: str = ""
+    extension: str = ""
+    queue: str = ""
+    leg_id: str = ""
+    node: str = ""
+    actor: str = "agent"
+
+
+class OutboundFailed(Observation, frozen=True, kw_only=True):
+    """A call that an agent placed has come to nothing: no_answer, busy, declined, unreachable, no_line, agent_left or failed."""
+
+    contact_id: str
+    outcome: str
+    cause: str = ""
+
+
 class OwnCallChanged(Input, frozen=True, kw_only=True):
     """A call without an offer of ours began or ended on a phone; ``direction`` is FreeSWITCH's (inbound: the phone dialled)."""
 
@@ -392,6 +414,8 @@ AnyInput = (
     | EnqueueContact
     | LeaveContact
     | HandleContact
+    | PlaceCall
+    | OutboundFailed
     | OwnCallChanged
     | OwnCallsListed
     | ContactHeld

@@ -7,7 +7,7 @@ from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.callbacks import KIND, Callbacks
 from services.routing.core.center import QueueRules
-from services.routing.core.records import IN_TALK, Contact, Offer, left_key
+from services.routing.core.records import IN_TALK, OUTBOUND, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
 
@@ -181,6 +181,8 @@ class Observed(Callbacks):
             talk_ms = self._ms_since(contact.connected_at_us)
             return self._close(contact, outcome, talk_ms=talk_ms, ended_by="caller", cause=inp.cause)
         self._withdraw_all(contact, inp.cause)
+        if contact.kind == OUTBOUND and not contact.answered_by:
+            return self._not_reached(contact, "declined")
         if contact.no_leg:
             return self._attempt_failed(contact, "failed")
         if contact.leaving:
@@ -222,6 +224,11 @@ class Observed(Callbacks):
     def _offer_failed(self, inp: i.OfferFailed) -> None:
         if offer := self._open_offer(inp):
             outcome = inp.outcome if inp.outcome in FAILURES else "failed"
+            if offer.kind == OUTBOUND:
+                # The agent's own wish: no miss, no delay, and nobody else is asked.
+                self._withdraw(offer, outcome)
+                self._not_reached(self.state.contacts[offer.contact_id], f"agent_{outcome}")
+                return
             self._end_offer(offer, outcome, inp.cause, inp.ring_ms)
 
     def _agent_bridged(self, inp: i.AgentBridged) -> None:

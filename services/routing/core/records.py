@@ -16,6 +16,8 @@ IN_TALK = frozenset({"talking", "held"})
 ENGAGED = OFFERED | IN_TALK | {"wrap_up"}
 """Activities with a call at hand. The others (idle, handling, own_call, unreachable) follow from the phone and from ``Agent.at_hand``."""
 WORKING = IN_TALK | {"wrap_up"}
+OUTBOUND = "outbound"
+"""Kind of a contact that an agent placed: reserved for that agent, in no queue's order."""
 
 
 def left_key(queue: str, ani: str) -> str:

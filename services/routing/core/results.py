@@ -15,6 +15,7 @@ callback_missed     contact of a callback: the customer was called and not reach
 callback_expired    contact of a callback: it had stood in line for longer than the queue's ``expires_ms``
 callback_cancelled  contact of a callback: somebody cancelled it, the customer called again, or the number may not be called
 ended_unseen        the leg vanished while nobody listened, and nothing tells how
+not_reached         a call that an agent placed: the number or the agent was not reached
 failed              the contact ended for a technical reason before anybody was bridged
 ==================  ===================================================================================================
 
@@ -35,6 +36,7 @@ CALLBACK_TAKEN = "callback_taken"
 CALLBACK_MISSED = "callback_missed"
 CALLBACK_EXPIRED = "callback_expired"
 CALLBACK_CANCELLED = "callback_cancelled"
+NOT_REACHED = "not_reached"
 ENDED_UNSEEN = "ended_unseen"
 FAILED = "failed"
 
@@ -51,6 +53,7 @@ RESULTS = (
     CALLBACK_MISSED,
     CALLBACK_EXPIRED,
     CALLBACK_CANCELLED,
+    NOT_REACHED,
     ENDED_UNSEEN,
     FAILED,
 )

@@ -21,7 +21,7 @@ from services.routing.core.center import (
     QueueRules,
 )
 from services.routing.core.index import Index, contact_key
-from services.routing.core.records import IN_TALK, OFFERED, Agent, Contact, Offer
+from services.routing.core.records import IN_TALK, OFFERED, OUTBOUND, Agent, Contact, Offer
 from services.routing.core.state import State
 
 FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
@@ -375,7 +375,9 @@ class Rules:
         if agent.presence == "available" and rule.most and missed >= rule.most:
             self._set_presence(agent_id, "break", outcome, "system")
         contact = self.state.contacts.get(offer.contact_id)
-        if contact is not None and contact.status == "waiting" and contact.queue not in self.center.queues:
+        if offer.kind == OUTBOUND and contact is not None and contact.status == "waiting":
+            self._not_reached(contact, f"agent_{outcome}")
+        elif contact is not None and contact.status == "waiting" and contact.queue not in self.center.queues:
             self._overflow(contact.contact_id, "queue_removed")
 
     def _transfer_failed(self, offer: Offer) -> None:
@@ -517,6 +519,10 @@ class Rules:
         """A contact that was sent to a number is gone, or back."""
         if contact_id in self.state.tolls.going:
             self._emit(f.NumberEnded(contact_id))
+
+    def _not_reached(self, contact: Contact, cause: str) -> None:
+        """A call that an agent placed has come to nothing."""
+        self._close(contact, results.NOT_REACHED, result=results.NOT_REACHED, ended_by="system", cause=cause)
 
     # -- the owner and the configuration
 

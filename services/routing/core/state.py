@@ -23,6 +23,7 @@ from services.routing.core.history import History
 from services.routing.core.records import (
     IN_TALK,
     OFFERED,
+    OUTBOUND,
     SNAPSHOT_VERSION,
     WORKING,
     Agent,
@@ -156,7 +157,7 @@ class State:
         state.at_us, state.epoch, state.owner = stored.at_us, stored.epoch, stored.owner
         state.offer_count, state.input_seq = stored.offer_count, stored.input_seq
         state.contacts = {c.contact_id: c for c in stored.contacts}
-        state.callbacks = {c.callback_id: c.contact_id for c in stored.contacts if c.no_leg}
+        state.callbacks = {c.callback_id: c.contact_id for c in stored.contacts if c.no_leg and c.callback_id}
         state.agents = {a.agent_id: a for a in stored.agents}
         state.seats = {a.seat: a.agent_id for a in stored.agents if a.seat}
         state.offers = {o.offer_id: o for o in stored.offers}
@@ -250,7 +251,7 @@ class State:
             answered_at_us=old.answered_at_us if old else 0,
             channel=fact.channel or CALL,
         )
-        if fact.no_leg:
+        if fact.no_leg and fact.callback_id:
             self.callbacks[fact.callback_id] = fact.contact_id
         if old is not None:
             self._remember_talks(old, self.contacts[fact.contact_id])
@@ -264,7 +265,7 @@ class State:
         for offer_id in contact.rings:  # from here on it is an offer as any other, with its whole ring time
             self.offers[offer_id].made_at_us, self.offers[offer_id].dial_ms = self.at_us, 0
             self.touched_offers[offer_id] = None
-        del self.callbacks[fact.callback_id]
+        self.callbacks.pop(fact.callback_id, None)
 
     def _callback_changed(self, fact: f.CallbackChanged) -> None:
         self.touched_contacts[fact.contact_id] = None
@@ -379,7 +380,7 @@ class State:
             contact.answered_by, contact.answered_offer = contact.agent_id, contact.offer_id
         elif not contact.answered_by:
             contact.wait_ms = fact.wait_ms
-        if contact.status != "talking" and contact.channel == CALL:
+        if contact.status != "talking" and contact.channel == CALL and contact.kind != OUTBOUND:
             self._history(fact.queue).answered(fact.wait_ms, self.at_us)
         contact.status, contact.offer_id, contact.agent_id = "talking", fact.offer_id, fact.agent_id
         contact.consult_agent, contact.connected_at_us = "", self.at_us
@@ -418,7 +419,8 @@ class State:
                 if len(self.left) > LEFT_REMEMBERED:
                     del self.left[next(iter(self.left))]
         if contact is not None and contact.no_leg:
-            del self.callbacks[contact.callback_id]
+            self.callbacks.pop(contact.callback_id, None)
+        self.tolls.ended(fact.contact_id)
         self.closed[fact.contact_id] = fact.outcome
         if len(self.closed) > CLOSED_REMEMBERED:
             del self.closed[next(iter(self.closed))]
@@ -544,7 +546,7 @@ class State:
     def _talk_ended(self, contact: Contact) -> int:
         """Note a conversation that is over and return its ms: by our own clock, for some ends nobody sees."""
         ms = max(0, self.at_us - contact.connected_at_us) // 1000
-        if contact.channel == CALL:
+        if contact.channel == CALL and contact.kind != OUTBOUND:
             self._history(contact.queue).talked(ms, self.at_us)
         return ms
 

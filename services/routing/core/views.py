@@ -6,7 +6,7 @@ import msgspec
 
 from services.routing.core.center import CALL, Center
 from services.routing.core.index import Index
-from services.routing.core.records import ENGAGED, Contact
+from services.routing.core.records import ENGAGED, OUTBOUND, Contact
 from services.routing.core.state import State
 
 OPEN_AT_ONCE = 2_000  # A fifth of a megabyte: an answer must fit into a message.
@@ -264,6 +264,8 @@ def queues(state: State, center: Center, index: Index, now_us: int) -> list[Queu
     talking: dict[str, int] = {}
     others: dict[str, dict[str, list[int]]] = {}
     for contact in state.contacts.values():
+        if contact.kind == OUTBOUND and not contact.transfers:
+            continue  # Nobody of it came to the queue.
         if contact.channel != CALL:
             counts = others.setdefault(contact.queue, {}).setdefault(contact.channel, [0, 0])
             counts[contact.status == "talking"] += 1

@@ -8,7 +8,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import views
 from services.routing.core.center import SYSTEM_REASONS
-from services.routing.core.channels import Channels
+from services.routing.core.outbound import Outbound
 from services.routing.core.records import ENGAGED, IN_TALK, Contact
 
 PRESENCES = ("available", "break", "offline")
@@ -21,7 +21,7 @@ CALLBACK_NUMBER = re.compile(r"\+?[0-9]{3,24}")
 AgentWish = i.SetAgentPresence | i.SetDisposition | i.SetWrapUp
 
 
-class Wished(Channels):
+class Wished(Outbound):
     """Handlers of wishes; each ends in an answer or a refusal."""
 
     def _answer_agent(self, request_id: str, agent_id: str) -> None:
@@ -42,6 +42,8 @@ class Wished(Channels):
             return [self._answered(inp.request_id, agent_id, "")]
         if isinstance(inp, i.SeatAgent):
             return [self._answered(inp.request_id, inp.agent_id, "")]
+        if isinstance(inp, i.PlaceCall) and (agent_id := self._named(inp)):
+            return [self._answered(inp.request_id, agent_id, "")]
         if isinstance(inp, i.SetContactPriority) and inp.contact_id in self.state.contacts:
             return [self._answered(inp.request_id, "", inp.contact_id)]
         if isinstance(inp, i.EnqueueContact | i.LeaveContact | i.HandleContact):
@@ -54,7 +56,7 @@ class Wished(Channels):
             return [i.Answer(inp.request_id, callback=views.cancelled_callback(inp.callback_id))]
         return [i.Ignored("input was decided on before")]
 
-    def _named(self, wish: AgentWish) -> str | None:
+    def _named(self, wish: AgentWish | i.PlaceCall) -> str | None:
         if wish.agent_id:
             known = self.state.agents.get(wish.agent_id)
             finishes = known is not None and (known.activity in ENGAGED or known.handles)

@@ -428,7 +428,7 @@ class Rig:
             bridged=leg.mode == "bridged", partner=leg.partner,
             step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
             silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
-            language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), answered=leg.answered,
+            language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), kind=v.get("cc_kind", ""), answered=leg.answered,
             wish=v.get("cc_wish", ""),
         )  # fmt: skip
 

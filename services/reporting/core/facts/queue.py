@@ -25,6 +25,7 @@ class ContactWaiting(msgspec.Struct, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     callback_id: str = ""
+    kind: str = ""
 
 
 class TreatmentPlayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +344,42 @@ class NodeDrained(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class OutboundDialled(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of a call that an agent places is being called."""
+
+    contact_id: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    number: str = ""
+    trunk: str = ""
+    caller_id: str = ""
+    at_us: int = 0
+
+
+class OutboundAnswered(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody answered the call that an agent placed."""
+
+    contact_id: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    number: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
+class OutboundFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that an agent placed reached nobody."""
+
+    contact_id: str = ""
+    offer_id: str = ""
+    agent_id: str = ""
+    number: str = ""
+    outcome: str = ""
+    cause: str = ""
+    ring_ms: int = 0
+    at_us: int = 0
+
+
 QueueFact = (
     ContactWaiting
     | TreatmentPlayed
@@ -373,4 +410,7 @@ QueueFact = (
     | DialRefused
     | NodeDrainChanged
     | NodeDrained
+    | OutboundDialled
+    | OutboundAnswered
+    | OutboundFailed
 )

@@ -63,6 +63,24 @@ class SetWrapUp(_message.Message):
     by: str
     def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., action: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
 
+class PlaceCall(_message.Message):
+    __slots__ = ("agent_id", "extension", "number", "queue", "leg_id", "node", "actor")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    extension: str
+    number: str
+    queue: str
+    leg_id: str
+    node: str
+    actor: str
+    def __init__(self, agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., number: _Optional[str] = ..., queue: _Optional[str] = ..., leg_id: _Optional[str] = ..., node: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
 class SetContactPriority(_message.Message):
     __slots__ = ("contact_id", "priority", "actor")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
