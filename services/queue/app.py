@@ -99,7 +99,7 @@ async def start(settings: QueueSettings, rt: Runtime) -> None:
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.build_router(runners))
-    rt.app.include_router(node_api.router(bus, tuple(runners)))
+    rt.app.include_router(node_api.router(bus, tuple(runners), settings.operators()))
     rt.app.include_router(build_supervision_router(bus, lambda: watch.current))
     rt.app.include_router(contact_api.router(bus, lambda: watch.current))
 

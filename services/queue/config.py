@@ -38,6 +38,11 @@ class QueueSettings(SwitchSettings, CenterSettings):
         description="Where the carrier reaches each FreeSWITCH node (its profile trunk): name=HOST:PORT, separated by commas. Callers who "
         "wait on a node that drains are sent to another one there (SIP REFER). Empty: they stay.",
     )
+    queue_operators: str = Field(
+        "",
+        description="Tenants whose administrators see and empty FreeSWITCH nodes, separated by commas. Empty: those of every tenant, which "
+        "is right for an installation of one.",
+    )
     queue_recordings_dir: Path = Field(
         Path(".dev/recordings"), description="Folder for recordings, as FreeSWITCH sees it."
     )
@@ -63,6 +68,17 @@ class QueueSettings(SwitchSettings, CenterSettings):
     def refer_addresses(self) -> dict[str, str]:
         """``queue_refers`` by node."""
         return _by_node(self.queue_refers)
+
+    @field_validator("queue_operators")
+    @classmethod
+    def _tenants(cls, text: str) -> str:
+        if wrong := [part for part in text.split(",") if part.strip() and not is_token(part.strip())]:
+            raise ValueError(f"expected names of tenants, found {wrong[0]}")
+        return text
+
+    def operators(self) -> frozenset[str]:
+        """``queue_operators`` as a set."""
+        return frozenset(part.strip() for part in self.queue_operators.split(",") if part.strip())
 
     @field_validator("queue_recordings_dir", "queue_sounds_dir")
     @classmethod

@@ -37,6 +37,7 @@ async def application(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         name,
         monkeypatch,
         RECORDING_DIR=folder / "recordings",
+        QUEUE_OPERATORS="demo",
         SIMSWITCH_ESL_PORT=0,
         SIMSWITCH_AUTOSTART="false",
         SIMSWITCH_DIALPLAN=ROOT / "freeswitch" / "conf" / "dialplan" / "peyvand.xml",
@@ -129,6 +130,7 @@ async def test_another_tenants_supervisor_finds_nothing(
                 continue  # Revisions are on the bus, which is missing here; see test_center_api.py.
             wish = {"presence": "break", "code": "1", "action": "end", "priority": 1, "mode": "listen"}
             wish |= {"kind": "queue", "target": "sales", "agent": "sara"}
+            wish |= {"extension": "1001", "number": "+982100000000"}
             wish |= {"contact_id": "x", "channel": "chat", "queue": "sales", "reporter": "chat"}
             for role in ("supervisor", "admin"):  # what only admins may, an admin of elsewhere asks for
                 headers = bearer(role, tenant="elsewhere") | {"If-Match": '"0123456789ab"'}
