@@ -21,13 +21,17 @@ from services.center.pins import PIN_PROMPTS
 from services.center.sentences import WHISPER_WAIT_PROMPTS
 from services.center.skills import parse, skills_in
 from services.center.source import Path
-from services.center.trunks import TRUNK_PROMPTS
+from services.center.trunks import TRUNK_PROMPTS, outside_of
 from services.center.waiting import WHISPER_WHY_PROMPTS
 
 Fault = tuple[Path, str]
 
 FEATURE_PROMPTS = ("logged-in", "logged-out", "on-break", "available", "saved", "not-possible")
 """What agents hear after a feature code; needed as soon as there are agents."""
+
+
+CONFIRM_PROMPT = "agent-confirm"
+"""What says at an agent's number outside which key takes the call, in the agent's language."""
 
 
 def faults(document: CenterDocument) -> Iterator[Fault]:
@@ -40,6 +44,7 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     yield from _names(document)
     yield from _routes(document)
     yield from _calls(document)
+    yield from _remote_agents(document)
     for name, calendar in document.calendars.items():
         for path, message in _calendar(calendar):
             yield ("calendars", name, *path), message
@@ -134,6 +139,8 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
     for name, agent in document.agents.items():
         for prompt in PIN_PROMPTS if agent.pin is not None else ():
             yield ("agents", name, "pin"), prompt
+        if agent.number is not None and agent.confirm:
+            yield ("agents", name, "number"), CONFIRM_PROMPT
     if document.agents and any(rights.allowed for rights in call_rights(document).values()):
         for prompt in TRUNK_PROMPTS:
             yield ("calls",), prompt
@@ -239,6 +246,32 @@ def _calls(document: CenterDocument) -> Iterator[Fault]:
         for i, prefix in enumerate(rights.allowed or ()):
             if rights.forbidden and prefix.startswith(tuple(rights.forbidden)):
                 yield (*path, "allowed", i), f'everything that begins with "{prefix}" is forbidden'
+
+
+def _remote_agents(document: CenterDocument) -> Iterator[Fault]:
+    """A number outside is one agent's, leads outside by some trunk, and is none that nobody may call."""
+    outside = outside_of(document.trunks, document.routes)
+    known: dict[str, str] = {}
+    inside = {agent.extension for agent in document.agents.values()} | {
+        *document.desks,
+        *document.entry_points,
+    }
+    for name, agent in document.agents.items():
+        path: Path = ("agents", name, "number")
+        number = agent.number
+        if number is None:
+            if not agent.confirm:
+                yield ("agents", name, "confirm"), "confirm needs number: it is for who answers there"
+            continue
+        if number in known:
+            yield path, f'number {number} is already that of agent "{known[number]}"'
+        elif number in inside:
+            yield path, f"number {number} is not outside: it is a phone or an entry point of the center"
+        elif not outside.carrying(number):
+            yield path, f"no route leads to {number}"
+        elif number.startswith(tuple(document.calls.forbidden)):
+            yield path, f"calls.forbidden forbids {number}"
+        known.setdefault(number, name)
 
 
 def _teams(document: CenterDocument) -> Iterator[Fault]:

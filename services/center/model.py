@@ -43,6 +43,7 @@ from services.center.words import (
     Language,
     Music,
     Number,
+    OutsideNumber,
     Part,
     Period,
     Seconds,
@@ -288,6 +289,13 @@ class Agent(Part):
     """In which the agent hears prompts; None is the center's first."""
     capacity: dict[Token, Annotated[int, Field(ge=0, le=25)]] = {}
     """By channel, where it is another one than the channel's own; 0: the agent takes none. ``call`` is 1, or 0."""
+    number: OutsideNumber | None = None
+    """Where the agent is called, by the trunks, while not logged in at a desk (``*23``): a mobile, another office. None: at the own phone.
+
+    Whether the own phone is registered is not asked then, and calls of the agent's own are not seen.
+    """
+    confirm: bool = True
+    """Whether who answers at ``number`` has to press 1 before the caller is put through: a voicemail does not."""
 
     @property
     def queue_names(self) -> list[str]:

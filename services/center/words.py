@@ -105,6 +105,8 @@ Token = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 # What a phone can dial. The plus sign stands first or not at all.
 Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{2,24}$")]
+# A person's number outside, as it is dialled.
+OutsideNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,24}$")]
 EntryNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,24}$")]
 Extension = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,10}$")]
 Keys = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,3}$")]

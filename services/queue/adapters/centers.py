@@ -44,6 +44,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 callback=_callback(queue.callback, center.calls) if queue.callback is not None else None,
                 dispositions=_keyed(queue.dispositions) if queue.dispositions else None,
                 before_bridge=_before(queue.before_bridge) if queue.before_bridge is not None else None,
+                caller_id=queue.caller_id or "",
             )
             for name, queue in _queues(center).items()
         },

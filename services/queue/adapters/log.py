@@ -102,6 +102,8 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
                 caller_id=made.caller_id,
                 agent_leg=made.agent_leg,
                 agent_node=made.agent_node,
+                agent_number=made.agent_number,
+                confirm=made.confirm,
             )
         case "offer_ended":
             over = fact.offer_ended

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.center.numbers import file_string
-from services.center.outside import Way, bridge_string
+from services.center.outside import Way, bridge_string, leg_variables
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
 from services.queue.adapters import supervisor
@@ -242,6 +242,7 @@ def agent_leg(event: Event) -> m.AgentLeg | None:
         elsewhere=bool(var("cc_phone_node")),
         callback=var("cc_callback"),
         codes=var("cc_codes"),
+        unconfirmed=bool(var("cc_confirm")) and not var("cc_confirmed"),
     )
 
 
@@ -457,6 +458,15 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
         variables["execute_on_answer"] = f"execute_extension {AGENT_KEYS}"
     if command.callback:
         variables["cc_callback"] = command.callback
+    if command.confirm:
+        variables["cc_confirm"] = "1"
+    if command.way is not None:
+        way = _checked_way(command.way)
+        variables |= leg_variables(way, command.tenant, command.contact)
+        variables["origination_caller_id_number"] = way.caller_id or "anonymous"
+        del variables["origination_caller_id_name"]  # The caller's name is nothing for a carrier.
+        variables["playback_terminators"] = "none"
+        return f"originate {channel_vars(variables)}{way.dial(dialing.transfer_dial)} &park()"
     if not _NUMBER.fullmatch(command.extension):
         raise UnsafeCommandError(f"not an extension: {command.extension[:40]!r}")
     address = dialing.nodes.get(command.phone_node, "") if command.phone_node != node else ""

@@ -22,6 +22,7 @@ _OUTCOMES = {
     "NO_ROUTE_DESTINATION": "unreachable",
     "NETWORK_OUT_OF_ORDER": "unreachable",
     "GATEWAY_DOWN": "unreachable",
+    "NOT_CONFIRMED": "no_answer",
     "ORIGINATOR_CANCEL": "withdrawn",
     "LOSE_RACE": "withdrawn",
 }

@@ -20,7 +20,7 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
    node, or a redelivered order, does nothing twice.
 
 The parts: ``arrival`` (out of ivr's hands), ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``connecting`` (what is said before
-it), ``conversation`` (bridge to end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
+it), ``remote`` (agents at numbers outside), ``conversation`` (bridge to end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
 ``callbacks`` (asking to be called back; calling), ``overflow`` (ways
 out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
 """
@@ -46,6 +46,7 @@ from services.queue.core import (
     offers,
     outward,
     overflow,
+    remote,
     schedule,
     supervision,
     takeover,
@@ -60,7 +61,7 @@ from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase
 FROZEN_TIMERS = frozenset(
     {"part", "farewell", "unbridged", "wrap-up", "prompt", "outage", "dial", "keys", "asked", "rejoin"}
     | {"way-out", "customer-redial", "lead", "move", "departed"}
-    | {"confirm", "customer-unheard", "farewell-prompt"}
+    | {"confirm", "customer-unheard", "farewell-prompt", remote.ASK, remote.CONFIRM}
 )
 FROZEN_MS = 1_000
 AUDIT_MS = 30_000  # How often the switch's own list is compared with memory.
@@ -118,7 +119,7 @@ class Engine:
             m.RoomChanged: lambda e: conference.changed(self._node, e),
             m.LegHungUp: self._hung_up,
             m.AnnouncementEnded: self._announcement_ended,
-            m.WhisperEnded: lambda e: self._said(connecting.whispered(self._node, e)),
+            m.WhisperEnded: self._whispered,
             m.DigitPressed: self._digit,
             m.JobEnded: self._job_ended,
             m.LegProbed: self._probed,
@@ -166,7 +167,9 @@ class Engine:
             "rejoin": lambda key: aside.rejoin(self._node, key),
             "wish": lambda key: wishes.overdue(self._node, key),
             "lead": lambda key: self._said(connecting.overdue(self._node, key)),
-            "dial": lambda key: self._node.dial(key),
+            "dial": lambda key: offers.dial(self._node, key),
+            remote.ASK: lambda key: self._with_offer(key, lambda o: remote.ask(self._node, o)),
+            remote.CONFIRM: lambda key: self._with_offer(key, lambda o: offers.not_confirmed(self._node, o)),
             "close": lambda key: self._with_offer(key, self._node.press_close),
             "wrap-up": lambda key: self._with_offer(key, self._wrap_up_over),
             "prompt": lambda key: self._with_offer(
@@ -354,6 +357,10 @@ class Engine:
             treatment.announcement_ended(self._node, event)
             self._said(connecting.announced(self._node, event.leg, event.file, heard=True))
 
+    def _whispered(self, event: m.WhisperEnded) -> None:
+        if not remote.said(self._node, event):
+            self._said(connecting.whispered(self._node, event))
+
     def _said(self, offer: Offer | None) -> None:
         """Something that is said before a bridge is over: the bridge follows unless the other part goes on."""
         if offer is not None:
@@ -367,7 +374,7 @@ class Engine:
         elif (caller := node.callers.get(event.leg)) is not None:
             if not callback_menu.key(node, caller, event):
                 overflow.key_pressed(node, event)
-        elif not aside.digit(node, event):
+        elif not offers.key(node, event) and not aside.digit(node, event):
             conversation.digit(node, event)
 
     def _job_ended(self, event: m.JobEnded) -> None:
@@ -431,9 +438,7 @@ class Engine:
                     caller.announcing = ""
                 self._said(connecting.announced(node, command.contact, command.file, heard=False))
             case m.Whisper():
-                self._said(
-                    connecting.whispered(node, m.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
-                )
+                self._whispered(m.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
             case m.Farewell() | m.TransferOut() | m.LeaveMessage() | m.PlayMusic():
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
                 node.emit(m.Probe(contact=command.contact, leg=command.leg))

@@ -77,6 +77,7 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     callback: str = ""  # The callback whose customer was to be called after this agent's answer.
     codes: str = ""  # cc_codes: the keys that give the conversation's result.
     elsewhere: bool = False  # Goes through another node, which has the phone.
+    unconfirmed: bool = False  # Goes to a number outside where nobody has pressed the key yet.
 
 
 class TrunkLeg(Struct, frozen=True, kw_only=True):
@@ -292,6 +293,8 @@ class OfferMade(Input, frozen=True, kw_only=True):
     dial_ms: int = 0  # So long the customer's phone may ring; 0: as the queue says.
     caller_id: str = ""  # outbound: the number that is shown.
     agent_leg: str = ""  # outbound: the agent's leg, when the phone has dialled.
+    agent_number: str = ""  # The agent is at this number outside; empty: at the phone.
+    confirm: bool = False  # Who answers there has to press a key first.
 
 
 class OfferEnded(Input, frozen=True, kw_only=True):
@@ -511,6 +514,8 @@ class Originate(Command, frozen=True, kw_only=True):
     kind: str = ""
     callback: str = ""
     phone_node: str = ""  # The node that the phone is registered with; empty: not known.
+    way: Way | None = None  # To the agent's number outside; None: to the phone.
+    confirm: bool = False  # The leg is no answer before a key.
 
 
 class CallCustomer(Command, frozen=True, kw_only=True):

@@ -200,6 +200,20 @@ class Caller:
 
 
 @dataclass(slots=True)
+class Remote:
+    """An agent at a number outside; see ``remote``."""
+
+    number: str = ""  # Empty after a takeover: it is being called by nobody here.
+    confirm: bool = True  # An answer counts when the key has been pressed.
+    ring_until_us: int = 0  # Over all trunks.
+    tried: list[str] = field(default_factory=list)  # Trunks that failed on the way.
+    picked_up: bool = False
+    asked: bool = False  # The prompt was started.
+    let_go: bool = False  # Originate has let go of the leg: it may be bridged.
+    order: Originate | None = None  # Repeated by the next trunk.
+
+
+@dataclass(slots=True)
 class Offer:
     """An agent's leg under one offer."""
 
@@ -236,6 +250,7 @@ class Offer:
     farewell: Farewell | None = None  # Waits until the leg is out of a bridge, or of its originate.
     held_since_us: int = 0
     held_ms: int = 0
+    remote: Remote | None = None  # Rings at a number outside.
 
     @property
     def serves(self) -> bool:

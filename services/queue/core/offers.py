@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.queue.core import callbacks, connecting
+from services.center.outside import DIVERTING
+from services.queue.core import callbacks, connecting, lines, remote
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
 from services.queue.core.messages import (
     OUTBOUND,
     Bridge,
     CallerLeg,
+    DigitPressed,
     JobEnded,
     LegProbed,
     OfferEnded,
@@ -107,7 +109,9 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
         kind=event.kind,
         callback=event.callback_id or (event.contact_id if event.kind == OUTBOUND else ""),
         phone_node=event.agent_node,
+        confirm=bool(event.agent_number) and event.confirm,
     )
+    offer.remote = remote.called(event, node.at_us)
     offer.elsewhere = event.agent_node not in ("", node.name)
     node.add_offer(offer)
     if not free_agent(node, event.tenant, event.agent_id):
@@ -115,7 +119,19 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
     elif rest_ms := node.rest_ms(event.tenant, event.agent_id):
         node.dial_after(offer, rest_ms)
     else:
-        node.dial(offer.offer_id)
+        dial(node, offer.offer_id)
+
+
+def dial(node: Node, offer_id: str) -> None:
+    """Send the originate of an offer; to a number outside when there is a line."""
+    offer = node.offers.get(offer_id)
+    if offer is not None and offer.phase is Phase.RINGING and (refusal := remote.take_line(node, offer)):
+        offer.originate = None
+        node.undialled.pop((offer.tenant, offer.agent), None)
+        node.cancel_timer(f"dial:{offer_id}")
+        ring_failed(node, offer, refusal)
+        return
+    node.dial(offer_id)
 
 
 def _order_callback(node: Node, event: OfferMade) -> None:
@@ -296,6 +312,8 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
         return
     if offer.phase is not Phase.RINGING:
         return
+    if not remote.picked_up(node, offer, let_go=let_go):
+        return
     if (customer := node.customers.get(offer.contact)) is not None:
         _agent_before_customer(node, offer, customer, let_go=let_go)
         return
@@ -339,6 +357,22 @@ def answered(node: Node, leg: str, *, let_go: bool = False) -> None:
     if lead is not None:
         connecting.begin(node, caller, lead)
     _bridge_when_let_go(node, offer, let_go=let_go)
+
+
+def key(node: Node, event: DigitPressed) -> bool:
+    """A key of whoever answered at an agent's number outside. Return whether it was one."""
+    offer = node.offer_on(event.leg)
+    if offer is None or not remote.waits(offer):
+        return False
+    if event.digit == remote.KEY:
+        answered(node, offer.leg, let_go=remote.confirmed(node, offer))
+    return True
+
+
+def not_confirmed(node: Node, offer: Offer) -> None:
+    """Somebody picked up at an agent's number outside and pressed nothing."""
+    if remote.waits(offer):
+        ring_failed(node, offer, remote.NOT_CONFIRMED)
 
 
 def _report_answered(node: Node, offer: Offer) -> None:
@@ -437,7 +471,7 @@ def bridge_refused(node: Node, offer_id: str, text: str) -> None:
 def ring_failed(node: Node, offer: Offer, cause: str) -> None:
     """The agent's leg ended before an answer; the caller keeps the music and the place."""
     offer.cause = cause
-    outcome = outcome_of(cause, elsewhere=offer.elsewhere)
+    outcome = remote.outcome(offer, cause)
     if (customer := node.customers.get(offer.contact)) is not None and customer.leg.offer == offer.offer_id:
         # Routing hears of the attempt first: the next one is another contact, whose leg cannot meet this one's.
         offer.reported = offer.reported or customer.step != "held"
@@ -453,8 +487,10 @@ def agent_leg_hung_up(node: Node, offer: Offer, cause: str) -> None:
     offer.cause = offer.cause or cause
     node.cancel_timer(f"close:{offer.offer_id}")
     match offer.phase:
+        case Phase.RINGING if offer.originate is not None or remote.diverts(offer, cause):
+            return  # Another trunk is tried, now or when the originate is over.
         case Phase.RINGING:
-            ring_failed(node, offer, cause)
+            ring_failed(node, offer, remote.NOT_CONFIRMED if remote.waits(offer) else cause)
         case Phase.ANSWERED:
             outcome = outcome_of(cause, elsewhere=offer.elsewhere)
             bridge_failed(node, offer, "declined" if cause == "NORMAL_CLEARING" else outcome, cause)
@@ -487,6 +523,13 @@ def job_ended(node: Node, event: JobEnded) -> None:
             answered(node, offer.leg, let_go=True)
         return
     offer.cause = offer.cause or cause_of(event.text)
+    of_the_way = offer.leg_gone or (event.known and offer.cause in DIVERTING)
+    if offer.phase is Phase.RINGING and offer.remote is not None and of_the_way:
+        lines.failed(node, offer.leg, offer.cause)
+        offer.leg_gone = True
+        if not remote.next_way(node, offer):
+            ring_failed(node, offer, offer.cause)
+        return
     if offer.leg_gone:
         node.settle_offer(offer)
         return
@@ -519,6 +562,8 @@ def leg_probed(node: Node, offer: Offer, event: LegProbed) -> None:
         return
     if offer.job_pending and not offer.leg_seen:
         return  # The originate runs and the channel may come yet; the job decides.
+    if offer.originate is not None and offer.phase is Phase.RINGING:
+        return  # It is about to be dialled.
     agent_leg_hung_up(node, offer, offer.cause or "UNKNOWN")
 
 

@@ -72,6 +72,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     parallel: bool = False  # Several phones may ring for one caller.
     callback: CallbackPlan | None = None
     before_bridge: BeforeBridge | None = None
+    caller_id: str = ""  # Shown to an agent at a number outside; empty: the number that the caller called.
     dispositions: frozenset[str] | None = None  # Those of them that can be keyed; None: all of the center.
 
 

@@ -20,7 +20,18 @@ from __future__ import annotations
 from services.queue.core import aside as beside
 from services.queue.core import conference, offers
 from services.queue.core.messages import AgentLeg, CallerLeg
-from services.queue.core.node import JOB_GRACE_MS, Aside, Caller, Node, Offer, Phase, Room, Stage, Step
+from services.queue.core.node import (
+    JOB_GRACE_MS,
+    Aside,
+    Caller,
+    Node,
+    Offer,
+    Phase,
+    Remote,
+    Room,
+    Stage,
+    Step,
+)
 
 UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
 
@@ -47,6 +58,9 @@ def offer_from(node: Node, agent: AgentLeg, phase: Phase) -> Offer:
         node.add_offer(offer)
     offer.kind = agent.kind
     offer.elsewhere = agent.elsewhere
+    if agent.unconfirmed or offer.remote is not None:
+        offer.remote = offer.remote or Remote()
+        offer.remote.confirm = agent.unconfirmed
     offer.phase = phase
     offer.leg_seen = True
     caller = node.callers.get(agent.contact)
@@ -131,7 +145,7 @@ def _regain_aside(
     elif found is not None and leg.bridged and leg.partner == second.leg:
         beside.completed(node, caller, aside)
     elif found_first is None:
-        if found is not None and found.answered:
+        if found is not None and found.answered and not found.unconfirmed:
             second.phase = Phase.CONSULTING
             second.answered_at_us = second.answered_at_us or node.at_us
             second.reported = True

@@ -13,6 +13,7 @@ caller ``connecting``      (``cc_step``) something was being said before the bri
 customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
 caller ``moved``           or ``waiting`` in the middle of a move: routing is asked whose it is and where, see ``moves``
 agent's leg of a callback  waits for the customer who is being called; none is: given back to routing
+agent's leg, unconfirmed   answered at a number outside, no key was pressed: asked for it again
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
 known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.queue.core import callbacks, connecting, lines, moves, outward, supervision
+from services.queue.core import callbacks, connecting, lines, moves, outward, remote, supervision
 from services.queue.core.arrival import handed_over
 from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -89,6 +90,7 @@ def link_up(node: Node, core_uuid: str = "") -> None:
     for offer in node.offers.values():
         if offer.phase is Phase.RINGING and offer.originate is None:
             node.emit(Probe(contact=offer.contact, leg=offer.leg))  # The answer may have been missed.
+    remote.link_up(node)
     node.list_channels()
 
 
@@ -243,7 +245,9 @@ def _take_up(node: Node, caller: Caller, agent: AgentLeg | None, *, rescue: bool
         if not offer.reported:
             node.rings_for(caller, offer)
             answered(node, offer.leg)
-            return
+            if offer.phase is not Phase.RINGING:
+                return
+            # Somebody at a number outside is asked for the key again: the caller goes on waiting meanwhile.
     offer_left = node.offer_of(caller)
     if offer_left is not None and offer_left.phase is Phase.ANSWERED:
         report_failed(node, offer_left, "failed", "NO_BRIDGE")

@@ -112,6 +112,8 @@ def _agent(document: Document, agent: Agent, drained: list[ServedQueue]) -> Agen
         calls=_rights(agent.calls, document.calls.each_agent),
         caller_id=next((number for number in shown if number), ""),
         capacity=dict(agent.capacity),
+        number=agent.number or "",
+        confirm=agent.confirm,
     )
 
 

@@ -14,7 +14,7 @@ def problems(state: State, index: Index, now_us: int) -> list[str]:
     return [
         *_offers(state),
         *_contacts(state),
-        *_agents(state),
+        *_agents(state, index),
         *_seats(state),
         *index.problems(now_us),
         *_idle_pairs(state, index),
@@ -79,7 +79,7 @@ def _contacts(state: State) -> list[str]:
     return found
 
 
-def _agents(state: State) -> list[str]:
+def _agents(state: State, index: Index) -> list[str]:
     found = []
     for agent in state.agents.values():
         if (agent.activity in OFFERED) != bool(agent.offer_id):
@@ -91,9 +91,12 @@ def _agents(state: State) -> list[str]:
         contact = state.contacts.get(agent.contact_id) if agent.activity in IN_TALK else None
         if contact is not None and agent.agent_id not in (contact.agent_id, contact.consult_agent):
             found.append(f"agent {agent.agent_id} talks about {contact.contact_id}, which has others")
-        if agent.activity in ABLE and (not agent.registered or (agent.node and not state.phone_node(agent))):
+        rules = index.center.agents.get(agent.agent_id)
+        outside = rules is not None and bool(rules.number) and not agent.seat
+        lost = not agent.registered or (agent.node and not state.phone_node(agent))
+        if agent.activity in ABLE and lost and not outside:
             found.append(f"agent {agent.agent_id} is {agent.activity} without a phone")
-        if agent.activity in ABLE and agent.own_legs:
+        if agent.activity in ABLE and agent.own_legs and not outside:
             found.append(f"agent {agent.agent_id} is {agent.activity} in the own call {agent.own_legs}")
         if agent.activity in ABLE and agent.handles != (agent.activity == "handling"):
             found.append(f"agent {agent.agent_id} is {agent.activity} with {agent.at_hand}")

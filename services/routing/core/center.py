@@ -135,6 +135,10 @@ class AgentRules(msgspec.Struct, frozen=True):
     """The number that is shown when the agent calls; the agent's own, the team's, or the center's."""
     capacity: Mapping[str, int] = {}
     """By channel, where it is another one than the channel's own; 0: the agent takes none. Of calls 1 or 0."""
+    number: str = ""
+    """Outside, where the agent is called while not logged in at a desk; empty: at the phone."""
+    confirm: bool = True
+    """Whether who answers there has to press a key."""
 
 
 class Center(msgspec.Struct, frozen=True):

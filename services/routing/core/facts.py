@@ -108,6 +108,8 @@ class OfferMade(msgspec.Struct, frozen=True):
     share_of: int = 0
     caller_id: str = ""
     agent_leg: str = ""
+    agent_number: str = ""
+    confirm: bool = False
 
 
 class OfferEnded(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ both follow from the facts afterwards.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results, toll
@@ -26,6 +28,19 @@ from services.routing.core.state import State
 
 FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
 """Activities without a call of ours: they follow from the phone and from what is at hand of other channels."""
+
+
+CONFIRM_MS = 15_000
+"""So long whoever answers at an agent's number outside may take to press the key."""
+
+
+class WayTo(NamedTuple):
+    """How an agent is reached: over the node of the phone, or at a number outside."""
+
+    node: str
+    connect_ms: int
+    number: str = ""
+    confirm: bool = False
 
 
 class Rules:
@@ -116,7 +131,21 @@ class Rules:
         self._set_activity(agent_id, self._free_activity(self.state.agent(agent_id)))
         self._leave_seat(agent_id)
 
+    def _number_of(self, agent_id: str) -> str:
+        """The number outside at which the agent is; empty: at a phone. Whether anybody is there the offer will tell."""
+        rules = self.center.agents.get(agent_id)
+        return rules.number if rules is not None and not self.state.agent(agent_id).seat else ""
+
+    def _way_to(self, agent_id: str, connect_ms: int) -> WayTo:
+        """What an offer of a call says of the way to the agent; ``connect_ms``: how long it stays open after the answer."""
+        if number := self._number_of(agent_id):
+            confirm = self.center.agents[agent_id].confirm
+            return WayTo("", connect_ms + CONFIRM_MS * confirm, number, confirm)
+        return WayTo(self.state.phone_node(self.state.agent(agent_id)), connect_ms)
+
     def _free_activity(self, agent: Agent) -> str:
+        if self._number_of(agent.agent_id):
+            return "handling" if agent.handles else "idle"
         if not agent.registered or (agent.node and not self.state.phone_node(agent)):
             return "unreachable"
         if agent.own_legs:
@@ -407,6 +436,7 @@ class Rules:
     def _send_to(self, contact: Contact, agent_id: str, kind: str, by_agent: str) -> None:
         """Offer a contact to one agent by somebody's wish, whatever the queue's order is."""
         queue = self.center.queues.get(contact.queue)
+        way = self._way_to(agent_id, queue.connect_ms if queue and kind != "consult" else 0)
         self._emit(
             f.OfferMade(
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
@@ -421,8 +451,10 @@ class Rules:
                 why=f.Explanation(rule=kind),
                 kind=kind,
                 by_agent=by_agent,
-                agent_node=self.state.phone_node(self.state.agent(agent_id)),
-                connect_ms=queue.connect_ms if queue and kind != "consult" else 0,
+                agent_node=way.node,
+                connect_ms=way.connect_ms,
+                agent_number=way.number,
+                confirm=way.confirm,
             )
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
@@ -442,6 +474,7 @@ class Rules:
     def _make_offer(self, contact: Contact, agent_id: str, why: f.Explanation, at_once: int) -> None:
         queue = self.center.queues[contact.queue]
         calls = (queue.callback or CallbackRules()) if contact.no_leg else None
+        way = self._way_to(agent_id, queue.connect_ms) if contact.channel == CALL else WayTo("", 0)
         self._emit(
             f.OfferMade(
                 offer_id=f"{contact.contact_id}-{self.state.offer_count + 1}",
@@ -463,8 +496,10 @@ class Rules:
                 language=contact.language if calls else "",
                 entry_point=contact.entry_point if calls else "",
                 waiting_since_us=contact.waiting_since_us if calls else 0,
-                agent_node=self.state.phone_node(self.state.agent(agent_id)),
-                connect_ms=queue.connect_ms,
+                agent_node=way.node,
+                connect_ms=way.connect_ms,
+                agent_number=way.number,
+                confirm=way.confirm,
                 channel=_told(contact.channel),
                 share_of=0
                 if contact.channel == CALL
@@ -557,6 +592,8 @@ class Rules:
         ]
         for contact in sorted(stranded, key=lambda c: contact_key(c, self.center)):
             self._overflow(contact.contact_id, "queue_removed")
+        for agent_id in sorted(self.state.agents.keys() & self.center.agents.keys()):
+            self._settle_phone(agent_id)  # The number outside has come, gone or changed.
         self._give_up_channels()
         self._forbid_calls()
 

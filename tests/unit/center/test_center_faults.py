@@ -85,6 +85,26 @@ FAULTS = [
         'break_reasons: [{code: tea, key: "1", name: {en: x}}, {code: rest, key: "1", name: {en: x}}]\nskills: [sales]',
         22, "break_reasons.1.key", 'key 1 is already that of "tea"',
     ),
+    ("queues: [one]}", 'queues: [one], number: "+98 912"}', 31, "agents.ann.number", "match pattern"),
+    ("queues: [one]}", 'queues: [one], number: "09121112233"}', 31, "agents.ann.number", 'unknown prompt "agent-confirm"'),
+    ("queues: [one]}", "queues: [one], confirm: false}", 31, "agents.ann.confirm", "confirm needs number"),
+    ("queues: [one]}", 'queues: [one], confirm: false, number: "602"}', 31, "agents.ann.number", "602 is not outside"),
+    ("queues: [one]}", 'queues: [one], confirm: false, number: "500"}', 31, "agents.ann.number", "500 is not outside"),
+    (
+        "agents:\n", 'agents:\n  zoe: {name: {en: Z}, extension: "603", queues: [one], confirm: false, number: "0912"}\n'
+        '  zia: {name: {en: Z}, extension: "604", queues: [one], confirm: false, number: "0912"}\n',
+        32, "agents.zia.number", 'already that of agent "zoe"',
+    ),
+    (
+        "agents:\n", 'trunks: {t: {gateway: g}}\nroutes: [{prefix: "0", trunks: [t]}]\nagents:\n'
+        '  zoe: {name: {en: Z}, extension: "603", queues: [one], confirm: false, number: "+98912"}\n',
+        33, "agents.zoe.number", "no route leads to +98912",
+    ),
+    (
+        "agents:\n", 'calls: {forbidden: ["00"]}\nagents:\n'
+        '  zoe: {name: {en: Z}, extension: "603", queues: [one], confirm: false, number: "0044"}\n',
+        32, "agents.zoe.number", "calls.forbidden forbids 0044",
+    ),
     ("queues: [one]}", "queues: [one], capacity: {fax: 1}}", 31, "agents.ann.capacity.fax", 'unknown channel "fax"'),
     ("queues: [one]}", "queues: [one], capacity: {call: 2}}", 31, "agents.ann.capacity.call", "expected 1 or 0"),
     ("skills: [sales]", "routing: {channels: {call: {capacity: 1}}}\nskills: [sales]", 22, "routing.channels.call", "a call always fills"),

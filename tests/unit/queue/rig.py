@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 
+from services.center.outside import leg_variables
 from services.queue.core import facts, plan
 from services.queue.core import messages as m
 from services.queue.core.engine import Engine
@@ -226,13 +227,16 @@ class Rig:
         at_once: int = 1,
         kind: str = "",
         agent_node: str = "",
+        agent_number: str = "",
+        confirm: bool = True,
     ) -> str:
         """Routing orders an agent to be rung; returns the leg."""
         self.feed(
             m.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
                 extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
-                at_once=at_once, kind=kind, agent_node=agent_node,
+                at_once=at_once, kind=kind, agent_node=agent_node, agent_number=agent_number,
+                confirm=confirm and bool(agent_number),
             )
         )  # fmt: skip
         return f"leg-{offer}"
@@ -249,6 +253,10 @@ class Rig:
                 uuid, caller=False, mode="ringing",
                 vars={"cc_callback": order.callback, "cc_tenant": order.tenant, "cc_contact": order.contact, "cc_offer": order.offer, "cc_agent": order.agent, "cc_kind": order.kind, "cc_phone_node": order.phone_node},
             )  # fmt: skip
+            if order.way is not None:
+                self.legs[uuid].vars |= leg_variables(order.way, order.tenant, order.contact)
+            if order.confirm:
+                self.legs[uuid].vars["cc_confirm"] = "1"
             self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
 
     def ring(self, uuid: str) -> None:
@@ -439,6 +447,7 @@ class Rig:
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
             partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
             elsewhere=bool(v.get("cc_phone_node")), codes=v.get("cc_codes", ""),
+            unconfirmed=bool(v.get("cc_confirm")) and not v.get("cc_confirmed"),
         )  # fmt: skip
 
     def _do(self, output: m.Output) -> None:

@@ -23,6 +23,7 @@ NAMES = (
     "not-possible",
     "lines-busy",
     "number-forbidden",
+    "agent-confirm",
 )
 
 

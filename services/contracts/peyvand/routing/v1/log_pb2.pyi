@@ -144,7 +144,7 @@ class ContactQueued(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class OfferMade(_message.Message):
-    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "agent_node", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us", "caller_id", "agent_leg", "connect_ms", "channel", "share_of")
+    __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "agent_node", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us", "caller_id", "agent_leg", "connect_ms", "agent_number", "confirm", "channel", "share_of")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +169,8 @@ class OfferMade(_message.Message):
     CALLER_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_LEG_FIELD_NUMBER: _ClassVar[int]
     CONNECT_MS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SHARE_OF_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
@@ -195,9 +197,11 @@ class OfferMade(_message.Message):
     caller_id: str
     agent_leg: str
     connect_ms: int
+    agent_number: str
+    confirm: bool
     channel: str
     share_of: int
-    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ..., agent_node: _Optional[str] = ..., number: _Optional[str] = ..., first: _Optional[str] = ..., dial_ms: _Optional[int] = ..., callback_id: _Optional[str] = ..., language: _Optional[str] = ..., entry_point: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., caller_id: _Optional[str] = ..., agent_leg: _Optional[str] = ..., connect_ms: _Optional[int] = ..., channel: _Optional[str] = ..., share_of: _Optional[int] = ...) -> None: ...
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., extension: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., ring_ms: _Optional[int] = ..., waited_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., why: _Optional[_Union[Explanation, _Mapping]] = ..., at_once: _Optional[int] = ..., kind: _Optional[str] = ..., by_agent: _Optional[str] = ..., agent_node: _Optional[str] = ..., number: _Optional[str] = ..., first: _Optional[str] = ..., dial_ms: _Optional[int] = ..., callback_id: _Optional[str] = ..., language: _Optional[str] = ..., entry_point: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., caller_id: _Optional[str] = ..., agent_leg: _Optional[str] = ..., connect_ms: _Optional[int] = ..., agent_number: _Optional[str] = ..., confirm: _Optional[bool] = ..., channel: _Optional[str] = ..., share_of: _Optional[int] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("rule", "idle_ms", "candidates", "next_best", "excluded", "waiting_ahead", "strategy", "value", "next_values", "score_ms", "score", "contact_rule", "requirement")

@@ -1,0 +1,110 @@
+"""Agents at a number outside: what offers say of it, and that the phone they are not at does not matter."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from services.routing.core import inputs as i
+from services.routing.core.center import AgentRules
+from tests.unit.routing.floor import AGENTS, Floor, center
+
+MOBILE = "+989121112233"
+
+
+def rules(number: str = MOBILE, *, confirm: bool = True) -> dict[str, AgentRules]:
+    return {**AGENTS, "omid": msgspec.structs.replace(AGENTS["omid"], number=number, confirm=confirm)}
+
+
+def floor(number: str = MOBILE, *, whisper_ms: int = 0, confirm: bool = True) -> Floor:
+    made = center(agents=rules(number, confirm=confirm))
+    sales = msgspec.structs.replace(made.queues["sales"], connect_ms=whisper_ms)
+    made = msgspec.structs.replace(made, desks=frozenset({"90"}), queues={**made.queues, "sales": sales})
+    on = Floor(made)
+    on.available("omid")
+    return on
+
+
+def unregistered(on: Floor) -> None:
+    on.send(i.PhoneChanged, extension="1002", registered=True, node="fs1")
+    on.send(i.PhoneChanged, extension="1002", registered=False, node="fs1")
+
+
+def activity(on: Floor) -> str:
+    return on.engine.state.agent("omid").activity
+
+
+def test_the_number_is_called_although_the_phone_is_gone() -> None:
+    on = floor()
+    unregistered(on)
+    assert activity(on) == "idle"
+    on.waits("c1")
+    offer = on.offer("c1")
+    assert (offer.agent_number, offer.confirm, offer.agent_node) == (MOBILE, True, "")
+
+
+@pytest.mark.parametrize(
+    ("confirm", "whisper_ms", "open_ms"), [(True, 0, 15_000), (True, 8_000, 23_000), (False, 8_000, 8_000)]
+)
+def test_the_offer_stays_open_for_the_key_and_the_whisper(
+    confirm: bool, whisper_ms: int, open_ms: int
+) -> None:
+    on = floor(confirm=confirm, whisper_ms=whisper_ms)
+    on.waits("c1")
+    assert (on.offer("c1").confirm, on.offer("c1").connect_ms) == (confirm, open_ms)
+
+
+def test_at_a_desk_the_desk_rings() -> None:
+    on = floor()
+    on.send(
+        i.SeatAgent, request_id="r", agent_id="omid", extension="90", by_pin=True, verified=True, force=True, node="fs1"
+    )  # fmt: skip
+    on.waits("c1")
+    offer = on.offer("c1")
+    assert (offer.extension, offer.agent_number, offer.confirm) == ("90", "", False)
+
+
+def test_a_desk_that_is_lost_makes_unreachable_and_the_log_out_leads_back_to_the_number() -> None:
+    on = floor()
+    on.send(
+        i.SeatAgent, request_id="r", agent_id="omid", extension="90", by_pin=True, verified=True, force=True, node="fs1"
+    )  # fmt: skip
+    on.send(i.PhoneChanged, extension="90", registered=False, node="fs1")
+    assert activity(on) == "unreachable"
+    on.send(i.SetAgentPresence, request_id="r", agent_id="omid", presence="offline")
+    on.available("omid")
+    on.waits("c1")
+    assert on.offer("c1").agent_number == MOBILE
+
+
+def test_own_calls_of_a_phone_that_the_agent_is_not_at_count_for_nothing() -> None:
+    on = floor()
+    on.send(i.OwnCallChanged, extension="1002", leg_id="l1", node="fs1", began=True)
+    assert activity(on) == "idle"
+    on.take_over(via_snapshot=True)
+    on.waits("c1")
+    assert on.offer("c1").agent_number == MOBILE
+
+
+def test_a_document_gives_and_takes_the_number() -> None:
+    on = floor("")
+    unregistered(on)
+    assert activity(on) == "unreachable"
+    on.send(i.CenterRevised, center=center(agents=rules(), revision="r2"))
+    assert activity(on) == "idle"
+    on.send(i.CenterRevised, center=center(revision="r3"))
+    assert activity(on) == "unreachable"
+
+
+def test_a_colleague_outside_is_asked_at_the_number() -> None:
+    on = floor(whisper_ms=8_000)
+    on.send(i.SetAgentPresence, request_id="r", agent_id="omid", presence="offline")
+    on.available("sara")
+    on.waits("c1")
+    on.talks("c1")
+    on.available("omid")
+    on.report(
+        i.TransferRequested, "c1", request_id="r", target_kind="agent", target="omid", consult=True
+    )  # fmt: skip
+    offer = on.offer("c1")
+    assert (offer.kind, offer.agent_number, offer.connect_ms) == ("consult", MOBILE, 15_000)
