@@ -562,8 +562,6 @@ def leg_probed(node: Node, offer: Offer, event: LegProbed) -> None:
         return
     if offer.job_pending and not offer.leg_seen:
         return  # The originate runs and the channel may come yet; the job decides.
-    if offer.originate is not None and offer.phase is Phase.RINGING:
-        return  # It is about to be dialled.
     agent_leg_hung_up(node, offer, offer.cause or "UNKNOWN")
 
 

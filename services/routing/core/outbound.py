@@ -20,6 +20,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.channels import Channels
 from services.routing.core.records import OUTBOUND
+from services.routing.core.rules import WayTo
 
 DIAL_MS = 60_000
 """How long a number rings. Mailboxes answer at 20 to 30 s; who lets it ring for longer will call back."""
@@ -85,6 +86,7 @@ class Outbound(Channels):
             )
         )
         self._dialled(inp.contact_id, inp.number, OUTBOUND, agent_id, inp.request_id)
+        way = WayTo("", 0) if inp.leg_id else self._way_to(agent_id, 0)  # Who has dialled is at the phone.
         self._emit(
             f.OfferMade(
                 offer_id=f"{inp.contact_id}-{self.state.offer_count + 1}",
@@ -105,6 +107,9 @@ class Outbound(Channels):
                 waiting_since_us=self._now_us,
                 caller_id=rules.caller_id or agent.caller_id,
                 agent_leg=inp.leg_id,
+                connect_ms=way.connect_ms,
+                agent_number=way.number,
+                confirm=way.confirm,
             )
         )
         self._set_activity(agent_id, "offered", inp.contact_id, queue)

@@ -310,3 +310,52 @@ def test_the_originate_says_whose_trunk_it_is_and_not_who_calls() -> None:
     for said in ("cc_trunk=a", "cc_confirm=1", "cc_role=agent", "origination_caller_id_number=1000"):
         assert said in line, said
     assert "09350000000" not in line
+
+
+def test_an_agent_outside_who_clicks_is_called_and_confirms_before_the_number_is_dialled() -> None:
+    rig = Exchange()
+    rig.feed(
+        m.OfferMade(
+            at_us=rig.now_us, tenant="demo", offer_id="o1", contact_id="c9", agent_id="sara", extension="1001",
+            queue="sales", leg="leg-o1", ring_ms=15_000, kind=m.OUTBOUND, number="0215550000", first="agent",
+            agent_number=MOBILE, confirm=True,
+        )
+    )  # fmt: skip
+    rig.answer("leg-o1")
+    rig.deliver()
+    assert rig.commands(m.CallCustomer) == [], "nobody is called for a voicemail"
+    rig.press("leg-o1", "1")
+    assert len(rig.commands(m.CallCustomer)) == 1
+
+
+def test_a_caller_is_never_joined_with_a_colleague_outside_who_has_not_confirmed() -> None:
+    """The agent who asks is gone when a new owner looks: the colleague's answer alone is nobody."""
+    rig = Exchange()
+    rig.call("c1")
+    first = rig.talk("c1")
+    leg = rig.offer("c1", "o2", "reza", kind="consult", agent_number=MOBILE)
+    rig.ring(leg)
+    rig.answer(leg)
+    rig.deliver()
+    bridges = len(rig.commands(m.Bridge))
+    rig.legs.pop(first)
+    rig.take_over()
+    rig.deliver()
+    rig.advance(3_000)
+    assert len(rig.commands(m.Bridge)) == bridges
+    assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
+
+
+def test_an_order_that_is_read_before_the_switch_finds_the_leg_that_is_asked() -> None:
+    rig = Exchange()
+    leg = picked_up(rig)
+    rig.take_over()
+    told = len(rig.facts(facts.ContactWaiting))
+    rig.offer("c1", "o1", agent_number=MOBILE)
+    rig.deliver()
+    rig.advance(4_000)
+    assert len(rig.facts(facts.ContactWaiting)) == told + 1, "routing hears that the caller is still there"
+    assert len(rig.dialled) == 1
+    rig.press(leg, "1")
+    rig.bridge()
+    assert rig.state() == "talking"

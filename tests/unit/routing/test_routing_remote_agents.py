@@ -108,3 +108,12 @@ def test_a_colleague_outside_is_asked_at_the_number() -> None:
     )  # fmt: skip
     offer = on.offer("c1")
     assert (offer.kind, offer.agent_number, offer.connect_ms) == ("consult", MOBILE, 15_000)
+
+
+@pytest.mark.parametrize(("leg_id", "number"), [("", MOBILE), ("own-leg", "")])
+def test_a_click_rings_outside_and_a_phone_that_dials_is_where_the_agent_is(leg_id: str, number: str) -> None:
+    on = floor()
+    on.send(
+        i.PlaceCall, request_id="r", agent_id="omid", number="0219", contact_id="n1", leg_id=leg_id, node="fs1"
+    )  # fmt: skip
+    assert on.offer("n1").agent_number == number
