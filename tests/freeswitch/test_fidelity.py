@@ -18,7 +18,7 @@ from tests.freeswitch.switch import find_binary
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
 
-MAX_TURNED = 10
+MAX_TURNED = 4
 """Of some 200 pairs of events of two legs (tests/fidelity/order.py); 5 turned on a machine with 17 times more to do than it can."""
 
 
