@@ -19,7 +19,7 @@ import re
 
 from services.queue.core import schedule
 from services.queue.core.facts import CallbackAccepted, TreatmentPlayed
-from services.queue.core.messages import AskPosition, DigitPressed, PositionKnown
+from services.queue.core.messages import DigitPressed, PositionKnown
 from services.queue.core.node import Caller, Menu, Node, Stage
 from services.queue.core.plan import CallbackPlan
 from services.queue.core.schedule import AGAIN_MS, DEAF_MS
@@ -68,15 +68,7 @@ def look_at_wait(node: Node, contact: str) -> None:
         return
     node.timer(f"callback-expected:{contact}", LOOK_MS)
     if caller.stage is Stage.WAITING and node.bus_up:
-        node.emit(
-            AskPosition(
-                tenant=caller.tenant,
-                contact=contact,
-                language=caller.leg.language,
-                queue=caller.queue.name,
-                what=EXPECTED,
-            )
-        )
+        node.ask_position(caller, EXPECTED)
 
 
 def wait_known(node: Node, event: PositionKnown) -> None:

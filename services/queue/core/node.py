@@ -10,6 +10,7 @@ from enum import Enum
 from services.queue.core.facts import Observation
 from services.queue.core.listening import Supervision
 from services.queue.core.messages import (
+    AskPosition,
     CallerLeg,
     CancelTimer,
     Command,
@@ -411,6 +412,18 @@ class Node:
 
     def line(self, event: str, *, warning: bool = False, **fields: str | int | bool) -> None:
         self.emit(Line(event=event, fields=tuple(fields.items()), warning=warning))
+
+    def ask_position(self, caller: Caller, what: str) -> None:
+        """Ask routing for the caller's place and expected wait; the answer comes back as an input under ``what``."""
+        self.emit(
+            AskPosition(
+                tenant=caller.tenant,
+                contact=caller.contact,
+                language=caller.leg.language,
+                queue=caller.queue.name,
+                what=what,
+            )
+        )
 
     def set_vars(self, contact: str, leg: str, **values: str) -> None:
         self.emit(SetVars(contact=contact, leg=leg, values=tuple(values.items())))

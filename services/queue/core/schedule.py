@@ -8,7 +8,7 @@ moments, and which of several messages is next. What was last said of the place 
 from __future__ import annotations
 
 from services.queue.core.facts import TreatmentPlayed
-from services.queue.core.messages import AskPosition, PositionKnown
+from services.queue.core.messages import PositionKnown
 from services.queue.core.node import Caller, Node, Stage
 from services.queue.core.plan import Slot
 
@@ -73,15 +73,7 @@ def due(node: Node, key: str) -> None:
         return
     if what in (POSITION, WAIT):
         if node.bus_up:
-            node.emit(
-                AskPosition(
-                    tenant=caller.tenant,
-                    contact=contact,
-                    language=caller.leg.language,
-                    queue=caller.queue.name,
-                    what=what,
-                )
-            )
+            node.ask_position(caller, what)
         return
     slot = caller.queue.schedule[what]
     prompt = slot.prompts[turn(slot, _waited_ms(node, caller)) % len(slot.prompts)]

@@ -505,16 +505,9 @@ class Rig:
             harmless = isinstance(command, m.SetVars) and "cc_state" not in dict(command.values)
             assert harmless, f"{command} to a leg that ivr lets go"
         match command:
-            case m.CallCustomer():
-                if command.leg in self.legs or command.leg in self.jobs:
-                    self.replies.append(
-                        m.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
-                    )  # fmt: skip
-                else:
-                    self.originates[command.leg] = command
-                    self.jobs[command.leg] = Job(command.offer, command.leg)
-            case m.Originate():
-                self.dialled.append(command)
+            case m.CallCustomer() | m.Originate():
+                if isinstance(command, m.Originate):
+                    self.dialled.append(command)
                 if command.leg in self.legs or command.leg in self.jobs:
                     self.replies.append(
                         m.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
