@@ -14,7 +14,7 @@ from services.common.runtime import Runtime
 from services.queue import api, contact_api, node_api
 from services.queue.adapters import centers, switch
 from services.queue.config import QueueSettings
-from services.queue.core.messages import AskPosition
+from services.queue.core.outputs import AskPosition
 from services.queue.runner import ClientFactory, NodeRunner
 from services.queue.supervision_api import build_supervision_router
 

@@ -10,7 +10,7 @@ import structlog
 from services.common.bus import Bus, codec, subjects
 from services.common.errors import PeyvandError
 from services.contracts.peyvand.routing.v1 import rpc_pb2
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs, outputs
 
 log = structlog.get_logger()
 
@@ -22,14 +22,14 @@ class Inquiries:
     """The questions of one node's owner; answers go to the engine."""
 
     def __init__(
-        self, node: str, bus: Bus, now_us: Callable[[], int], feed: Callable[[m.Input], None]
+        self, node: str, bus: Bus, now_us: Callable[[], int], feed: Callable[[inputs.Input], None]
     ) -> None:
         self._node = node
         self._bus = bus
         self._now_us = now_us
         self._feed = feed
 
-    async def contact(self, question: m.AskContact) -> None:
+    async def contact(self, question: outputs.AskContact) -> None:
         """Ask who a caller is. No answer: the engine asks again."""
         try:
             answer = codec.decode(
@@ -45,7 +45,7 @@ class Inquiries:
         if not isinstance(answer, rpc_pb2.ContactDetails):
             return
         self._feed(
-            m.ContactKnown(
+            inputs.ContactKnown(
                 at_us=self._now_us(),
                 contact=question.contact,
                 caller=_caller(question.tenant, answer) if answer.queue else None,
@@ -78,14 +78,14 @@ class Inquiries:
         for node in answer.nodes:
             now_us = self._now_us()
             if node.node != self._node:
-                self._feed(m.PeerSeen(at_us=now_us, node=node.node, up=node.up, draining=node.draining))
+                self._feed(inputs.PeerSeen(at_us=now_us, node=node.node, up=node.up, draining=node.draining))
             elif node.draining:
                 said = str(node.draining_since_us // 1000)
-                self._feed(m.DrainFound(at_us=now_us, said=said, by_switch=False))
+                self._feed(inputs.DrainFound(at_us=now_us, said=said, by_switch=False))
 
 
-def _caller(tenant: str, found: rpc_pb2.ContactDetails) -> m.CallerLeg:
-    return m.CallerLeg(
+def _caller(tenant: str, found: rpc_pb2.ContactDetails) -> legs.CallerLeg:
+    return legs.CallerLeg(
         leg=found.contact_id,
         tenant=tenant,
         queue=found.queue,

@@ -35,7 +35,7 @@ from services.queue.adapters.names import LegNames
 from services.queue.adapters.node_desk import NodeDesk
 from services.queue.adapters.outbox import Outbox
 from services.queue.adapters.routes import RouteDesk
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs, outputs
 from services.queue.core.engine import CallState, Engine, NodeStatus
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from services.queue.core.moves import DRAINING
@@ -84,7 +84,7 @@ ClientFactory = Callable[
     [Callable[[Event], None], Callable[[], Coroutine[Any, Any, None]], Callable[[str], None]], Client
 ]
 Spoken = Callable[
-    [m.AskPosition, int, int], tuple[str, int]
+    [outputs.AskPosition, int, int], tuple[str, int]
 ]  # question, position, wait in ms -> file or "", minutes
 
 
@@ -127,14 +127,14 @@ class NodeRunner:
         self._client: Client | None = None
         self._outbox: Outbox | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._lanes: dict[str, list[m.Command]] = {}
+        self._lanes: dict[str, list[outputs.Command]] = {}
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listed = asyncio.Event()
         self._listing: asyncio.Task[None] | None = None
         self._list_again = False
         self._fresh = True
-        self._left_open: tuple[m.OpenContact, ...] = ()
+        self._left_open: tuple[legs.OpenContact, ...] = ()
         self._desk = WishDesk(name, self, self._now)
         self._route_desk = RouteDesk(name, self.feed, self._now)
         self._node_desk = NodeDesk(name, self, self._now, self._switch_told)
@@ -208,7 +208,7 @@ class NodeRunner:
         self._engine = Engine(self.name, self._refer)
         self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
         self._outbox.start()
-        self.feed(m.CentersRevised(at_us=self._now(), plans=self._plans))
+        self.feed(inputs.CentersRevised(at_us=self._now(), plans=self._plans))
         self._client = self._make_client(self._on_event, self._on_up, self._on_down)
         self._ready(switch_part(self.name), False, "connecting")
         await self._client.start()
@@ -216,7 +216,7 @@ class NodeRunner:
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
-    def feed(self, event: m.Input) -> None:
+    def feed(self, event: inputs.Input) -> None:
         """Give the engine one input and do what follows."""
         if self._engine is not None:
             for output in self._engine.handle(event):
@@ -225,7 +225,7 @@ class NodeRunner:
     def revise(self, plans: Plans) -> None:
         """Take new center documents."""
         self._plans = plans
-        self.feed(m.CentersRevised(at_us=self._now(), plans=plans))
+        self.feed(inputs.CentersRevised(at_us=self._now(), plans=plans))
 
     def calls(self) -> list[CallState]:
         """The node's contacts, as long as it is served here."""
@@ -253,7 +253,7 @@ class NodeRunner:
 
     def hang_up(self, contact: str) -> None:
         """End a contact's call."""
-        self.feed(m.HangUpWished(at_us=self._now(), contact=contact))
+        self.feed(inputs.HangUpWished(at_us=self._now(), contact=contact))
 
     def _now(self) -> int:
         return self._clock.now_us()
@@ -262,21 +262,21 @@ class NodeRunner:
         self._names.learn(event)
         if (given := switch.to_input(event, self._now())) is not None:
             self.feed(self._names.named(given))
-            if isinstance(given, m.LegHungUp):
+            if isinstance(given, inputs.LegHungUp):
                 self._names.forget(given.leg)
 
     async def _on_up(self) -> None:
         client = self._client
         if client is not None:
             said = (await client.api(f"global_getvar {DRAINING}")).strip()
-            self.feed(m.DrainFound(at_us=self._now(), said=said, by_switch=True))
-        self.feed(m.LinkUp(at_us=self._now(), core_uuid=client.core_uuid if client is not None else ""))
+            self.feed(inputs.DrainFound(at_us=self._now(), said=said, by_switch=True))
+        self.feed(inputs.LinkUp(at_us=self._now(), core_uuid=client.core_uuid if client is not None else ""))
         if self._listing is not None:
             await asyncio.shield(self._listing)  # Events wait until the node has been read.
         self._ready(switch_part(self.name), True, "")
 
     def _on_down(self, reason: str) -> None:
-        self.feed(m.LinkDown(at_us=self._now()))
+        self.feed(inputs.LinkDown(at_us=self._now()))
         self._ready(switch_part(self.name), False, reason)
 
     async def _watch_bus(self) -> None:
@@ -290,9 +290,9 @@ class NodeRunner:
                 continue
             down = now_down
             log.warning("bus_state_changed", node=self.name, up=not down)
-            self.feed(m.BusDown(at_us=self._now()) if down else m.BusUp(at_us=self._now()))
+            self.feed(inputs.BusDown(at_us=self._now()) if down else inputs.BusUp(at_us=self._now()))
             if not down and self._client is not None and self._client.up:
-                self.feed(m.LinkUp(at_us=self._now()))
+                self.feed(inputs.LinkUp(at_us=self._now()))
 
     async def _on_log(self, envelopes: list[Envelope]) -> None:
         client = self._client
@@ -308,33 +308,33 @@ class NodeRunner:
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
-    def _do(self, output: m.Output) -> None:
+    def _do(self, output: outputs.Output) -> None:
         match output:
-            case m.Command():
+            case outputs.Command():
                 self._enqueue(output)
-            case m.Report():
+            case outputs.Report():
                 if self._outbox is not None:
                     self._outbox.put(output, self._now())
             case SupervisionAnswered():
                 self._desk.answered(output.request, output)
-            case m.SetTimer():
+            case outputs.SetTimer():
                 self._forget_timer(output.key)
                 self._timers[output.key] = asyncio.get_running_loop().call_later(
                     output.after_ms / 1000, self._fire, output.key
                 )
-            case m.CancelTimer():
+            case outputs.CancelTimer():
                 self._forget_timer(output.key)
-            case m.AskPosition():
+            case outputs.AskPosition():
                 self._spawn(self._ask_position(output))
-            case m.AskContact():
+            case outputs.AskContact():
                 self._spawn(self._inquiries.contact(output))
-            case m.WishAnswered():
+            case outputs.WishAnswered():
                 self._desk.answered(output.request_id, output)
-            case m.RouteChosen():
+            case outputs.RouteChosen():
                 self._route_desk.chosen(output)
-            case m.ListChannels():
+            case outputs.ListChannels():
                 self._list()
-            case m.Line():
+            case outputs.Line():
                 (log.warning if output.warning else log.info)(
                     output.event, node=self.name, **dict(output.fields)
                 )
@@ -345,7 +345,7 @@ class NodeRunner:
 
     def _fire(self, key: str) -> None:
         self._timers.pop(key, None)
-        self.feed(m.TimerFired(at_us=self._now(), key=key))
+        self.feed(inputs.TimerFired(at_us=self._now(), key=key))
 
     def _spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coro)
@@ -358,7 +358,7 @@ class NodeRunner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("queue_task_failed", node=self.name, exc_info=error)
 
-    async def _ask_position(self, question: m.AskPosition) -> None:
+    async def _ask_position(self, question: outputs.AskPosition) -> None:
         try:
             answer = await self._bus.request(
                 subjects.rpc(question.tenant, "routing", "contact", "position"),
@@ -373,7 +373,7 @@ class NodeRunner:
             return
         file, minutes = self._spoken(question, position.position, position.expected_wait_ms)
         self.feed(
-            m.PositionKnown(
+            inputs.PositionKnown(
                 at_us=self._now(),
                 contact=question.contact,
                 position=position.position,
@@ -386,14 +386,14 @@ class NodeRunner:
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
-    def _enqueue(self, command: m.Command) -> None:
-        if isinstance(command, m.SetVars) and command.leg == command.contact:
-            command = m.SetVars(
+    def _enqueue(self, command: outputs.Command) -> None:
+        if isinstance(command, outputs.SetVars) and command.leg == command.contact:
+            command = outputs.SetVars(
                 contact=command.contact,
                 leg=command.leg,
                 values=(*command.values, ("cc_keeper", self._lease.owner)),
             )
-        elif isinstance(command, m.CallCustomer):
+        elif isinstance(command, outputs.CallCustomer):
             keeper = (("cc_keeper", self._lease.owner),)
             command = msgspec.structs.replace(command, variables=command.variables + keeper)
         lane = self._lanes.setdefault(command.contact, [])
@@ -413,22 +413,22 @@ class NodeRunner:
             self._lanes.pop(contact, None)
             self._lane_tasks.pop(contact, None)
 
-    async def _send(self, contact: str, commands: list[m.Command]) -> None:
+    async def _send(self, contact: str, commands: list[outputs.Command]) -> None:
         client = self._client
         if client is None:
             return
         if not self._lease.valid():
             commands = await self._allowed_without_lease(client, contact, commands)
-        written: list[m.Command] = []
+        written: list[outputs.Command] = []
         lines: list[str] = []
         for command in commands:
             try:
-                if isinstance(command, m.Originate):
+                if isinstance(command, outputs.Originate):
                     self._spawn(
                         self._originate(command, switch.originate_line(command, self.name, self._dialing))
                     )
                     continue
-                if isinstance(command, m.CallCustomer):
+                if isinstance(command, outputs.CallCustomer):
                     self._spawn(
                         self._originate(command, switch.customer_line(command, self.name, self._dialing))
                     )
@@ -450,39 +450,39 @@ class NodeRunner:
             log.warning("commands_unanswered", node=self.name, contact=contact, reason=str(e))
             return
         for command, text in zip(written, texts, strict=True):
-            if isinstance(command, m.Probe):
+            if isinstance(command, outputs.Probe):
                 self.feed(self._names.named(switch.probed(command.leg, text, self._now())))
             elif text.startswith("-"):
                 self._refused(command, text)
 
     async def _allowed_without_lease(
-        self, client: Client, contact: str, commands: list[m.Command]
-    ) -> list[m.Command]:
+        self, client: Client, contact: str, commands: list[outputs.Command]
+    ) -> list[outputs.Command]:
         """No new phone is rung; the rest is for a leg that nobody else has taken, and for agents' legs whose caller is gone."""
         try:
             keeper = (await client.api(f"uuid_getvar {self._names.uuid(contact)} cc_keeper")).strip()
         except NotReady:
             keeper = "unknown"
         if keeper == self._lease.owner:
-            allowed = [c for c in commands if not isinstance(c, m.Originate | m.CallCustomer)]
+            allowed = [c for c in commands if not isinstance(c, outputs.Originate | outputs.CallCustomer)]
         elif keeper.startswith("-ERR"):
-            allowed = [c for c in commands if isinstance(c, m.Kill | m.Probe)]
+            allowed = [c for c in commands if isinstance(c, outputs.Kill | outputs.Probe)]
         else:
             allowed = []
         for command in commands:
             if command not in allowed:
                 WITHHELD.labels(self.name).inc()
-                if isinstance(command, m.Originate | m.CallCustomer):
+                if isinstance(command, outputs.Originate | outputs.CallCustomer):
                     self._refused(command, "-ERR NO_LEASE")
         return allowed
 
-    def _refused(self, command: m.Command, text: str) -> None:
+    def _refused(self, command: outputs.Command, text: str) -> None:
         REFUSED.labels(self.name, type(command).__name__).inc()
-        self.feed(m.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
-        if isinstance(command, m.Originate | m.CallCustomer):
-            self.feed(m.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
+        self.feed(inputs.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
+        if isinstance(command, outputs.Originate | outputs.CallCustomer):
+            self.feed(inputs.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
 
-    async def _originate(self, command: m.Originate | m.CallCustomer, line: str) -> None:
+    async def _originate(self, command: outputs.Originate | outputs.CallCustomer, line: str) -> None:
         client = self._client
         ok, text, known = False, "", False
         if client is not None:
@@ -493,7 +493,7 @@ class NodeRunner:
                 log.warning("originate_unanswered", node=self.name, offer=command.offer, reason=str(e))
             except UnsafeCommandError as e:
                 text, known = f"-ERR {e}", True
-        self.feed(m.JobEnded(at_us=self._now(), offer=command.offer, ok=ok, text=text, known=known))
+        self.feed(inputs.JobEnded(at_us=self._now(), offer=command.offer, ok=ok, text=text, known=known))
 
     # --- reading the switch ------------------------------------------------------------------------------------------
 
@@ -525,10 +525,10 @@ class NodeRunner:
             if not self._list_again:
                 return
 
-    async def _read_channels(self) -> m.ChannelsListed:
+    async def _read_channels(self) -> inputs.ChannelsListed:
         client, engine = self._client, self._engine
         if client is None or engine is None:
-            return m.ChannelsListed(at_us=self._now(), present=frozenset())
+            return inputs.ChannelsListed(at_us=self._now(), present=frozenset())
         rows = switch.channel_rows(await client.api("show channels as json"))
         for row in rows:
             self._names.know_row(str(row["uuid"]), str(row.get("presence_data") or ""))
@@ -538,10 +538,10 @@ class NodeRunner:
             if (kind := str(row.get("presence_data") or "")[:2]) in ("c/", "a/", "s/", "o/")
             and not (engine.counts if kind == "o/" else engine.knows)(str(row["uuid"]))
         ]
-        callers: list[m.CallerLeg] = []
-        agents: list[m.AgentLeg] = []
+        callers: list[legs.CallerLeg] = []
+        agents: list[legs.AgentLeg] = []
         supervisors: list[SupervisorLeg] = []
-        trunks: list[m.TrunkLeg] = []
+        trunks: list[legs.TrunkLeg] = []
         for start in range(0, len(ours), DUMPS_AT_ONCE):
             texts = await client.pipeline(
                 [f"uuid_dump {leg} json" for leg in ours[start : start + DUMPS_AT_ONCE]]
@@ -560,7 +560,7 @@ class NodeRunner:
                 else:
                     callers.append(self._names.named(switch.caller_leg(event)))
         open_contacts, self._left_open = self._left_open, ()
-        return m.ChannelsListed(
+        return inputs.ChannelsListed(
             at_us=self._now(),
             present=frozenset(self._names.name(str(row["uuid"])) for row in rows),
             callers=tuple(callers),
@@ -589,9 +589,9 @@ class NodeRunner:
         if self._left_open:
             self._list()
 
-    async def _ask_open(self, tenant: str) -> tuple[m.OpenContact, ...]:
+    async def _ask_open(self, tenant: str) -> tuple[legs.OpenContact, ...]:
         """The contacts of this node that a tenant's routing has open. Raises PeyvandError."""
-        found: list[m.OpenContact] = []
+        found: list[legs.OpenContact] = []
         after = ""
         while True:
             answer = await self._bus.request(

@@ -40,7 +40,7 @@ from services.common.errors import ContractError, DecodeError, NewerMessage
 from services.contracts.registry import TYPES
 from services.contracts.required import REQUIRED
 from services.queue.adapters import log as queue_log
-from services.queue.core import messages as queue_messages
+from services.queue.core import inputs
 from services.reporting import live_api
 from services.reporting.adapters.bus import placed_facts
 from services.reporting.core.facts import Unread
@@ -379,7 +379,7 @@ def test_evolution_new_values_in_the_log_are_the_other_case(value: str) -> None:
     envelope = on_the_bus("peyvand.routing.v1.Decided", entry_now.SerializeToString())
     assert all(not isinstance(p.fact, Unread) and list(rows_of(p)) for p in placed_facts(envelope))
     live_api.read_routing(envelope)
-    ended = [e for e in queue_log.inputs_of([envelope], "fs1", 1) if isinstance(e, queue_messages.OfferEnded)]
+    ended = [e for e in queue_log.inputs_of([envelope], "fs1", 1) if isinstance(e, inputs.OfferEnded)]
     assert [e.outcome for e in ended] == ([value] if value else [e.outcome for e in ended])
 
 

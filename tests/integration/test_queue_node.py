@@ -24,7 +24,7 @@ from services.contracts.peyvand.routing.v1 import log_pb2, rpc_pb2
 from services.queue import api
 from services.queue.adapters import centers, switch
 from services.queue.app import client_factory
-from services.queue.core.messages import AskPosition
+from services.queue.core.outputs import AskPosition
 from services.queue.runner import NodeRunner
 from tests.integration.simswitch_kit import Lab, Phone, lab
 

@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from services.queue.core.wishes import KEYS, VERBS
 from tests.unit.queue.rig import Rig
 
@@ -99,7 +98,7 @@ class Calls(RuleBasedStateMachine):
     def an_agent_presses_a_key(self, data: st.DataObject, digit: str) -> None:
         if legs := self.rig.agent_legs():
             leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
-            self.rig.events.append(m.DigitPressed(at_us=self.rig.now_us, leg=leg, digit=digit))
+            self.rig.events.append(inputs.DigitPressed(at_us=self.rig.now_us, leg=leg, digit=digit))
 
     @rule(contact=st.sampled_from(CONTACTS), verb=st.sampled_from(VERBS))
     def somebody_wishes(self, contact: str, verb: str) -> None:
@@ -109,18 +108,18 @@ class Calls(RuleBasedStateMachine):
     def an_agent_keys_a_feature(self, data: st.DataObject, what: str) -> None:
         if legs := self.rig.agent_legs():
             leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
-            self.rig.events.append(m.FeaturePressed(at_us=self.rig.now_us, leg=leg, what=what))
+            self.rig.events.append(inputs.FeaturePressed(at_us=self.rig.now_us, leg=leg, what=what))
 
     @rule(data=st.data(), held=st.booleans())
     def a_phone_holds(self, data: st.DataObject, held: bool) -> None:
         if legs := self.rig.agent_legs():
             leg = data.draw(st.sampled_from(sorted(leg.uuid for leg in legs)))
-            self.rig.events.append(m.LegHeld(at_us=self.rig.now_us, leg=leg, held=held))
+            self.rig.events.append(inputs.LegHeld(at_us=self.rig.now_us, leg=leg, held=held))
 
     @rule(contact=st.sampled_from(CONTACTS), digit=st.sampled_from("19"))
     def a_caller_presses_a_key(self, contact: str, digit: str) -> None:
         if contact in self.rig.legs:
-            self.rig.events.append(m.DigitPressed(at_us=self.rig.now_us, leg=contact, digit=digit))
+            self.rig.events.append(inputs.DigitPressed(at_us=self.rig.now_us, leg=contact, digit=digit))
 
     @rule(ms=st.sampled_from((2_000, 31_000)))
     def time_passes(self, ms: int) -> None:
@@ -145,7 +144,7 @@ class Calls(RuleBasedStateMachine):
             contact = data.draw(st.sampled_from(talking))
             offer = self.rig.legs[contact].vars.get("cc_offer", "") if contact in self.rig.legs else ""
             self.rig.feed(
-                m.ContactTransferred(
+                inputs.ContactTransferred(
                     at_us=self.rig.now_us, contact_id=contact, offer_id=offer, target_kind=to[0],
                     target=to[1],
                 )
@@ -190,7 +189,7 @@ class Calls(RuleBasedStateMachine):
             if outcome != "accepted":
                 self.ended_by_routing.add(order.offer)
             self.rig.feed(
-                m.OfferEnded(
+                inputs.OfferEnded(
                     at_us=self.rig.now_us, offer_id=order.offer, contact_id=order.contact, outcome=outcome
                 )
             )
@@ -207,14 +206,16 @@ class Calls(RuleBasedStateMachine):
             return
         self.moved.add(contact)
         self.rig.feed(
-            m.ContactOverflowed(at_us=self.rig.now_us, contact_id=contact, action=way[0], target=way[1])
+            inputs.ContactOverflowed(at_us=self.rig.now_us, contact_id=contact, action=way[0], target=way[1])
         )
 
     @rule(contact=st.sampled_from(CONTACTS), seldom=SELDOM)
     def routing_closes_a_contact(self, contact: str, seldom: int) -> None:
         if not seldom:
             self.moved.add(contact)
-            self.rig.feed(m.ContactClosed(at_us=self.rig.now_us, contact_id=contact, outcome="ended_unseen"))
+            self.rig.feed(
+                inputs.ContactClosed(at_us=self.rig.now_us, contact_id=contact, outcome="ended_unseen")
+            )
 
     # --- the wires ---
 
@@ -248,16 +249,16 @@ class Calls(RuleBasedStateMachine):
         if seldom:
             return
         self.connections_lost += 1
-        rig.feed(m.LinkDown(at_us=rig.now_us))
+        rig.feed(inputs.LinkDown(at_us=rig.now_us))
         rig.events.clear()
         rig.replies.clear()
         for job in rig.jobs.values():
             if job.offer:
                 rig.replies.append(
-                    m.JobEnded(at_us=rig.now_us, offer=job.offer, ok=False, text="", known=False)
+                    inputs.JobEnded(at_us=rig.now_us, offer=job.offer, ok=False, text="", known=False)
                 )
                 job.offer = ""
-        rig.feed(m.LinkUp(at_us=rig.now_us))
+        rig.feed(inputs.LinkUp(at_us=rig.now_us))
 
     @rule(seldom=SELDOM)
     def the_owner_dies(self, seldom: int) -> None:
@@ -269,7 +270,7 @@ class Calls(RuleBasedStateMachine):
     @rule(up=st.booleans())
     def the_bus_changes(self, up: bool) -> None:
         self.rig.bus_up = up
-        self.rig.feed(m.BusUp(at_us=self.rig.now_us) if up else m.BusDown(at_us=self.rig.now_us))
+        self.rig.feed(inputs.BusUp(at_us=self.rig.now_us) if up else inputs.BusDown(at_us=self.rig.now_us))
 
     # --- what must hold ---
 
@@ -287,17 +288,17 @@ class Calls(RuleBasedStateMachine):
 
     @invariant()
     def the_agent_is_named_first(self) -> None:
-        for command in self.rig.commands(m.Bridge):
+        for command in self.rig.commands(outputs.Bridge):
             assert command.leg.startswith("leg-")
 
     def teardown(self) -> None:
         rig = self.rig
         rig.bus_up = True
-        rig.feed(m.BusUp(at_us=rig.now_us))
+        rig.feed(inputs.BusUp(at_us=rig.now_us))
         rig.settle()
         # What the audit finds is mended as well; two rounds, for what the first one had to wait for.
         for _ in range(2):
-            rig.feed(m.TimerFired(at_us=rig.now_us, key="audit"))
+            rig.feed(inputs.TimerFired(at_us=rig.now_us, key="audit"))
             rig.settle()
         calls = {call.contact: call for call in rig.engine.calls()}
         for leg in rig.legs.values():

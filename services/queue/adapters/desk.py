@@ -13,7 +13,7 @@ from services.common.bus import Bus, Envelope, Sendable, Subscription, codec, su
 from services.common.errors import BusUnavailable, ContractError, Refused
 from services.common.ids import derived_id, new_id
 from services.contracts.peyvand.queue.v1 import rpc_pb2, supervision_rpc_pb2
-from services.queue.core import messages as m
+from services.queue.core import inputs, outputs
 from services.queue.core import supervision_messages as sm
 from services.queue.core.engine import CallState
 from services.queue.core.listening import SupervisionAnswered
@@ -22,13 +22,13 @@ from services.queue.core.wishes import VERBS
 SUPERVISE = "supervise"
 PATIENCE_S = 9.0  # More than the engine takes to say that a wish had no effect; a phone that rings nowhere by then is not heard of.
 
-Answer = m.WishAnswered | SupervisionAnswered
+Answer = outputs.WishAnswered | SupervisionAnswered
 
 
 class WishTaker(Protocol):
     """What is needed of a node's runner."""
 
-    def feed(self, event: m.Input) -> None: ...
+    def feed(self, event: inputs.Input) -> None: ...
     def call(self, contact: str) -> CallState | None: ...
 
 
@@ -76,7 +76,7 @@ class WishDesk:
         request_id = new_id()  # Not the envelope's: whoever asks again under the same id wants it once more.
         await self._ask(
             request_id,
-            m.CallWished(
+            inputs.CallWished(
                 at_us=self._now_us(),
                 request_id=request_id,
                 contact=wish.contact_id,
@@ -127,7 +127,7 @@ class WishDesk:
             state=answer.state,
         )
 
-    async def _ask(self, request_id: str, wish: m.Input) -> Answer:
+    async def _ask(self, request_id: str, wish: inputs.Input) -> Answer:
         """Give the engine a wish and wait for what comes of it. Raises Refused, and BusUnavailable when the node changes hands."""
         asked: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[request_id] = asked

@@ -12,7 +12,7 @@ from services.common.errors import DecodeError, NewerMessage
 from services.common.ids import derived_id
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided, Fact
 from services.contracts.peyvand.routing.v1.rpc_pb2 import OpenContacts
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs
 
 log = structlog.get_logger()
 
@@ -31,15 +31,15 @@ def decided(envelope: Envelope) -> Decided:
     return message
 
 
-def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[m.Input]:
+def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[inputs.Input]:
     """Return what a batch of entries asks of ``node``, in order. Raises DecodeError.
 
     Offers that were made and ended within the batch are ended first, so that catching up after a pause does not ring phones
     for orders that are over. What a newer routing says in words that this program does not have is no order to it: it is
     counted and passed over, for during an upgrade it may come with every call, and must not hold up those that are understood.
     """
-    ended: list[m.Input] = []
-    rest: list[m.Input] = []
+    ended: list[inputs.Input] = []
+    rest: list[inputs.Input] = []
     made: set[str] = set()
     for envelope in envelopes:
         try:
@@ -51,9 +51,13 @@ def inputs_of(envelopes: Iterable[Envelope], node: str, at_us: int) -> list[m.In
             if fact.WhichOneof("fact") is None:
                 _pass_over(envelope, "a kind of fact that is not known here")
             event = _input(fact, envelope.tenant, entry.at_us, node, at_us)
-            if isinstance(event, m.OfferMade):
+            if isinstance(event, inputs.OfferMade):
                 made.add(event.offer_id)
-            if isinstance(event, m.OfferEnded) and event.offer_id in made and event.outcome != "accepted":
+            if (
+                isinstance(event, inputs.OfferEnded)
+                and event.offer_id in made
+                and event.outcome != "accepted"
+            ):
                 ended.append(event)
             elif event is not None:
                 rest.append(event)
@@ -73,13 +77,13 @@ def _pass_over(envelope: Envelope, reason: str) -> None:
         )
 
 
-def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -> m.Input | None:
+def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -> inputs.Input | None:
     match fact.WhichOneof("fact"):
         case "offer_made":
             made = fact.offer_made
             if made.node != node or made.channel:  # Of another channel: its service carries it out.
                 return None
-            return m.OfferMade(
+            return inputs.OfferMade(
                 at_us=at_us,
                 tenant=tenant,
                 offer_id=made.offer_id,
@@ -107,17 +111,17 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
             )
         case "offer_ended":
             over = fact.offer_ended
-            return m.OfferEnded(
+            return inputs.OfferEnded(
                 at_us=at_us, offer_id=over.offer_id, contact_id=over.contact_id, outcome=over.outcome
             )
         case "contact_overflowed":
             overflow = fact.contact_overflowed
-            return m.ContactOverflowed(
+            return inputs.ContactOverflowed(
                 at_us=at_us, contact_id=overflow.contact_id, action=overflow.action, target=overflow.target
             )
         case "contact_transferred":
             given = fact.contact_transferred
-            return m.ContactTransferred(
+            return inputs.ContactTransferred(
                 at_us=at_us,
                 contact_id=given.contact_id,
                 offer_id=given.offer_id,
@@ -127,7 +131,7 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
             )
         case "transfer_refused":
             no = fact.transfer_refused
-            return m.TransferRefused(
+            return inputs.TransferRefused(
                 at_us=at_us,
                 contact_id=no.contact_id,
                 request_id=no.request_id,
@@ -136,29 +140,29 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
             )
         case "contact_closed":
             closed = fact.contact_closed
-            return m.ContactClosed(at_us=at_us, contact_id=closed.contact_id, outcome=closed.outcome)
+            return inputs.ContactClosed(at_us=at_us, contact_id=closed.contact_id, outcome=closed.outcome)
         case "contact_moved":
             moved = fact.contact_moved
-            return m.ContactMoved(at_us=at_us, contact_id=moved.contact_id, node=moved.node)
+            return inputs.ContactMoved(at_us=at_us, contact_id=moved.contact_id, node=moved.node)
         case "node_changed":
             seen = fact.node_changed
-            return m.PeerSeen(at_us=at_us, node=seen.node, up=seen.up)
+            return inputs.PeerSeen(at_us=at_us, node=seen.node, up=seen.up)
         case "node_draining":
             empties = fact.node_draining
-            return m.PeerSeen(at_us=at_us, node=empties.node, draining=empties.draining)
+            return inputs.PeerSeen(at_us=at_us, node=empties.node, draining=empties.draining)
         case "wrap_up_ended":
             free = fact.wrap_up_ended
-            return m.WrapUpEnded(at_us=at_us, agent_id=free.agent_id, contact_id=free.contact_id)
+            return inputs.WrapUpEnded(at_us=at_us, agent_id=free.agent_id, contact_id=free.contact_id)
     return None
 
 
-def open_contacts(answer: Envelope, tenant: str) -> tuple[list[m.OpenContact], bool]:
+def open_contacts(answer: Envelope, tenant: str) -> tuple[list[legs.OpenContact], bool]:
     """The contacts that routing has open, and whether there are more. Raises DecodeError."""
     message = codec.decode(answer)
     if not isinstance(message, OpenContacts):
         raise DecodeError(f"{answer.subject}: expected peyvand.routing.v1.OpenContacts, found {answer.type}")
     found = [
-        m.OpenContact(
+        legs.OpenContact(
             contact=c.contact_id,
             tenant=tenant,
             queue=c.queue,

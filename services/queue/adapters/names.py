@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.common.esl import Event
-from services.queue.core import messages as m
+from services.queue.core import legs, outputs
 
 MOVED = "moved"
 _INPUT_FIELDS = ("leg", "partner")
@@ -63,7 +63,7 @@ class LegNames:
         """An input with names in it."""
         return _replaced(event, _INPUT_FIELDS, self._name_of) if self._name_of else event
 
-    def addressed(self, command: m.Command) -> m.Command:
+    def addressed(self, command: outputs.Command) -> outputs.Command:
         """A command with UUIDs in it."""
         return _replaced(command, _COMMAND_FIELDS, self._uuid_of) if self._uuid_of else command
 
@@ -75,6 +75,6 @@ def _replaced(struct: _S, fields: tuple[str, ...], table: dict[str, str]) -> _S:
             changed[field] = other
     for field in ("caller", "customer"):
         inner = getattr(struct, field, None)
-        if isinstance(inner, m.CallerLeg) and (inner.leg in table or inner.partner in table):
+        if isinstance(inner, legs.CallerLeg) and (inner.leg in table or inner.partner in table):
             changed[field] = _replaced(inner, _INPUT_FIELDS, table)
     return replace(struct, **changed) if changed else struct

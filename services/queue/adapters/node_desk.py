@@ -8,7 +8,7 @@ from typing import Protocol
 from services.common.bus import Bus, Envelope, Sendable, Subscription, codec, subjects
 from services.common.errors import ContractError, Refused
 from services.contracts.peyvand.queue.v1 import rpc_pb2
-from services.queue.core import messages as m
+from services.queue.core import inputs
 from services.queue.core.engine import NodeStatus
 
 VERBS = ("drain", "undrain", "show")
@@ -17,7 +17,7 @@ VERBS = ("drain", "undrain", "show")
 class NodeTaker(Protocol):
     """What is needed of a node's runner."""
 
-    def feed(self, event: m.Input) -> None: ...
+    def feed(self, event: inputs.Input) -> None: ...
     def status(self) -> NodeStatus | None: ...
 
 
@@ -52,7 +52,9 @@ class NodeDesk:
             )
         verb = subjects.parse(envelope.subject).what
         if verb != "show":
-            self._taker.feed(m.DrainWished(at_us=self._now_us(), draining=verb == "drain", actor=wish.actor))
+            self._taker.feed(
+                inputs.DrainWished(at_us=self._now_us(), draining=verb == "drain", actor=wish.actor)
+            )
             await self._told()
         status = self._taker.status()
         if status is None:

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 from services.common.bus import Bus, Outgoing, subjects
 from services.common.errors import BusUnavailable, ContractError
 from services.queue.core import drain_facts, facts, outbound_facts, supervision_facts, trunk_facts
-from services.queue.core.messages import Report
+from services.queue.core.outputs import Report
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from services.common.bus import Bus, Envelope, Sendable, Subscription, codec, su
 from services.common.errors import ContractError, Refused
 from services.common.ids import new_id
 from services.contracts.peyvand.queue.v1 import trunks_rpc_pb2
-from services.queue.core import messages as m
+from services.queue.core import inputs, outputs
 
 VERB = "choose-trunk"
 
@@ -16,11 +16,11 @@ VERB = "choose-trunk"
 class RouteDesk:
     """Serves ``cc.v1.rpc.<tenant>.queue.<node>.choose-trunk``. The engine answers within the same input, so nothing waits."""
 
-    def __init__(self, node: str, feed: Callable[[m.Input], None], now_us: Callable[[], int]) -> None:
+    def __init__(self, node: str, feed: Callable[[inputs.Input], None], now_us: Callable[[], int]) -> None:
         self._node = node
         self._feed = feed
         self._now_us = now_us
-        self._chosen: dict[str, m.RouteChosen] = {}
+        self._chosen: dict[str, outputs.RouteChosen] = {}
 
     async def open(self, bus: Bus) -> Subscription:
         """Serve from now on."""
@@ -31,7 +31,7 @@ class RouteDesk:
         """The node is another's."""
         self._chosen.clear()
 
-    def chosen(self, answer: m.RouteChosen) -> None:
+    def chosen(self, answer: outputs.RouteChosen) -> None:
         """The engine's answer."""
         self._chosen[answer.request_id] = answer
 
@@ -43,7 +43,7 @@ class RouteDesk:
             )
         request_id = new_id()
         self._feed(
-            m.RouteWished(
+            inputs.RouteWished(
                 at_us=self._now_us(),
                 request_id=request_id,
                 tenant=subjects.tenant_of(envelope.subject),

@@ -19,7 +19,7 @@ from services.center.outside import Way, bridge_string, leg_variables
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
 from services.queue.adapters import supervisor
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs, outputs
 from services.queue.core import supervision_messages as sm
 from services.queue.core.plan import RINGING
 
@@ -88,48 +88,48 @@ class Dialing(Struct, frozen=True, kw_only=True):
 # ------------------------------------------------------------------------------------------------------------- events
 
 
-def to_input(event: Event, at_us: int) -> m.Input | None:
+def to_input(event: Event, at_us: int) -> inputs.Input | None:
     """Return what an event means to the engine, or None. Raises ProtocolError for one about no channel."""
     if event.subclass == ROOM and not event.unique_id:
         return None  # About the room itself.
     if event.subclass == GATEWAY:
         up = event.get("Ping-Status") != "DOWN" and event.get("State") not in _DOWN
-        return m.GatewayChanged(at_us=at_us, gateway=event.get("Gateway"), up=up)
+        return inputs.GatewayChanged(at_us=at_us, gateway=event.get("Gateway"), up=up)
     if event.subclass == HANDED_OVER:
         return _handed_over(event, at_us)
     if event.subclass == REFERRED:
         status = event.body.split(" ", 2)[1:2]  # SIP/2.0 200 OK
-        return m.ReferEnded(at_us=at_us, leg=event.get("UniqueID"), status=_number("".join(status)))
+        return inputs.ReferEnded(at_us=at_us, leg=event.get("UniqueID"), status=_number("".join(status)))
     if not _UUID.fullmatch(event.unique_id):
         raise ProtocolError(f"{event.name} about the channel {event.unique_id[:80]!r}, which is no UUID")
     match event.name:
         case "CHANNEL_CREATE":
-            return m.LegCreated(at_us=at_us, leg=event.unique_id, trunk=trunk_leg(event))
+            return inputs.LegCreated(at_us=at_us, leg=event.unique_id, trunk=trunk_leg(event))
         case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA":
-            return m.LegRinging(at_us=at_us, leg=event.unique_id)
+            return inputs.LegRinging(at_us=at_us, leg=event.unique_id)
         case "CHANNEL_ANSWER":
             customer = caller_leg(event) if event.variable("cc_state") == "callback" else None
-            return m.LegAnswered(at_us=at_us, leg=event.unique_id, customer=customer)
+            return inputs.LegAnswered(at_us=at_us, leg=event.unique_id, customer=customer)
         case "CHANNEL_BRIDGE":
-            return m.LegBridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
+            return inputs.LegBridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
         case "CHANNEL_UNBRIDGE":
-            return m.LegUnbridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
+            return inputs.LegUnbridged(at_us=at_us, leg=event.unique_id, partner=_other_leg(event))
         case "CHANNEL_HANGUP":
-            return m.LegHungUp(at_us=at_us, leg=event.unique_id, cause=event.get("Hangup-Cause"))
+            return inputs.LegHungUp(at_us=at_us, leg=event.unique_id, cause=event.get("Hangup-Cause"))
         case "DTMF":
-            return m.DigitPressed(at_us=at_us, leg=event.unique_id, digit=event.get("DTMF-Digit"))
+            return inputs.DigitPressed(at_us=at_us, leg=event.unique_id, digit=event.get("DTMF-Digit"))
         case "MEDIA_BUG_STOP":
             if event.get("Media-Bug-Function") == "displace":
-                return m.AnnouncementEnded(
+                return inputs.AnnouncementEnded(
                     at_us=at_us, leg=event.unique_id, file=event.get("Media-Bug-Target")
                 )
         case "CHANNEL_HOLD" | "CHANNEL_UNHOLD":
-            return m.LegHeld(at_us=at_us, leg=event.unique_id, held=event.name == "CHANNEL_HOLD")
+            return inputs.LegHeld(at_us=at_us, leg=event.unique_id, held=event.name == "CHANNEL_HOLD")
         case "CUSTOM" if event.subclass == FEATURE:
-            return m.FeaturePressed(at_us=at_us, leg=event.unique_id, what=event.get("what"))
+            return inputs.FeaturePressed(at_us=at_us, leg=event.unique_id, what=event.get("what"))
         case "CUSTOM" if event.subclass == ROOM:
             if (action := event.get("Action")) in ("add-member", "del-member"):
-                return m.RoomChanged(
+                return inputs.RoomChanged(
                     at_us=at_us,
                     leg=event.unique_id,
                     room=event.get("Conference-Name"),
@@ -140,20 +140,20 @@ def to_input(event: Event, at_us: int) -> m.Input | None:
         case "CUSTOM" if event.subclass == supervisor.MODE:
             return sm.ModeKeyed(at_us=at_us, leg=event.unique_id, mode=event.get("mode"))
         case "CUSTOM" if event.subclass == WHISPERED:
-            return m.WhisperEnded(
+            return inputs.WhisperEnded(
                 at_us=at_us, leg=event.unique_id, heard=event.get("response") not in NOT_HEARD
             )
         case "CUSTOM" if event.subclass == WAITING:
-            return m.LegParked(at_us=at_us, caller=caller_leg(event))
+            return inputs.LegParked(at_us=at_us, caller=caller_leg(event))
     return None
 
 
-def _handed_over(event: Event, at_us: int) -> m.LegHandedOver:
+def _handed_over(event: Event, at_us: int) -> inputs.LegHandedOver:
     # ivr wrote the event: it may not have Unique-ID, or FreeSWITCH would keep it for the channel's thread.
     leg = event.get("Leg")
     if not _UUID.fullmatch(leg):
         raise ProtocolError(f"{HANDED_OVER} about the channel {leg[:80]!r}, which is no UUID")
-    return m.LegHandedOver(at_us=at_us, caller=replace(caller_leg(event), leg=leg))
+    return inputs.LegHandedOver(at_us=at_us, caller=replace(caller_leg(event), leg=leg))
 
 
 def _other_leg(event: Event) -> str:
@@ -163,10 +163,10 @@ def _other_leg(event: Event) -> str:
     return event.get("Other-Leg-Unique-ID")
 
 
-def caller_leg(event: Event) -> m.CallerLeg:
+def caller_leg(event: Event) -> legs.CallerLeg:
     """A caller's leg from an event that carries its variables, or from ``uuid_dump``."""
     var = event.variable
-    return m.CallerLeg(
+    return legs.CallerLeg(
         leg=event.unique_id,
         tenant=var("cc_tenant"),
         queue=var("cc_queue"),
@@ -206,13 +206,13 @@ def caller_leg(event: Event) -> m.CallerLeg:
     )
 
 
-def trunk_leg(event: Event) -> m.TrunkLeg | None:
+def trunk_leg(event: Event) -> legs.TrunkLeg | None:
     """The trunk that a leg is on, and what is kept behind it; None for a leg on none of ours."""
     var = event.variable
     if not (var("cc_trunk") and var("cc_tenant")):
         return None
     then = [tuple(word.split(":")) for word in var("cc_then").split()]
-    return m.TrunkLeg(
+    return legs.TrunkLeg(
         leg=event.unique_id,
         tenant=var("cc_tenant"),
         trunk=var("cc_trunk"),
@@ -223,12 +223,12 @@ def trunk_leg(event: Event) -> m.TrunkLeg | None:
     )
 
 
-def agent_leg(event: Event) -> m.AgentLeg | None:
+def agent_leg(event: Event) -> legs.AgentLeg | None:
     """An agent's leg from ``uuid_dump``; None when it carries no offer of ours."""
     var = event.variable
     if not (var("cc_offer") and var("cc_contact") and var("cc_tenant")):
         return None
-    return m.AgentLeg(
+    return legs.AgentLeg(
         leg=event.unique_id,
         tenant=var("cc_tenant"),
         contact=var("cc_contact"),
@@ -297,67 +297,67 @@ def dumped(text: str) -> Event | None:
     return None if event.get("Channel-State") in _DEAD_STATES else event
 
 
-def probed(leg: str, text: str, at_us: int) -> m.LegProbed:
+def probed(leg: str, text: str, at_us: int) -> inputs.LegProbed:
     """The answer to a probe."""
     event = dumped(text)
     if event is None:
-        return m.LegProbed(at_us=at_us, leg=leg, alive=False)
+        return inputs.LegProbed(at_us=at_us, leg=leg, alive=False)
     caller = caller_leg(event) if event.variable("cc_role") not in ("agent", "supervisor") else None
     answered = event.get("Answer-State") == "answered"
-    return m.LegProbed(at_us=at_us, leg=leg, alive=True, answered=answered, caller=caller)
+    return inputs.LegProbed(at_us=at_us, leg=leg, alive=True, answered=answered, caller=caller)
 
 
 # ----------------------------------------------------------------------------------------------------------- commands
 
 
-def api_line(command: m.Command, dialing: Dialing) -> str:
+def api_line(command: outputs.Command, dialing: Dialing) -> str:
     """Return the API command for anything but an originate. Raises UnsafeCommandError for what must not be sent."""
     leg = command.leg
     match command:
-        case m.SetVars():
+        case outputs.SetVars():
             return f"uuid_setvar_multi {leg} {setvar_multi(dict(command.values))}"
-        case m.PlayMusic():
+        case outputs.PlayMusic():
             return f"uuid_transfer {leg} '{_music(command.music)}' inline"
-        case m.RingBack():
+        case outputs.RingBack():
             keys = [f"execute_extension:{AGENT_KEYS}"] if command.keys else []
             steps = "^".join([*keys, f"playback:{RING_TONE}", "park:"])
             return f"uuid_transfer {leg} 'm:^:{steps}' inline"
-        case m.Park():
+        case outputs.Park():
             return f"uuid_transfer {leg} park: inline"
-        case m.JoinRoom():
+        case outputs.JoinRoom():
             if not _UUID.fullmatch(command.room):
                 raise UnsafeCommandError(f"not a room: {command.room[:40]!r}")
             both = " -both" if command.both else ""
             return f"uuid_transfer {leg}{both} conference:{command.room}@{ROOM_PROFILE} inline"
-        case m.StartAnnouncement():
+        case outputs.StartAnnouncement():
             return f"uuid_displace {leg} start {_path(command.file)} 0"
-        case m.StopAnnouncement():
+        case outputs.StopAnnouncement():
             return f"uuid_displace {leg} stop {_path(command.file)}"
-        case m.Whisper():
+        case outputs.Whisper():
             return f"uuid_transfer {leg} '{_whisper(command)}' inline"
-        case m.PlayTo():
+        case outputs.PlayTo():
             return f"uuid_broadcast {leg} {_path(command.file)} aleg"
-        case m.Kill():
+        case outputs.Kill():
             return f"uuid_kill {leg} {command.cause}"
-        case m.Bridge():
+        case outputs.Bridge():
             return f"uuid_bridge {leg} {command.caller_leg}"
-        case m.Record():
+        case outputs.Record():
             return f"uuid_record {leg} start {_path(f'{dialing.recordings_dir}/{command.path}')}"
-        case m.Farewell():
+        case outputs.Farewell():
             if not command.file:
                 return f"uuid_kill {leg} NORMAL_CLEARING"
             return f"uuid_transfer {leg} 'playback:{_path(command.file)},hangup:NORMAL_CLEARING' inline"
-        case m.LeaveMessage():
+        case outputs.LeaveMessage():
             return f"uuid_transfer {leg} '{_message(command, dialing)}' inline"
-        case m.TransferOut():
+        case outputs.TransferOut():
             return f"uuid_transfer {leg} '{_way_out(command, dialing)}' inline"
         case sm.Listen():
             return supervisor.listen_line(command)
-        case m.Refer():
+        case outputs.Refer():
             return f"uuid_deflect {leg} sip:{_user(command.user)}@{command.address}"
-        case m.SetGlobal():
+        case outputs.SetGlobal():
             return f"global_setvar {command.name}={command.value}"
-        case m.Probe():
+        case outputs.Probe():
             return f"uuid_dump {leg} json"
     raise UnsafeCommandError(f"no API command for {type(command).__name__}")
 
@@ -374,14 +374,14 @@ def _music(music: str) -> str:
     return f"playback:{_path(music)},park:"
 
 
-def _whisper(command: m.Whisper) -> str:
+def _whisper(command: outputs.Whisper) -> str:
     play = file_string(_path(file) for file in command.files)
     # Expanded before the application event runs: what the playback has come to.
     ended = f"Event-Name=CUSTOM,Event-Subclass={WHISPERED},response=${{current_application_response}}"
     return f"m:^:playback:{play}^event:{ended}^park:"
 
 
-def _message(command: m.LeaveMessage, dialing: Dialing) -> str:
+def _message(command: outputs.LeaveMessage, dialing: Dialing) -> str:
     path = _path(f"{dialing.recordings_dir}/{command.path}")
     ask = [f"playback:{_path(command.file)}"] if command.file else []
     thanks = [f"playback:{_path(command.thanks_file)}"] if command.thanks_file else []
@@ -398,7 +398,7 @@ def _message(command: m.LeaveMessage, dialing: Dialing) -> str:
     return "m:^:" + "^".join(steps)
 
 
-def _way_out(command: m.TransferOut, dialing: Dialing) -> str:
+def _way_out(command: outputs.TransferOut, dialing: Dialing) -> str:
     ways = [_checked_way(way) for way in command.ways]
     dial = bridge_string(ways, dialing.transfer_dial, command.tenant, command.contact)
     if command.returns:
@@ -431,7 +431,7 @@ def _path(path: str) -> str:
     return path
 
 
-def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
+def originate_line(command: outputs.Originate, node: str, dialing: Dialing) -> str:
     """Return the originate of an agent's leg, to be run by bgapi."""
     variables = {
         "origination_uuid": command.leg,
@@ -478,7 +478,7 @@ def originate_line(command: m.Originate, node: str, dialing: Dialing) -> str:
     return f"originate {channel_vars(variables)}{dial} &park()"
 
 
-def between_nodes(command: m.Originate, node: str) -> dict[str, str]:
+def between_nodes(command: outputs.Originate, node: str) -> dict[str, str]:
     """What an agent's leg needs besides when it goes through the node that the phone is registered with.
 
     The headers say there whose legs these are. The sound from there never pauses (dialplan ``nodes``), so its absence means that the
@@ -496,7 +496,7 @@ def between_nodes(command: m.Originate, node: str) -> dict[str, str]:
     }
 
 
-def customer_line(command: m.CallCustomer, node: str, dialing: Dialing) -> str:
+def customer_line(command: outputs.CallCustomer, node: str, dialing: Dialing) -> str:
     """Return the originate of a customer's leg, to be run by bgapi. The leg gets what the dialplan gives a caller's."""
     way = _checked_way(command.way)
     variables = {

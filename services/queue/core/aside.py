@@ -32,18 +32,16 @@ from services.queue.core.conversation import (
     wrap_up,
 )
 from services.queue.core.facts import ConsultEnded, ConsultStarted, TransferRequested
-from services.queue.core.messages import (
+from services.queue.core.inputs import (
     ContactTransferred,
     DigitPressed,
     LegBridged,
     LegUnbridged,
     OfferMade,
-    PlayMusic,
-    PlayTo,
-    RingBack,
     TransferRefused,
 )
 from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
+from services.queue.core.outputs import PlayMusic, PlayTo, RingBack
 from services.queue.core.overflow import change_queue
 from services.queue.core.treatment import back_to_music, farewell, say_sorry
 

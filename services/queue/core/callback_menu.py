@@ -19,7 +19,7 @@ import re
 
 from services.queue.core import schedule
 from services.queue.core.facts import CallbackAccepted, TreatmentPlayed
-from services.queue.core.messages import DigitPressed, PositionKnown
+from services.queue.core.inputs import DigitPressed, PositionKnown
 from services.queue.core.node import Caller, Menu, Node, Stage
 from services.queue.core.plan import CallbackPlan
 from services.queue.core.schedule import AGAIN_MS, DEAF_MS

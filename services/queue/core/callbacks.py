@@ -23,22 +23,20 @@ from services.center.outside import DIVERTING, leg_variables
 from services.queue.core import lines
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import CallbackAttempted
-from services.queue.core.messages import (
-    OUTBOUND,
+from services.queue.core.inputs import JobEnded, OfferMade
+from services.queue.core.legs import OUTBOUND, CallerLeg
+from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRACE_MS, Customer, Node, Offer
+from services.queue.core.outbound_facts import OutboundAnswered, OutboundDialled, OutboundFailed
+from services.queue.core.outputs import (
     CallCustomer,
-    CallerLeg,
     Farewell,
-    JobEnded,
     Kill,
-    OfferMade,
     PlayMusic,
     Probe,
     RingBack,
     StartAnnouncement,
     StopAnnouncement,
 )
-from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRACE_MS, Customer, Node, Offer
-from services.queue.core.outbound_facts import OutboundAnswered, OutboundDialled, OutboundFailed
 from services.queue.core.plan import CallbackPlan
 
 CONFIRM_MS = 15_000  # An answering machine's greeting is as long; who is there presses sooner.

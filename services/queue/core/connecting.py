@@ -18,8 +18,10 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from services.queue.core.facts import TreatmentPlayed, WhisperPlayed
-from services.queue.core.messages import OUTBOUND, StopAnnouncement, Whisper, WhisperEnded
+from services.queue.core.inputs import WhisperEnded
+from services.queue.core.legs import OUTBOUND
 from services.queue.core.node import Caller, Lead, Node, Offer, Phase, Stage
+from services.queue.core.outputs import StopAnnouncement, Whisper
 from services.queue.core.plan import BeforeBridge, CenterPlan
 
 STEP = "connecting"

@@ -41,9 +41,11 @@ from services.queue.core import (
     conference,
     connecting,
     conversation,
+    inputs,
     lines,
     moves,
     offers,
+    outputs,
     outward,
     overflow,
     remote,
@@ -53,7 +55,6 @@ from services.queue.core import (
     treatment,
     wishes,
 )
-from services.queue.core import messages as m
 from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase, Stage, Step
 
 # What these would do needs FreeSWITCH. While it cannot be reached they wait: a farewell that nobody hears is none, and a call that is
@@ -106,51 +107,51 @@ class Engine:
     def __init__(self, node: str, refer: Mapping[str, str] | None = None) -> None:
         """``refer``: where callers are sent who wait on a node that is being emptied; SIP addresses by node."""
         self._node = Node(name=node, refer=refer or {})
-        self._handlers: dict[type[m.Input], Callable[[Any], None]] = {
-            m.LegHandedOver: self._handed_over,
-            m.LegParked: self._parked,
-            m.LegCreated: self._created,
-            m.LegRinging: lambda e: offers.ringing(self._node, e.leg),
-            m.LegAnswered: self._answered,
-            m.LegBridged: self._bridged,
-            m.LegUnbridged: self._unbridged,
-            m.LegHeld: lambda e: conversation.phone_held(self._node, e),
-            m.FeaturePressed: lambda e: wishes.feature(self._node, e),
-            m.RoomChanged: lambda e: conference.changed(self._node, e),
-            m.LegHungUp: self._hung_up,
-            m.AnnouncementEnded: self._announcement_ended,
-            m.WhisperEnded: self._whispered,
-            m.DigitPressed: self._digit,
-            m.JobEnded: self._job_ended,
-            m.LegProbed: self._probed,
-            m.CommandFailed: self._command_failed,
-            m.ChannelsListed: self._listed,
-            m.LinkUp: lambda e: takeover.link_up(self._node, e.core_uuid),
-            m.LinkDown: lambda e: takeover.link_down(self._node),
-            m.OfferMade: lambda e: aside.order(self._node, e),
-            m.OfferEnded: lambda e: conversation.offer_ended(self._node, e),
-            m.ContactOverflowed: lambda e: overflow.overflowed(self._node, e),
-            m.ContactTransferred: lambda e: aside.transferred(self._node, e),
-            m.TransferRefused: lambda e: aside.refused(self._node, e),
-            m.CallWished: lambda e: wishes.wished(self._node, e),
-            m.DrainWished: lambda e: moves.wished(self._node, e),
-            m.DrainFound: lambda e: moves.found(self._node, e),
-            m.PeerSeen: lambda e: moves.peer_seen(self._node, e),
-            m.ReferEnded: lambda e: moves.refer_ended(self._node, e),
-            m.ContactMoved: lambda e: moves.moved(self._node, e),
-            m.ContactKnown: lambda e: moves.known(self._node, e),
-            m.ContactClosed: lambda e: overflow.closed(self._node, e),
-            m.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
-            m.PositionKnown: lambda e: (
+        self._handlers: dict[type[inputs.Input], Callable[[Any], None]] = {
+            inputs.LegHandedOver: self._handed_over,
+            inputs.LegParked: self._parked,
+            inputs.LegCreated: self._created,
+            inputs.LegRinging: lambda e: offers.ringing(self._node, e.leg),
+            inputs.LegAnswered: self._answered,
+            inputs.LegBridged: self._bridged,
+            inputs.LegUnbridged: self._unbridged,
+            inputs.LegHeld: lambda e: conversation.phone_held(self._node, e),
+            inputs.FeaturePressed: lambda e: wishes.feature(self._node, e),
+            inputs.RoomChanged: lambda e: conference.changed(self._node, e),
+            inputs.LegHungUp: self._hung_up,
+            inputs.AnnouncementEnded: self._announcement_ended,
+            inputs.WhisperEnded: self._whispered,
+            inputs.DigitPressed: self._digit,
+            inputs.JobEnded: self._job_ended,
+            inputs.LegProbed: self._probed,
+            inputs.CommandFailed: self._command_failed,
+            inputs.ChannelsListed: self._listed,
+            inputs.LinkUp: lambda e: takeover.link_up(self._node, e.core_uuid),
+            inputs.LinkDown: lambda e: takeover.link_down(self._node),
+            inputs.OfferMade: lambda e: aside.order(self._node, e),
+            inputs.OfferEnded: lambda e: conversation.offer_ended(self._node, e),
+            inputs.ContactOverflowed: lambda e: overflow.overflowed(self._node, e),
+            inputs.ContactTransferred: lambda e: aside.transferred(self._node, e),
+            inputs.TransferRefused: lambda e: aside.refused(self._node, e),
+            inputs.CallWished: lambda e: wishes.wished(self._node, e),
+            inputs.DrainWished: lambda e: moves.wished(self._node, e),
+            inputs.DrainFound: lambda e: moves.found(self._node, e),
+            inputs.PeerSeen: lambda e: moves.peer_seen(self._node, e),
+            inputs.ReferEnded: lambda e: moves.refer_ended(self._node, e),
+            inputs.ContactMoved: lambda e: moves.moved(self._node, e),
+            inputs.ContactKnown: lambda e: moves.known(self._node, e),
+            inputs.ContactClosed: lambda e: overflow.closed(self._node, e),
+            inputs.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
+            inputs.PositionKnown: lambda e: (
                 callback_menu.wait_known if e.what == callback_menu.EXPECTED else schedule.position_known
             )(self._node, e),
-            m.CentersRevised: self._revised,
-            m.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
-            m.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
-            m.GatewayChanged: lambda e: None,
-            m.RouteWished: self._route_wished,
-            m.HangUpWished: lambda e: overflow.hang_up_wished(self._node, e),
-            m.TimerFired: self._timer,
+            inputs.CentersRevised: self._revised,
+            inputs.BusDown: lambda e: overflow.bus_changed(self._node, up=False),
+            inputs.BusUp: lambda e: overflow.bus_changed(self._node, up=True),
+            inputs.GatewayChanged: lambda e: None,
+            inputs.RouteWished: self._route_wished,
+            inputs.HangUpWished: lambda e: overflow.hang_up_wished(self._node, e),
+            inputs.TimerFired: self._timer,
         }
         self._timers: dict[str, Callable[[str], object]] = {
             "arrive": lambda key: arrival.arrived(self._node, key),
@@ -189,7 +190,7 @@ class Engine:
             "confirm": lambda key: self._with_customer(key, callbacks.not_confirmed),
             "customer-job": lambda key: self._with_customer(key, callbacks.job_lost),
             "customer-close": lambda key: self._with_customer(key, callbacks.close_due),
-            "customer-probe": lambda key: self._node.emit(m.Probe(contact=key, leg=key)),
+            "customer-probe": lambda key: self._node.emit(outputs.Probe(contact=key, leg=key)),
             "customer-unheard": self._customer_unheard,
             "customer-redial": lambda key: self._with_customer(key, callbacks.redial),
             lines.TIMER: lambda key: lines.unseen(self._node, key),
@@ -197,7 +198,7 @@ class Engine:
             AUDIT: lambda key: self._audit(),
         }
 
-    def handle(self, event: m.Input) -> list[m.Output]:
+    def handle(self, event: inputs.Input) -> list[outputs.Output]:
         """Take one input and return what follows from it, in order."""
         node = self._node
         node.at_us = event.at_us
@@ -276,15 +277,15 @@ class Engine:
         caller = self._node.callers.get(contact)
         return self._call(caller) if caller is not None else None
 
-    def _bridged(self, event: m.LegBridged) -> None:
+    def _bridged(self, event: inputs.LegBridged) -> None:
         if not aside.bridged(self._node, event):
             conversation.bridged(self._node, event)
 
-    def _unbridged(self, event: m.LegUnbridged) -> None:
+    def _unbridged(self, event: inputs.LegUnbridged) -> None:
         aside.unbridged(self._node, event)
         conversation.unbridged(self._node, event)
 
-    def _parked(self, event: m.LegParked) -> None:
+    def _parked(self, event: inputs.LegParked) -> None:
         if event.caller.state == "moved":
             moves.arrived(self._node, event.caller)
             return
@@ -303,17 +304,17 @@ class Engine:
             for held in known.held:
                 offers.order(self._node, held)
 
-    def _route_wished(self, event: m.RouteWished) -> None:
+    def _route_wished(self, event: inputs.RouteWished) -> None:
         """ivr dials by itself; its legs are counted here."""
         node = self._node
         center = node.plans.of(event.tenant, "")
         if center is None:
-            node.emit(m.RouteChosen(request_id=event.request_id, refusal=NO_ROUTE))
+            node.emit(outputs.RouteChosen(request_id=event.request_id, refusal=NO_ROUTE))
             return
         taken = lines.take(node, center, event.number, purpose="flow", contact=event.contact)
-        node.emit(m.RouteChosen(request_id=event.request_id, ways=taken.ways, refusal=taken.refusal))
+        node.emit(outputs.RouteChosen(request_id=event.request_id, ways=taken.ways, refusal=taken.refusal))
 
-    def _handed_over(self, event: m.LegHandedOver) -> None:
+    def _handed_over(self, event: inputs.LegHandedOver) -> None:
         self._grant_wish(arrival.handed_over(self._node, event.caller))
 
     def _grant_wish(self, caller: Caller | None) -> None:
@@ -322,13 +323,13 @@ class Engine:
 
     # --- customers who are called back: the same events, until they are callers ---
 
-    def _created(self, event: m.LegCreated) -> None:
+    def _created(self, event: inputs.LegCreated) -> None:
         if (customer := self._node.customers.get(event.leg)) is not None:
             callbacks.close_due(self._node, customer)  # A kill that came before the channel missed.
         else:
             offers.created(self._node, event.leg)
 
-    def _answered(self, event: m.LegAnswered) -> None:
+    def _answered(self, event: inputs.LegAnswered) -> None:
         if (customer := self._node.customers.get(event.leg)) is not None:
             callbacks.answered(self._node, customer)
         elif event.customer is not None:
@@ -336,7 +337,7 @@ class Engine:
         else:
             offers.answered(self._node, event.leg)
 
-    def _hung_up(self, event: m.LegHungUp) -> None:
+    def _hung_up(self, event: inputs.LegHungUp) -> None:
         if (customer := self._node.customers.get(event.leg)) is not None:
             self._node.remember_gone(event.leg)
             callbacks.hung_up(self._node, customer, event.cause)
@@ -345,7 +346,7 @@ class Engine:
         else:
             conversation.hung_up(self._node, event)
 
-    def _announcement_ended(self, event: m.AnnouncementEnded) -> None:
+    def _announcement_ended(self, event: inputs.AnnouncementEnded) -> None:
         if (customer := self._node.customers.get(event.leg)) is not None:
             if customer.announcing == event.file:
                 customer.announcing = ""
@@ -357,7 +358,7 @@ class Engine:
             treatment.announcement_ended(self._node, event)
             self._said(connecting.announced(self._node, event.leg, event.file, heard=True))
 
-    def _whispered(self, event: m.WhisperEnded) -> None:
+    def _whispered(self, event: inputs.WhisperEnded) -> None:
         if not remote.said(self._node, event):
             self._said(connecting.whispered(self._node, event))
 
@@ -366,7 +367,7 @@ class Engine:
         if offer is not None:
             offers.bridge_when_said(self._node, offer)
 
-    def _digit(self, event: m.DigitPressed) -> None:
+    def _digit(self, event: inputs.DigitPressed) -> None:
         node = self._node
         if (customer := node.customers.get(event.leg)) is not None:
             if callbacks.key(node, customer, event.digit):
@@ -377,7 +378,7 @@ class Engine:
         elif not offers.key(node, event) and not aside.digit(node, event):
             conversation.digit(node, event)
 
-    def _job_ended(self, event: m.JobEnded) -> None:
+    def _job_ended(self, event: inputs.JobEnded) -> None:
         kind, _, contact = event.offer.partition(":")
         if f"{kind}:" != callbacks.JOB:
             offers.job_ended(self._node, event)
@@ -395,11 +396,11 @@ class Engine:
         if (customer := self._node.customers.get(contact)) is not None:
             act(self._node, customer)
 
-    def _probed(self, event: m.LegProbed) -> None:
+    def _probed(self, event: inputs.LegProbed) -> None:
         moves.probed(self._node, event)
         takeover.probed(self._node, event)
 
-    def _listed(self, event: m.ChannelsListed) -> None:
+    def _listed(self, event: inputs.ChannelsListed) -> None:
         takeover.channels_listed(self._node, event)
         supervision.listed(self._node, event)
         moves.listed(self._node, len(event.present))
@@ -409,7 +410,7 @@ class Engine:
         if self._node.link_up:
             self._node.list_channels()
 
-    def _revised(self, event: m.CentersRevised) -> None:
+    def _revised(self, event: inputs.CentersRevised) -> None:
         """New settings hold from the next decision on; no call is touched."""
         node = self._node
         node.plans = event.plans
@@ -424,28 +425,28 @@ class Engine:
             node.unserved = False
             node.list_channels()
 
-    def _command_failed(self, event: m.CommandFailed) -> None:
+    def _command_failed(self, event: inputs.CommandFailed) -> None:
         node, command = self._node, event.command
         match command:
-            case m.Bridge():
+            case outputs.Bridge():
                 offers.bridge_refused(node, command.offer, event.text)
-            case m.Kill() | m.Probe():
+            case outputs.Kill() | outputs.Probe():
                 # The next look at a closing offer repeats it; a caller's leg that cannot be killed is gone or will be listed.
                 return
-            case m.StartAnnouncement():
+            case outputs.StartAnnouncement():
                 caller = node.callers.get(command.contact)
                 if caller is not None and caller.announcing == command.file:
                     caller.announcing = ""
                 self._said(connecting.announced(node, command.contact, command.file, heard=False))
-            case m.Whisper():
-                self._whispered(m.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
-            case m.Farewell() | m.TransferOut() | m.LeaveMessage() | m.PlayMusic():
+            case outputs.Whisper():
+                self._whispered(inputs.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
+            case outputs.Farewell() | outputs.TransferOut() | outputs.LeaveMessage() | outputs.PlayMusic():
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
-                node.emit(m.Probe(contact=command.contact, leg=command.leg))
+                node.emit(outputs.Probe(contact=command.contact, leg=command.leg))
             case _:
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
 
-    def _timer(self, event: m.TimerFired) -> None:
+    def _timer(self, event: inputs.TimerFired) -> None:
         kind, _, key = event.key.partition(":")
         if kind in FROZEN_TIMERS and not self._node.link_up:
             self._node.timer(event.key, FROZEN_MS)
@@ -474,4 +475,4 @@ class Engine:
             self._node.close_offer(offer, "NORMAL_CLEARING")
 
     def _probe(self, offer: Offer) -> None:
-        self._node.emit(m.Probe(contact=offer.contact, leg=offer.leg))
+        self._node.emit(outputs.Probe(contact=offer.contact, leg=offer.leg))

@@ -20,7 +20,7 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from services.center.outside import DIVERTING, Choice, Trunk, Way, choose
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs, outputs
 from services.queue.core.node import Node, TrunkLine
 from services.queue.core.plan import CenterPlan
 from services.queue.core.trunk_facts import DialRefused, TrunkFailed, TrunkFull
@@ -166,35 +166,35 @@ def failed(node: Node, leg: str, cause: str) -> None:
 # --- what the switch says -----------------------------------------------------------------------------------------------
 
 
-def watch(node: Node, event: m.Input) -> None:
+def watch(node: Node, event: inputs.Input) -> None:
     """Keep the count right; everybody else hears of the same event."""
     match event:
-        case m.LegCreated():
+        case inputs.LegCreated():
             if event.trunk is not None:
                 _found(node, event.trunk)
-        case m.LegAnswered() if event.leg in node.lines:
+        case inputs.LegAnswered() if event.leg in node.lines:
             line = _seen(node, event.leg)
             line.answered = True
             for other in line.batch:
                 if other != event.leg and (kept := node.lines.get(other)) is not None and not kept.seen:
                     give_back(node, other)
-        case m.LegHungUp():
+        case inputs.LegHungUp():
             failed(node, event.leg, event.cause)
             for leg in [k for k, line in node.lines.items() if line.contact == event.leg and not line.seen]:
                 give_back(node, leg)
-        case m.LegProbed() if event.leg in node.lines:
+        case inputs.LegProbed() if event.leg in node.lines:
             if event.alive:
                 _seen(node, event.leg).answered |= event.answered
             else:
                 give_back(node, event.leg)
-        case m.ChannelsListed():
+        case inputs.ChannelsListed():
             for found in event.trunks:
                 if found.leg not in node.gone_legs:
                     _found(node, found)
             for leg, line in node.lines.items():
                 if line.seen and leg not in event.present:
-                    node.emit(m.Probe(contact=line.contact, leg=leg))
-        case m.GatewayChanged():
+                    node.emit(outputs.Probe(contact=line.contact, leg=leg))
+        case inputs.GatewayChanged():
             if event.up:
                 node.resting.pop(event.gateway, None)
             else:
@@ -211,7 +211,7 @@ def _seen(node: Node, leg: str) -> TrunkLine:
     return line
 
 
-def _found(node: Node, found: m.TrunkLeg) -> None:
+def _found(node: Node, found: legs.TrunkLeg) -> None:
     """A leg on a trunk, decided on here or by somebody else."""
     if found.leg not in node.lines:
         batch = (found.leg, *(leg for leg, _, _ in found.then))
@@ -233,7 +233,7 @@ def unseen(node: Node, leg: str) -> None:
     elif not node.link_up:
         node.timer(f"{TIMER}:{leg}", UNSEEN_MS)
     else:
-        node.emit(m.Probe(contact=line.contact, leg=leg))
+        node.emit(outputs.Probe(contact=line.contact, leg=leg))
 
 
 def restarted(node: Node) -> None:

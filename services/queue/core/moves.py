@@ -27,23 +27,18 @@ from msgspec.structs import replace
 from services.queue.core import schedule
 from services.queue.core.drain_facts import NodeDrainChanged, NodeDrained
 from services.queue.core.facts import ContactGone
-from services.queue.core.messages import (
-    AskContact,
-    CallerLeg,
+from services.queue.core.inputs import (
     ContactKnown,
     ContactMoved,
     DrainFound,
     DrainWished,
-    Kill,
     LegProbed,
     PeerSeen,
-    Probe,
-    Refer,
     ReferEnded,
-    Report,
-    SetGlobal,
 )
+from services.queue.core.legs import CallerLeg
 from services.queue.core.node import Arrival, Caller, Departed, Drain, Node, Stage
+from services.queue.core.outputs import AskContact, Kill, Probe, Refer, Report, SetGlobal
 from services.queue.core.treatment import adopt, back_to_music, leave, remember
 
 DRAINING = "cc_draining"  # The global that the dialplan looks at.

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from services.queue.core.facts import Observation
+from services.queue.core.inputs import OfferMade
+from services.queue.core.legs import CallerLeg
 from services.queue.core.listening import Supervision
-from services.queue.core.messages import (
+from services.queue.core.outputs import (
     AskPosition,
-    CallerLeg,
     CancelTimer,
     Command,
     Farewell,
     Kill,
     Line,
     ListChannels,
-    OfferMade,
     Originate,
     Output,
     Park,

@@ -18,19 +18,10 @@ from services.center.outside import DIVERTING
 from services.queue.core import callbacks, connecting, lines, remote
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import OfferAnswered, OfferFailed, OfferRinging
-from services.queue.core.messages import (
-    OUTBOUND,
-    Bridge,
-    CallerLeg,
-    DigitPressed,
-    JobEnded,
-    LegProbed,
-    OfferEnded,
-    OfferMade,
-    Originate,
-    Probe,
-)
+from services.queue.core.inputs import DigitPressed, JobEnded, LegProbed, OfferEnded, OfferMade
+from services.queue.core.legs import OUTBOUND, CallerLeg
 from services.queue.core.node import JOB_GRACE_MS, Caller, Customer, Node, Offer, Phase, Stage, Step
+from services.queue.core.outputs import Bridge, Originate, Probe
 from services.queue.core.treatment import adopt, back_to_music, remember, stop_announcement, unsettle
 
 # +OK to CHANNEL_BRIDGE took 45 ms at p50 and 112 ms at worst on an idle machine. When it has not come, both legs are asked for;

@@ -5,18 +5,16 @@ from __future__ import annotations
 from services.queue.core import callback_menu, outward, schedule
 from services.queue.core.conversation import day_of
 from services.queue.core.facts import ContactGone, KeyPressed
-from services.queue.core.messages import (
+from services.queue.core.inputs import (
     ContactClosed,
     ContactOverflowed,
     DigitPressed,
     HangUpWished,
-    Kill,
-    LeaveMessage,
-    PlayMusic,
     WrapUpEnded,
 )
 from services.queue.core.node import Caller, Node, Phase, Stage
 from services.queue.core.offers import report_failed
+from services.queue.core.outputs import Kill, LeaveMessage, PlayMusic
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     announce_waiting,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from services.queue.core import aside as beside
 from services.queue.core import conference, offers
-from services.queue.core.messages import AgentLeg, CallerLeg
+from services.queue.core.legs import AgentLeg, CallerLeg
 from services.queue.core.node import (
     JOB_GRACE_MS,
     Aside,

@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from services.center.outside import DIVERTING, FULL, NO_ROUTE
 from services.queue.core import lines
 from services.queue.core.causes import outcome_of
-from services.queue.core.messages import OfferMade, Whisper, WhisperEnded
+from services.queue.core.inputs import OfferMade, WhisperEnded
 from services.queue.core.node import Node, Offer, Phase, Remote
+from services.queue.core.outputs import Whisper
 
 ASK, CONFIRM = "ask-key", "confirm-key"  # Timers, by offer.
 KEY = "1"

@@ -8,7 +8,7 @@ moments, and which of several messages is next. What was last said of the place 
 from __future__ import annotations
 
 from services.queue.core.facts import TreatmentPlayed
-from services.queue.core.messages import PositionKnown
+from services.queue.core.inputs import PositionKnown
 from services.queue.core.node import Caller, Node, Stage
 from services.queue.core.plan import Slot
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.queue.core import messages as m
+from services.queue.core import inputs, outputs
 from services.queue.core import supervision_messages as sm
 from services.queue.core.causes import cause_of
 from services.queue.core.listening import (
@@ -49,7 +49,7 @@ MOST = 5  # Supervisors at one contact.
 TIMER = "supervise"
 
 
-def take(node: Node, event: m.Input) -> bool:
+def take(node: Node, event: inputs.Input) -> bool:
     """Handle what concerns a supervision. Return whether it concerns nothing else."""
     handler = _HANDLERS.get(type(event))
     return handler is not None and handler(node, event)
@@ -329,14 +329,14 @@ def leg_over(node: Node, leg: str) -> None:
 # -------------------------------------------------------------------------------------------- the supervisor's leg
 
 
-def _ringing(node: Node, event: m.LegRinging) -> bool:
+def _ringing(node: Node, event: inputs.LegRinging) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None and found.phase is Ear.RINGING:
         _answer(node, found, "ringing")
     return found is not None
 
 
-def _answered(node: Node, event: m.LegAnswered) -> bool:
+def _answered(node: Node, event: inputs.LegAnswered) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None and found.phase is Ear.RINGING:
         found.phase = Ear.ANSWERED
@@ -346,14 +346,14 @@ def _answered(node: Node, event: m.LegAnswered) -> bool:
     return found is not None
 
 
-def _created(node: Node, event: m.LegCreated) -> bool:
+def _created(node: Node, event: inputs.LegCreated) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None and found.phase is Ear.CLOSING:
         _press_close(node, found)  # The kill came before the channel and missed.
     return found is not None
 
 
-def _job_ended(node: Node, event: m.JobEnded) -> bool:
+def _job_ended(node: Node, event: inputs.JobEnded) -> bool:
     found = node.supervisions.get(event.offer)
     if found is None:
         return False
@@ -365,11 +365,11 @@ def _job_ended(node: Node, event: m.JobEnded) -> bool:
     elif event.known:
         _over(node, found, cause_of(event.text))
     else:
-        node.emit(m.Probe(contact=found.contact, leg=found.leg))
+        node.emit(outputs.Probe(contact=found.contact, leg=found.leg))
     return True
 
 
-def _hung_up(node: Node, event: m.LegHungUp) -> bool:
+def _hung_up(node: Node, event: inputs.LegHungUp) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None:
         node.remember_gone(event.leg)
@@ -380,26 +380,26 @@ def _hung_up(node: Node, event: m.LegHungUp) -> bool:
     return found is not None
 
 
-def _probed(node: Node, event: m.LegProbed) -> bool:
+def _probed(node: Node, event: inputs.LegProbed) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None and not event.alive and not found.job_pending:
         _over(node, found, "UNSEEN")
     elif found is not None and event.answered and found.phase is Ear.RINGING:
-        return _answered(node, m.LegAnswered(at_us=node.at_us, leg=event.leg))
+        return _answered(node, inputs.LegAnswered(at_us=node.at_us, leg=event.leg))
     return found is not None
 
 
-def _failed(node: Node, event: m.CommandFailed) -> bool:
+def _failed(node: Node, event: inputs.CommandFailed) -> bool:
     """A refused originate is told by its job; a leg that cannot be sent to the call is gone, or will be ended."""
     found = node.supervisions.get(event.command.leg)
     if found is None:
         return False
     if isinstance(event.command, sm.Listen):
-        node.emit(m.Probe(contact=found.contact, leg=found.leg))
+        node.emit(outputs.Probe(contact=found.contact, leg=found.leg))
     return True
 
 
-def _timer(node: Node, event: m.TimerFired) -> bool:
+def _timer(node: Node, event: inputs.TimerFired) -> bool:
     kind, _, rest = event.key.partition(":")
     if kind != TIMER:
         return False
@@ -435,10 +435,10 @@ def _press_close(node: Node, found: Supervision) -> None:
         _over(node, found, "UNKNOWN")
         return
     node.emit(
-        m.Kill(contact=found.contact, leg=found.leg, cause="NORMAL_CLEARING"),
+        outputs.Kill(contact=found.contact, leg=found.leg, cause="NORMAL_CLEARING"),
     )
     if found.kill_tries > 1:
-        node.emit(m.Probe(contact=found.contact, leg=found.leg))
+        node.emit(outputs.Probe(contact=found.contact, leg=found.leg))
     node.timer(f"{TIMER}:close-{found.leg}", CLOSE_MS)
 
 
@@ -508,11 +508,11 @@ def _answer(node: Node, found: Supervision, state: str) -> None:
 # ------------------------------------------------------------------------------------------------------- the truth
 
 
-def listed(node: Node, event: m.ChannelsListed) -> None:
+def listed(node: Node, event: inputs.ChannelsListed) -> None:
     """After the callers: take up supervisors' legs that were found, ask for those that were not, tell of those that are missing."""
     for found in node.supervisions.values():
         if found.leg not in event.present and not found.job_pending:
-            node.emit(m.Probe(contact=found.contact, leg=found.leg))
+            node.emit(outputs.Probe(contact=found.contact, leg=found.leg))
     for leg in event.supervisors:
         if leg.leg not in node.gone_legs and leg.leg not in node.supervisions:
             _found(node, leg)
@@ -561,16 +561,16 @@ def restarted(node: Node) -> None:
         _over(node, found, "SWITCH_RESTARTED")
 
 
-_HANDLERS: dict[type[m.Input], Callable[[Node, Any], bool]] = {
+_HANDLERS: dict[type[inputs.Input], Callable[[Node, Any], bool]] = {
     sm.SuperviseWished: _wished,
     sm.ModeKeyed: _keyed,
     sm.LegOverheard: _overheard,
-    m.LegCreated: _created,
-    m.LegRinging: _ringing,
-    m.LegAnswered: _answered,
-    m.LegHungUp: _hung_up,
-    m.LegProbed: _probed,
-    m.JobEnded: _job_ended,
-    m.CommandFailed: _failed,
-    m.TimerFired: _timer,
+    inputs.LegCreated: _created,
+    inputs.LegRinging: _ringing,
+    inputs.LegAnswered: _answered,
+    inputs.LegHungUp: _hung_up,
+    inputs.LegProbed: _probed,
+    inputs.JobEnded: _job_ended,
+    inputs.CommandFailed: _failed,
+    inputs.TimerFired: _timer,
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.queue.core.messages import Command, Input, Originate
+from services.queue.core.inputs import Input
+from services.queue.core.outputs import Command, Originate
 
 
 class SuperviseWished(Input, frozen=True, kw_only=True):

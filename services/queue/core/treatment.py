@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from services.queue.core import schedule
 from services.queue.core.facts import ContactWaiting, TreatmentPlayed
-from services.queue.core.messages import (
-    OUTBOUND,
-    AnnouncementEnded,
-    CallerLeg,
-    Farewell,
-    PlayMusic,
-)
+from services.queue.core.inputs import AnnouncementEnded
+from services.queue.core.legs import OUTBOUND, CallerLeg
 from services.queue.core.node import Caller, Node, Offer, Stage
+from services.queue.core.outputs import Farewell, PlayMusic
 from services.queue.core.plan import DEFAULT_MUSIC
 
 OUTAGE_MIN_MS = 15_000  # An election takes 4 to 11 s; nobody is sent away for one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.queue.core import messages as m
+from services.queue.core import inputs, legs, outputs
 from services.queue.core import supervision_messages as sm
 from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
 from tests.unit.queue import rig as base
@@ -19,7 +19,7 @@ class Rig(base.Rig):
         self.answers: list[SupervisionAnswered] = []
         super().__init__()
         self.plans = plans
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=plans))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=plans))
 
     def supervise(
         self,
@@ -74,7 +74,7 @@ class Rig(base.Rig):
                     "cc_supervisor": order.agent, "cc_mode": order.mode, "cc_first_mode": order.mode,
                 },
             )  # fmt: skip
-            self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
+            self.events.append(inputs.LegCreated(at_us=self.now_us, leg=uuid))
 
     def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
         self.hears.pop(uuid, None)
@@ -101,12 +101,12 @@ class Rig(base.Rig):
         self.hears[leg] = target
         self.events.append(sm.LegOverheard(at_us=self.now_us, leg=target))
 
-    def _do(self, output: m.Output) -> None:
+    def _do(self, output: outputs.Output) -> None:
         if isinstance(output, SupervisionAnswered):
             self.answers.append(output)
         super()._do(output)
 
-    def _command(self, command: m.Command) -> None:
+    def _command(self, command: outputs.Command) -> None:
         if not isinstance(command, sm.Listen):
             super()._command(command)
         elif command.leg not in self.legs:
@@ -125,7 +125,7 @@ class Rig(base.Rig):
         super()._list()
         self.legs |= ears
         listed = self.replies.pop()
-        assert isinstance(listed, m.ChannelsListed)
+        assert isinstance(listed, inputs.ChannelsListed)
         self.replies.append(
             msgspec.structs.replace(
                 listed,
@@ -151,7 +151,7 @@ class Rig(base.Rig):
             target=v.get("cc_target", ""), started_ms=int(v.get("cc_listens_ms", 0)),
         )  # fmt: skip
 
-    def take_over(self, open_contacts: tuple[m.OpenContact, ...] = ()) -> None:
+    def take_over(self, open_contacts: tuple[legs.OpenContact, ...] = ()) -> None:
         super().take_over(open_contacts)
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.plans))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.plans))
         self.deliver()

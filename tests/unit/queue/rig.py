@@ -11,8 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from services.center.outside import leg_variables
-from services.queue.core import facts, plan
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, legs, outputs, plan
 from services.queue.core.engine import Engine
 
 START_US = 1_763_700_000_000_000
@@ -96,42 +95,42 @@ class Rig:
         self.engine = Engine("fs1")
         self.legs: dict[str, Leg] = {}
         self.jobs: dict[str, Job] = {}  # By leg: originates without a result yet.
-        self.originates: dict[str, m.Originate | m.CallCustomer] = {}
-        self.dialled: list[m.Originate] = []
-        self.events: deque[m.Input] = deque()
-        self.replies: deque[m.Input] = deque()
+        self.originates: dict[str, outputs.Originate | outputs.CallCustomer] = {}
+        self.dialled: list[outputs.Originate] = []
+        self.events: deque[inputs.Input] = deque()
+        self.replies: deque[inputs.Input] = deque()
         self.bridges: list[tuple[str, str]] = []
         self.timers: list[tuple[int, int, str]] = []
         self.timer_of: dict[str, int] = {}
         self._n = 0
-        self.reports: list[m.Report] = []
-        self.sent: list[m.Command] = []
-        self.lines: list[m.Line] = []
-        self.asked: list[m.AskPosition] = []
-        self.answers: list[m.WishAnswered] = []
+        self.reports: list[outputs.Report] = []
+        self.sent: list[outputs.Command] = []
+        self.lines: list[outputs.Line] = []
+        self.asked: list[outputs.AskPosition] = []
+        self.answers: list[outputs.WishAnswered] = []
         self.positions = 0
         self.left_by_engine: set[str] = set()  # Callers the engine itself sent away.
         self.bus_up = True
         self.documents = PLANS
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=PLANS))
-        self.feed(m.LinkUp(at_us=self.now_us))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=PLANS))
+        self.feed(inputs.LinkUp(at_us=self.now_us))
         self.deliver()
 
     # --- driving ---
 
-    def feed(self, event: m.Input) -> list[m.Output]:
+    def feed(self, event: inputs.Input) -> list[outputs.Output]:
         """Give the engine one input and carry out what it says."""
-        outputs = self.engine.handle(event)
-        for output in outputs:
+        emitted = self.engine.handle(event)
+        for output in emitted:
             self._do(output)
-        return outputs
+        return emitted
 
     def deliver(self) -> None:
         """Deliver everything that is under way, events first."""
         while self.events or self.replies:
             self.feed_next(self.events if self.events else self.replies)
 
-    def feed_next(self, queue: deque[m.Input]) -> None:
+    def feed_next(self, queue: deque[inputs.Input]) -> None:
         self.feed(queue.popleft())
 
     def advance(self, ms: int) -> None:
@@ -161,7 +160,7 @@ class Rig:
             return ""
         del self.timer_of[key]
         self.now_us = max(self.now_us, at)
-        self.feed(m.TimerFired(at_us=self.now_us, key=key))
+        self.feed(inputs.TimerFired(at_us=self.now_us, key=key))
         return key
 
     def settle(self) -> None:
@@ -194,7 +193,7 @@ class Rig:
             **variables,
         }
         self.legs[uuid] = Leg(uuid, caller=True, answered=True, vars=values)
-        self.feed(m.LegParked(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
+        self.feed(inputs.LegParked(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
         self.deliver()
         return uuid
 
@@ -202,7 +201,7 @@ class Rig:
         """ivr lets a caller go, and says so; the dialplan has the leg when ``go_on`` is called, or time passes."""
         values = {"cc_tenant": "demo", "cc_queue": "sales", "cc_state": "handover", "cc_entry": "1000"}
         self.legs[uuid] = Leg(uuid, caller=True, answered=True, mode="socket", vars={**values, **variables})
-        self.feed(m.LegHandedOver(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
+        self.feed(inputs.LegHandedOver(at_us=self.now_us, caller=self._caller(self.legs[uuid])))
         self.deliver()
         return uuid
 
@@ -212,7 +211,7 @@ class Rig:
         if leg is not None and leg.mode == "socket":
             leg.mode = "music"
             leg.vars["cc_state"] = "waiting"
-            self.events.append(m.LegParked(at_us=self.now_us, caller=self._caller(leg)))
+            self.events.append(inputs.LegParked(at_us=self.now_us, caller=self._caller(leg)))
 
     def _all_go_on(self) -> None:
         for uuid in list(self.legs):
@@ -232,7 +231,7 @@ class Rig:
     ) -> str:
         """Routing orders an agent to be rung; returns the leg."""
         self.feed(
-            m.OfferMade(
+            inputs.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id=contact, agent_id=agent,
                 extension="1001", queue="sales", leg=f"leg-{offer}", ring_ms=ring_ms,
                 at_once=at_once, kind=kind, agent_node=agent_node, agent_number=agent_number,
@@ -245,9 +244,9 @@ class Rig:
         """FreeSWITCH makes the channel of an originate."""
         if uuid in self.jobs and uuid not in self.legs:
             order = self.originates[uuid]
-            if isinstance(order, m.CallCustomer):
+            if isinstance(order, outputs.CallCustomer):
                 self.legs[uuid] = Leg(uuid, caller=True, mode="ringing", vars=dict(order.variables))
-                self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
+                self.events.append(inputs.LegCreated(at_us=self.now_us, leg=uuid))
                 return
             self.legs[uuid] = Leg(
                 uuid, caller=False, mode="ringing",
@@ -257,12 +256,12 @@ class Rig:
                 self.legs[uuid].vars |= leg_variables(order.way, order.tenant, order.contact)
             if order.confirm:
                 self.legs[uuid].vars["cc_confirm"] = "1"
-            self.events.append(m.LegCreated(at_us=self.now_us, leg=uuid))
+            self.events.append(inputs.LegCreated(at_us=self.now_us, leg=uuid))
 
     def ring(self, uuid: str) -> None:
         self.create(uuid)
         if uuid in self.legs:
-            self.events.append(m.LegRinging(at_us=self.now_us, leg=uuid))
+            self.events.append(inputs.LegRinging(at_us=self.now_us, leg=uuid))
 
     def answer(self, uuid: str) -> None:
         """The agent picks up."""
@@ -271,7 +270,7 @@ class Rig:
         if leg is not None and not leg.answered:
             leg.answered, leg.mode = True, "parked"
             customer = self._caller(leg) if leg.vars.get("cc_state") == "callback" else None
-            self.events.append(m.LegAnswered(at_us=self.now_us, leg=uuid, customer=customer))
+            self.events.append(inputs.LegAnswered(at_us=self.now_us, leg=uuid, customer=customer))
             self._job(uuid, "+OK " + uuid)
 
     def fail(self, uuid: str, cause: str) -> None:
@@ -288,8 +287,8 @@ class Rig:
             return
         if leg.mode == "room":
             room = uuid if leg.caller else leg.vars["cc_contact"]
-            self.events.append(m.RoomChanged(at_us=self.now_us, leg=uuid, room=room, joined=False))
-        self.events.append(m.LegHungUp(at_us=self.now_us, leg=uuid, cause=cause))
+            self.events.append(inputs.RoomChanged(at_us=self.now_us, leg=uuid, room=room, joined=False))
+        self.events.append(inputs.LegHungUp(at_us=self.now_us, leg=uuid, cause=cause))
         self._job(uuid, f"-ERR {cause}")
         partner = self.legs.get(leg.partner)
         if leg.mode == "bridged" and partner is not None:
@@ -302,14 +301,14 @@ class Rig:
             return
         if leg.mode == "whispering":
             leg.mode = "parked"
-            self.events.append(m.WhisperEnded(at_us=self.now_us, leg=uuid, heard=heard))
+            self.events.append(inputs.WhisperEnded(at_us=self.now_us, leg=uuid, heard=heard))
         elif leg.playing:
             file, leg.playing = leg.playing, ""
-            self.events.append(m.AnnouncementEnded(at_us=self.now_us, leg=uuid, file=file))
+            self.events.append(inputs.AnnouncementEnded(at_us=self.now_us, leg=uuid, file=file))
         self.deliver()
 
     def press(self, uuid: str, digit: str) -> None:
-        self.events.append(m.DigitPressed(at_us=self.now_us, leg=uuid, digit=digit))
+        self.events.append(inputs.DigitPressed(at_us=self.now_us, leg=uuid, digit=digit))
         self.deliver()
 
     def complete_bridges(self) -> None:
@@ -320,7 +319,7 @@ class Rig:
             if a is not None and c is not None and a.mode == c.mode == "bridging":
                 a.mode = c.mode = "bridged"
                 a.partner, c.partner = caller, agent
-                self.events.append(m.LegBridged(at_us=self.now_us, leg=agent, partner=caller))
+                self.events.append(inputs.LegBridged(at_us=self.now_us, leg=agent, partner=caller))
             else:
                 for leg in (a, c):
                     if leg is not None and leg.mode == "bridging":
@@ -342,7 +341,7 @@ class Rig:
         """Somebody wishes something about a call."""
         self.n_wishes += 1
         self.feed(
-            m.CallWished(
+            inputs.CallWished(
                 at_us=self.now_us, request_id=f"w{self.n_wishes}", contact=contact, tenant="demo", verb=verb,
                 agent=agent, target_kind=kind, target=target,
             )
@@ -351,7 +350,7 @@ class Rig:
 
     def key(self, leg: str, what: str) -> None:
         """A feature code on an agent's phone."""
-        self.events.append(m.FeaturePressed(at_us=self.now_us, leg=leg, what=what))
+        self.events.append(inputs.FeaturePressed(at_us=self.now_us, leg=leg, what=what))
         self.deliver()
 
     def bridge(self) -> None:
@@ -375,7 +374,7 @@ class Rig:
 
     # --- a new owner ---
 
-    def take_over(self, open_contacts: tuple[m.OpenContact, ...] = ()) -> None:
+    def take_over(self, open_contacts: tuple[legs.OpenContact, ...] = ()) -> None:
         """The process dies; another one reads the switch. What was under way to the old one is lost."""
         self.dead, self.dies_after = False, None
         self.events.clear()
@@ -385,15 +384,15 @@ class Rig:
         self.jobs = {uuid: Job("", uuid) for uuid in self.jobs}  # The jobs run on; nobody hears of them.
         self.engine = Engine("fs1")
         self._open = open_contacts
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.documents))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
         if not self.bus_up:
-            self.feed(m.BusDown(at_us=self.now_us))
-        self.feed(m.LinkUp(at_us=self.now_us))
+            self.feed(inputs.BusDown(at_us=self.now_us))
+        self.feed(inputs.LinkUp(at_us=self.now_us))
 
     n_wishes = 0
     dies_after: int | None = None  # The process dies after so many commands: what follows is never sent.
     dead = False
-    _open: tuple[m.OpenContact, ...] = ()
+    _open: tuple[legs.OpenContact, ...] = ()
 
     # --- asking ---
 
@@ -403,7 +402,7 @@ class Rig:
     def state(self, contact: str = "c1") -> str:
         return next((call.state for call in self.engine.calls() if call.contact == contact), "")
 
-    def commands(self, kind: type[m.Command]) -> list[m.Command]:
+    def commands(self, kind: type[outputs.Command]) -> list[outputs.Command]:
         return [c for c in self.sent if isinstance(c, kind)]
 
     def agent_legs(self) -> list[Leg]:
@@ -415,21 +414,21 @@ class Rig:
         job = self.jobs.pop(uuid, None)
         if job is not None and job.offer:
             self.replies.append(
-                m.JobEnded(at_us=self.now_us, offer=job.offer, ok=text.startswith("+OK"), text=text)
+                inputs.JobEnded(at_us=self.now_us, offer=job.offer, ok=text.startswith("+OK"), text=text)
             )
 
     def _unbridge(self, leg: Leg, gone: str) -> None:
         leg.partner = ""
         if leg.vars.get("park_after_bridge") == "true":
             leg.mode = "parked"
-            self.events.append(m.LegUnbridged(at_us=self.now_us, leg=leg.uuid, partner=gone))
+            self.events.append(inputs.LegUnbridged(at_us=self.now_us, leg=leg.uuid, partner=gone))
         else:
             leg.mode = "parked"
             self.hang_up(leg.uuid)
 
-    def _caller(self, leg: Leg) -> m.CallerLeg:
+    def _caller(self, leg: Leg) -> legs.CallerLeg:
         v = leg.vars
-        return m.CallerLeg(
+        return legs.CallerLeg(
             leg=leg.uuid, tenant=v.get("cc_tenant", ""), queue=v.get("cc_queue", ""), entry_point=v.get("cc_entry", ""),
             waiting_ms=int(v.get("cc_waiting_ms") or 0), bridged_ms=int(v.get("cc_bridged_ms") or 0),
             state=v.get("cc_state", ""), offer=v.get("cc_offer", ""), agent=v.get("cc_agent", ""),
@@ -440,9 +439,9 @@ class Rig:
             wish=v.get("cc_wish", ""),
         )  # fmt: skip
 
-    def _agent(self, leg: Leg) -> m.AgentLeg:
+    def _agent(self, leg: Leg) -> legs.AgentLeg:
         v = leg.vars
-        return m.AgentLeg(
+        return legs.AgentLeg(
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
             partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
@@ -450,41 +449,41 @@ class Rig:
             unconfirmed=bool(v.get("cc_confirm")) and not v.get("cc_confirmed"),
         )  # fmt: skip
 
-    def _do(self, output: m.Output) -> None:
+    def _do(self, output: outputs.Output) -> None:
         if self.dead:
             return
         if (
-            isinstance(output, m.Command)
+            isinstance(output, outputs.Command)
             and self.dies_after is not None
             and len(self.sent) >= self.dies_after
         ):
             self.dead = True
             return
         match output:
-            case m.Command():
+            case outputs.Command():
                 self.sent.append(output)
                 self._command(output)
-            case m.Report():
+            case outputs.Report():
                 self.reports.append(output)
-            case m.SetTimer():
+            case outputs.SetTimer():
                 self._n += 1
                 self.timer_of[output.key] = self._n
                 heapq.heappush(self.timers, (self.now_us + output.after_ms * 1000, self._n, output.key))
-            case m.CancelTimer():
+            case outputs.CancelTimer():
                 self.timer_of.pop(output.key, None)
-            case m.AskPosition():
+            case outputs.AskPosition():
                 self.asked.append(output)
-            case m.WishAnswered():
+            case outputs.WishAnswered():
                 self.answers.append(output)
-            case m.ListChannels():
+            case outputs.ListChannels():
                 self._list()
-            case m.Line():
+            case outputs.Line():
                 self.lines.append(output)
 
     def _list(self) -> None:
         unknown = [leg for leg in self.legs.values() if not self.engine.knows(leg.uuid)]
         self.replies.append(
-            m.ChannelsListed(
+            inputs.ChannelsListed(
                 at_us=self.now_us,
                 present=frozenset(self.legs),
                 callers=tuple(self._caller(leg) for leg in unknown if leg.caller),
@@ -494,41 +493,45 @@ class Rig:
         )
         self._open = ()
 
-    def _refuse(self, command: m.Command, text: str = "-ERR No such channel!") -> None:
-        self.replies.append(m.CommandFailed(at_us=self.now_us, command=command, text=text))
+    def _refuse(self, command: outputs.Command, text: str = "-ERR No such channel!") -> None:
+        self.replies.append(inputs.CommandFailed(at_us=self.now_us, command=command, text=text))
 
-    def _command(self, command: m.Command) -> None:
+    def _command(self, command: outputs.Command) -> None:
         leg = self.legs.get(command.leg)
-        touched = self.legs.get(command.caller_leg) if isinstance(command, m.Bridge) else leg
-        if touched is not None and touched.mode == "socket" and not isinstance(command, m.Kill | m.Probe):
+        touched = self.legs.get(command.caller_leg) if isinstance(command, outputs.Bridge) else leg
+        if (
+            touched is not None
+            and touched.mode == "socket"
+            and not isinstance(command, outputs.Kill | outputs.Probe)
+        ):
             # Between ivr and the dialplan: a transfer leaves the leg silent, cc_state is written over.
-            harmless = isinstance(command, m.SetVars) and "cc_state" not in dict(command.values)
+            harmless = isinstance(command, outputs.SetVars) and "cc_state" not in dict(command.values)
             assert harmless, f"{command} to a leg that ivr lets go"
         match command:
-            case m.CallCustomer() | m.Originate():
-                if isinstance(command, m.Originate):
+            case outputs.CallCustomer() | outputs.Originate():
+                if isinstance(command, outputs.Originate):
                     self.dialled.append(command)
                 if command.leg in self.legs or command.leg in self.jobs:
                     self.replies.append(
-                        m.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
+                        inputs.JobEnded(at_us=self.now_us, offer=command.offer, ok=False, text="-ERR DESTINATION_OUT_OF_ORDER")
                     )  # fmt: skip
                 else:
                     self.originates[command.leg] = command
                     self.jobs[command.leg] = Job(command.offer, command.leg)
-            case m.Probe():
+            case outputs.Probe():
                 self.replies.append(
-                    m.LegProbed(
+                    inputs.LegProbed(
                         at_us=self.now_us,
                         leg=command.leg,
                         alive=leg is not None,
                         answered=bool(leg and leg.answered),
                     )
                 )
-            case m.Bridge():
+            case outputs.Bridge():
                 caller = self.legs.get(command.caller_leg)
                 if leg is None or caller is None:
                     self._refuse(command, "-ERR Invalid uuid")
-                elif any(isinstance(r, m.JobEnded) and r.offer == command.offer for r in self.replies):
+                elif any(isinstance(r, inputs.JobEnded) and r.offer == command.offer for r in self.replies):
                     # Originate's last act hits the bridge.
                     self.hang_up(caller.uuid, "DESTINATION_OUT_OF_ORDER")
                 else:
@@ -538,48 +541,48 @@ class Rig:
                     self.bridges.append((leg.uuid, caller.uuid))
             case _ if leg is None:
                 self._refuse(command)
-            case m.Kill():
+            case outputs.Kill():
                 if leg.caller:
                     self.left_by_engine.add(leg.uuid)
                 self.hang_up(leg.uuid, command.cause)
-            case m.SetVars():
+            case outputs.SetVars():
                 leg.vars.update(command.values)
-            case m.PlayMusic():
+            case outputs.PlayMusic():
                 self._apart(leg)
                 leg.mode, leg.playing = "music", ""
-            case m.Whisper():
+            case outputs.Whisper():
                 self._apart(leg)
                 leg.mode = "whispering"
-            case m.RingBack() | m.Park():
+            case outputs.RingBack() | outputs.Park():
                 self._apart(leg)
                 leg.mode = "parked"
-            case m.JoinRoom():
+            case outputs.JoinRoom():
                 partner = self.legs.get(leg.partner) if command.both and leg.mode == "bridged" else None
                 self._apart(leg)
                 for each in filter(None, (leg, partner)):
                     each.mode = "room"
                     self.events.append(
-                        m.RoomChanged(at_us=self.now_us, leg=each.uuid, room=command.room, joined=True)
+                        inputs.RoomChanged(at_us=self.now_us, leg=each.uuid, room=command.room, joined=True)
                     )
-            case m.Farewell():
+            case outputs.Farewell():
                 self._apart(leg)
                 leg.mode = "farewell"
                 if leg.caller:
                     self.left_by_engine.add(leg.uuid)
                 if not command.file:
                     self.hang_up(leg.uuid)
-            case m.LeaveMessage():
+            case outputs.LeaveMessage():
                 self._apart(leg)
                 leg.mode = "message"
                 self.left_by_engine.add(leg.uuid)
-            case m.TransferOut():
+            case outputs.TransferOut():
                 self._apart(leg)
                 leg.mode = "out"
                 leg.vars["cc_state"] = "transferred"  # The first act of the plan itself.
                 self.left_by_engine.add(leg.uuid)
-            case m.StartAnnouncement():
+            case outputs.StartAnnouncement():
                 leg.playing = command.file
-            case m.StopAnnouncement():
+            case outputs.StopAnnouncement():
                 leg.playing = ""
 
     def _apart(self, leg: Leg) -> None:

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from services.queue.adapters import switch
-from services.queue.core import messages as m
+from services.queue.core import outputs
 from services.queue.core.wishes import KEYS
 
 DIALPLAN = Path(__file__).parents[3] / "freeswitch" / "conf" / "dialplan" / "peyvand.xml"
@@ -28,7 +28,7 @@ def test_the_dialplan_binds_every_key_that_queue_understands() -> None:
 def test_an_originate_is_short_and_has_them_bound_at_the_answer() -> None:
     """FreeSWITCH reads a command byte by byte, with a turn for others after each."""
     leg = "6c0e2f3a-7f0d-4d3c-9c57-0a2b1c3d4e5f"
-    order = m.Originate(
+    order = outputs.Originate(
         contact=leg, leg=leg, offer=leg, agent="sara", extension="1001", tenant="demo", ring_ms=20_000,
         ani="09121234567", caller_name="Sara",
     )  # fmt: skip

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from tests.unit.queue.rig import START_US, Rig
 
 FA = "/s/fa/"
@@ -39,7 +38,7 @@ def answered(rig: Rig, agent: str = "sara", kind: str = "", offer: str = "o1") -
 
 def told(rig: Rig) -> tuple[str, ...]:
     """The files of the last whisper."""
-    return next(c.files for c in reversed(rig.sent) if isinstance(c, m.Whisper))
+    return next(c.files for c in reversed(rig.sent) if isinstance(c, outputs.Whisper))
 
 
 def test_both_are_told_at_the_same_time_and_the_bridge_comes_when_both_have_heard_it(rig: Rig) -> None:
@@ -49,17 +48,17 @@ def test_both_are_told_at_the_same_time_and_the_bridge_comes_when_both_have_hear
     while rig.events:
         rig.feed_next(rig.events)
     assert rig.legs["c1"].playing == f"{FA}may-record.wav", "the caller waits for the end of originate"
-    assert rig.commands(m.Whisper) == [], "originate's last act would end the whisper"
+    assert rig.commands(outputs.Whisper) == [], "originate's last act would end the whisper"
     assert rig.legs["c1"].vars["cc_step"] == "connecting"
     rig.deliver()
     assert told(rig) == (f"{FA}name-told.wav", f"{FA}waited-60.wav")
     rig.advance(2_000)
     rig.said(leg)
-    assert rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Bridge) == []
     assert rig.state() == "offered"
     rig.advance(1_000)
     rig.said("c1")
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
     assert rig.legs["c1"].vars["cc_step"] == "", "written before the bridge"
     rig.bridge()
     assert rig.state() == "talking"
@@ -81,8 +80,8 @@ def test_nothing_is_configured_and_no_command_is_more_than_before() -> None:
     rig.bridge()
     kinds = [type(c).__name__ for c in rig.sent]
     assert kinds == ["Originate", "SetVars", "Bridge", "SetVars", "SetVars"]
-    marks = rig.commands(m.SetVars)[0]
-    assert isinstance(marks, m.SetVars)
+    marks = rig.commands(outputs.SetVars)[0]
+    assert isinstance(marks, outputs.SetVars)
     assert "cc_step" not in dict(marks.values)
     assert rig.legs[leg].mode == "bridged"
 
@@ -119,9 +118,9 @@ def test_a_prompt_that_is_not_there_keeps_nobody_apart(rig: Rig, who: str) -> No
     rig.deliver()
     if who == "c1":
         rig.feed(
-            m.CommandFailed(
+            inputs.CommandFailed(
                 at_us=rig.now_us,
-                command=m.StartAnnouncement(contact="c1", leg="c1", file=f"{FA}may-record.wav"),
+                command=outputs.StartAnnouncement(contact="c1", leg="c1", file=f"{FA}may-record.wav"),
                 text="-ERR Cannot displace session!",
             )
         )
@@ -144,29 +143,29 @@ def test_the_agent_is_told_only_when_originate_has_let_go_of_the_leg(rig: Rig) -
     ended = rig.replies.pop()
     rig.deliver()
     rig.said("c1")
-    assert rig.commands(m.Whisper) == rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Whisper) == rig.commands(outputs.Bridge) == []
     rig.feed(ended)
-    assert [c.leg for c in rig.commands(m.Whisper)] == [leg]
+    assert [c.leg for c in rig.commands(outputs.Whisper)] == [leg]
     rig.said(leg)
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
 
 
 def test_a_whisper_that_cannot_be_sent_is_missing(rig: Rig) -> None:
     leg = answered(rig)
     rig.feed(
-        m.CommandFailed(
-            at_us=rig.now_us, command=m.Whisper(contact="c1", leg=leg, files=("x",)), text="-ERR busy"
+        inputs.CommandFailed(
+            at_us=rig.now_us, command=outputs.Whisper(contact="c1", leg=leg, files=("x",)), text="-ERR busy"
         )
     )
     rig.said("c1")
     assert [w.outcome for w in whispers(rig)] == ["missing"]
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
 
 
 def test_after_its_time_the_bridge_comes_whatever_is_still_being_said(rig: Rig) -> None:
     leg = answered(rig)
     rig.advance(9_900)
-    assert rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Bridge) == []
     rig.advance(200)
     assert rig.legs["c1"].playing == "", "what displaces the music would be heard in the conversation"
     assert rig.legs[leg].mode == "bridged"
@@ -179,8 +178,8 @@ def test_the_caller_leaves_and_the_agent_is_told_and_free(rig: Rig) -> None:
     rig.hang_up("c1")
     rig.deliver()
     assert rig.legs[leg].mode == "farewell"
-    (farewell,) = rig.commands(m.Farewell)
-    assert isinstance(farewell, m.Farewell)
+    (farewell,) = rig.commands(outputs.Farewell)
+    assert isinstance(farewell, outputs.Farewell)
     assert farewell.file == f"{FA}caller-left.wav"
     (gone,) = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
     assert gone.state == "offered", "routing withdraws the offer"
@@ -210,7 +209,7 @@ def test_the_agent_hangs_up_and_the_next_one_is_told_anew(rig: Rig) -> None:
 
 def test_routing_withdraws_the_offer_meanwhile(rig: Rig) -> None:
     leg = answered(rig)
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
     rig.deliver()
     assert leg not in rig.legs
     assert (rig.state(), rig.legs["c1"].playing) == ("waiting", "")
@@ -224,7 +223,7 @@ def test_of_two_who_answer_only_the_first_is_told(rig: Rig) -> None:
     rig.answer(second)
     rig.answer(first)
     rig.deliver()
-    assert [c.leg for c in rig.commands(m.Whisper)] == [second]
+    assert [c.leg for c in rig.commands(outputs.Whisper)] == [second]
     assert first not in rig.legs
 
 
@@ -241,7 +240,7 @@ def test_the_next_owner_makes_the_bridge_and_says_nothing_twice(
     for uuid in said:
         rig.said(uuid)
     rig.deliver()
-    begun = len(rig.commands(m.Whisper))
+    begun = len(rig.commands(outputs.Whisper))
     marked = rig.legs["c1"].vars.get("cc_step") == "connecting"
     rig.take_over()
     rig.deliver()
@@ -252,7 +251,7 @@ def test_the_next_owner_makes_the_bridge_and_says_nothing_twice(
     assert rig.legs["c1"].partner == leg, rig.legs
     assert rig.legs["c1"].playing == ""
     assert rig.state() == "talking"
-    assert len(rig.commands(m.Whisper)) <= (begun if marked else 1)
+    assert len(rig.commands(outputs.Whisper)) <= (begun if marked else 1)
 
 
 def test_the_next_owner_finds_the_agent_gone(rig: Rig) -> None:
@@ -262,23 +261,23 @@ def test_the_next_owner_finds_the_agent_gone(rig: Rig) -> None:
     rig.deliver()
     assert (rig.state(), rig.legs["c1"].mode, rig.legs["c1"].playing) == ("waiting", "music", "")
     second = answered(rig, "reza", offer="o2")
-    assert [c.leg for c in rig.commands(m.Whisper)] == [leg, second], "who answers next is told"
+    assert [c.leg for c in rig.commands(outputs.Whisper)] == [leg, second], "who answers next is told"
 
 
 def test_the_connection_breaks_and_comes_back(rig: Rig) -> None:
     leg = answered(rig)
-    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
     rig.advance(3_000)
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.advance(2_000)
     assert rig.legs["c1"].partner == leg
     assert rig.legs["c1"].playing == ""
-    assert len(rig.commands(m.Whisper)) == 1
+    assert len(rig.commands(outputs.Whisper)) == 1
 
 
 def test_a_customer_who_was_called_after_the_agent_hears_the_announcement_alone(rig: Rig) -> None:
     """The agent was told at the answer what this is."""
-    order = m.OfferMade(
+    order = inputs.OfferMade(
         at_us=rig.now_us, tenant="demo", offer_id="o9", contact_id="c9", agent_id="sara", extension="1001",
         queue="told", leg="leg-o9", ring_ms=15_000, kind="callback", callback_id="cb9", number="0912",
         first="agent", waiting_since_us=rig.now_us - 60_000_000, entry_point="1000",
@@ -292,7 +291,7 @@ def test_a_customer_who_was_called_after_the_agent_hears_the_announcement_alone(
     rig.deliver()
     if "confirming" in {c.step for c in rig.engine._node.customers.values()}:
         rig.press("c9", "1")
-    assert rig.commands(m.Whisper) == []
+    assert rig.commands(outputs.Whisper) == []
     assert rig.legs["c9"].playing == f"{FA}may-record.wav"
     rig.said("c9")
     rig.bridge()

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.queue.core import facts, plan
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs, plan
 from tests.unit.queue.rig import CENTER, Rig
 
 CALLBACK = plan.CallbackPlan(
@@ -36,7 +35,7 @@ class Floor(Rig):
     def __init__(self, **changes: object) -> None:
         super().__init__()
         self.plans = plans(**changes)
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.plans))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.plans))
 
     def calls_in(self, number: str = "09121234567") -> str:
         """A caller waits in sales."""
@@ -46,7 +45,7 @@ class Floor(Rig):
     def orders(self, first: str = "customer", *, offer: str = "o1", age_ms: int = 0) -> None:
         """Routing reserves sara for the callback of c1 and tells the switch to call."""
         self.feed(
-            m.OfferMade(
+            inputs.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id=offer, contact_id="c1-cb1", agent_id="sara", extension="1001",
                 queue="sales", leg=f"leg-{offer}", ring_ms=15_000, age_ms=age_ms, callback_id="c1", number="09121234567",
                 first=first, language="fa", entry_point="1000", waiting_since_us=self.now_us - 300_000_000,
@@ -114,10 +113,10 @@ def test_the_callers_own_number_is_read_back_and_confirmed(floor: Floor) -> None
     assert [(f.contact_id, f.number, f.own_number) for f in floor.accepted()] == [("c1", "09121234567", True)]
     assert floor.state() == "waiting", "the place is not given up before routing keeps it"
     assert floor.legs["c1"].mode == "music"
-    floor.feed(m.ContactClosed(at_us=floor.now_us, contact_id="c1", outcome="callback"))
+    floor.feed(inputs.ContactClosed(at_us=floor.now_us, contact_id="c1", outcome="callback"))
     assert floor.legs["c1"].mode == "farewell"
-    farewell = floor.commands(m.Farewell)[-1]
-    assert isinstance(farewell, m.Farewell)
+    farewell = floor.commands(outputs.Farewell)[-1]
+    assert isinstance(farewell, outputs.Farewell)
     assert farewell.file == "/s/fa/callback-taken.wav"
 
 
@@ -197,7 +196,9 @@ def test_the_offer_is_told_after_the_wait_and_again(floor: Floor) -> None:
     assert not floor.offers_told()
     floor.advance(1_500)
     assert floor.offers_told() == 1
-    floor.events.append(m.AnnouncementEnded(at_us=floor.now_us, leg="c1", file="/s/fa/callback-offer.wav"))
+    floor.events.append(
+        inputs.AnnouncementEnded(at_us=floor.now_us, leg="c1", file="/s/fa/callback-offer.wav")
+    )
     floor.advance(120_000)
     assert floor.offers_told() == 2
 
@@ -209,7 +210,7 @@ def test_the_offer_is_told_when_the_wait_will_be_long() -> None:
     assert [question.what for question in floor.asked] == ["callback"]
     for wait_ms, told in ((0, 0), (179_999, 0), (180_000, 1), (400_000, 1)):
         floor.feed(
-            m.PositionKnown(
+            inputs.PositionKnown(
                 at_us=floor.now_us, contact="c1", position=9, file="", what="callback", wait_ms=wait_ms
             )
         )
@@ -222,7 +223,9 @@ def test_the_offer_is_told_when_the_wait_will_be_long() -> None:
 def test_nothing_is_said_into_the_menu(floor: Floor) -> None:
     floor.calls_in()
     floor.presses("72")
-    floor.events.append(m.AnnouncementEnded(at_us=floor.now_us, leg="c1", file="/s/fa/callback-enter.wav"))
+    floor.events.append(
+        inputs.AnnouncementEnded(at_us=floor.now_us, leg="c1", file="/s/fa/callback-enter.wav")
+    )
     floor.deliver()
     for _ in range(5):
         floor.advance(15_000)
@@ -232,11 +235,11 @@ def test_nothing_is_said_into_the_menu(floor: Floor) -> None:
 
 def test_a_limit_asks_and_who_does_not_want_it_hears_sorry(floor: Floor) -> None:
     floor.calls_in()
-    floor.feed(m.ContactOverflowed(at_us=floor.now_us, contact_id="c1", action="callback", target=""))
+    floor.feed(inputs.ContactOverflowed(at_us=floor.now_us, contact_id="c1", action="callback", target=""))
     assert "callback-number" in floor.hears("c1")
     floor.advance(21_000)
-    farewell = floor.commands(m.Farewell)[-1]
-    assert isinstance(farewell, m.Farewell)
+    farewell = floor.commands(outputs.Farewell)[-1]
+    assert isinstance(farewell, outputs.Farewell)
     assert farewell.file == "/s/fa/sorry.wav"
 
 
@@ -254,15 +257,15 @@ def test_killed_in_the_menu_the_caller_waits_on(floor: Floor) -> None:
 
 def test_customer_first(floor: Floor) -> None:
     floor.orders()
-    call = floor.commands(m.CallCustomer)[0]
-    assert isinstance(call, m.CallCustomer)
+    call = floor.commands(outputs.CallCustomer)[0]
+    assert isinstance(call, outputs.CallCustomer)
     assert (call.leg, call.way.number, call.way.caller_id, call.ring_ms) == (
         "c1-cb1",
         "09121234567",
         "1000",
         25_000,
     )
-    assert not floor.commands(m.Originate)
+    assert not floor.commands(outputs.Originate)
     floor.picks_up("c1-cb1")
     assert floor.hears("c1-cb1") == "callback-customer"
     assert not floor.dialled, "a machine would have an agent by now"
@@ -332,7 +335,7 @@ def test_routing_ends_the_offer_while_the_customer_is_called(floor: Floor) -> No
     floor.orders()
     floor.ring("c1-cb1")
     floor.deliver()
-    floor.feed(m.OfferEnded(at_us=floor.now_us, offer_id="o1", contact_id="c1-cb1", outcome="expired"))
+    floor.feed(inputs.OfferEnded(at_us=floor.now_us, offer_id="o1", contact_id="c1-cb1", outcome="expired"))
     floor.advance(1_000)
     assert floor.attempts() == [("c1-cb1", "agent_left")]
     assert "c1-cb1" not in floor.legs
@@ -341,7 +344,7 @@ def test_routing_ends_the_offer_while_the_customer_is_called(floor: Floor) -> No
 
 def test_a_kill_before_the_channel_is_repeated(floor: Floor) -> None:
     floor.orders()
-    floor.feed(m.OfferEnded(at_us=floor.now_us, offer_id="o1", contact_id="c1-cb1", outcome="withdrawn"))
+    floor.feed(inputs.OfferEnded(at_us=floor.now_us, offer_id="o1", contact_id="c1-cb1", outcome="withdrawn"))
     floor.deliver()
     assert not floor.at_rest(), "the job has not come"
     floor.create("c1-cb1")
@@ -353,7 +356,7 @@ def test_a_kill_before_the_channel_is_repeated(floor: Floor) -> None:
 def test_the_same_order_twice_calls_once(floor: Floor) -> None:
     floor.orders()
     floor.orders()
-    assert len(floor.commands(m.CallCustomer)) == 1
+    assert len(floor.commands(outputs.CallCustomer)) == 1
     assert floor.failures() == []
 
 
@@ -362,7 +365,7 @@ def test_the_same_order_twice_calls_once(floor: Floor) -> None:
 
 def test_agent_first(floor: Floor) -> None:
     floor.orders("agent")
-    assert not floor.commands(m.CallCustomer)
+    assert not floor.commands(outputs.CallCustomer)
     floor.picks_up("leg-o1")
     assert floor.hears("leg-o1") == "callback-agent"
     assert len(floor.facts(facts.OfferAnswered)) == 1
@@ -381,8 +384,8 @@ def test_the_agent_is_told_when_nobody_answers(floor: Floor) -> None:
     floor.fail("c1-cb1", "NO_ANSWER")
     floor.deliver()
     assert floor.attempts() == [("c1-cb1", "no_answer")]
-    farewell = floor.commands(m.Farewell)[-1]
-    assert isinstance(farewell, m.Farewell)
+    farewell = floor.commands(outputs.Farewell)[-1]
+    assert isinstance(farewell, outputs.Farewell)
     assert (farewell.leg, farewell.file) == ("leg-o1", "/s/fa/callback-missed.wav")
     assert floor.failures() == [], "it was not the agent's doing"
     floor.settle()
@@ -409,7 +412,7 @@ def test_the_agent_does_not_answer_and_nobody_else_is_called(floor: Floor) -> No
     floor.advance(100)
     assert floor.failures() == [("no_answer", "NO_ANSWER")]
     assert floor.attempts() == []
-    assert not floor.commands(m.CallCustomer)
+    assert not floor.commands(outputs.CallCustomer)
     assert floor.at_rest()
 
 
@@ -467,13 +470,13 @@ def test_killed_at_any_step_nobody_is_left_alone(
 
 
 def test_a_restarted_switch_ends_every_attempt(floor: Floor) -> None:
-    floor.feed(m.LinkUp(at_us=floor.now_us, core_uuid="one"))
+    floor.feed(inputs.LinkUp(at_us=floor.now_us, core_uuid="one"))
     floor.orders()
     floor.ring("c1-cb1")
     floor.deliver()
     floor.legs.clear()
     floor.jobs.clear()
-    floor.feed(m.LinkUp(at_us=floor.now_us, core_uuid="two"))
+    floor.feed(inputs.LinkUp(at_us=floor.now_us, core_uuid="two"))
     floor.advance(100)
     assert [outcome for _, outcome in floor.attempts()] == ["failed"]
     assert floor.at_rest()
@@ -483,7 +486,7 @@ def test_a_recovered_call_that_was_let_go_is_no_caller(floor: Floor) -> None:
     """A leg under its farewell has cc_state leaving."""
     floor.calls_in()
     floor.presses("71")
-    floor.feed(m.ContactClosed(at_us=floor.now_us, contact_id="c1", outcome="callback"))
+    floor.feed(inputs.ContactClosed(at_us=floor.now_us, contact_id="c1", outcome="callback"))
     floor.takes_over()
     assert floor.state() == "leaving"
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.conversation import day_of
 from tests.unit.queue.rig import START_US, Rig
@@ -18,14 +17,14 @@ def rig() -> Rig:
     return Rig()
 
 
-def names(commands: list[m.Command]) -> list[str]:
+def names(commands: list[outputs.Command]) -> list[str]:
     return [type(c).__name__ for c in commands]
 
 
 def test_a_parked_leg_is_adopted_welcomed_and_reported(rig: Rig) -> None:
     rig.call("c1", cc_queue="sales")
     assert names(rig.sent) == ["SetVars", "StartAnnouncement"]
-    marks = dict(rig.commands(m.SetVars)[0].values)
+    marks = dict(rig.commands(outputs.SetVars)[0].values)
     assert marks["cc_waiting_ms"] == str(START_US // 1000)
     assert marks["presence_data"] == "c/demo/c1"
     waiting, played = rig.facts()
@@ -43,23 +42,23 @@ def test_a_leg_that_ivr_left_without_a_queue_gets_the_entry_points_fallback(rig:
 
 def test_a_queue_with_music_of_its_own_plays_it(rig: Rig) -> None:
     rig.call("c1", cc_queue="support")
-    assert [c.music for c in rig.commands(m.PlayMusic) if isinstance(c, m.PlayMusic)] == [
+    assert [c.music for c in rig.commands(outputs.PlayMusic) if isinstance(c, outputs.PlayMusic)] == [
         "local_stream://jazz"
     ]
 
 
 def test_the_place_is_spoken_when_it_is_known_and_nothing_else_plays(rig: Rig) -> None:
     rig.call("c1")
-    rig.feed(m.AnnouncementEnded(at_us=rig.now_us, leg="c1", file="/s/fa/queue-welcome.wav"))
+    rig.feed(inputs.AnnouncementEnded(at_us=rig.now_us, leg="c1", file="/s/fa/queue-welcome.wav"))
     rig.advance(30_000)
     assert [q.contact for q in rig.asked] == ["c1"]
-    rig.feed(m.PositionKnown(at_us=rig.now_us, contact="c1", position=3, file="file_string:///s/3.wav"))
+    rig.feed(inputs.PositionKnown(at_us=rig.now_us, contact="c1", position=3, file="file_string:///s/3.wav"))
     assert rig.legs["c1"].playing == "file_string:///s/3.wav"
     assert [f.position for f in rig.facts(facts.TreatmentPlayed) if isinstance(f, facts.TreatmentPlayed)] == [
         0,
         3,
     ]
-    rig.feed(m.PositionKnown(at_us=rig.now_us, contact="c1", position=0, file=""))
+    rig.feed(inputs.PositionKnown(at_us=rig.now_us, contact="c1", position=0, file=""))
     assert rig.legs["c1"].playing == "file_string:///s/3.wav"
 
 
@@ -70,12 +69,12 @@ def test_an_offer_becomes_a_conversation_in_the_tried_order(rig: Rig) -> None:
     assert names(rig.sent) == [
         "Originate", "StopAnnouncement", "SetVars", "Bridge", "Record", "SetVars", "SetVars",
     ]  # fmt: skip
-    before = dict(rig.commands(m.SetVars)[0].values)
+    before = dict(rig.commands(outputs.SetVars)[0].values)
     assert before["park_after_bridge"] == before["uuid_bridge_park_on_cancel"] == "true"
     assert before["cc_state"] == "talking"
     assert before["socket_resume"] == "false"  # ivr may still hold the leg's socket
-    bridge = rig.commands(m.Bridge)[0]
-    assert isinstance(bridge, m.Bridge)
+    bridge = rig.commands(outputs.Bridge)[0]
+    assert isinstance(bridge, outputs.Bridge)
     assert (bridge.leg, bridge.caller_leg) == (leg, "c1")
     assert rig.state() == "talking"
     talk = rig.facts(facts.AgentBridged)[0]
@@ -97,7 +96,7 @@ def test_a_redelivered_order_rings_once(rig: Rig) -> None:
 
 def test_an_old_order_is_ignored(rig: Rig) -> None:
     rig.call("c1")
-    order = m.OfferMade(
+    order = inputs.OfferMade(
         at_us=rig.now_us, tenant="demo", offer_id="o1", contact_id="c1", agent_id="sara", extension="1001",
         queue="sales", leg="leg-o1", ring_ms=15_000, age_ms=60_000,
     )  # fmt: skip
@@ -143,7 +142,9 @@ def test_the_agent_leaves_first_and_the_caller_is_thanked(rig: Rig) -> None:
     rig.hang_up(leg)
     rig.advance(300)
     assert rig.legs["c1"].mode == "farewell"
-    assert [c.file for c in rig.commands(m.Farewell) if isinstance(c, m.Farewell)] == ["/s/fa/goodbye.wav"]
+    assert [c.file for c in rig.commands(outputs.Farewell) if isinstance(c, outputs.Farewell)] == [
+        "/s/fa/goodbye.wav"
+    ]
     rig.settle()
     ended, gone = rig.facts()[-2:]
     assert isinstance(ended, facts.ConversationEnded)
@@ -157,7 +158,9 @@ def test_the_caller_leaves_first_and_the_agent_keys_a_disposition(rig: Rig) -> N
     rig.advance(3_000)
     rig.hang_up("c1")
     rig.advance(200)
-    assert [c.file for c in rig.commands(m.PlayTo) if isinstance(c, m.PlayTo)] == ["/s/fa/disposition.wav"]
+    assert [c.file for c in rig.commands(outputs.PlayTo) if isinstance(c, outputs.PlayTo)] == [
+        "/s/fa/disposition.wav"
+    ]
     rig.press(leg, "7")
     assert leg in rig.legs
     rig.press(leg, "2")
@@ -181,7 +184,7 @@ def test_the_agents_leg_is_let_go_when_the_wrap_up_time_is_over_or_the_agent_is_
     second = rig.talk("c2", "o2")
     rig.hang_up("c2")
     rig.advance(1_000)
-    rig.feed(m.WrapUpEnded(at_us=rig.now_us, agent_id="sara", contact_id="c2"))
+    rig.feed(inputs.WrapUpEnded(at_us=rig.now_us, agent_id="sara", contact_id="c2"))
     assert second not in rig.legs
     assert rig.facts(facts.DispositionKeyed) == []
 
@@ -252,7 +255,7 @@ def test_an_order_that_waits_for_a_former_leg_can_be_withdrawn(rig: Rig) -> None
     rig.deliver()
     rig.call("c2")
     rig.offer("c2", "o2", "sara")
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o2", contact_id="c2", outcome="withdrawn"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o2", contact_id="c2", outcome="withdrawn"))
     rig.settle()
     assert [order.offer for order in rig.dialled] == ["o1"]
     assert rig.state("c2") == "waiting"
@@ -270,10 +273,10 @@ def test_without_keys_the_agents_leg_ends_with_the_call(rig: Rig) -> None:
 def test_overflow_to_another_queue_changes_music_and_keeps_the_place(rig: Rig) -> None:
     rig.call("c1")
     rig.advance(10_000)
-    rig.feed(m.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action="queue", target="support"))
+    rig.feed(inputs.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action="queue", target="support"))
     call = rig.engine.calls()[0]
     assert (call.queue, call.waiting_since_us) == ("support", START_US)
-    assert rig.commands(m.PlayMusic)
+    assert rig.commands(outputs.PlayMusic)
     assert len(rig.facts(facts.ContactWaiting)) == 1
 
 
@@ -287,7 +290,7 @@ def test_overflow_out_of_the_center_ends_a_ringing_offer(
     leg = rig.offer("c1")
     rig.ring(leg)
     rig.deliver()
-    rig.feed(m.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action=action, target=target))
+    rig.feed(inputs.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action=action, target=target))
     rig.deliver()
     assert leg not in rig.legs
     assert rig.legs["c1"].mode == mode
@@ -298,7 +301,7 @@ def test_overflow_out_of_the_center_ends_a_ringing_offer(
 def test_a_contact_closed_in_error_is_announced_again_but_not_for_ever(rig: Rig) -> None:
     rig.call("c1")
     for _ in range(4):
-        rig.feed(m.ContactClosed(at_us=rig.now_us, contact_id="c1", outcome="ended_unseen"))
+        rig.feed(inputs.ContactClosed(at_us=rig.now_us, contact_id="c1", outcome="ended_unseen"))
     ids = [r.fact_id for r in rig.reports if isinstance(r.fact, facts.ContactWaiting)]
     assert ids == ["c1:waiting:0", "c1:waiting:again-1", "c1:waiting:again-2", "c1:waiting:again-3"]
     assert rig.legs["c1"].mode == "farewell"
@@ -307,20 +310,20 @@ def test_a_contact_closed_in_error_is_announced_again_but_not_for_ever(rig: Rig)
 def test_an_outage_sends_nobody_away_before_its_time(rig: Rig) -> None:
     rig.call("c1")
     rig.advance(50_000)
-    rig.feed(m.BusDown(at_us=rig.now_us))
+    rig.feed(inputs.BusDown(at_us=rig.now_us))
     rig.advance(14_000)
     assert rig.legs["c1"].mode == "music"
-    rig.feed(m.BusUp(at_us=rig.now_us))
+    rig.feed(inputs.BusUp(at_us=rig.now_us))
     rig.advance(120_000)
     assert rig.legs["c1"].mode == "music"
 
 
 def test_a_long_outage_plays_the_centers_message(rig: Rig) -> None:
     rig.call("c1")
-    rig.feed(m.BusDown(at_us=rig.now_us))
+    rig.feed(inputs.BusDown(at_us=rig.now_us))
     rig.advance(60_000)
-    away = rig.commands(m.Farewell)
-    assert [c.file for c in away if isinstance(c, m.Farewell)] == ["/s/fa/outage.wav"]
+    away = rig.commands(outputs.Farewell)
+    assert [c.file for c in away if isinstance(c, outputs.Farewell)] == ["/s/fa/outage.wav"]
     gone = rig.facts(facts.ContactGone)
     assert [f.cause for f in gone if isinstance(f, facts.ContactGone)] == ["OUTAGE"]
     rig.settle()
@@ -330,7 +333,7 @@ def test_a_long_outage_plays_the_centers_message(rig: Rig) -> None:
 def test_a_supervisors_hangup_is_reported_as_the_systems(rig: Rig) -> None:
     rig.call("c1")
     rig.talk("c1")
-    rig.feed(m.HangUpWished(at_us=rig.now_us, contact="c1"))
+    rig.feed(inputs.HangUpWished(at_us=rig.now_us, contact="c1"))
     rig.deliver()
     ended = rig.facts(facts.ConversationEnded)
     assert [f.ended_by for f in ended if isinstance(f, facts.ConversationEnded)] == ["system"]

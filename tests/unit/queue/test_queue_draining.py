@@ -9,8 +9,7 @@ from services.common.errors import UnsafeCommandError
 from services.common.esl import Event
 from services.queue.adapters import switch
 from services.queue.adapters.names import LegNames
-from services.queue.core import drain_facts, facts
-from services.queue.core import messages as m
+from services.queue.core import drain_facts, facts, inputs, legs, outputs
 from services.queue.core.engine import Engine
 from tests.unit.queue.rig import Leg, Rig
 
@@ -23,48 +22,50 @@ class Node(Rig):
     def __init__(self) -> None:
         super().__init__()
         self.said = ""
-        self.refers: list[m.Refer] = []
-        self.questions: list[m.AskContact] = []
+        self.refers: list[outputs.Refer] = []
+        self.questions: list[outputs.AskContact] = []
         self.refer_status = 202
         self.engine = Engine("fs1", REFERS)
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.documents))
-        self.feed(m.LinkUp(at_us=self.now_us, core_uuid="one"))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
+        self.feed(inputs.LinkUp(at_us=self.now_us, core_uuid="one"))
         self.deliver()
         self.sent.clear()
 
     def drain(self, *, draining: bool = True) -> None:
-        self.feed(m.DrainWished(at_us=self.now_us, draining=draining, actor="root"))
+        self.feed(inputs.DrainWished(at_us=self.now_us, draining=draining, actor="root"))
         self.deliver()
 
-    def take_over(self, open_contacts: tuple[m.OpenContact, ...] = ()) -> None:
+    def take_over(self, open_contacts: tuple[legs.OpenContact, ...] = ()) -> None:
         super().take_over(open_contacts)
         self.engine = Engine("fs1", REFERS)
         self.dead, self.dies_after = False, None
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.documents))
-        self.feed(m.DrainFound(at_us=self.now_us, said=self.said, by_switch=True))
-        self.feed(m.LinkUp(at_us=self.now_us, core_uuid="one"))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
+        self.feed(inputs.DrainFound(at_us=self.now_us, said=self.said, by_switch=True))
+        self.feed(inputs.LinkUp(at_us=self.now_us, core_uuid="one"))
 
     def arrives(self, contact: str = "c9") -> None:
         """A caller comes from another node."""
         self.legs[contact] = Leg(
             contact, caller=True, answered=True, vars={"cc_state": "moved", "cc_tenant": "demo", "cc_contact": contact}
         )  # fmt: skip
-        self.feed(m.LegParked(at_us=self.now_us, caller=self._caller(self.legs[contact])))
+        self.feed(inputs.LegParked(at_us=self.now_us, caller=self._caller(self.legs[contact])))
 
     def is_known(self, contact: str = "c9", node: str = "fs2", queue: str = "sales") -> None:
         """Routing answers who the caller is."""
-        caller = m.CallerLeg(
+        caller = legs.CallerLeg(
             leg=contact, tenant="demo", queue=queue, priority=3, skills=("fa:3",), language="fa", ani="0912",
             customer="k-7", entry_point="1000", waiting_ms=self.now_us // 1000 - 60_000,
         )  # fmt: skip
         self.feed(
-            m.ContactKnown(at_us=self.now_us, contact=contact, caller=caller if queue else None, node=node)
+            inputs.ContactKnown(
+                at_us=self.now_us, contact=contact, caller=caller if queue else None, node=node
+            )
         )
 
     def moved(self, contact: str = "c1", node: str = "fs2") -> None:
-        self.feed(m.ContactMoved(at_us=self.now_us, contact_id=contact, node=node))
+        self.feed(inputs.ContactMoved(at_us=self.now_us, contact_id=contact, node=node))
 
-    def _caller(self, leg: Leg) -> m.CallerLeg:
+    def _caller(self, leg: Leg) -> legs.CallerLeg:
         return replace(
             super()._caller(leg),
             moving=leg.vars.get("cc_move", ""),
@@ -72,21 +73,21 @@ class Node(Rig):
             refer_status=self.refer_status if leg.vars.get("cc_move") else 0,
         )
 
-    def _do(self, output: m.Output) -> None:
-        if isinstance(output, m.AskContact):
+    def _do(self, output: outputs.Output) -> None:
+        if isinstance(output, outputs.AskContact):
             self.questions.append(output)
         super()._do(output)
 
-    def _command(self, command: m.Command) -> None:
+    def _command(self, command: outputs.Command) -> None:
         leg = self.legs.get(command.leg)
-        if isinstance(command, m.SetGlobal):
+        if isinstance(command, outputs.SetGlobal):
             self.said = command.value
-        elif isinstance(command, m.Refer):
+        elif isinstance(command, outputs.Refer):
             self.refers.append(command)
-        elif isinstance(command, m.Probe) and leg is not None and leg.caller:
+        elif isinstance(command, outputs.Probe) and leg is not None and leg.caller:
             caller = self._caller(leg)
             self.replies.append(
-                m.LegProbed(at_us=self.now_us, leg=leg.uuid, alive=True, answered=True, caller=caller)
+                inputs.LegProbed(at_us=self.now_us, leg=leg.uuid, alive=True, answered=True, caller=caller)
             )
         else:
             super()._command(command)
@@ -186,9 +187,9 @@ def test_a_line_that_the_switch_has_ended_is_not_offered_to_anybody(node: Node, 
     """FreeSWITCH ends the line with the last NOTIFY, good or bad, and leaves the channel: nobody must talk to it."""
     node.call("c1")
     node.drain()
-    node.feed(m.ReferEnded(at_us=node.now_us, leg="c1", status=100))
+    node.feed(inputs.ReferEnded(at_us=node.now_us, leg="c1", status=100))
     assert "c1" in node.legs
-    node.feed(m.ReferEnded(at_us=node.now_us, leg="c1", status=status))
+    node.feed(inputs.ReferEnded(at_us=node.now_us, leg="c1", status=status))
     node.deliver()
     assert "c1" not in node.legs
     assert not reported(node, facts.ContactGone), "they may arrive yet"
@@ -222,14 +223,14 @@ def test_callers_are_not_all_sent_on_in_one_moment(node: Node) -> None:
 
 
 def test_nodes_that_are_being_emptied_or_unknown_get_nobody(node: Node) -> None:
-    node.feed(m.PeerSeen(at_us=node.now_us, node="fs2", up=False))
+    node.feed(inputs.PeerSeen(at_us=node.now_us, node="fs2", up=False))
     node.call("c1")
     node.drain()
     assert [r.address for r in node.refers] == ["10.0.0.3:5080"]
-    node.feed(m.PeerSeen(at_us=node.now_us, node="fs3", draining=True))
+    node.feed(inputs.PeerSeen(at_us=node.now_us, node="fs3", draining=True))
     node.call("c2")
     assert len(node.refers) == 1
-    node.feed(m.PeerSeen(at_us=node.now_us, node="fs2", up=True))
+    node.feed(inputs.PeerSeen(at_us=node.now_us, node="fs2", up=True))
     assert [r.address for r in node.refers] == ["10.0.0.3:5080", "10.0.0.2:5080"]
 
 
@@ -258,11 +259,11 @@ def test_a_new_owner_and_a_restarted_switch_go_on_emptying(node: Node) -> None:
     node.deliver()
     assert node.engine.status().draining_since_us == int(since) * 1000
     node.said = ""  # FreeSWITCH was restarted.
-    node.feed(m.DrainFound(at_us=node.now_us, said="", by_switch=True))
+    node.feed(inputs.DrainFound(at_us=node.now_us, said="", by_switch=True))
     assert node.said == since
     node.said = ""  # And so was everything else.
     node.take_over()
-    node.feed(m.DrainFound(at_us=node.now_us, said=since, by_switch=False))
+    node.feed(inputs.DrainFound(at_us=node.now_us, said=since, by_switch=False))
     assert node.said == since
 
 
@@ -275,7 +276,9 @@ def test_an_owner_that_died_before_it_could_say_so_has_told_the_switch(node: Nod
     assert again == before, "the same fact, whoever says it"
     node.drain(draining=False)
     node.take_over()
-    node.feed(m.DrainFound(at_us=node.now_us, said="123", by_switch=False))  # Routing has not heard of it.
+    node.feed(
+        inputs.DrainFound(at_us=node.now_us, said="123", by_switch=False)
+    )  # Routing has not heard of it.
     assert node.engine.status().draining_since_us == 0
 
 
@@ -379,12 +382,12 @@ def test_a_leg_with_another_uuid_has_its_contacts_name() -> None:
     arrived = event("uuid-2", cc_state="moved", cc_contact="c9", cc_tenant="demo")
     names.learn(arrived)
     given = switch.to_input(arrived, 1)
-    assert isinstance(given, m.LegParked)
+    assert isinstance(given, inputs.LegParked)
     assert names.named(given).caller.leg == "c9"
-    assert names.named(m.LegBridged(at_us=1, leg="leg-1", partner="uuid-2")).partner == "c9"
-    bridge = m.Bridge(contact="c9", leg="leg-1", caller_leg="c9", offer="o")
+    assert names.named(inputs.LegBridged(at_us=1, leg="leg-1", partner="uuid-2")).partner == "c9"
+    bridge = outputs.Bridge(contact="c9", leg="leg-1", caller_leg="c9", offer="o")
     sent = names.addressed(bridge)
-    assert isinstance(sent, m.Bridge)
+    assert isinstance(sent, outputs.Bridge)
     assert (sent.caller_leg, sent.contact) == ("uuid-2", "c9")
     names.forget("uuid-2")
     assert names.addressed(bridge) is bridge
@@ -402,7 +405,7 @@ def test_what_became_of_a_refer_is_read_from_the_carriers_words() -> None:
     said = Event.of(
         {"Event-Name": "CUSTOM", "Event-Subclass": "sofia::notify_refer", "UniqueID": "c1"}, "SIP/2.0 503 X"
     )
-    assert switch.to_input(said, 7) == m.ReferEnded(at_us=7, leg="c1", status=503)
+    assert switch.to_input(said, 7) == inputs.ReferEnded(at_us=7, leg="c1", status=503)
 
 
 def test_a_leg_says_how_far_its_move_is() -> None:
@@ -414,7 +417,7 @@ def test_a_refer_is_one_command_and_takes_no_strange_address() -> None:
     dialing = switch.Dialing(
         agent_dial="user/{extension}@{domain}", sip_domain="d", transfer_dial="{number}", recordings_dir="/rec"
     )  # fmt: skip
-    refer = m.Refer(contact="c1", leg="c1", user="move-demo.c1", address="10.0.0.2:5080")
+    refer = outputs.Refer(contact="c1", leg="c1", user="move-demo.c1", address="10.0.0.2:5080")
     assert switch.api_line(refer, dialing) == "uuid_deflect c1 sip:move-demo.c1@10.0.0.2:5080"
     with pytest.raises(UnsafeCommandError):
         switch.api_line(replace(refer, user="move-x y"), dialing)

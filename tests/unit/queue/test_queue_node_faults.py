@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from tests.unit.queue.rig import Rig
 
 
 @pytest.fixture
 def rig() -> Rig:
     rig = Rig()
-    rig.feed(m.LinkUp(at_us=rig.now_us, core_uuid="core-1"))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us, core_uuid="core-1"))
     rig.call("c1")
     rig.deliver()
     return rig
@@ -20,7 +19,7 @@ def rig() -> Rig:
 
 def lose(rig: Rig) -> None:
     """The connection goes; what FreeSWITCH does meanwhile is not heard of."""
-    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
     rig.sent.clear()
     rig.reports.clear()
 
@@ -28,7 +27,7 @@ def lose(rig: Rig) -> None:
 def back(rig: Rig, core_uuid: str) -> None:
     rig.events.clear()
     rig.replies.clear()
-    rig.feed(m.LinkUp(at_us=rig.now_us, core_uuid=core_uuid))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us, core_uuid=core_uuid))
 
 
 def gone(rig: Rig) -> list[tuple[str, str, str, bool]]:
@@ -72,7 +71,7 @@ def test_a_bridge_that_nobody_saw_is_frozen_and_ends_with_its_node(rig: Rig) -> 
     rig.answer(leg)
     while rig.events or rig.replies:  # up to the order to bridge, not to the bridge
         rig.feed_next(rig.events or rig.replies)
-    assert rig.commands(m.Bridge)
+    assert rig.commands(outputs.Bridge)
     rig.bridges.clear()  # whatever came of it, its event is not heard
     lose(rig)
     rig.advance(60_000)
@@ -112,24 +111,24 @@ def test_a_farewell_waits_for_the_connection(rig: Rig) -> None:
     rig.deliver()
     lose(rig)
     rig.advance(60_000)
-    assert rig.commands(m.Farewell) == []
+    assert rig.commands(outputs.Farewell) == []
     assert rig.state() == "leaving"
     back(rig, "core-1")
     rig.advance(2_000)
-    assert len(rig.commands(m.Farewell)) == 1
+    assert len(rig.commands(outputs.Farewell)) == 1
     assert rig.legs["c1"].mode == "farewell"
 
 
 def test_the_outage_limit_waits_for_the_connection(rig: Rig) -> None:
     """With the bus away and the node unreachable nobody is sent away in memory alone."""
-    rig.feed(m.BusDown(at_us=rig.now_us))
+    rig.feed(inputs.BusDown(at_us=rig.now_us))
     lose(rig)
     rig.advance(600_000)
     assert gone(rig) == []
     back(rig, "core-1")
     rig.advance(2_000)
     assert [g[:3] for g in gone(rig)] == [("c1", "waiting", "OUTAGE")]
-    assert len(rig.commands(m.Farewell)) == 1
+    assert len(rig.commands(outputs.Farewell)) == 1
 
 
 def test_a_call_in_wrap_up_is_let_go_when_the_connection_is_back(rig: Rig) -> None:
@@ -138,7 +137,7 @@ def test_a_call_in_wrap_up_is_let_go_when_the_connection_is_back(rig: Rig) -> No
     rig.deliver()
     lose(rig)
     rig.advance(120_000)
-    assert rig.commands(m.Kill) == []
+    assert rig.commands(outputs.Kill) == []
     back(rig, "core-1")
     rig.advance(2_000)
     rig.deliver()
@@ -155,7 +154,7 @@ def test_a_dial_that_waits_for_the_former_leg_waits_for_the_connection_too(rig: 
     rig.offer("c2", "o2", "sara")
     lose(rig)
     rig.advance(5_000)
-    assert rig.commands(m.Originate) == []
+    assert rig.commands(outputs.Originate) == []
     back(rig, "core-1")
     rig.advance(1_100)
-    assert [c.offer for c in rig.commands(m.Originate) if isinstance(c, m.Originate)] == ["o2"]
+    assert [c.offer for c in rig.commands(outputs.Originate) if isinstance(c, outputs.Originate)] == ["o2"]

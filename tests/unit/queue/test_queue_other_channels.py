@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.bus import Envelope, codec, subjects
 from services.contracts.peyvand.routing.v1 import log_pb2
 from services.queue.adapters.log import inputs_of
-from services.queue.core import messages as m
+from services.queue.core import inputs
 
 
 def _entry(*facts: log_pb2.Fact) -> Envelope:
@@ -27,5 +27,5 @@ def _offer(channel: str) -> log_pb2.Fact:
 
 
 def test_an_offer_of_another_channel_rings_no_phone() -> None:
-    assert [type(x) for x in inputs_of([_entry(_offer(""))], "fs1", 2)] == [m.OfferMade]
+    assert [type(x) for x in inputs_of([_entry(_offer(""))], "fs1", 2)] == [inputs.OfferMade]
     assert inputs_of([_entry(_offer("chat"))], "fs1", 2) == []

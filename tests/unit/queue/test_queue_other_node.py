@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from services.queue.adapters import switch
 from services.queue.config import QueueSettings
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, outputs
 from services.queue.core import supervision_messages as sm
 from tests.unit.queue.rig import Rig
 
@@ -21,7 +20,7 @@ DIALING = switch.Dialing(
     recordings_dir="/rec",
     nodes={"fs1": "10.0.0.1:5085", "fs2": "10.0.0.2:5085"},
 )
-ORDER = m.Originate(
+ORDER = outputs.Originate(
     contact="c1", leg="leg-1", offer="o-1", agent="sara", extension="1001", tenant="demo", ring_ms=15_000,
     ani="0912", caller_name="Ali", phone_node="fs2",
 )  # fmt: skip
@@ -51,7 +50,7 @@ def test_the_leg_goes_through_the_node_that_has_the_phone() -> None:
 def test_a_phone_of_the_same_node_or_of_one_without_an_address_is_dialled_as_ever(
     phone_node: str, node: str
 ) -> None:
-    order = m.Originate(
+    order = outputs.Originate(
         contact="c1", leg="leg-1", offer="o-1", agent="sara", extension="1001", tenant="demo", ring_ms=15_000,
         ani="", caller_name="", phone_node=phone_node,
     )  # fmt: skip
@@ -115,7 +114,7 @@ def test_an_agent_of_another_node_who_puts_down_ends_the_call_as_ever(rig: Rig) 
     rig.deliver()
     rig.advance(500)
     assert rig.state() == "leaving"
-    assert rig.commands(m.Farewell)
+    assert rig.commands(outputs.Farewell)
 
 
 def test_silence_of_a_phone_of_the_same_node_is_no_lost_node(rig: Rig) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from services.queue.core import outbound_facts as of
 from tests.unit.queue.rig import Leg
 from tests.unit.queue.trunk_rig import Exchange
@@ -21,7 +20,7 @@ class Desk(Exchange):
         if agent_leg:
             self.legs[agent_leg] = Leg(agent_leg, caller=False, mode="music", answered=True)
         self.feed(
-            m.OfferMade(
+            inputs.OfferMade(
                 at_us=self.now_us, tenant="demo", offer_id="o1", contact_id=CONTACT, agent_id="sara", extension="1001",
                 queue="sales", leg="leg-o1", ring_ms=15_000, kind="outbound", number="021234", first="agent",
                 dial_ms=60_000, caller_id="0218", agent_leg=agent_leg, waiting_since_us=self.now_us,
@@ -35,8 +34,8 @@ class Desk(Exchange):
         self.answer(leg)
         self.deliver()
 
-    def called(self) -> list[m.CallCustomer]:
-        return [c for c in self.commands(m.CallCustomer) if isinstance(c, m.CallCustomer)]
+    def called(self) -> list[outputs.CallCustomer]:
+        return [c for c in self.commands(outputs.CallCustomer) if isinstance(c, outputs.CallCustomer)]
 
     def failures(self) -> list[str]:
         return [f.outcome for f in self.facts(of.OutboundFailed) if isinstance(f, of.OutboundFailed)]
@@ -45,7 +44,7 @@ class Desk(Exchange):
         return [f.contact_id for f in self.facts(facts.AgentBridged) if isinstance(f, facts.AgentBridged)]
 
     def said(self) -> str:
-        farewells = [c.file for c in self.commands(m.Farewell) if isinstance(c, m.Farewell)]
+        farewells = [c.file for c in self.commands(outputs.Farewell) if isinstance(c, outputs.Farewell)]
         return farewells[-1] if farewells else ""
 
     def takes_over(self) -> None:
@@ -70,7 +69,7 @@ def test_the_agent_first_and_then_the_number_with_the_number_that_was_ordered(de
         "a",
         60_000,
     )
-    assert desk.commands(m.RingBack), "the agent hears that it rings"
+    assert desk.commands(outputs.RingBack), "the agent hears that it rings"
     desk.picks_up(CONTACT)
     desk.bridge()
     assert desk.bridged() == [CONTACT]
@@ -110,7 +109,7 @@ def test_a_phone_that_was_put_down_before_anybody_knew(desk: Desk) -> None:
     desk.hang_up("phone-1")
     desk.deliver()
     desk.feed(
-        m.OfferMade(
+        inputs.OfferMade(
             at_us=desk.now_us, tenant="demo", offer_id="o1", contact_id=CONTACT, agent_id="sara", extension="1001",
             queue="sales", leg="leg-o1", ring_ms=15_000, kind="outbound", number="021234", first="agent",
             agent_leg="phone-1",

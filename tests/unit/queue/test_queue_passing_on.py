@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from tests.unit.queue.rig import Rig
 
 
@@ -23,7 +22,7 @@ def rig() -> Rig:
 def given(rig: Rig, kind: str, target: str, offer: str = "o1") -> None:
     """Routing gives the contact away."""
     rig.feed(
-        m.ContactTransferred(
+        inputs.ContactTransferred(
             at_us=rig.now_us, contact_id="c1", offer_id=offer, target_kind=kind, target=target,
             waiting_since_us=rig.now_us - 60_000_000 if kind != "number" else 0,
         )
@@ -73,9 +72,9 @@ def test_a_held_caller_hears_music_the_agent_is_parked_and_both_talk_again(rig: 
 
 
 def test_hold_by_the_phone_is_told_as_such(rig: Rig) -> None:
-    rig.feed(m.LegHeld(at_us=rig.now_us, leg="leg-o1", held=True))
+    rig.feed(inputs.LegHeld(at_us=rig.now_us, leg="leg-o1", held=True))
     rig.advance(3_000)
-    rig.feed(m.LegHeld(at_us=rig.now_us, leg="leg-o1", held=False))
+    rig.feed(inputs.LegHeld(at_us=rig.now_us, leg="leg-o1", held=False))
     assert last(rig, facts.ContactHeld).by == "phone"
     assert last(rig, facts.ContactResumed).hold_ms == 3_000
 
@@ -138,7 +137,7 @@ def test_to_a_queue_its_music_is_heard(rig: Rig) -> None:
     rig.wish("transfer", kind="queue", target="support")
     given(rig, "queue", "support")
     assert rig.engine.calls()[0].queue == "support"
-    assert rig.commands(m.PlayMusic)[-1].music == "local_stream://jazz"  # type: ignore[attr-defined]
+    assert rig.commands(outputs.PlayMusic)[-1].music == "local_stream://jazz"  # type: ignore[attr-defined]
     assert rig.legs["c1"].vars["cc_queue"] == "support"
 
 
@@ -155,7 +154,7 @@ def test_to_a_number_the_caller_goes_out_and_the_agent_wraps_up(rig: Rig) -> Non
 def test_a_transfer_that_routing_refuses_is_told_and_the_talk_goes_on(rig: Rig) -> None:
     rig.wish("transfer", kind="agent", target="nobody")
     rig.feed(
-        m.TransferRefused(
+        inputs.TransferRefused(
             at_us=rig.now_us, contact_id="c1", request_id="w1", reason="unknown-target", detail="x"
         )
     )
@@ -193,7 +192,7 @@ def test_a_wish_about_a_call_that_ends_is_answered_at_once(rig: Rig, verb: str, 
 def test_a_wish_while_the_switch_is_read_anew_is_to_be_asked_again(rig: Rig) -> None:
     """A held caller was said not to be held in the second after an outage."""
     rig.wish("hold")
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.wish("resume")
     assert (rig.answers[-1].slug, rig.answers[-1].status) == ("unsettled", 503)
     rig.advance(2_000)
@@ -244,7 +243,7 @@ def test_a_consultation_completes(rig: Rig) -> None:
     assert kinds.index("ConversationEnded") > max(i for i, k in enumerate(kinds) if k == "AgentBridged"), (
         "routing would close the contact"
     )
-    assert len(rig.commands(m.Record)) == 1, "one recording goes through"
+    assert len(rig.commands(outputs.Record)) == 1, "one recording goes through"
     rig.press("leg-o1", "2")
     rig.hang_up("c1")
     rig.settle()

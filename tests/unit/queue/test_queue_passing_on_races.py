@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from tests.unit.queue.rig import Rig
 
 Step = Callable[[Rig], None]
@@ -45,7 +44,7 @@ def bridges(rig: Rig) -> None:
 def transferred(rig: Rig) -> None:
     rig.wish("transfer", kind="agent", target="reza")
     rig.feed(
-        m.ContactTransferred(
+        inputs.ContactTransferred(
             at_us=rig.now_us, contact_id="c1", offer_id="o1", target_kind="agent", target="reza"
         )
     )
@@ -182,11 +181,13 @@ def test_the_caller_leaves_the_consultation_and_both_agents_are_told() -> None:
         step(rig)
     rig.hang_up("c1")
     rig.deliver()
-    told = [c for c in rig.commands(m.Farewell) if "caller-left" in c.file]  # type: ignore[attr-defined]
+    told = [c for c in rig.commands(outputs.Farewell) if "caller-left" in c.file]  # type: ignore[attr-defined]
     assert [c.leg for c in told] == ["leg-o2"]
     assert rig.facts(facts.ConsultEnded)[0].outcome == "failed"  # type: ignore[attr-defined]
     rig.advance(500)
-    assert [c.leg for c in rig.commands(m.PlayTo)] == ["leg-o1"], "who had the contact is asked for a result"
+    assert [c.leg for c in rig.commands(outputs.PlayTo)] == ["leg-o1"], (
+        "who had the contact is asked for a result"
+    )
 
 
 @pytest.mark.parametrize("comes_about", [True, False])
@@ -197,15 +198,15 @@ def test_a_colleague_in_the_middle_of_a_bridge_is_told_when_it_is_over(comes_abo
         step(rig)
     rig.hang_up("c1")
     rig.deliver()
-    assert rig.commands(m.Farewell) == []
+    assert rig.commands(outputs.Farewell) == []
     if comes_about:
         rig.bridge()
     else:
         rig.legs["leg-o2"].mode = "stuck"
         rig.bridges.clear()
         rig.advance(500)
-    assert [c.leg for c in rig.commands(m.Farewell)] == ["leg-o2"]
-    assert not [c for c in rig.commands(m.Kill) if c.leg == "leg-o2"]
+    assert [c.leg for c in rig.commands(outputs.Farewell)] == ["leg-o2"]
+    assert not [c for c in rig.commands(outputs.Kill) if c.leg == "leg-o2"]
     rig.settle()
     assert rig.legs == {}
 
@@ -221,9 +222,9 @@ def test_a_colleague_whose_originate_is_not_over_is_told_then() -> None:
     rig.hang_up("c1")
     while rig.events:
         rig.feed_next(rig.events)
-    assert rig.commands(m.Farewell) == []
+    assert rig.commands(outputs.Farewell) == []
     rig.deliver()
-    assert [c.leg for c in rig.commands(m.Farewell)] == ["leg-o2"]
+    assert [c.leg for c in rig.commands(outputs.Farewell)] == ["leg-o2"]
     rig.settle()
     assert rig.legs == {}
 

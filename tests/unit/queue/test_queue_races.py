@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, legs, outputs
 from tests.unit.queue.rig import PLANS, Leg, Rig
 
 
@@ -21,7 +20,7 @@ def test_caller_hangs_up_before_freeswitch_has_the_agents_channel(rig: Rig) -> N
     leg = rig.offer("c1")
     rig.hang_up("c1")
     rig.deliver()
-    assert isinstance(rig.sent[-1], m.Kill)
+    assert isinstance(rig.sent[-1], outputs.Kill)
     assert rig.engine.open_agent_legs() == 1
     rig.create(leg)
     rig.deliver()
@@ -37,7 +36,7 @@ def test_the_kill_is_repeated_by_time_when_no_event_comes(rig: Rig) -> None:
     rig.hang_up("c1")
     rig.deliver()
     rig.advance(700)
-    assert len(rig.commands(m.Kill)) >= 3
+    assert len(rig.commands(outputs.Kill)) >= 3
     rig.fail(leg, "ORIGINATOR_CANCEL")
     rig.deliver()
     assert rig.engine.open_agent_legs() == 0
@@ -52,7 +51,7 @@ def test_agent_answers_a_cancelled_offer(rig: Rig) -> None:
     rig.deliver()
     rig.settle()
     assert leg not in rig.legs
-    assert rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Bridge) == []
 
 
 def test_an_offer_is_over_only_with_its_job(rig: Rig) -> None:
@@ -104,9 +103,9 @@ def test_the_bridge_waits_for_the_end_of_originate(rig: Rig) -> None:
     rig.answer(leg)
     while rig.events:
         rig.feed_next(rig.events)
-    assert rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Bridge) == []
     rig.deliver()
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
     rig.complete_bridges()
     rig.deliver()
     assert rig.state() == "talking"
@@ -119,13 +118,13 @@ def test_an_answered_agent_is_bridged_though_the_end_of_originate_is_not_heard(r
     lost = rig.replies.pop()
     rig.deliver()
     if not known:
-        assert isinstance(lost, m.JobEnded)
-        rig.feed(m.JobEnded(at_us=rig.now_us, offer=lost.offer, ok=False, text="", known=False))
+        assert isinstance(lost, inputs.JobEnded)
+        rig.feed(inputs.JobEnded(at_us=rig.now_us, offer=lost.offer, ok=False, text="", known=False))
         rig.deliver()
-    assert rig.commands(m.Bridge) == []
+    assert rig.commands(outputs.Bridge) == []
     rig.advance(2_100)
     assert rig.state() == "talking"
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
 
 
 def test_the_bridge_never_comes(rig: Rig) -> None:
@@ -152,8 +151,8 @@ def test_a_look_that_is_not_answered_takes_no_bridge_apart(rig: Rig) -> None:
     rig.deliver()
     slow = rig.bridges.pop()
     rig.advance_unanswered(3_400)
-    assert len(rig.commands(m.Probe)) == 2
-    rig.feed(m.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
+    assert len(rig.commands(outputs.Probe)) == 2
+    rig.feed(inputs.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
     assert rig.state() == "talking"
     assert rig.facts(facts.OfferFailed) == []
 
@@ -176,7 +175,7 @@ def test_the_bridge_comes_after_it_was_given_up(rig: Rig) -> None:
     slow = rig.bridges.pop()
     rig.advance(2_000)
     second = rig.offer("c1", "o2", "reza")
-    rig.feed(m.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
+    rig.feed(inputs.LegBridged(at_us=rig.now_us, leg=slow[0], partner="c1"))
     rig.deliver()
     assert rig.legs["c1"].mode == "music"
     assert leg not in rig.legs
@@ -231,7 +230,7 @@ def test_the_job_overtakes_the_answer(rig: Rig) -> None:
     rig.complete_bridges()
     rig.deliver()
     assert rig.state() == "talking"
-    assert len(rig.commands(m.Bridge)) == 1
+    assert len(rig.commands(outputs.Bridge)) == 1
 
 
 def test_an_order_for_a_caller_who_has_gone(rig: Rig) -> None:
@@ -248,7 +247,7 @@ def test_routing_withdraws_a_ringing_offer(rig: Rig) -> None:
     leg = rig.offer("c1")
     rig.ring(leg)
     rig.deliver()
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
     rig.deliver()
     assert leg not in rig.legs
     assert rig.facts(facts.OfferFailed) == []
@@ -260,7 +259,7 @@ def test_routing_withdraws_while_the_bridge_is_made(rig: Rig) -> None:
     leg = rig.offer("c1")
     rig.answer(leg)
     rig.deliver()
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
     rig.settle()
     assert leg not in rig.legs
     assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
@@ -268,7 +267,7 @@ def test_routing_withdraws_while_the_bridge_is_made(rig: Rig) -> None:
 
 def test_routing_has_given_the_contact_to_somebody_else_before_it_heard_of_the_bridge(rig: Rig) -> None:
     leg = rig.talk("c1")
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
     rig.offer("c1", "o2", "reza")
     rig.deliver()
     assert leg not in rig.legs
@@ -286,7 +285,7 @@ def test_an_offer_that_expired_while_nobody_owned_the_node_cuts_no_conversation(
     rig.take_over()
     rig.advance(3_000)
     assert rig.legs["c1"].partner == leg
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
     rig.offer("c1", "o2", "reza")
     rig.deliver()
     assert (rig.state(), rig.legs["c1"].partner) == ("talking", leg)
@@ -297,7 +296,7 @@ def test_somebody_else_takes_the_pair_apart(rig: Rig) -> None:
     leg = rig.talk("c1")
     for each in (leg, "c1"):
         rig.legs[each].mode, rig.legs[each].partner = "parked", ""
-    rig.feed(m.LegUnbridged(at_us=rig.now_us, leg=leg, partner="c1"))
+    rig.feed(inputs.LegUnbridged(at_us=rig.now_us, leg=leg, partner="c1"))
     rig.advance(600)
     assert leg not in rig.legs
     assert rig.legs["c1"].mode == "farewell"
@@ -318,7 +317,7 @@ def test_takeover_keeps_the_place_of_a_waiting_caller(rig: Rig) -> None:
     assert isinstance(first, facts.ContactWaiting)
     assert again.waiting_since_us == first.waiting_since_us
     assert again.recovered
-    assert len(rig.commands(m.StartAnnouncement)) == 1  # No second welcome.
+    assert len(rig.commands(outputs.StartAnnouncement)) == 1  # No second welcome.
 
 
 def test_takeover_joins_a_talking_pair_under_the_same_id(rig: Rig) -> None:
@@ -340,7 +339,7 @@ def test_takeover_bridges_an_answered_leg(rig: Rig) -> None:
     rig.answer(leg)
     rig.take_over()
     rig.deliver()
-    assert rig.commands(m.Bridge) == [], "nobody here hears of the originate: it may still have the leg"
+    assert rig.commands(outputs.Bridge) == [], "nobody here hears of the originate: it may still have the leg"
     rig.advance(600)
     assert rig.state() == "talking"
 
@@ -392,7 +391,7 @@ def test_takeover_with_an_agent_whose_caller_has_left(rig: Rig) -> None:
     rig.hang_up("c1")
     rig.take_over()
     rig.deliver()
-    assert [c.file for c in rig.commands(m.Farewell) if isinstance(c, m.Farewell)] == [
+    assert [c.file for c in rig.commands(outputs.Farewell) if isinstance(c, outputs.Farewell)] == [
         "/s/fa/caller-left.wav"
     ]
     rig.settle()
@@ -414,11 +413,11 @@ def test_takeover_finds_contacts_that_ended_while_nobody_looked(rig: Rig) -> Non
     rig.legs.clear()
     rig.take_over(
         (
-            m.OpenContact(
+            legs.OpenContact(
                 contact="c1", tenant="demo", queue="sales", waiting_since_us=rig.now_us, offer="o1", agent="sara",
                 connected_at_us=rig.now_us,
             ),
-            m.OpenContact(contact="c2", tenant="demo", queue="sales", waiting_since_us=rig.now_us),
+            legs.OpenContact(contact="c2", tenant="demo", queue="sales", waiting_since_us=rig.now_us),
         )
     )  # fmt: skip
     rig.settle()
@@ -430,26 +429,26 @@ def test_takeover_finds_contacts_that_ended_while_nobody_looked(rig: Rig) -> Non
 
 def test_a_missing_row_proves_nothing(rig: Rig) -> None:
     """The channel table is written late: the leg itself is asked."""
-    rig.feed(m.ChannelsListed(at_us=rig.now_us, present=frozenset()))
+    rig.feed(inputs.ChannelsListed(at_us=rig.now_us, present=frozenset()))
     rig.deliver()
     assert rig.state() == "waiting"
 
 
 def test_a_lost_connection_ends_nothing_and_is_made_up_for(rig: Rig) -> None:
     leg = rig.talk("c1")
-    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
     rig.hang_up(leg)
     rig.events.clear()
     assert rig.state() == "talking"
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.advance(300)
     assert rig.legs["c1"].mode == "farewell"
 
 
 def test_a_switch_that_was_started_again_has_lost_its_calls(rig: Rig) -> None:
-    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
     rig.legs.clear()
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.settle()
     gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
     assert [(f.contact_id, f.unseen) for f in gone] == [("c1", True)]
@@ -457,22 +456,26 @@ def test_a_switch_that_was_started_again_has_lost_its_calls(rig: Rig) -> None:
 
 def test_a_leg_that_no_center_covers_is_adopted_when_one_does() -> None:
     rig = Rig()
-    rig.feed(m.CentersRevised(at_us=rig.now_us, plans=type(PLANS)()))
+    rig.feed(inputs.CentersRevised(at_us=rig.now_us, plans=type(PLANS)()))
     rig.legs["c1"] = Leg("c1", caller=True, answered=True, vars={"cc_state": "waiting", "cc_entry": "1000"})
-    rig.feed(m.LegParked(at_us=rig.now_us, caller=m.CallerLeg(leg="c1", entry_point="1000", state="waiting")))
+    rig.feed(
+        inputs.LegParked(
+            at_us=rig.now_us, caller=legs.CallerLeg(leg="c1", entry_point="1000", state="waiting")
+        )
+    )
     assert rig.state() == ""
-    rig.feed(m.CentersRevised(at_us=rig.now_us, plans=PLANS))
+    rig.feed(inputs.CentersRevised(at_us=rig.now_us, plans=PLANS))
     rig.deliver()
     assert rig.state() == "waiting"
 
 
 def test_an_answer_that_was_missed_is_found_when_the_connection_is_back(rig: Rig) -> None:
     leg = rig.offer("c1")
-    rig.feed(m.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
     rig.answer(leg)
     rig.events.clear()
     rig.replies.clear()
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.deliver()
     rig.advance(2_100)
     assert rig.state() == "talking"

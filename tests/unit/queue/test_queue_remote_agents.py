@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.queue.adapters import switch
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, legs, outputs
 from services.queue.core import trunk_facts as tf
 from tests.unit.queue.trunk_rig import Exchange
 
@@ -36,7 +35,7 @@ def ends(rig: Exchange) -> list[tuple[str, str]]:
 
 
 def asked(rig: Exchange) -> list[tuple[str, ...]]:
-    return [c.files for c in rig.sent if isinstance(c, m.Whisper)]
+    return [c.files for c in rig.sent if isinstance(c, outputs.Whisper)]
 
 
 def test_the_key_makes_the_answer_and_the_bridge() -> None:
@@ -46,11 +45,11 @@ def test_the_key_makes_the_answer_and_the_bridge() -> None:
     assert order.way is not None
     assert (order.way.trunk, order.way.number, order.way.caller_id) == ("a", MOBILE, "1000")
     assert asked(rig) == [("/s/fa/agent-confirm.wav",)]
-    assert (rig.facts(facts.OfferAnswered), rig.commands(m.Bridge)) == ([], []), "an answer is none yet"
+    assert (rig.facts(facts.OfferAnswered), rig.commands(outputs.Bridge)) == ([], []), "an answer is none yet"
     assert rig.legs["c1"].mode == "music"
     rig.advance(3_000)
     rig.press(leg, "5")
-    assert rig.commands(m.Bridge) == [], "another key takes nothing"
+    assert rig.commands(outputs.Bridge) == [], "another key takes nothing"
     rig.press(leg, "1")
     assert rig.legs[leg].vars["cc_confirmed"] == "1"
     assert len(rig.facts(facts.OfferAnswered)) == 1
@@ -133,7 +132,7 @@ def test_the_caller_leaves_before_the_key() -> None:
 def test_routing_withdraws_before_the_key() -> None:
     rig = Exchange()
     leg = picked_up(rig)
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="expired"))
     rig.deliver()
     assert leg not in rig.legs
     assert rig.state() == "waiting"
@@ -172,8 +171,8 @@ def test_the_late_news_of_a_failed_leg_does_not_end_the_next_try() -> None:
     rig.legs.pop(leg)
     rig._job(leg, "-ERR NORMAL_TEMPORARY_FAILURE")
     rig.deliver()
-    rig.events.append(m.LegHungUp(at_us=rig.now_us, leg=leg, cause="NORMAL_TEMPORARY_FAILURE"))
-    rig.events.append(m.LegProbed(at_us=rig.now_us, leg=leg, alive=False))
+    rig.events.append(inputs.LegHungUp(at_us=rig.now_us, leg=leg, cause="NORMAL_TEMPORARY_FAILURE"))
+    rig.events.append(inputs.LegProbed(at_us=rig.now_us, leg=leg, alive=False))
     rig.deliver()
     assert ends(rig) == []
     rig.advance(300)
@@ -213,8 +212,8 @@ def test_without_a_line_nobody_is_dialled() -> None:
 def test_the_connection_broke_and_a_key_may_have_been_missed() -> None:
     rig = Exchange()
     leg = picked_up(rig)
-    rig.feed(m.LinkDown(at_us=rig.now_us))
-    rig.feed(m.LinkUp(at_us=rig.now_us))
+    rig.feed(inputs.LinkDown(at_us=rig.now_us))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us))
     rig.deliver()
     rig.advance(1_000)
     assert len(asked(rig)) == 2
@@ -290,7 +289,7 @@ def test_a_colleague_outside_is_asked_for_the_key_before_the_consultation() -> N
     rig.ring(leg)
     rig.answer(leg)
     rig.deliver()
-    assert len(rig.commands(m.Bridge)) == 1, "the conversation's"
+    assert len(rig.commands(outputs.Bridge)) == 1, "the conversation's"
     rig.press(leg, "1")
     rig.bridge()
     assert (rig.legs[leg].partner, rig.state()) == (first, "consulting")
@@ -315,17 +314,17 @@ def test_the_originate_says_whose_trunk_it_is_and_not_who_calls() -> None:
 def test_an_agent_outside_who_clicks_is_called_and_confirms_before_the_number_is_dialled() -> None:
     rig = Exchange()
     rig.feed(
-        m.OfferMade(
+        inputs.OfferMade(
             at_us=rig.now_us, tenant="demo", offer_id="o1", contact_id="c9", agent_id="sara", extension="1001",
-            queue="sales", leg="leg-o1", ring_ms=15_000, kind=m.OUTBOUND, number="0215550000", first="agent",
+            queue="sales", leg="leg-o1", ring_ms=15_000, kind=legs.OUTBOUND, number="0215550000", first="agent",
             agent_number=MOBILE, confirm=True,
         )
     )  # fmt: skip
     rig.answer("leg-o1")
     rig.deliver()
-    assert rig.commands(m.CallCustomer) == [], "nobody is called for a voicemail"
+    assert rig.commands(outputs.CallCustomer) == [], "nobody is called for a voicemail"
     rig.press("leg-o1", "1")
-    assert len(rig.commands(m.CallCustomer)) == 1
+    assert len(rig.commands(outputs.CallCustomer)) == 1
 
 
 def test_a_caller_is_never_joined_with_a_colleague_outside_who_has_not_confirmed() -> None:
@@ -337,12 +336,12 @@ def test_a_caller_is_never_joined_with_a_colleague_outside_who_has_not_confirmed
     rig.ring(leg)
     rig.answer(leg)
     rig.deliver()
-    bridges = len(rig.commands(m.Bridge))
+    bridges = len(rig.commands(outputs.Bridge))
     rig.legs.pop(first)
     rig.take_over()
     rig.deliver()
     rig.advance(3_000)
-    assert len(rig.commands(m.Bridge)) == bridges
+    assert len(rig.commands(outputs.Bridge)) == bridges
     assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
 
 

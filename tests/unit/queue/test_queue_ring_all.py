@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from tests.unit.queue.rig import Rig
 
 AGENTS = ("sara", "omid", "mina")
@@ -33,7 +32,7 @@ def test_all_phones_ring_and_the_first_to_answer_is_bridged(rig: Rig) -> None:
     rig.deliver()
     assert legs[0] not in rig.legs
     assert legs[2] not in rig.legs
-    assert {c.cause for c in rig.commands(m.Kill) if isinstance(c, m.Kill)} == {"LOSE_RACE"}
+    assert {c.cause for c in rig.commands(outputs.Kill) if isinstance(c, outputs.Kill)} == {"LOSE_RACE"}
     rig.complete_bridges()
     rig.deliver()
     assert rig.state() == "talking"
@@ -139,7 +138,7 @@ def test_orders_for_a_caller_who_is_looked_for_are_all_carried_out(rig: Rig) -> 
 
 def test_routing_withdraws_one_of_several(rig: Rig) -> None:
     legs = ring_all(rig)
-    rig.feed(m.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
     rig.deliver()
     assert legs[1] not in rig.legs
     assert {legs[0], legs[2]} <= rig.legs.keys()

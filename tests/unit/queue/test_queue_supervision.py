@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from services.queue.core import messages as m
-from services.queue.core import plan
+from services.queue.core import inputs, plan
 from services.queue.core import supervision_facts as sf
 from services.queue.core import supervision_messages as sm
 from tests.unit.queue.listening_rig import Rig
@@ -263,7 +262,9 @@ def test_a_new_owner_at_every_step(step: str) -> None:
     if at >= 2:
         rig.answer(ear)  # Nobody has heard of it.
     if at == 3:
-        rig.feed(m.JobEnded(at_us=rig.now_us, offer=ear, ok=True, text="+OK"))  # Sent, nothing came back.
+        rig.feed(
+            inputs.JobEnded(at_us=rig.now_us, offer=ear, ok=True, text="+OK")
+        )  # Sent, nothing came back.
     if at >= 4:
         rig.deliver()
     if at in (5, 6):
@@ -314,11 +315,11 @@ def test_a_caller_who_ended_unseen_takes_the_supervisor_along(rig: Rig) -> None:
 
 def test_another_switch_has_none_of_them(rig: Rig) -> None:
     _, ear = listens(rig)
-    rig.feed(m.LinkUp(at_us=rig.now_us, core_uuid="one"))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us, core_uuid="one"))
     rig.deliver()
     rig.legs.clear()
     rig.hears.clear()
-    rig.feed(m.LinkUp(at_us=rig.now_us, core_uuid="two"))
+    rig.feed(inputs.LinkUp(at_us=rig.now_us, core_uuid="two"))
     rig.deliver()
     assert told(rig)[-1] == ("ended", "contact")
     assert not rig.engine.knows(ear)

@@ -8,8 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.center.outside import Outside, Route, Trunk
 from services.queue.adapters import switch
-from services.queue.core import facts
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs
 from services.queue.core import trunk_facts as tf
 from tests.unit.queue.trunk_rig import Exchange
 
@@ -28,7 +27,7 @@ def refused(rig: Exchange) -> list[str]:
 def overflow(rig: Exchange, contact: str) -> None:
     """A way out of the queue to a number."""
     rig.call(contact)
-    rig.feed(m.ContactOverflowed(at_us=rig.now_us, contact_id=contact, action="transfer", target=NUMBER))
+    rig.feed(inputs.ContactOverflowed(at_us=rig.now_us, contact_id=contact, action="transfer", target=NUMBER))
     rig.deliver()
 
 
@@ -42,7 +41,7 @@ def transfer(rig: Exchange, contact: str = "c1", offer: str = "o1") -> None:
 
 def granted(rig: Exchange, contact: str = "c1", offer: str = "o1") -> None:
     rig.feed(
-        m.ContactTransferred(
+        inputs.ContactTransferred(
             at_us=rig.now_us, contact_id=contact, offer_id=offer, target_kind="number", target=NUMBER
         )
     )
@@ -85,8 +84,8 @@ def test_a_way_out_that_stays_full_ends_with_an_apology() -> None:
     overflow(rig, "c3")
     rig.advance(33_000)
     assert rig.legs["c3"].mode == "farewell"
-    farewell = rig.commands(m.Farewell)[-1]
-    assert isinstance(farewell, m.Farewell)
+    farewell = rig.commands(outputs.Farewell)[-1]
+    assert isinstance(farewell, outputs.Farewell)
     assert farewell.file.endswith("/sorry.wav")
 
 
@@ -134,8 +133,8 @@ def test_an_agent_who_keys_hears_why_not_and_has_the_caller_again() -> None:
     rig.key(leg, "transfer")
     for key in NUMBER + "#":
         rig.press(leg, key)
-    said = rig.commands(m.PlayTo)[-1]
-    assert isinstance(said, m.PlayTo)
+    said = rig.commands(outputs.PlayTo)[-1]
+    assert isinstance(said, outputs.PlayTo)
     assert (said.leg, said.file) == (leg, "/s/fa/lines-busy.wav")
     rig.advance(3_000)
     rig.bridge()
@@ -174,11 +173,11 @@ def test_a_gateway_that_fails_rests_and_the_bridge_goes_on_by_itself() -> None:
 
 def test_freeswitch_says_that_a_gateway_is_down_and_up_again() -> None:
     rig = Exchange()
-    rig.feed(m.GatewayChanged(at_us=rig.now_us, gateway="ga", up=False))
+    rig.feed(inputs.GatewayChanged(at_us=rig.now_us, gateway="ga", up=False))
     overflow(rig, "c1")
     assert rig.legs[rig.out("c1")].vars["cc_trunk"] == "b"
     rig.outside_answers("c1")
-    rig.feed(m.GatewayChanged(at_us=rig.now_us, gateway="ga", up=True))
+    rig.feed(inputs.GatewayChanged(at_us=rig.now_us, gateway="ga", up=True))
     overflow(rig, "c2")
     assert rig.legs[rig.out("c2")].vars["cc_trunk"] == "a"
 
@@ -223,16 +222,16 @@ def test_a_caller_whom_an_agent_sent_out_in_vain_is_back_at_the_old_place() -> N
 def test_a_callback_tries_the_next_trunk_and_costs_no_attempt_without_one() -> None:
     rig = Exchange()
     callback(rig)
-    first = rig.commands(m.CallCustomer)[-1]
-    assert isinstance(first, m.CallCustomer)
+    first = rig.commands(outputs.CallCustomer)[-1]
+    assert isinstance(first, outputs.CallCustomer)
     assert first.way.trunk == "a"
     rig.create("c1-cb1")
     rig.fail("c1-cb1", "NORMAL_TEMPORARY_FAILURE")
     rig.deliver()
     assert not rig.facts(facts.CallbackAttempted)
     rig.advance(300)
-    second = rig.commands(m.CallCustomer)[-1]
-    assert isinstance(second, m.CallCustomer)
+    second = rig.commands(outputs.CallCustomer)[-1]
+    assert isinstance(second, outputs.CallCustomer)
     assert (second.leg, second.way.trunk) == ("c1-cb1", "b")
     rig.fail("c1-cb1", "GATEWAY_DOWN")
     rig.deliver()
@@ -254,7 +253,7 @@ def outcome(fact: object) -> str:
 
 def callback(rig: Exchange, caller: str = "c1") -> None:
     rig.feed(
-        m.OfferMade(
+        inputs.OfferMade(
             at_us=rig.now_us, tenant="demo", offer_id=f"o-{caller}", contact_id=f"{caller}-cb1", agent_id="sara",
             extension="1001", queue="sales", leg=f"leg-{caller}", ring_ms=15_000, callback_id=caller,
             number="0912123", first="customer", language="fa", entry_point="1000", waiting_since_us=rig.now_us,
@@ -265,27 +264,27 @@ def callback(rig: Exchange, caller: str = "c1") -> None:
 
 def test_ivr_is_told_the_lines_that_it_may_take() -> None:
     rig = Exchange()
-    outputs = rig.feed(
-        m.RouteWished(at_us=rig.now_us, request_id="r1", tenant="demo", contact="c7", number=NUMBER)
+    emitted = rig.feed(
+        inputs.RouteWished(at_us=rig.now_us, request_id="r1", tenant="demo", contact="c7", number=NUMBER)
     )
-    chosen = next(o for o in outputs if isinstance(o, m.RouteChosen))
+    chosen = next(o for o in emitted if isinstance(o, outputs.RouteChosen))
     assert [way.trunk for way in chosen.ways] == ["a", "b"]
     again = rig.feed(
-        m.RouteWished(at_us=rig.now_us, request_id="r2", tenant="demo", contact="c8", number=NUMBER)
+        inputs.RouteWished(at_us=rig.now_us, request_id="r2", tenant="demo", contact="c8", number=NUMBER)
     )
-    assert [o.refusal for o in again if isinstance(o, m.RouteChosen)] == ["trunks-full"]
+    assert [o.refusal for o in again if isinstance(o, outputs.RouteChosen)] == ["trunks-full"]
     rig.advance(11_000)  # ivr has died: no leg has come.
     later = rig.feed(
-        m.RouteWished(at_us=rig.now_us, request_id="r3", tenant="demo", contact="c8", number=NUMBER)
+        inputs.RouteWished(at_us=rig.now_us, request_id="r3", tenant="demo", contact="c8", number=NUMBER)
     )
-    assert [len(o.ways) for o in later if isinstance(o, m.RouteChosen)] == [2]
+    assert [len(o.ways) for o in later if isinstance(o, outputs.RouteChosen)] == [2]
 
 
 def test_the_plan_that_freeswitch_gets() -> None:
     rig = Exchange()
     transfer(rig)
-    sent = rig.commands(m.TransferOut)[-1]
-    assert isinstance(sent, m.TransferOut)
+    sent = rig.commands(outputs.TransferOut)[-1]
+    assert isinstance(sent, outputs.TransferOut)
     dialing = switch.Dialing(agent_dial="", sip_domain="d", transfer_dial="x/{number}", recordings_dir="/r")
     line = switch.api_line(sent, dialing)
     steps = line.partition("m:^:")[2].split("^")

@@ -10,8 +10,7 @@ from msgspec import structs
 from services.center import Center, load
 from services.queue.adapters import switch
 from services.queue.adapters.centers import spoken
-from services.queue.core import facts, plan
-from services.queue.core import messages as m
+from services.queue.core import facts, inputs, outputs, plan
 from services.queue.core.plan import Slot
 from services.queue.core.schedule import parse_heard, turn, until_next
 from tests.unit.queue import rig as rigs
@@ -49,14 +48,14 @@ def hear(rig: Rig, contact: str = "c1") -> str:
     heard = rig.legs[contact].playing
     if heard:
         rig.legs[contact].playing = ""
-        rig.feed(m.AnnouncementEnded(at_us=rig.now_us, leg=contact, file=heard))
+        rig.feed(inputs.AnnouncementEnded(at_us=rig.now_us, leg=contact, file=heard))
     return heard
 
 
 def tell(rig: Rig, what: str, position: int = 0, minutes: int = 0) -> str:
     """Routing's answer; returns what is said."""
     rig.feed(
-        m.PositionKnown(
+        inputs.PositionKnown(
             at_us=rig.now_us, contact="c1", position=position or 1, file=f"/s/{what}-{position or minutes}.wav",
             what=what, wait_ms=minutes * 60_000, minutes=minutes,
         )
@@ -118,7 +117,7 @@ def test_an_announcement_whose_end_is_never_heard_of_does_not_silence_the_rest(r
     rig.call("c1")
     rig.advance(15_000)
     rig.advance(125_000)
-    assert rig.legs["c1"].playing != "/s/fa/sorry.wav" or len(rig.commands(m.StartAnnouncement)) > 1
+    assert rig.legs["c1"].playing != "/s/fa/sorry.wav" or len(rig.commands(outputs.StartAnnouncement)) > 1
 
 
 def test_the_place_is_said_only_within_the_limit_and_when_it_got_better(rig: Rig) -> None:
@@ -217,10 +216,12 @@ def test_a_message_is_left_without_us(rig: Rig) -> None:
     rig.call("c1")
     rig.advance(15_000)
     rig.feed(
-        m.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action="voicemail", target="leave-message")
+        inputs.ContactOverflowed(
+            at_us=rig.now_us, contact_id="c1", action="voicemail", target="leave-message"
+        )
     )
-    (order,) = rig.commands(m.LeaveMessage)
-    assert isinstance(order, m.LeaveMessage)
+    (order,) = rig.commands(outputs.LeaveMessage)
+    assert isinstance(order, outputs.LeaveMessage)
     assert rig.legs["c1"].playing == ""  # what displaces the music would displace the prompt, too
     assert rig.legs["c1"].vars["cc_state"] == "message"
     line = switch.api_line(order, DIALING)
@@ -237,7 +238,7 @@ def test_a_message_is_left_without_us(rig: Rig) -> None:
     rig.advance(100_000)
     assert rig.sent == []  # a new owner leaves the caller alone ...
     rig.advance(100_000)
-    assert [type(c) for c in rig.sent] == [m.Kill]  # ... but not for ever
+    assert [type(c) for c in rig.sent] == [outputs.Kill]  # ... but not for ever
     rig.deliver()
     gone = rig.facts(facts.ContactGone)[0]
     assert isinstance(gone, facts.ContactGone)
@@ -245,7 +246,7 @@ def test_a_message_is_left_without_us(rig: Rig) -> None:
 
 
 def test_the_tone_of_a_phone_instead_of_music() -> None:
-    line = switch.api_line(m.PlayMusic(contact="c1", leg="c1", music="ringing"), DIALING)
+    line = switch.api_line(outputs.PlayMusic(contact="c1", leg="c1", music="ringing"), DIALING)
     assert line == "uuid_transfer c1 'm:^:playback:tone_stream://%(1000,4000,425);loops=-1^park:' inline"
 
 

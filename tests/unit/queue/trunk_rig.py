@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from services.center.outside import DIVERTING, Outside, Route, Trunk, Way
-from services.queue.core import messages as m
-from services.queue.core import plan
+from services.queue.core import inputs, legs, outputs, plan
 from tests.unit.queue.rig import CENTER, Leg, Rig
 
 OUTSIDE = Outside(
@@ -49,7 +48,7 @@ class Exchange(Rig):
         self.documents = plans(**changes)
         self.tries: dict[str, list[Way]] = {}  # By contact: what its bridge has still to try.
         self.returning: set[str] = set()
-        self.feed(m.CentersRevised(at_us=self.now_us, plans=self.documents))
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
 
     # --- the outside ---
 
@@ -72,7 +71,7 @@ class Exchange(Rig):
             if contact in self.returning:
                 caller.mode = "music"
                 caller.vars["cc_state"] = "waiting"
-                self.events.append(m.LegParked(at_us=self.now_us, caller=self._caller(caller)))
+                self.events.append(inputs.LegParked(at_us=self.now_us, caller=self._caller(caller)))
             else:
                 caller.mode = "farewell"
             return
@@ -93,13 +92,13 @@ class Exchange(Rig):
             },
         )
         self.events.append(
-            m.LegCreated(at_us=self.now_us, leg=way.leg, trunk=self._trunk(self.legs[way.leg]))
+            inputs.LegCreated(at_us=self.now_us, leg=way.leg, trunk=self._trunk(self.legs[way.leg]))
         )
 
     def outside_answers(self, contact: str = "c1") -> None:
         leg = self.legs[self.out(contact)]
         leg.answered = True
-        self.events.append(m.LegAnswered(at_us=self.now_us, leg=leg.uuid))
+        self.events.append(inputs.LegAnswered(at_us=self.now_us, leg=leg.uuid))
         self.deliver()
 
     def outside_fails(self, cause: str, contact: str = "c1") -> None:
@@ -111,12 +110,12 @@ class Exchange(Rig):
         self._dial_next(contact)
         self.deliver()
 
-    def _trunk(self, leg: Leg) -> m.TrunkLeg | None:
+    def _trunk(self, leg: Leg) -> legs.TrunkLeg | None:
         v = leg.vars
         if not v.get("cc_trunk"):
             return None
         then = tuple(tuple(word.split(":")) for word in v.get("cc_then", "").split())
-        return m.TrunkLeg(
+        return legs.TrunkLeg(
             leg=leg.uuid,
             tenant=v["cc_tenant"],
             trunk=v["cc_trunk"],
@@ -131,11 +130,11 @@ class Exchange(Rig):
         super().create(uuid)
         leg = self.legs.get(uuid)
         if leg is not None and not was_there and leg.vars.get("cc_trunk"):
-            self.events[-1] = m.LegCreated(at_us=self.now_us, leg=uuid, trunk=self._trunk(leg))
+            self.events[-1] = inputs.LegCreated(at_us=self.now_us, leg=uuid, trunk=self._trunk(leg))
 
-    def _command(self, command: m.Command) -> None:
+    def _command(self, command: outputs.Command) -> None:
         super()._command(command)
-        if isinstance(command, m.TransferOut) and command.leg in self.legs:
+        if isinstance(command, outputs.TransferOut) and command.leg in self.legs:
             self.tries[command.leg] = list(command.ways)
             self.returning.discard(command.leg)
             if command.returns:
@@ -143,7 +142,7 @@ class Exchange(Rig):
                 self.left_by_engine.discard(command.leg)
             self._dial_next(command.leg)
 
-    def _caller(self, leg: Leg) -> m.CallerLeg:
+    def _caller(self, leg: Leg) -> legs.CallerLeg:
         return replace(super()._caller(leg), out=leg.vars.get("cc_out", ""))
 
     def _list(self) -> None:
@@ -152,7 +151,7 @@ class Exchange(Rig):
         super()._list()
         self.legs |= hidden
         listed = self.replies.pop()
-        assert isinstance(listed, m.ChannelsListed)
+        assert isinstance(listed, inputs.ChannelsListed)
         found = [self._trunk(leg) for leg in self.legs.values() if not self.engine.counts(leg.uuid)]
         trunks = tuple(t for t in found if t is not None)
         self.replies.append(replace(listed, present=frozenset(self.legs), trunks=trunks))
