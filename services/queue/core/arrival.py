@@ -13,8 +13,9 @@ This is haste, not truth: a word of ivr that is lost, or comes to no owner, cost
 from __future__ import annotations
 
 from services.queue.core.legs import CallerLeg
-from services.queue.core.node import Caller, Node
+from services.queue.core.node import Node
 from services.queue.core.outputs import Bridge, Command, Kill, Output, Probe, SetVars
+from services.queue.core.records import Caller
 from services.queue.core.treatment import adopt
 
 # A frozen ivr may not let go: then the commands go out, and take the leg out of its hands.

@@ -19,7 +19,7 @@ end is forgotten, and none is written down twice.
 
 from __future__ import annotations
 
-from services.queue.core import lines, offers, outward, schedule
+from services.queue.core import lines, offers, orders, outward, schedule
 from services.queue.core.conversation import (
     PART_MS,
     conversation_ended,
@@ -40,9 +40,10 @@ from services.queue.core.inputs import (
     OfferMade,
     TransferRefused,
 )
-from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Stage, Step
+from services.queue.core.node import Node
 from services.queue.core.outputs import PlayMusic, PlayTo, RingBack
 from services.queue.core.overflow import change_queue
+from services.queue.core.records import Aside, Caller, Offer, Phase, Stage, Step
 from services.queue.core.treatment import back_to_music, farewell, say_sorry
 
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
@@ -207,7 +208,7 @@ def order(node: Node, event: OfferMade) -> None:
         talk = node.offer_of(caller)
         if caller.stage is Stage.TALKING and talk is not None and talk.phase is Phase.TALKING:
             put_aside(node, caller, talk, Step.ASKED, "consult")
-    offers.order(node, event)
+    orders.order(node, event)
     aside = node.asides.get(event.contact_id)
     if aside is None or aside.second is None or aside.second.offer_id != event.offer_id:
         return

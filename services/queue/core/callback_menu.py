@@ -20,8 +20,9 @@ import re
 from services.queue.core import schedule
 from services.queue.core.facts import CallbackAccepted, TreatmentPlayed
 from services.queue.core.inputs import DigitPressed, PositionKnown
-from services.queue.core.node import Caller, Menu, Node, Stage
+from services.queue.core.node import Node
 from services.queue.core.plan import CallbackPlan
+from services.queue.core.records import Caller, Menu, Stage
 from services.queue.core.schedule import AGAIN_MS, DEAF_MS
 from services.queue.core.treatment import farewell, stop_announcement
 

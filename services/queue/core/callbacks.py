@@ -25,7 +25,7 @@ from services.queue.core.causes import cause_of, outcome_of
 from services.queue.core.facts import CallbackAttempted
 from services.queue.core.inputs import JobEnded, OfferMade
 from services.queue.core.legs import OUTBOUND, CallerLeg
-from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRACE_MS, Customer, Node, Offer
+from services.queue.core.node import CLOSE_RETRY_MAX_MS, CLOSE_RETRY_MS, JOB_GRACE_MS, Node
 from services.queue.core.outbound_facts import OutboundAnswered, OutboundDialled, OutboundFailed
 from services.queue.core.outputs import (
     CallCustomer,
@@ -38,6 +38,7 @@ from services.queue.core.outputs import (
     StopAnnouncement,
 )
 from services.queue.core.plan import CallbackPlan
+from services.queue.core.records import Customer, Offer
 
 CONFIRM_MS = 15_000  # An answering machine's greeting is as long; who is there presses sooner.
 REDIAL_MS = 200  # A leg's UUID can be had again when the channel is destroyed, some 60 ms after its hangup.

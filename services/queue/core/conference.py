@@ -12,8 +12,9 @@ from services.queue.core.aside import consult_ended
 from services.queue.core.conversation import conversation_ended, hold_ended, left_by_agent, start_talking
 from services.queue.core.facts import ConferenceStarted, PartyJoined, PartyLeft
 from services.queue.core.inputs import RoomChanged
-from services.queue.core.node import Aside, Caller, Node, Offer, Phase, Room, Stage
+from services.queue.core.node import Node
 from services.queue.core.outputs import JoinRoom, Kill
+from services.queue.core.records import Aside, Caller, Offer, Phase, Room, Stage
 from services.queue.core.treatment import say_sorry
 
 CONFERENCE = "conference"

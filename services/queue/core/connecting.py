@@ -20,9 +20,10 @@ from bisect import bisect_right
 from services.queue.core.facts import TreatmentPlayed, WhisperPlayed
 from services.queue.core.inputs import WhisperEnded
 from services.queue.core.legs import OUTBOUND
-from services.queue.core.node import Caller, Lead, Node, Offer, Phase, Stage
+from services.queue.core.node import Node
 from services.queue.core.outputs import StopAnnouncement, Whisper
 from services.queue.core.plan import BeforeBridge, CenterPlan
+from services.queue.core.records import Caller, Lead, Offer, Phase, Stage
 
 STEP = "connecting"
 PLAYED, MISSING, CUT = "played", "missing", "cut"

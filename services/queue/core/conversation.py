@@ -13,9 +13,10 @@ from services.queue.core.facts import (
     DispositionKeyed,
 )
 from services.queue.core.inputs import DigitPressed, LegBridged, LegHeld, LegHungUp, LegUnbridged, OfferEnded
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage
+from services.queue.core.node import Node
 from services.queue.core.offers import agent_leg_hung_up, ended_by_routing
 from services.queue.core.outputs import PlayTo, Record
+from services.queue.core.records import Caller, Offer, Phase, Stage
 from services.queue.core.treatment import announce_waiting, back_to_music, farewell, say_sorry
 
 PART_MS = (

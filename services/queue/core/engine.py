@@ -19,10 +19,12 @@ FreeSWITCH has really ended its leg. Four rules keep people from being lost:
 4. Every fact has an id made of the contact, what happened and which one of it, and every command may be repeated: a new owner of the
    node, or a redelivered order, does nothing twice.
 
-The parts: ``arrival`` (out of ivr's hands), ``treatment`` and ``schedule`` (what a waiting caller hears), ``offers`` (order to bridge), ``connecting`` (what is said before
-it), ``remote`` (agents at numbers outside), ``conversation`` (bridge to end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may ask for it, and when it is granted), ``callback_menu`` and
-``callbacks`` (asking to be called back; calling), ``overflow`` (ways
-out without an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``node`` (memory).
+The parts: ``arrival`` (out of ivr's hands), ``treatment`` and ``schedule`` (what a waiting caller hears), ``orders`` (whose phone rings),
+``offers`` (answer to bridge), ``connecting`` (what is said before it), ``remote`` (agents at numbers outside), ``conversation`` (bridge to
+end), ``lines`` (trunks), ``outward`` (to a number outside), ``aside`` (hold, transfer, consultation), ``conference``, ``wishes`` (who may
+ask for it, and when it is granted), ``callback_menu`` and ``callbacks`` (asking to be called back; calling), ``overflow`` (ways out without
+an agent), ``supervision`` (who listens in), ``takeover`` and ``regain`` (reading the truth from FreeSWITCH), ``moves`` (emptying the node),
+``records`` and ``node`` (memory).
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from services.queue.core import (
     lines,
     moves,
     offers,
+    orders,
     outputs,
     outward,
     overflow,
@@ -55,7 +58,8 @@ from services.queue.core import (
     treatment,
     wishes,
 )
-from services.queue.core.node import Aside, Caller, Customer, Node, Offer, Phase, Stage, Step
+from services.queue.core.node import Node
+from services.queue.core.records import Aside, Caller, Customer, Offer, Phase, Stage, Step
 
 # What these would do needs FreeSWITCH. While it cannot be reached they wait: a farewell that nobody hears is none, and a call that is
 # given up in memory alone would be forgotten. The other timers look after the connection by themselves.
@@ -168,7 +172,7 @@ class Engine:
             "rejoin": lambda key: aside.rejoin(self._node, key),
             "wish": lambda key: wishes.overdue(self._node, key),
             "lead": lambda key: self._said(connecting.overdue(self._node, key)),
-            "dial": lambda key: offers.dial(self._node, key),
+            "dial": lambda key: orders.dial(self._node, key),
             remote.ASK: lambda key: self._with_offer(key, lambda o: remote.ask(self._node, o)),
             remote.CONFIRM: lambda key: self._with_offer(key, lambda o: offers.not_confirmed(self._node, o)),
             "close": lambda key: self._with_offer(key, self._node.press_close),
@@ -302,7 +306,7 @@ class Engine:
         self._grant_wish(caller)
         if caller is not None and known is not None:
             for held in known.held:
-                offers.order(self._node, held)
+                orders.order(self._node, held)
 
     def _route_wished(self, event: inputs.RouteWished) -> None:
         """ivr dials by itself; its legs are counted here."""
@@ -371,7 +375,7 @@ class Engine:
         node = self._node
         if (customer := node.customers.get(event.leg)) is not None:
             if callbacks.key(node, customer, event.digit):
-                offers.customer_ready(node, customer)
+                orders.customer_ready(node, customer)
         elif (caller := node.callers.get(event.leg)) is not None:
             if not callback_menu.key(node, caller, event):
                 overflow.key_pressed(node, event)
@@ -385,12 +389,12 @@ class Engine:
         elif (customer := self._node.customers.get(contact)) and callbacks.job_ended(
             self._node, customer, event
         ):
-            offers.customer_ready(self._node, customer)
+            orders.customer_ready(self._node, customer)
 
     def _customer_unheard(self, contact: str) -> None:
         customer = self._node.customers.get(contact)
         if customer is not None and callbacks.unheard(self._node, customer):
-            offers.customer_ready(self._node, customer)
+            orders.customer_ready(self._node, customer)
 
     def _with_customer(self, contact: str, act: Callable[[Node, Customer], None]) -> None:
         if (customer := self._node.customers.get(contact)) is not None:

@@ -21,8 +21,9 @@ from msgspec import Struct
 
 from services.center.outside import DIVERTING, Choice, Trunk, Way, choose
 from services.queue.core import inputs, legs, outputs
-from services.queue.core.node import Node, TrunkLine
+from services.queue.core.node import Node
 from services.queue.core.plan import CenterPlan
+from services.queue.core.records import TrunkLine
 from services.queue.core.trunk_facts import DialRefused, TrunkFailed, TrunkFull
 
 UNSEEN_MS = 10_000  # A leg that was ordered and has not been created for so long is asked for.

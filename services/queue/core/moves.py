@@ -37,8 +37,9 @@ from services.queue.core.inputs import (
     ReferEnded,
 )
 from services.queue.core.legs import CallerLeg
-from services.queue.core.node import Arrival, Caller, Departed, Drain, Node, Stage
+from services.queue.core.node import Node
 from services.queue.core.outputs import AskContact, Kill, Probe, Refer, Report, SetGlobal
+from services.queue.core.records import Arrival, Caller, Departed, Drain, Stage
 from services.queue.core.treatment import adopt, back_to_music, leave, remember
 
 DRAINING = "cc_draining"  # The global that the dialplan looks at.

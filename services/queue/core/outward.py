@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from services.center.outside import NO_ROUTE
 from services.queue.core import lines, schedule
-from services.queue.core.node import Caller, Node, Stage, WayOut
+from services.queue.core.node import Node
 from services.queue.core.outputs import PlayMusic, TransferOut
+from services.queue.core.records import Caller, Stage, WayOut
 from services.queue.core.treatment import (
     announce_waiting,
     back_to_music,

@@ -12,9 +12,10 @@ from services.queue.core.inputs import (
     HangUpWished,
     WrapUpEnded,
 )
-from services.queue.core.node import Caller, Node, Phase, Stage
+from services.queue.core.node import Node
 from services.queue.core.offers import report_failed
 from services.queue.core.outputs import Kill, LeaveMessage, PlayMusic
+from services.queue.core.records import Caller, Phase, Stage
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,
     announce_waiting,

@@ -20,18 +20,8 @@ from __future__ import annotations
 from services.queue.core import aside as beside
 from services.queue.core import conference, offers
 from services.queue.core.legs import AgentLeg, CallerLeg
-from services.queue.core.node import (
-    JOB_GRACE_MS,
-    Aside,
-    Caller,
-    Node,
-    Offer,
-    Phase,
-    Remote,
-    Room,
-    Stage,
-    Step,
-)
+from services.queue.core.node import JOB_GRACE_MS, Node
+from services.queue.core.records import Aside, Caller, Offer, Phase, Remote, Room, Stage, Step
 
 UNKNOWN_RING_MS = 60_000  # Ring limit of a leg that somebody else's originate made; the longest a center may configure is 120 s.
 

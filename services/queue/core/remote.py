@@ -20,8 +20,9 @@ from services.center.outside import DIVERTING, FULL, NO_ROUTE
 from services.queue.core import lines
 from services.queue.core.causes import outcome_of
 from services.queue.core.inputs import OfferMade, WhisperEnded
-from services.queue.core.node import Node, Offer, Phase, Remote
+from services.queue.core.node import Node
 from services.queue.core.outputs import Whisper
+from services.queue.core.records import Offer, Phase, Remote
 
 ASK, CONFIRM = "ask-key", "confirm-key"  # Timers, by offer.
 KEY = "1"

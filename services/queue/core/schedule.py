@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from services.queue.core.facts import TreatmentPlayed
 from services.queue.core.inputs import PositionKnown
-from services.queue.core.node import Caller, Node, Stage
+from services.queue.core.node import Node
 from services.queue.core.plan import Slot
+from services.queue.core.records import Caller, Stage
 
 POSITION, WAIT, MESSAGE = "position", "wait", "message"
 AGAIN_MS = 2_000  # Until then something else may be over; also a breath between two announcements.

@@ -23,6 +23,7 @@ from typing import Any
 
 from services.queue.core import inputs, outputs
 from services.queue.core import supervision_messages as sm
+from services.queue.core import supervision_told as told
 from services.queue.core.causes import cause_of
 from services.queue.core.listening import (
     BARGE,
@@ -34,8 +35,8 @@ from services.queue.core.listening import (
     SupervisionAnswered,
     SupervisorLeg,
 )
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage
-from services.queue.core.supervision_facts import SupervisionChanged, SupervisionEnded, SupervisionStarted
+from services.queue.core.node import Node
+from services.queue.core.records import Caller, Offer, Phase, Stage
 
 OFF = "off"
 RING_MS = 20_000
@@ -179,13 +180,13 @@ def _keyed(node: Node, event: sm.ModeKeyed) -> bool:
 def _set_mode(node: Node, found: Supervision, mode: str, by: str) -> None:
     found.by = by
     if found.phase is Ear.LISTENING and found.mode == mode:
-        _answer(node, found, "listening")
+        told.answer(node, found, "listening")
         return
     found.mode = mode
     if found.phase in (Ear.JOINING, Ear.LISTENING):
         _join(node, found)
     else:
-        _answer(node, found, "ringing")
+        told.answer(node, found, "ringing")
 
 
 # ------------------------------------------------------------------------------------------------------ to the call
@@ -253,55 +254,10 @@ def _joined(node: Node, found: Supervision) -> None:
         cc_listens_ms=str(found.started_at_us // 1000),
     )
     if first:
-        _note_on_caller(node, found.contact)
-        _report_start(node, found)
-    _report_mode(node, found, found.by)
-    _answer(node, found, "listening")
-
-
-def _report_start(node: Node, found: Supervision) -> None:
-    found.reported_mode = found.first_mode
-    node.report(
-        found.tenant,
-        SupervisionStarted(
-            supervision_id=found.leg,
-            contact_id=found.contact,
-            supervisor=found.supervisor,
-            agent_id=found.agent,
-            mode=found.first_mode,
-            at_us=found.started_at_us,
-        ),
-        "supervision-started",
-        found.leg,
-    )
-
-
-def _report_mode(node: Node, found: Supervision, by: str) -> None:
-    if found.mode == found.reported_mode:
-        return
-    former, found.reported_mode = found.reported_mode, found.mode
-    node.report(
-        found.tenant,
-        SupervisionChanged(
-            supervision_id=found.leg,
-            contact_id=found.contact,
-            supervisor=found.supervisor,
-            agent_id=found.agent,
-            mode=found.mode,
-            former_mode=former,
-            by=by,
-            at_us=node.at_us,
-        ),
-        "supervision-changed",
-        f"{found.leg}.{found.seq}.{found.mode}",
-    )
-
-
-def _note_on_caller(node: Node, contact: str) -> None:
-    """Write on the caller's leg who listens, for an owner who finds one of them gone."""
-    names = [s.leg for s in node.supervisions.values() if s.contact == contact and s.started_at_us]
-    if contact in node.callers:
-        node.set_vars(contact, contact, cc_supervisions=":".join(names) or "-")
+        told.note_on_caller(node, found.contact)
+        told.started(node, found)
+    told.mode_changed(node, found, found.by)
+    told.answer(node, found, "listening")
 
 
 def review(node: Node) -> None:
@@ -323,7 +279,7 @@ def leg_over(node: Node, leg: str) -> None:
             found.target, found.mode = found.contact, LISTEN
             found.agent = ""
             if found.phase is Ear.LISTENING:
-                _report_mode(node, found, "system")
+                told.mode_changed(node, found, "system")
 
 
 # -------------------------------------------------------------------------------------------- the supervisor's leg
@@ -332,7 +288,7 @@ def leg_over(node: Node, leg: str) -> None:
 def _ringing(node: Node, event: inputs.LegRinging) -> bool:
     found = node.supervisions.get(event.leg)
     if found is not None and found.phase is Ear.RINGING:
-        _answer(node, found, "ringing")
+        told.answer(node, found, "ringing")
     return found is not None
 
 
@@ -447,10 +403,10 @@ def _over(node: Node, found: Supervision, cause: str) -> None:
     node.cancel_timer(f"{TIMER}:join-{found.leg}", f"{TIMER}:close-{found.leg}")
     reason = found.end_reason or ("supervisor" if found.contact in node.callers else "contact")
     if found.started_at_us:
-        _report_end(node, found.tenant, found, reason, cause)
-        _note_on_caller(node, found.contact)
+        told.ended(node, found.tenant, found, reason, cause)
+        told.note_on_caller(node, found.contact)
     if found.end_reason == "wish" or found.started_at_us:
-        _answer(node, found, "ended")
+        told.answer(node, found, "ended")
     else:
         failed = f"the supervisor's phone did not take the call ({cause or reason})"
         for request in found.requests:
@@ -464,48 +420,8 @@ def _over(node: Node, found: Supervision, cause: str) -> None:
         mode=found.mode,
         reason=reason,
         cause=cause,
-        listened_ms=_listened_ms(node, found),
+        listened_ms=told.listened_ms(node, found),
     )
-
-
-def _listened_ms(node: Node, found: Supervision) -> int:
-    return max(0, node.at_us - found.started_at_us) // 1000 if found.started_at_us else 0
-
-
-def _report_end(node: Node, tenant: str, found: Supervision, reason: str, cause: str) -> None:
-    node.report(
-        tenant,
-        SupervisionEnded(
-            supervision_id=found.leg,
-            contact_id=found.contact,
-            supervisor=found.supervisor,
-            reason=reason,
-            cause=cause,
-            listened_ms=_listened_ms(node, found),
-            at_us=node.at_us,
-        ),
-        "supervision-ended",
-        found.leg,
-    )
-
-
-def _answer(node: Node, found: Supervision, state: str) -> None:
-    requests, found.requests = found.requests, []
-    for request in requests:
-        node.emit(
-            SupervisionAnswered(
-                request=request,
-                supervision=found.leg,
-                contact=found.contact,
-                supervisor=found.supervisor,
-                agent=found.agent,
-                mode=found.mode,
-                state=state,
-            )
-        )
-
-
-# ------------------------------------------------------------------------------------------------------- the truth
 
 
 def listed(node: Node, event: inputs.ChannelsListed) -> None:
@@ -522,7 +438,7 @@ def listed(node: Node, event: inputs.ChannelsListed) -> None:
                 lost = Supervision(
                     leg=name, tenant=caller.tenant, contact=caller.leg, supervisor="", mode="", phase=Ear.CLOSING
                 )  # fmt: skip
-                _report_end(node, caller.tenant, lost, "unseen", "UNSEEN")
+                told.ended(node, caller.tenant, lost, "unseen", "UNSEEN")
 
 
 def _found(node: Node, leg: SupervisorLeg) -> None:
@@ -545,8 +461,8 @@ def _found(node: Node, leg: SupervisorLeg) -> None:
         _close(node, found, "contact")
     elif leg.seq and leg.joined == leg.seq:
         found.phase = Ear.LISTENING
-        _report_start(node, found)
-        _report_mode(node, found, "system")
+        told.started(node, found)
+        told.mode_changed(node, found, "system")
         caller = node.callers[leg.contact]
         if (talking := _talking(node, caller)) is not None and talking.leg != leg.target:
             _join(node, found)

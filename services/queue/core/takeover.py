@@ -32,9 +32,11 @@ from services.queue.core.conversation import hung_up, start_talking
 from services.queue.core.facts import ConversationEnded
 from services.queue.core.inputs import ChannelsListed, LegHungUp, LegProbed
 from services.queue.core.legs import AgentLeg, CallerLeg, OpenContact
-from services.queue.core.node import JOB_GRACE_MS, Caller, Node, Phase, Stage
-from services.queue.core.offers import answered, carry_out_held, leg_probed, report_failed
+from services.queue.core.node import JOB_GRACE_MS, Node
+from services.queue.core.offers import answered, leg_probed, report_failed
+from services.queue.core.orders import carry_out_held
 from services.queue.core.outputs import Probe
+from services.queue.core.records import Caller, Phase, Stage
 from services.queue.core.regain import offer_from, regain
 from services.queue.core.treatment import (
     FAREWELL_LIMIT_MS,

@@ -10,9 +10,10 @@ from services.queue.core import schedule
 from services.queue.core.facts import ContactWaiting, TreatmentPlayed
 from services.queue.core.inputs import AnnouncementEnded
 from services.queue.core.legs import OUTBOUND, CallerLeg
-from services.queue.core.node import Caller, Node, Offer, Stage
+from services.queue.core.node import Node
 from services.queue.core.outputs import Farewell, PlayMusic
 from services.queue.core.plan import DEFAULT_MUSIC
+from services.queue.core.records import Caller, Offer, Stage
 
 OUTAGE_MIN_MS = 15_000  # An election takes 4 to 11 s; nobody is sent away for one.
 EXPECTED_FIRST_MS = 5_000  # Time for routing to know the contact, and for the welcome to begin.

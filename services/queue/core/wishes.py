@@ -10,8 +10,9 @@ from services.center.outside import FULL, NO_ROUTE
 from services.queue.core import aside as beside
 from services.queue.core import conference, lines
 from services.queue.core.inputs import CallWished, FeaturePressed
-from services.queue.core.node import Caller, Node, Offer, Phase, Stage, Step, Wish
+from services.queue.core.node import Node
 from services.queue.core.outputs import WishAnswered
+from services.queue.core.records import Caller, Offer, Phase, Stage, Step, Wish
 
 WISH_MS = 8_000  # Of an rpc's time; a bridge on a switch with too much to do took 3.4 s.
 VERBS = ("hold", "resume", "transfer", "consult", "complete", "cancel", "conference", "drop")
