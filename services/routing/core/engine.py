@@ -45,7 +45,7 @@ from services.routing.core.audit import problems
 from services.routing.core.capacity import ABLE
 from services.routing.core.center import CALL, Center, Policy
 from services.routing.core.explain import explain
-from services.routing.core.index import Head, contact_key
+from services.routing.core.places import Head, contact_key
 from services.routing.core.records import Contact, Offer
 from services.routing.core.seats import Seats
 from services.routing.core.state import State

@@ -5,7 +5,8 @@ from __future__ import annotations
 from services.routing.core.capacity import ABLE
 from services.routing.core.center import Center
 from services.routing.core.facts import Excluded, Explanation, Term
-from services.routing.core.index import Index, score_terms
+from services.routing.core.index import Index
+from services.routing.core.places import score_terms
 from services.routing.core.pools import value_of
 from services.routing.core.records import Contact
 

@@ -1,6 +1,6 @@
 """Who is free and who waits, ordered, so that one event costs what it can affect and no scan of the floor.
 
-What a waiting contact asks for is a *want*: its queue and channel, a requirement of skills, and how long it has waited as far as
+What a waiting contact asks for is a *want* (``places``): its queue and channel, a requirement of skills, and how long it has waited as far as
 agents who come in later care (``QueueOrder.delay_ms``). Contacts with the same want on the same node form a *class*, ordered by score;
 within a class the first stands for all others. For each want there is a *pool* of the free agents who fit (``pools``).
 
@@ -23,13 +23,20 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
-from services.routing.core.capacity import ABLE, WHOLE, channels_of, load, open_channels
+from services.routing.core.capacity import channels_of
 from services.routing.core.center import CALL, Center, QueueOrder
-from services.routing.core.facts import Term
-from services.routing.core.pools import Choice, Pool, Standing, new_pool
-from services.routing.core.records import Agent, Contact
+from services.routing.core.places import (
+    AgentPlace,
+    ContactClass,
+    ContactKey,
+    Head,
+    Want,
+    agent_place,
+    contact_key,
+)
+from services.routing.core.pools import Choice, Pool, new_pool
+from services.routing.core.records import Contact
 from services.routing.core.requirement import (
     ANYBODY,
     Requirement,
@@ -46,101 +53,7 @@ POOLS = 64
 NOT_SERVING = frozenset({"break", "offline", "unreachable"})
 """Agents who stand so will not take a contact soon."""
 
-ContactKey = tuple[int, str]
-"""Waiting since, less the head start, then the id: the highest score is first."""
-
-
-class Want(NamedTuple):
-    """What decides which agents can take a contact. ``requirement`` is a number; ``Index.in_words`` says it."""
-
-    queue: str
-    requirement: int
-    reach_ms: int
-    """Agents who come in after this wait or sooner may take it."""
-    only: str = ""
-    """The preferred agent, as long as nobody else is asked."""
-    channel: str = CALL
-
-
-class ContactClass(NamedTuple):
-    """Contacts that are equal but for their order."""
-
-    want: Want
-    node: str
-
-
-class AgentPlace(NamedTuple):
-    """What an agent does, what the strategies look at, and the channels for which the agent is free."""
-
-    status: str
-    standing: Standing
-    open: tuple[str, ...]
-
-
-class Head(NamedTuple):
-    """The first contact of a class, as one agent sees it: lower is sooner."""
-
-    channel: int
-    priority: int
-    turn: int
-    key: ContactKey
-
-
 _PLAIN = QueueOrder()
-_NOWHERE = Standing("", 0, 0, 0, 0, 0, 0)
-"""Of agents who are not free for anything: nobody looks at it."""
-
-
-def score_terms(contact: Contact, center: Center) -> tuple[Term, ...]:
-    """The head starts of a contact, in ms; those that are 0 are left out."""
-    terms = (
-        Term("priority", contact.priority * center.priority_ms),
-        Term("class", center.class_ms.get(contact.service_class, 0)),
-        Term("entry_point", center.entry_ms.get(contact.entry_point, 0)),
-        Term("returned", contact.returned_ms),
-    )
-    return tuple(term for term in terms if term.ms)
-
-
-def contact_key(contact: Contact, center: Center) -> ContactKey:
-    """The place among all who wait. The score is age plus head starts; ages grow alike, so the order never changes."""
-    head_start_ms = (
-        contact.priority * center.priority_ms
-        + center.class_ms.get(contact.service_class, 0)
-        + center.entry_ms.get(contact.entry_point, 0)
-        + contact.returned_ms
-    )
-    return (contact.waiting_since_us - head_start_ms * 1000, contact.contact_id)
-
-
-def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPlace | None:
-    """Where the agent stands at ``now_us``, None when the document does not have it."""
-    rules = center.agents.get(agent.agent_id)
-    if rules is None:
-        return None
-    if agent.presence != "available":
-        status = agent.presence
-    elif agent.activity not in ABLE:
-        status = agent.activity
-    else:
-        status = "delayed" if agent.delay_until_us > now_us else agent.activity
-    if status not in ABLE:
-        return AgentPlace(status, _NOWHERE, ())
-    at_hand = min(load(agent), WHOLE) if agent.at_hand else 0
-    return AgentPlace(
-        status,
-        Standing(
-            agent.agent_id,
-            rank,
-            agent.idle_since_us,
-            agent.contacts,
-            agent.work_us - at_hand * agent.counted_us // WHOLE if at_hand else agent.work_us,
-            agent.shift_since_us,
-            rules.weight,
-            at_hand,
-        ),
-        open_channels(agent, center, rules),
-    )
 
 
 class Index:

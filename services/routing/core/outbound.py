@@ -19,8 +19,8 @@ import re
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.channels import Channels
+from services.routing.core.people import WayTo
 from services.routing.core.records import OUTBOUND
-from services.routing.core.rules import WayTo
 
 DIAL_MS = 60_000
 """How long a number rings. Mailboxes answer at 20 to 30 s; who lets it ring for longer will call back."""
