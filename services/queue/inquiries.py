@@ -1,4 +1,4 @@
-"""What a node's owner asks of routing about moves between nodes: who has arrived, and which nodes are being emptied."""
+"""What a node's owner asks of routing that the log does not tell in time: who has arrived, what is open, and which nodes are being emptied."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import structlog
 from services.common.bus import Bus, codec, subjects
 from services.common.errors import PeyvandError
 from services.contracts.peyvand.routing.v1 import rpc_pb2
+from services.queue.adapters import log as routing_log
 from services.queue.core import inputs, legs, outputs
 
 log = structlog.get_logger()
 
 ASK_S = 1.5
 AGAIN_S = 2.0
+OPEN_S = 2.0
 
 
 class Inquiries:
@@ -73,6 +75,22 @@ class Inquiries:
                     self._tell(answer)
                     return
             await asyncio.sleep(AGAIN_S)
+
+    async def open_contacts(self, tenant: str) -> tuple[legs.OpenContact, ...]:
+        """The contacts of this node that a tenant's routing has open. Raises PeyvandError."""
+        found: list[legs.OpenContact] = []
+        after = ""
+        while True:
+            answer = await self._bus.request(
+                subjects.rpc(tenant, "routing", "contact", "open"),
+                rpc_pb2.AskOpenContacts(node=self._node, after=after),
+                timeout_s=OPEN_S,
+            )
+            contacts, more = routing_log.open_contacts(answer, tenant)
+            found += contacts
+            if not more or not contacts:
+                return tuple(found)
+            after = contacts[-1].contact
 
     def _tell(self, answer: rpc_pb2.NodeList) -> None:
         for node in answer.nodes:

@@ -29,7 +29,7 @@ from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
-from services.queue.adapters import supervisor, switch
+from services.queue.adapters import switch
 from services.queue.adapters.desk import WishDesk
 from services.queue.adapters.names import LegNames
 from services.queue.adapters.node_desk import NodeDesk
@@ -37,10 +37,11 @@ from services.queue.adapters.outbox import Outbox
 from services.queue.adapters.routes import RouteDesk
 from services.queue.core import inputs, legs, outputs
 from services.queue.core.engine import CallState, Engine, NodeStatus
-from services.queue.core.listening import SupervisionAnswered, SupervisorLeg
+from services.queue.core.listening import SupervisionAnswered
 from services.queue.core.moves import DRAINING
 from services.queue.core.plan import Plans
 from services.queue.inquiries import Inquiries
+from services.queue.reading import read_channels
 
 log = structlog.get_logger()
 
@@ -49,8 +50,6 @@ REFUSED = Counter("peyvand_queue_commands_refused_total", "Commands FreeSWITCH r
 # Commands that were not sent because the lease was over. More than a few: the node changes hands too often.
 WITHHELD = Counter("peyvand_queue_commands_withheld_total", "Commands not sent for want of a lease", ["node"])
 
-DUMPS_AT_ONCE = 50
-OPEN_TIMEOUT_S = 2.0
 POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
 JOB_EXTRA_S = 30.0
@@ -529,46 +528,9 @@ class NodeRunner:
         client, engine = self._client, self._engine
         if client is None or engine is None:
             return inputs.ChannelsListed(at_us=self._now(), present=frozenset())
-        rows = switch.channel_rows(await client.api("show channels as json"))
-        for row in rows:
-            self._names.know_row(str(row["uuid"]), str(row.get("presence_data") or ""))
-        ours = [
-            str(row["uuid"])
-            for row in rows
-            if (kind := str(row.get("presence_data") or "")[:2]) in ("c/", "a/", "s/", "o/")
-            and not (engine.counts if kind == "o/" else engine.knows)(str(row["uuid"]))
-        ]
-        callers: list[legs.CallerLeg] = []
-        agents: list[legs.AgentLeg] = []
-        supervisors: list[SupervisorLeg] = []
-        trunks: list[legs.TrunkLeg] = []
-        for start in range(0, len(ours), DUMPS_AT_ONCE):
-            texts = await client.pipeline(
-                [f"uuid_dump {leg} json" for leg in ours[start : start + DUMPS_AT_ONCE]]
-            )
-            for event in filter(None, map(switch.dumped, texts)):
-                if (trunk := switch.trunk_leg(event)) is not None:
-                    trunks.append(trunk)
-                if event.variable("cc_role") == "trunk":
-                    continue
-                if event.variable("cc_role") == "agent":
-                    if (agent := switch.agent_leg(event)) is not None:
-                        agents.append(self._names.named(agent))
-                elif event.variable("cc_role") == "supervisor":
-                    if (found := supervisor.supervisor_leg(event)) is not None:
-                        supervisors.append(found)
-                else:
-                    callers.append(self._names.named(switch.caller_leg(event)))
-        open_contacts, self._left_open = self._left_open, ()
-        return inputs.ChannelsListed(
-            at_us=self._now(),
-            present=frozenset(self._names.name(str(row["uuid"])) for row in rows),
-            callers=tuple(callers),
-            agents=tuple(agents),
-            supervisors=tuple(supervisors),
-            trunks=tuple(trunks),
-            open_contacts=open_contacts,
-        )
+        listed = await read_channels(client, engine, self._names, self._now)
+        left_open, self._left_open = self._left_open, ()
+        return msgspec.structs.replace(listed, open_contacts=left_open)
 
     async def _look_back(self) -> None:
         """Ask routing what it has open here: a contact may have ended while nobody looked.
@@ -579,7 +541,7 @@ class NodeRunner:
             said = ""
             while True:
                 try:
-                    self._left_open += await self._ask_open(tenant)
+                    self._left_open += await self._inquiries.open_contacts(tenant)
                     break
                 except PeyvandError as e:
                     if not said:
@@ -588,19 +550,3 @@ class NodeRunner:
                     await asyncio.sleep(LIST_RETRY_S)
         if self._left_open:
             self._list()
-
-    async def _ask_open(self, tenant: str) -> tuple[legs.OpenContact, ...]:
-        """The contacts of this node that a tenant's routing has open. Raises PeyvandError."""
-        found: list[legs.OpenContact] = []
-        after = ""
-        while True:
-            answer = await self._bus.request(
-                subjects.rpc(tenant, "routing", "contact", "open"),
-                rpc_pb2.AskOpenContacts(node=self.name, after=after),
-                timeout_s=OPEN_TIMEOUT_S,
-            )
-            contacts, more = routing_log.open_contacts(answer, tenant)
-            found += contacts
-            if not more or not contacts:
-                return tuple(found)
-            after = contacts[-1].contact

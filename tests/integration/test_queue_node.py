@@ -24,6 +24,7 @@ from services.contracts.peyvand.routing.v1 import log_pb2, rpc_pb2
 from services.queue import api
 from services.queue.adapters import centers, switch
 from services.queue.app import client_factory
+from services.queue.core import inputs
 from services.queue.core.outputs import AskPosition
 from services.queue.runner import NodeRunner
 from tests.integration.simswitch_kit import Lab, Phone, lab
@@ -467,7 +468,7 @@ async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: G
         await f.until(lambda: any(t.startswith("say:") for t in f.runner._timers))
         await f.fact("treated")
         f.runner.feed(
-            switch.m.AnnouncementEnded(at_us=1, leg=contact, file="/sounds/prompts/fa/queue-welcome.wav")
+            inputs.AnnouncementEnded(at_us=1, leg=contact, file="/sounds/prompts/fa/queue-welcome.wav")
         )
         f.runner._fire(f"say:{contact}/position")
         played = codec.decode(await f.fact("treated", 2))

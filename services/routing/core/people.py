@@ -6,6 +6,7 @@ both follow from the facts afterwards.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from services.routing.core import facts as f
@@ -13,7 +14,7 @@ from services.routing.core import inputs as i
 from services.routing.core.capacity import ABLE
 from services.routing.core.center import Center, Policy, QueueRules
 from services.routing.core.index import Index
-from services.routing.core.records import IN_TALK, Agent, Contact
+from services.routing.core.records import IN_TALK, Agent, Contact, Offer
 from services.routing.core.state import State
 
 FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
@@ -33,7 +34,7 @@ class WayTo(NamedTuple):
     confirm: bool = False
 
 
-class People:
+class People(ABC):
     """State, configuration and what follows from an end."""
 
     def __init__(self, center: Center, policy: Policy, state: State) -> None:
@@ -70,6 +71,10 @@ class People:
 
     def _ms_since(self, since_us: int) -> int:
         return max(0, self._now_us - since_us) // 1000
+
+    @abstractmethod
+    def _withdraw(self, offer: Offer, cause: str) -> None:
+        """End an offer that nobody has taken."""
 
     # -- agents
 
