@@ -10,10 +10,10 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from services.center import flow_check, sayings
+from services.center import flow_check, flow_edges, sayings
 from services.center.callback import CALLBACK_PROMPTS
 from services.center.flow import SayNode
-from services.center.flow_check import unknown as _unknown
+from services.center.flow_edges import unknown as _unknown
 from services.center.hours import call_rights
 from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
 from services.center.numbers import LANGUAGES, number_prompts
@@ -146,7 +146,7 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
             yield ("calls",), prompt
     for flow_name, flow in document.flows.items():
         for name, node in flow.nodes.items():
-            for where, prompt in flow_check.prompts_of(node):
+            for where, prompt in flow_edges.prompts_of(node):
                 yield ("flows", flow_name, "nodes", name, *where), prompt
 
 
@@ -163,8 +163,8 @@ def asking_prompts(document: CenterDocument) -> frozenset[str]:
     return frozenset(
         prompt
         for node in nodes
-        if flow_check.asks(node)
-        for where, prompt in flow_check.prompts_of(node)
+        if flow_edges.asks(node)
+        for where, prompt in flow_edges.prompts_of(node)
         if where != ("invalid",)
     )
 

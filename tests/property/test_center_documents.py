@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.center import CenterError, CenterSet, load, numbers
-from services.center.flow_check import ways
+from services.center.flow_edges import ways
 from services.center.sentences import position_files
 from services.center.source import parse
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from services.center import flow as document
-from services.center import flow_check
+from services.center import flow_edges
 from services.center.hours import exceptions
 from services.center.model import Center, EntryPoint, period, weekdays
 from services.center.words import Skills
@@ -17,7 +17,7 @@ from services.ivr.core.hours import Calendar, Periods
 
 def flows_of(center: Center) -> dict[str, core.Flow]:
     """Return all flows of a center, complete with calendars and the queues' priorities."""
-    hidden = flow_check.secrets(center.flows)
+    hidden = flow_edges.secrets(center.flows)
     return {
         name: core.Flow(
             name=name,

@@ -15,7 +15,7 @@ is edited meanwhile. A flow that calls another one waits on a stack; going on in
 
 *A call always ends, and never by our fault.* Steps and time are bounded; the time limit, a broken flow and an internal
 error all hand the caller over to the entry point's fallback queue. A caller who does nothing reaches an end anyway
-(services/center/flow_check.py refuses other flows); the limits are for callers who keep pressing keys.
+(services/center/flow_paths.py refuses other flows); the limits are for callers who keep pressing keys.
 
 *Chance comes with the call.* Each split draws from the number that Begun brought, its own step and node, so the same call takes the same
 way again in a replay, and two splits of a call are independent.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from services.center import flow as document
-from services.center import flow_check
+from services.center import flow_edges
 from services.center.model import Center
 from services.ivr.tools.layout import Edge, Layout, Placed, Route, place
 
@@ -86,7 +86,7 @@ def _box(center: Center, name: str, node: document.AnyNode, language: str) -> _B
         name,
         _shortened(f"{_word(kind, language)} \u2068{what}\u2069" if what else _word(kind, language)),
     ]
-    for _, prompt in flow_check.prompts_of(node):
+    for _, prompt in flow_edges.prompts_of(node):
         if prompt in center.prompts:
             lines.append(_shortened(f"«{center.text(center.prompts[prompt], language)}»"))
             break
@@ -130,7 +130,7 @@ def _what(node: document.AnyNode) -> str:
 def _edges(node: document.AnyNode, language: str) -> dict[str, list[str]]:
     """Labels of a node's edges by the node that they lead to."""
     found: dict[str, list[str]] = {}
-    for way, target, _ in flow_check.ways(node):
+    for way, target, _ in flow_edges.ways(node):
         found.setdefault(target, []).append(_label(node, way, language))
     return {target: [label for label in labels if label] for target, labels in found.items()}
 
