@@ -283,6 +283,45 @@ async def test_a_new_owner_joins_who_talks_and_keeps_who_waits(tmp_path: Path, h
         await f.fact("ended")
 
 
+async def test_a_conversation_that_began_and_ended_unseen_was_one(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner hangs between uuid_bridge and CHANNEL_BRIDGE, and the agent has put down when the next one looks: FreeSWITCH remembers."""
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("answer")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        heard = f.runner.feed
+
+        def hears_of_no_bridge(event: inputs.Input) -> None:
+            if not isinstance(
+                event, inputs.LegBridged | inputs.LegUnbridged | inputs.LegHungUp | inputs.LegProbed
+            ):
+                heard(event)
+
+        monkeypatch.setattr(f.runner, "feed", hears_of_no_bridge)
+        offer = await f.offer(contact)
+        await f.until(lambda: bool(phone.legs) and phone.legs[0].partner is not None)
+        bridged_us = SystemClock().now_us()
+        phone.legs[0].end("NORMAL_CLEARING", by="agent")
+        await f.until(lambda: f.sw.switch.channels[contact].state == "CS_PARK")
+        await f.die()
+        assert not f.facts("bridged")
+        f.lease = Held("queue-2")
+        f.runner = f.make_runner()
+        f.own()
+        told = codec.decode(await f.fact("bridged"))
+        assert isinstance(told, events_pb2.AgentBridged)
+        assert (told.offer_id, told.agent_id, told.agent_leg_id) == (offer, "sara", derived_id("leg", offer))
+        assert abs(told.at_us - bridged_us) < 1_000_000
+        ended = codec.decode(await f.fact("ended"))
+        assert isinstance(ended, events_pb2.ConversationEnded)
+        assert (ended.ended_by, ended.cause) == ("agent", "UNSEEN")
+        gone = codec.decode(await f.fact("gone"))
+        assert isinstance(gone, events_pb2.ContactGone)
+        assert gone.state == "after"
+
+
 async def test_who_is_parked_while_nobody_owns_the_node_has_the_place_from_then_on(
     tmp_path: Path, hub: GeventHub
 ) -> None:

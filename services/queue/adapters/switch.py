@@ -18,6 +18,7 @@ from services.center.numbers import file_string
 from services.center.outside import Way, bridge_string, leg_variables
 from services.common.errors import ProtocolError, UnsafeCommandError
 from services.common.esl import Event, channel_vars, neutralise, setvar_multi
+from services.common.ids import derived_id
 from services.queue.adapters import supervisor
 from services.queue.core import inputs, legs, outputs
 from services.queue.core import supervision_messages as sm
@@ -196,6 +197,8 @@ def caller_leg(event: Event) -> legs.CallerLeg:
         second=var("cc_second"),
         held_ms=_number(var("cc_held_ms")),
         silent=event.get("Channel-State") == "CS_PARK",
+        met=(met := _met(event, derived_id("leg", var("cc_offer")))),
+        met_ago_ms=_met_ago_ms(event) if met else 0,
         out=var("cc_out"),
         kind=var("cc_kind"),
         callback=var("cc_callback"),
@@ -243,6 +246,8 @@ def agent_leg(event: Event) -> legs.AgentLeg | None:
         callback=var("cc_callback"),
         codes=var("cc_codes"),
         unconfirmed=bool(var("cc_confirm")) and not var("cc_confirmed"),
+        met=(met := bool(_met(event, var("cc_contact")))),
+        met_ago_ms=_met_ago_ms(event) if met else 0,
     )
 
 
@@ -259,6 +264,22 @@ def _waited_ms(event: Event) -> int:
     parked_us, now_us = _number(event.variable("cc_parked_us")), _number(event.get("Event-Date-Timestamp"))
     waited_ms = (now_us - parked_us) // 1000 if parked_us and now_us else 0
     return waited_ms if 0 < waited_ms < WAITED_MAX_MS else 0
+
+
+def _met(event: Event, other: str) -> str:
+    """``other`` when it is the leg with which this one was bridged last, else empty.
+
+    FreeSWITCH sets the variable as it fires CHANNEL_BRIDGE (switch_ivr_multi_threaded_bridge), and leaves it when the bridge is over.
+    """
+    return other if event.variable("last_bridge_to") == other else ""
+
+
+def _met_ago_ms(event: Event) -> int:
+    bridged_us, now_us = (
+        _number(event.get("Caller-Channel-Bridged-Time")),
+        _number(event.get("Event-Date-Timestamp")),
+    )
+    return max(0, now_us - bridged_us) // 1000 if bridged_us and now_us else 0
 
 
 def _is_bridged(event: Event) -> bool:

@@ -85,24 +85,47 @@ def start_talking(node: Node, caller: Caller, offer: Offer, since_us: int) -> No
         node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark, cc_codes=codes, park_after_bridge="true")
     else:
         node.set_vars(caller.contact, offer.leg, cc_bridged_ms=mark)
+    latency_ms = (since_us - offer.answered_at_us) // 1000 - offer.said_ms if offer.answered_at_us else 0
+    report_bridged(
+        node,
+        caller,
+        offer.offer_id,
+        offer.agent,
+        offer.leg,
+        since_us,
+        answer_latency_ms=max(0, latency_ms),
+        recorded=path,
+    )
+
+
+def report_bridged(
+    node: Node,
+    caller: Caller,
+    offer_id: str,
+    agent: str,
+    leg: str,
+    since_us: int,
+    *,
+    answer_latency_ms: int = 0,
+    recorded: str = "",
+) -> None:
+    """Tell that caller and agent talk; under the same id for whoever sees the same bridge again."""
     node.report(
         caller.tenant,
         AgentBridged(
-            offer_id=offer.offer_id,
+            offer_id=offer_id,
             contact_id=caller.contact,
-            agent_id=offer.agent,
-            agent_leg_id=offer.leg,
+            agent_id=agent,
+            agent_leg_id=leg,
             queue=caller.queue.name,
             node=node.name,
             wait_ms=max(0, (since_us - caller.waiting_since_us) // 1000),
-            answer_latency_ms=max(0, (since_us - offer.answered_at_us) // 1000 - offer.said_ms)
-            if offer.answered_at_us
-            else 0,
-            recording_path=path,
+            answer_latency_ms=answer_latency_ms,
+            recording_path=recorded,
             at_us=since_us,
         ),
         "bridged",
-        offer.offer_id,
+        offer_id,
     )
 
 

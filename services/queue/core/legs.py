@@ -39,6 +39,8 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     second: str = ""  # cc_second: the offer of the agent who is asked.
     held_ms: int = 0  # cc_held_ms: since when it hears music in a conversation.
     silent: bool = False  # Parked after a bridge: nothing plays.
+    met: str = ""  # The leg of the agent it was offered to, when FreeSWITCH has bridged the two,
+    met_ago_ms: int = 0  # and how long ago that was, by the switch's own clock.
     kind: str = ""  # cc_kind: OUTBOUND of a party whom an agent called.
     out: str = ""  # cc_out: the number outside that it is on its way to, and for what.
     callback: str = (
@@ -67,6 +69,8 @@ class AgentLeg(Struct, frozen=True, kw_only=True):
     codes: str = ""  # cc_codes: the keys that give the conversation's result.
     elsewhere: bool = False  # Goes through another node, which has the phone.
     unconfirmed: bool = False  # Goes to a number outside where nobody has pressed the key yet.
+    met: bool = False  # FreeSWITCH has bridged it with its caller,
+    met_ago_ms: int = 0  # so long ago, by the switch's own clock.
 
 
 class TrunkLeg(Struct, frozen=True, kw_only=True):

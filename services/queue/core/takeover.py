@@ -8,7 +8,8 @@ caller ``waiting``         adopted; ``cc_waiting_ms`` on the leg keeps its place
 caller ``aside``           or ``conference``: goes on where it stood, see ``regain``
 caller ``talking``         with a partner: the pair is joined, and AgentBridged reported again under its old id; without:
                            looked at again a second later (a bridge takes up to 112 ms), then either the bridge never was (bridged when the
-                           agent's leg still stands, else back to music), or it is over (farewell)
+                           agent's leg still stands, else back to music), or it is over (farewell): by ``cc_bridged_ms``, or by
+                           ``last_bridge_to``, should nobody have lived to write that
 caller ``connecting``      (``cc_step``) something was being said before the bridge: bridged at once, else back to music
 customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
 caller ``moved``           or ``waiting`` in the middle of a move: routing is asked whose it is and where, see ``moves``
@@ -24,11 +25,13 @@ anything remembered        and the node has another Core-UUID than before: ended
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec.structs import replace
 
 from services.queue.core import callbacks, connecting, lines, moves, outward, remote, supervision
 from services.queue.core.arrival import handed_over
-from services.queue.core.conversation import hung_up, start_talking
+from services.queue.core.conversation import hung_up, report_bridged, start_talking
 from services.queue.core.facts import ConversationEnded
 from services.queue.core.inputs import ChannelsListed, LegHungUp, LegProbed
 from services.queue.core.legs import AgentLeg, CallerLeg, OpenContact
@@ -49,6 +52,8 @@ from services.queue.core.treatment import (
     say_sorry,
     unsettle,
 )
+
+LegT = TypeVar("LegT", CallerLeg, AgentLeg)
 
 RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
 
@@ -162,6 +167,7 @@ def _its_agent(leg: CallerLeg, agents: list[AgentLeg]) -> AgentLeg | None:
 
 def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
     """A caller's leg whose details were read, and the agents' legs that carry its offers."""
+    leg = _with_bridge(node, leg)
     caller = node.callers.get(leg.leg)
     agent = _its_agent(leg, agents)
     if caller is not None:
@@ -225,6 +231,13 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
             return
 
 
+def _with_bridge(node: Node, leg: LegT) -> LegT:
+    """The leg with the time of a bridge that only FreeSWITCH remembers: whoever made it ended, or hung, before it was written down."""
+    if leg.bridged_ms or not leg.met:
+        return leg
+    return replace(leg, bridged_ms=node.at_us // 1000 - leg.met_ago_ms)
+
+
 def _join(node: Node, caller: Caller | None, leg: CallerLeg, agent: AgentLeg) -> None:
     """The pair talks."""
     if caller is not None:
@@ -273,10 +286,12 @@ def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) ->
 
 
 def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause: str = "UNSEEN") -> None:
-    """Report a conversation whose end nobody saw."""
+    """Report a conversation whose end nobody saw, and perhaps nobody its beginning."""
     if not (leg.offer and leg.agent and leg.bridged_ms) or caller.parted:
         return
     caller.parted = True
+    if leg.met:
+        report_bridged(node, caller, leg.offer, leg.agent, leg.met, leg.bridged_ms * 1000)
     node.report(
         caller.tenant,
         ConversationEnded(
@@ -313,6 +328,7 @@ def _missing(node: Node, found: OpenContact) -> None:
 
 def _agent_found(node: Node, agent: AgentLeg) -> None:
     """An agent's leg that no caller has claimed yet."""
+    agent = _with_bridge(node, agent)
     if node.offer_on(agent.leg) is not None:
         return
     caller = node.callers.get(agent.contact)

@@ -77,6 +77,8 @@ class Leg:
     mode: str = "music"
     answered: bool = False
     partner: str = ""
+    met: str = ""  # Who it was bridged with last, and when.
+    met_us: int = 0
     vars: dict[str, str] = field(default_factory=dict)
     playing: str = ""
 
@@ -319,6 +321,8 @@ class Rig:
             if a is not None and c is not None and a.mode == c.mode == "bridging":
                 a.mode = c.mode = "bridged"
                 a.partner, c.partner = caller, agent
+                a.met, c.met = caller, agent
+                a.met_us = c.met_us = self.now_us
                 self.events.append(inputs.LegBridged(at_us=self.now_us, leg=agent, partner=caller))
             else:
                 for leg in (a, c):
@@ -426,8 +430,13 @@ class Rig:
             leg.mode = "parked"
             self.hang_up(leg.uuid)
 
+    def _met(self, leg: Leg, other: str) -> tuple[str, int]:
+        """``other`` and how many ms ago they were bridged, when it is who the leg was bridged with last."""
+        return (other, (self.now_us - leg.met_us) // 1000) if leg.met == other else ("", 0)
+
     def _caller(self, leg: Leg) -> legs.CallerLeg:
         v = leg.vars
+        met, met_ago_ms = self._met(leg, f"leg-{v.get('cc_offer', '')}")
         return legs.CallerLeg(
             leg=leg.uuid, tenant=v.get("cc_tenant", ""), queue=v.get("cc_queue", ""), entry_point=v.get("cc_entry", ""),
             waiting_ms=int(v.get("cc_waiting_ms") or 0), bridged_ms=int(v.get("cc_bridged_ms") or 0),
@@ -436,17 +445,18 @@ class Rig:
             step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
             silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
             language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), kind=v.get("cc_kind", ""), answered=leg.answered,
-            wish=v.get("cc_wish", ""),
+            wish=v.get("cc_wish", ""), met=met, met_ago_ms=met_ago_ms,
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> legs.AgentLeg:
         v = leg.vars
+        met, met_ago_ms = self._met(leg, v["cc_contact"])
         return legs.AgentLeg(
             leg=leg.uuid, tenant=v["cc_tenant"], contact=v["cc_contact"], offer=v["cc_offer"], agent=v["cc_agent"],
             answered=leg.answered, bridged_ms=int(v.get("cc_bridged_ms") or 0), bridged=leg.mode == "bridged",
             partner=leg.partner, kind=v.get("cc_kind", ""), callback=v.get("cc_callback", ""),
             elsewhere=bool(v.get("cc_phone_node")), codes=v.get("cc_codes", ""),
-            unconfirmed=bool(v.get("cc_confirm")) and not v.get("cc_confirmed"),
+            unconfirmed=bool(v.get("cc_confirm")) and not v.get("cc_confirmed"), met=bool(met), met_ago_ms=met_ago_ms,
         )  # fmt: skip
 
     def _do(self, output: outputs.Output) -> None:

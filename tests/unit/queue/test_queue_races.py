@@ -371,6 +371,46 @@ def test_takeover_rescues_a_caller_stuck_in_a_bridge(rig: Rig) -> None:
     assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
 
 
+def test_takeover_after_a_conversation_of_which_nobody_saw_anything(rig: Rig) -> None:
+    """The process ended between uuid_bridge and CHANNEL_BRIDGE, the agent put down meanwhile: they talked all the same."""
+    leg = rig.offer("c1")
+    rig.answer(leg)
+    rig.deliver()
+    rig.complete_bridges()
+    rig.events.clear()
+    bridged_at_us = rig.now_us
+    rig.now_us += 2_000_000
+    rig.hang_up(leg)
+    rig.take_over()
+    rig.deliver()
+    rig.advance(1_100)
+    assert rig.legs["c1"].mode == "farewell"
+    told = [f for f in rig.facts() if isinstance(f, facts.AgentBridged | facts.ConversationEnded)]
+    assert [(type(f).__name__, f.offer_id, f.agent_id) for f in told] == [
+        ("AgentBridged", "o1", "sara"),
+        ("ConversationEnded", "o1", "sara"),
+    ]
+    assert told[0].at_us == bridged_at_us
+    assert isinstance(told[0], facts.AgentBridged)
+    assert (told[0].agent_leg_id, told[0].recording_path) == (leg, "")
+
+
+def test_takeover_takes_no_former_conversation_for_this_one(rig: Rig) -> None:
+    """Back in the queue after one agent, the next one's bridge did not come about: the caller waits on."""
+    rig.talk("c1", "o1")
+    rig.feed(inputs.OfferEnded(at_us=rig.now_us, offer_id="o1", contact_id="c1", outcome="withdrawn"))
+    rig.settle()
+    leg = rig.offer("c1", "o2", "reza")
+    rig.answer(leg)
+    rig.deliver()
+    rig.hang_up(leg)
+    rig.complete_bridges()
+    rig.take_over()
+    rig.deliver()
+    rig.advance(1_100)
+    assert (rig.state(), rig.legs["c1"].mode) == ("waiting", "music")
+
+
 def test_takeover_after_the_agent_has_left_unseen(rig: Rig) -> None:
     leg = rig.talk("c1")
     rig.hang_up(leg)
