@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import msgspec
@@ -149,24 +150,25 @@ class NodeRunner:
         try:
             await self._begin()
             await self._listed.wait()
-            served = [*await self._desk.open(self._bus), await self._route_desk.open(self._bus)]
-            served += await self._node_desk.open(self._bus)
-            self._spawn(self._inquiries.nodes(center.tenant for center in self._plans.centers))
-            try:
-                subscription = await self._bus.consume(
+            async with AsyncExitStack() as stack:
+                # Before anything else: an agent who is offered now waits for nothing but this.
+                orders = await self._bus.consume(
                     f"queue-{self.name}",
                     [subjects.any_fact(service="routing", entity="log", what="decided")],
                     self._on_log,
                     batch=64,
                     exclusive=True,  # a new owner takes over at once what the dead one had been given
                 )
-                try:
-                    await subscription.wait()
-                finally:
-                    await subscription.stop()
-            finally:
-                for each in served:
-                    await each.stop()
+                stack.push_async_callback(orders.stop)
+                self._spawn(self._inquiries.nodes(center.tenant for center in self._plans.centers))
+                for served in await asyncio.gather(
+                    self._desk.open(self._bus),
+                    self._route_desk.open(self._bus),
+                    self._node_desk.open(self._bus),
+                ):
+                    for each in served:
+                        stack.push_async_callback(each.stop)
+                await orders.wait()
         finally:
             self._lease = _NoLease()
             await self._let_go()
@@ -272,6 +274,7 @@ class NodeRunner:
         self.feed(inputs.LinkUp(at_us=self._now(), core_uuid=client.core_uuid if client is not None else ""))
         if self._listing is not None:
             await asyncio.shield(self._listing)  # Events wait until the node has been read.
+        log.info("node_read", node=self.name, contacts=len(self.calls()))
         self._ready(switch_part(self.name), True, "")
 
     def _on_down(self, reason: str) -> None:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.common.bus import Bus, Envelope, Sendable, Subscription, subjects
+from services.common.bus import Bus, Envelope, RequestHandler, Sendable, subjects
 from services.common.clock import Clock
 from services.common.errors import BusUnavailable, Conflict, DecodeError, Fenced, NotReady, Refused
 from services.routing.adapters import messages
@@ -205,19 +205,13 @@ class TenantOwner:
                 self.revise(self._center, self._closed_at)
             for make in self._known():
                 self._mailbox.put_nowait((make, None))
-            async with AsyncExitStack() as stack:
-                follow = await self._bus.follow(
-                    [messages.observations_of(self.tenant)], self._observe, after_seq=state.input_seq
-                )
-                stack.push_async_callback(follow.stop)
-                for subscription in await self._serve():
-                    stack.push_async_callback(subscription.stop)
-                try:
-                    await self._until_any_ends(
-                        self._take_all(engine), follow.wait(), self._lease_over(), self._follow_hours()
-                    )
-                finally:
-                    self._drop()  # before the subscriptions stop: their handlers wait for replies
+            await self._until_any_ends(
+                self._take_all(engine),
+                self._follow_observations(state.input_seq),
+                self._serve_until_cancelled(),
+                self._lease_over(),
+                self._follow_hours(),
+            )
         finally:
             self._drop()
 
@@ -227,6 +221,7 @@ class TenantOwner:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._drop()  # before the subscriptions stop: their handlers wait for replies
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -393,6 +388,15 @@ class TenantOwner:
             # would tell the bus that it failed.
             await asyncio.Event().wait()
 
+    async def _follow_observations(self, after_seq: int) -> None:
+        follow = await self._bus.follow(
+            [messages.observations_of(self.tenant)], self._observe, after_seq=after_seq
+        )
+        try:
+            await follow.wait()
+        finally:
+            await follow.stop()
+
     async def _ask(self, make: MakeInput) -> Reply:
         if self._engine is None:
             raise BusUnavailable("routing changes hands; ask again")
@@ -410,8 +414,20 @@ class TenantOwner:
         assert shown is not None
         return shown
 
-    async def _serve(self) -> list[Subscription]:
-        """Answer on the tenant's rpc subjects: only the owner does."""
+    async def _serve_until_cancelled(self) -> None:
+        """Answer on the tenant's rpc subjects: only the owner does. Deciding does not wait for it, as it takes some round trips."""
+        async with AsyncExitStack() as stack:
+
+            async def serve(entity: str, what: str, handler: RequestHandler) -> None:
+                subject = subjects.rpc(self.tenant, "routing", entity, what)
+                served = await self._bus.serve(subject, handler, queue="routing")
+                stack.push_async_callback(served.stop)
+
+            await asyncio.gather(*(serve(*asked, handler) for asked, handler in self._handlers().items()))
+            await asyncio.Event().wait()
+
+    def _handlers(self) -> dict[tuple[str, str], RequestHandler]:
+        """Who answers what, by entity and verb."""
 
         def wishes(kind: type[Any]) -> Callable[[Envelope], Coroutine[Any, Any, Sendable]]:
             async def handle(envelope: Envelope) -> Sendable:
@@ -453,7 +469,7 @@ class TenantOwner:
             engine, _now_us = self._present()
             return views.NodeList(tuple(views.nodes(engine.state)))
 
-        handlers = {
+        return {
             ("agent", "set-presence"): wishes(i.SetAgentPresence),
             ("agent", "seat"): wishes(i.SeatAgent),
             ("agent", "dispose"): wishes(i.SetDisposition),
@@ -473,12 +489,6 @@ class TenantOwner:
             ("contact", "details"): details,
             ("node", "list"): nodes,
         }
-        return [
-            await self._bus.serve(
-                subjects.rpc(self.tenant, "routing", entity, what), handler, queue="routing"
-            )
-            for (entity, what), handler in handlers.items()
-        ]
 
     def _present(self) -> tuple[Engine, int]:
         if self._engine is None:

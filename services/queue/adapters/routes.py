@@ -22,10 +22,10 @@ class RouteDesk:
         self._now_us = now_us
         self._chosen: dict[str, outputs.RouteChosen] = {}
 
-    async def open(self, bus: Bus) -> Subscription:
+    async def open(self, bus: Bus) -> list[Subscription]:
         """Serve from now on."""
         subject = subjects.any_rpc(service="queue", entity=self._node, what=VERB)
-        return await bus.serve(subject, self._answer, queue=f"queue-{self._node}")
+        return [await bus.serve(subject, self._answer, queue=f"queue-{self._node}")]
 
     def close(self) -> None:
         """The node is another's."""
