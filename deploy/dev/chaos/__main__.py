@@ -31,8 +31,10 @@ from deploy.dev import accounts
 from deploy.dev.chaos.audit import Finding, Span, Verdict, judge
 from deploy.dev.chaos.evidence import Streams, read_ledger, read_streams, still_busy
 from deploy.dev.chaos.faults import SERVICES, Injector, plan
-from deploy.dev.chaos.stack import TENANT, ChaosStack, find_shift
+from deploy.dev.chaos.sight import blind_spans, reads
+from deploy.dev.chaos.stack import NODES, TENANT, ChaosStack, find_shift
 from deploy.dev.chaos.story import story
+from deploy.dev.chaos.usage import Usage, of_stack
 from deploy.dev.demo import fresh
 from deploy.dev.process import ProcessFailed
 from deploy.dev.stack import ROOT
@@ -62,6 +64,9 @@ class Chaos:
         self.client = httpx.AsyncClient(trust_env=False, timeout=5)
         self.injector = Injector(stack, self.bus, self.client, Random(args.seed), self.say)
         self.ended: list[str] = []
+        self.usage = Usage(lambda: of_stack(stack))
+        self.cpu_s: dict[str, float] = {}
+        self.cores = 0.0
         self.began_us = time.time_ns() // 1000
         self._began_s = time.monotonic()
         self._agents = {
@@ -100,11 +105,15 @@ class Chaos:
         )
         faults = asyncio.create_task(self.injector.run(planned, time.monotonic()))
         watching = asyncio.create_task(self._watch())
+        measuring = asyncio.create_task(self.usage.run())
         try:
             await asyncio.gather(faults, asyncio.sleep(self.args.minutes * 60))
         finally:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            measuring.cancel()
+            await asyncio.gather(watching, measuring, return_exceptions=True)
+            self.cpu_s = self.usage.cpu_s()
+            self.cores = sum(self.cpu_s.values()) / self.usage.lasted_s
         await self._revive()
         await self.simulator("POST", "/v1/scenario/stop")
         return await self._verdict(await self._drained())
@@ -167,11 +176,7 @@ class Chaos:
             for fault in self.injector.done
             if fault.what.startswith("switch ")
         ]
-        blind = [
-            Span(fault.what, fault.began_us, fault.until_us)
-            for fault in self.injector.done
-            if fault.what.startswith(("queue", "switch", "nats"))
-        ]
+        blind = blind_spans(self.injector.done, reads(self.stack.logs()), NODES)
         try:
             while True:
                 try:
@@ -249,13 +254,17 @@ async def run(args: argparse.Namespace) -> int:
         "name": "chaos",
         "faults": len(chaos.injector.done),
         **counts,
+        "both_at_once": sum(len(fault.names) > 1 for fault in chaos.injector.done),
         "calls": verdict.calls,
         "answered": verdict.answered,
         "abandoned": verdict.abandoned,
         "with_their_switch": verdict.crashed,
+        "ended_unseen": verdict.unseen,
         "offers": verdict.offers,
         "facts": verdict.facts,
         "longest_wait_s": verdict.longest_wait_s,
+        "cpu_cores": round(chaos.cores, 2),
+        "cpu_ms_per_call": {kind: round(1000 * s / max(verdict.calls, 1)) for kind, s in chaos.cpu_s.items()},
         "calls_per_s": args.rate,
         "agents": args.agents,
         "seed": args.seed,

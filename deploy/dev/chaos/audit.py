@@ -4,10 +4,14 @@ The ledgers are written by the simulated switches alone and know only what the s
 with its FreeSWITCH node (cause CRASH) is nobody's fault but the fault's. Everything else is held against these rules:
 
 dropped_talking  somebody who talked was cut off: a bridge ended although neither of the two had put down
-lost             a waiting caller was hung up on, was forgotten (waited longer than anybody has to), or lost the place in line
+lost             a caller who had not talked yet, or whose agent's node went down, was hung up on, was forgotten (waited longer than
+                 anybody has to), or lost the place in line
 double_offers    two calls of one agent at the same time, or an offer without exactly one end
 stuck            an agent, a contact or a leg that is still busy when everything is over
 mismatched       ClickHouse says something else than the ledger and the streams, or has a fact not once
+
+One thing the books may leave open: how a call ended whose end fell into a time in which nobody could see its node (``blind``, see sight.py).
+They must say so then (*ended unseen*), and how many such calls there were is part of the verdict.
 """
 
 from __future__ import annotations
@@ -27,8 +31,6 @@ LONGEST_US: Final = 45_000_000
 """So long nobody has to wait where agents are plenty, besides the time for which the caller's node could not be reached."""
 OVERLAP_US: Final = 250_000
 """So long two legs of an agent may be there together: a CANCEL or BYE is on its way."""
-BLIND_US: Final = 15_000_000
-"""So long after a fault the next owner may still be reading the switch."""
 PERSONS: Final = ("caller", "agent")
 
 Line = Mapping[str, Any]
@@ -106,13 +108,15 @@ class Logged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome, with the size of what was judged. ``crashed``: calls that went down with a switch."""
+    """The outcome, with the size of what was judged. ``crashed``: calls that went down with a switch; ``unseen``: calls whose end the
+    books leave open because nobody could see it."""
 
     findings: tuple[Finding, ...]
     calls: int
     answered: int
     abandoned: int
     crashed: int
+    unseen: int
     offers: int
     facts: int
     longest_wait_s: float
@@ -149,17 +153,23 @@ def dropped(ledgers: Ledgers) -> Iterable[Finding]:
 
 
 def waits(ledgers: Ledgers, away: Sequence[Span]) -> Iterable[Finding]:
-    """Waiting callers who were hung up on, or whom nobody came for."""
+    """Callers who were hung up on in the menu or in line, or whom nobody came for."""
     for call in ledgers.calls:
-        if not call["waiting_us"] or call["cause"] == CRASH:
+        if call["cause"] == CRASH:
             continue
-        if not call["bridges"] and call["ended_by"] != "caller":
+        # Who was torn out of a conversation by the end of the agent's node waits again.
+        if call["ended_by"] != "caller" and (
+            not call["bridges"] or ledgers.went_down(call, call["bridges"][-1])
+        ):
+            since_us = call["bridges"][-1]["unbridged_us"] if call["bridges"] else call["waiting_us"]
             yield Finding(
                 "lost",
                 call["call_id"],
-                f"waited {(call['ended_us'] - call['waiting_us']) / 1e6:.1f} s and was hung up on: "
-                f"{call['cause']} by {call['ended_by']}",
+                (f"waited {(call['ended_us'] - since_us) / 1e6:.1f} s" if since_us else "was in the menu")
+                + f" and was hung up on: {call['cause']} by {call['ended_by']}",
             )
+        if not call["waiting_us"]:
+            continue
         until_us = call["bridges"][0]["bridged_us"] if call["bridges"] else call["ended_us"]
         excused_us = sum(
             max(0, min(until_us, s.until_us) - max(call["waiting_us"], s.began_us))
@@ -202,9 +212,10 @@ def agents_legs(ledgers: Ledgers) -> Iterable[Finding]:
     for leg in ledgers.legs.values():
         if leg["direction"] == "outbound" and leg["claimed_contact"]:
             until_us = leg["first_bridge_us"] or leg["hung_up_us"] or leg["ended_us"]
-            # Refused at once: the phone said busy, which is what a second call to it must hear.
-            if leg["cause"] != "USER_BUSY":
-                spans[leg["destination"]].append((leg["created_us"], until_us, leg))
+            if leg["cause"] == "USER_BUSY":
+                # Refused at once by a phone that is in use: a second call, however short.
+                until_us = max(until_us, leg["created_us"] + OVERLAP_US + 1)
+            spans[leg["destination"]].append((leg["created_us"], until_us, leg))
     for agent, found in sorted(spans.items()):
         found.sort(key=lambda span: span[:2])
         for n, (_, until_us, one) in enumerate(found):
@@ -246,9 +257,28 @@ def offers_ends(log: Sequence[Logged]) -> Iterable[Finding]:
         yield Finding("double_offers", "", f"offer {offer} ended and was never made")
 
 
-def _unseen(call: Line, blind: Sequence[Span]) -> bool:
-    """Whether the call ended while nobody could look: the books may say so."""
-    return any(s.began_us <= call["ended_us"] <= s.until_us + BLIND_US for s in blind)
+def _within(blind: Sequence[Span], node: str, *moments_us: int) -> bool:
+    """Whether all these moments fell into one time in which nobody could see the node."""
+    return any(s.what == node and all(s.began_us <= at <= s.until_us for at in moments_us) for s in blind)
+
+
+def unseen(ledgers: Ledgers, blind: Sequence[Span]) -> set[str]:
+    """Calls of which the books need not know how they ended: nobody saw the end, and of a conversation nobody saw anything."""
+    return {
+        call["call_id"]
+        for call in ledgers.calls
+        if _within(blind, call["node"], call["ended_us"], *(b["bridged_us"] for b in call["bridges"]))
+    }
+
+
+def unrecorded(ledgers: Ledgers, blind: Sequence[Span]) -> set[str]:
+    """Calls without a recording: queue starts it at the bridge, and these conversations were over before anybody could."""
+    return {
+        call["call_id"]
+        for call in ledgers.calls
+        if call["bridges"]
+        and all(_within(blind, call["node"], b["bridged_us"], b["unbridged_us"]) for b in call["bridges"])
+    }
 
 
 def books_of(
@@ -258,29 +288,31 @@ def books_of(
     stream_facts: Sequence[str],
     blind: Sequence[Span] = (),
 ) -> Iterable[Finding]:
-    """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end; a
-    caller who left while nobody could look has ended unseen."""
+    """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end."""
     calls = []
     crashed = {call["call_id"] for call in ledgers.calls if ledgers.crashed(call)}
-    said_unseen = {c.contact_id for c in books.contacts if c.outcome == "ended_unseen"}
+    left_open = unseen(ledgers, blind) & {c.contact_id for c in books.contacts if c.outcome == "ended_unseen"}
+    silent = unrecorded(ledgers, blind) - {r.contact_id for r in books.recordings}
     for call in ledgers.calls:
         outcome, agent = "other", ""
-        if call["bridges"]:
+        if call["call_id"] in left_open:
+            pass
+        elif call["bridges"]:
             outcome = "answered"
             agent = agents.get(call["bridges"][-1]["agent_extension"], call["bridges"][-1]["agent_extension"])
-        elif call["ended_by"] == "caller" and not (call["call_id"] in said_unseen and _unseen(call, blind)):
+        elif call["ended_by"] == "caller":
             outcome = "abandoned"
         calls.append(Call(call["call_id"], outcome, agent))
-    unrecorded = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH}
+    no_record = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH}
     account = Account(
         calls=[c for c in calls if c.contact_id not in crashed],
-        legs=[leg for leg in ledgers.legs if leg not in unrecorded],
+        legs=[leg for leg in ledgers.legs if leg not in no_record],
     )
     compared = balance(
         account,
         Books(
             contacts=[c for c in books.contacts if c.contact_id not in crashed],
-            legs=[leg for leg in books.legs if leg not in unrecorded],
+            legs=[leg for leg in books.legs if leg not in no_record],
             recordings=[r for r in books.recordings if r.contact_id not in crashed],
             facts=books.facts,
         ),
@@ -288,6 +320,8 @@ def books_of(
     )
     known = {call["call_id"] for call in ledgers.calls}
     for text in compared.findings:
+        if text in {f"lost: recording of {call} is not in ClickHouse" for call in silent}:
+            continue
         contact = next((word for word in text.replace(":", " ").split() if word in known), "")
         yield Finding("mismatched", contact, text)
     for row in books.contacts:
@@ -307,8 +341,8 @@ def judge(
     stuck: Sequence[Finding],
     blind: Sequence[Span] = (),
 ) -> Verdict:
-    """All rules together; without ``books`` those of ClickHouse are left out. ``away``: when a node was; ``blind``: when an owner
-    of a node, a node or NATS was."""
+    """All rules together; without ``books`` those of ClickHouse are left out. ``away``: when a node was; ``blind``: when nobody could see
+    what happened on one."""
     answered = [c for c in ledgers.calls if c["bridges"]]
     waited = [
         (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
@@ -329,6 +363,11 @@ def judge(
         answered=len(answered),
         abandoned=sum(not c["bridges"] and c["ended_by"] == "caller" for c in ledgers.calls),
         crashed=sum(map(ledgers.crashed, ledgers.calls)),
+        unseen=len(
+            unseen(ledgers, blind) & {c.contact_id for c in books.contacts if c.outcome == "ended_unseen"}
+        )
+        if books is not None
+        else 0,
         offers=sum(f.kind == "offer_made" for f in log),
         facts=len(stream_facts),
         longest_wait_s=round(max(waited, default=0) / 1e6, 1),

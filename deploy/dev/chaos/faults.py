@@ -1,7 +1,8 @@
 """Which faults, when, and how they are brought about.
 
 ``plan`` is pure: a seed makes the same list. What it names is a kind of process; which copy is hit is drawn there too, as *owner* (whoever
-has the shard at that moment) or *any*. ``Injector`` carries a plan out and writes down what it really did: a copy is hit when the other one
+has the shard at that moment), *any*, or *both*: then nobody is left, and whoever waits or talks must still be there when they are back.
+``Injector`` carries a plan out and writes down what it really did: one copy alone is hit when the other one
 is there to take over, and of the three servers of NATS never two are away at once, because with two of three away nobody could write.
 """
 
@@ -12,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -31,6 +32,7 @@ from services.routing.adapters.centers import shard_of
 
 KILL, HANG, CRASH, PARTITION = "kill", "hang", "crash", "partition"
 SERVICES: Final = ("ivr", "routing", "queue", "recording", "reporting")
+_BOTH: Final = ("ivr", "routing", "queue")
 _QUIET_S: Final = 5.0
 """No fault in the first seconds of a run."""
 _COVERED_S: Final = 30.0
@@ -46,7 +48,7 @@ _DOWN_S: Final = {KILL: (0.3, 3.0), HANG: (0.5, 8.0), CRASH: (1.0, 4.0), PARTITI
 
 @dataclass(frozen=True)
 class Planned:
-    """One fault to be. ``which``: owner, any, or a number; ``for_s``: how long it is down, stopped or cut off."""
+    """One fault to be. ``which``: owner, any or both; ``for_s``: how long it is down, stopped or cut off."""
 
     at_s: float
     target: str
@@ -58,12 +60,17 @@ class Planned:
 
 @dataclass
 class Fault:
-    """What was done. Times in µs since the epoch; ``until_us`` is 0 while it lasts."""
+    """What was done, to one or several at once (``what``: their names). Times in µs since the epoch; ``until_us`` is 0 while it lasts."""
 
     what: str
     how: str
     began_us: int
     until_us: int = 0
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Who was hit."""
+        return frozenset(self.what.split(", "))
 
     def __str__(self) -> str:
         lasted = f"{(self.until_us - self.began_us) / 1e6:.1f} s" if self.until_us else "to the end"
@@ -78,8 +85,8 @@ def plan(
     without: frozenset[str] = frozenset(),
     longest_s: float = float("inf"),
 ) -> list[Planned]:
-    """``count`` faults within ``seconds``, each kind at least once where there are enough, none longer than ``longest_s``.
-    ``without`` leaves targets out."""
+    """``count`` faults within ``seconds``, each kind at least once where there are enough, none longer than ``longest_s``; a tenth of them
+    hit both copies of a service at once. ``without`` leaves targets out."""
     chance = Random(seed)
     kinds = {kind: weight for kind, weight in _WEIGHTS.items() if kind[0] not in without}
     wanted = sorted(kinds)
@@ -99,6 +106,9 @@ def plan(
         which = "owner" if chance.random() < 0.7 else "any"
         for_s = min(longest_s, round(chance.uniform(*_DOWN_S[how]), 1))
         planned.append(Planned(round(at_s, 2), target, how, which, for_s, chance.choice(["resume", "reset"])))
+    twice = [n for n, p in enumerate(planned) if p.target in _BOTH]
+    for n in chance.sample(twice, min(len(twice), count // 10)):
+        planned[n] = replace(planned[n], which="both")
     return sorted(planned, key=lambda p: p.at_s)
 
 
@@ -181,32 +191,31 @@ class Injector:
         except httpx.HTTPError:
             return False
 
-    async def _pick(self, planned: Planned) -> Process | None:
+    async def _pick(self, planned: Planned) -> list[Process]:
         copies = [p for p in self._stack.copies(planned.target) if p.name not in self._away and p.alive]
-        if not copies:
-            return None
+        if not copies or planned.which == "both":
+            return copies
         found = None
         if planned.which == "owner" and planned.target in ("routing", "queue", "recording"):
             shard = str(shard_of(TENANT)) if planned.target == "routing" else self._chance.choice(NODES)
             found = await self.owner(planned.target, shard)
-        return found if found in copies else self._chance.choice(copies)
+        return [found] if found in copies else [self._chance.choice(copies)]
 
     async def _process(self, planned: Planned) -> None:
         if not await self._covered(planned.target):
             self._say(f"no second copy of {planned.target} is ready: left alone")
             return
-        process = await self._pick(planned)
-        if process is None:
+        hit = await self._pick(planned)
+        if not hit:
             return
-        self._away.add(process.name)
-        fault = self._begin(process.name, planned.how)
+        names = {process.name for process in hit}
+        self._away |= names
+        fault = self._begin(", ".join(sorted(names)), planned.how)
+        bring_about = self.kill if planned.how == KILL else self.hang
         try:
-            if planned.how == KILL:
-                await self.kill(process, planned.for_s)
-            else:
-                await self.hang(process, planned.for_s)
+            await asyncio.gather(*(bring_about(process, planned.for_s) for process in hit))
         finally:
-            self._away.discard(process.name)
+            self._away -= names
             self._end(fault)
 
     @staticmethod

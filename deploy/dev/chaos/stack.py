@@ -40,7 +40,8 @@ def find_shift(first: int = 0, *, copies: int = 2) -> int:
 def write_center(folder: Path, agents: int) -> Path:
     """Write the demo's center for ``agents`` agents and for calls that only their people and our faults may end.
 
-    Limits of length and of waiting are left out: a caller whom the center sends away could not be told from one who was lost.
+    Limits of length and of waiting are left out, and the way to a message from the menu: a caller whom the center sends away could not be
+    told from one who was lost.
     Returns the folder of documents.
     """
     # By YAML 1.2, as the documents are meant: PyYAML would make a truth value of a node's "yes".
@@ -61,6 +62,10 @@ def write_center(folder: Path, agents: int) -> Path:
         "language": "en",
         "fallback_queue": "support",
     }
+    menu = document["flows"]["main"]["nodes"]
+    menu["support"] = {"queue": "support"}
+    for node in ("crowded", "message", "thanks"):
+        menu.pop(node, None)
     document["flows"]["direct"] = {"start": "go", "nodes": {"go": {"queue": "support"}}}
     document["limits"]["outage_wait_s"] = 600
     folder.mkdir(parents=True, exist_ok=True)

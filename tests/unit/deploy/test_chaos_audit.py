@@ -129,6 +129,20 @@ def test_audit_finds_a_waiting_caller_who_was_hung_up_on() -> None:
     assert list(waits(Ledgers([call("c1")]), ())) == []
 
 
+def test_audit_finds_a_caller_who_was_hung_up_on_in_the_menu() -> None:
+    assert kinds(waits(Ledgers([call("c1", waiting_us=0, ended_by="switch")]), ())) == ["lost"]
+
+
+@pytest.mark.parametrize(("ended_by", "found"), [("caller", []), ("command", ["lost"])])
+def test_audit_wants_a_caller_kept_whose_agents_node_went_down(ended_by: str, found: list[str]) -> None:
+    torn = [agents_leg("a1", "c1", cause="CRASH", ended_by="switch"), call("c1", bridges=[bridge("a1")])]
+    torn[-1] |= {"ended_by": ended_by}
+    assert kinds(waits(Ledgers(torn), ())) == found
+    again = [*torn, agents_leg("a2", "c1", created_us=21 * S, first_bridge_us=22 * S, hung_up_us=25 * S)]
+    again[1] = torn[1] | {"bridges": [bridge("a1"), bridge("a2", 22, 25)]}
+    assert kinds(waits(Ledgers(again), ())) == []
+
+
 def test_audit_finds_a_caller_whom_nobody_came_for_unless_the_node_was_away() -> None:
     forgotten = Ledgers([call("c1", ended_us=100 * S)])
     assert kinds(waits(forgotten, ())) == ["lost"]
@@ -152,6 +166,19 @@ def test_audit_finds_an_agent_whose_phone_rang_while_talking() -> None:
     assert kinds(agents_legs(Ledgers(lines))) == ["double_offers"]
     lines[-1] |= {"created_us": 20 * S, "hung_up_us": 22 * S}
     assert kinds(agents_legs(Ledgers(lines))) == []
+
+
+@pytest.mark.parametrize(("at_s", "found"), [(15, ["double_offers"]), (19.9, []), (21, [])])
+def test_audit_finds_a_call_that_a_talking_agents_phone_refused(at_s: float, found: list[str]) -> None:
+    refused = agents_leg(
+        "a2",
+        "c2",
+        created_us=int(at_s * S),
+        first_bridge_us=0,
+        hung_up_us=int(at_s * S) + 5,
+        cause="USER_BUSY",
+    )
+    assert kinds(agents_legs(Ledgers([*answered().lines, refused]))) == found
 
 
 def test_audit_lets_a_leg_that_is_kept_for_a_key_be_there_with_the_next() -> None:
@@ -192,12 +219,36 @@ def test_audit_compares_the_books_without_what_went_down_with_its_switch() -> No
     assert kinds(books_of(Ledgers(lines), agents, still_open, ["f1", "f2"])) == ["mismatched"]
 
 
-@pytest.mark.parametrize(("until_s", "found"), [(29.0, []), (10.0, ["mismatched"])])
-def test_audit_takes_an_end_for_unseen_only_when_nobody_could_look(until_s: float, found: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("node", "until_s", "found"),
+    [("fs1", 31, []), ("fs1", 29, ["mismatched"]), ("fs2", 31, ["mismatched"])],
+)
+def test_audit_takes_an_end_for_unseen_only_when_nobody_could_see(
+    node: str, until_s: int, found: list[str]
+) -> None:
     books = Books([Contact("c1", "ended_unseen")], ["c1"], [], [])
     ledgers = Ledgers([leg("c1"), call("c1")])
-    blind = [Span("queue", 5 * S, int(until_s * S))]
+    blind = [Span(node, 5 * S, until_s * S)]
     assert kinds(books_of(ledgers, {}, books, [], blind)) == found
+    known = Books([Contact("c1", "abandoned")], ["c1"], [], [])
+    assert kinds(books_of(ledgers, {}, known, [], blind)) == []
+
+
+@pytest.mark.parametrize(("from_s", "found"), [(9, []), (11, ["mismatched"])])
+def test_audit_takes_a_conversation_for_unseen_only_as_a_whole(from_s: int, found: list[str]) -> None:
+    """Bridged at 10 s, over at 20, the call at 30."""
+    books = Books([Contact("c1", "ended_unseen")], ["c1", "a1"], [], [])
+    blind = [Span("fs1", from_s * S, 31 * S)]
+    assert set(kinds(books_of(answered(), {"2001": "sara"}, books, [], blind))) == set(found)
+    verdict = judge(answered(), [], {"2001": "sara"}, books, [], (), (), blind)
+    assert verdict.unseen == (not found)
+
+
+@pytest.mark.parametrize(("until_s", "found"), [(21, []), (19, ["mismatched"])])
+def test_audit_wants_a_recording_of_all_that_anybody_could_record(until_s: int, found: list[str]) -> None:
+    books = Books([Contact("c1", "answered", "sara")], ["c1", "a1"], [], [])
+    blind = [Span("fs1", 9 * S, until_s * S)]
+    assert kinds(books_of(answered(), {"2001": "sara"}, books, [], blind)) == found
 
 
 def test_verdict_counts_by_kind() -> None:
@@ -218,6 +269,12 @@ def test_plan_is_the_same_for_a_seed_and_has_every_kind() -> None:
     assert all(5 <= p.at_s <= 595 for p in made)
     nats = [p.at_s for p in made if p.target == "nats"]
     assert all(later - sooner >= 25 for sooner, later in itertools.pairwise(nats))
+
+
+def test_plan_takes_both_copies_at_once_a_tenth_of_the_time() -> None:
+    both = [p for p in plan(7, 600, 60) if p.which == "both"]
+    assert len(both) == 6
+    assert {p.target for p in both} <= {"ivr", "routing", "queue"}
 
 
 def test_plan_leaves_out_what_it_is_told_to() -> None:
