@@ -32,6 +32,7 @@ from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import log as routing_log
 from services.queue.adapters import switch
 from services.queue.adapters.desk import WishDesk
+from services.queue.adapters.lag import Lag
 from services.queue.adapters.names import LegNames
 from services.queue.adapters.node_desk import NodeDesk
 from services.queue.adapters.outbox import Outbox
@@ -140,6 +141,7 @@ class NodeRunner:
         self._node_desk = NodeDesk(name, self, self._now, self._switch_told)
         self._inquiries = Inquiries(name, bus, self._now, self.feed)
         self._names = LegNames()
+        self._lag = Lag()
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
@@ -260,8 +262,12 @@ class NodeRunner:
         return self._clock.now_us()
 
     def _on_event(self, event: Event) -> None:
+        now_us = self._now()
         self._names.learn(event)
-        if (given := switch.to_input(event, self._now())) is not None:
+        late_ms = self._lag.ms(event, now_us)
+        if (given := switch.to_input(event, now_us)) is not None:
+            if late_ms and isinstance(given, inputs.LegParked | inputs.LegHandedOver):
+                given = switch.parked_before(given, late_ms)
             self.feed(self._names.named(given))
             if isinstance(given, inputs.LegHungUp):
                 self._names.forget(given.leg)

@@ -339,6 +339,26 @@ async def test_who_is_parked_while_nobody_owns_the_node_has_the_place_from_then_
         assert abs(waiting.waiting_since_us - parked_us) < 100_000
 
 
+async def test_who_is_parked_while_the_owner_hangs_has_the_place_from_then_on(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with floor(tmp_path, hub) as f:
+        await f.call()  # The clocks are known.
+        held: list[Callable[[], None]] = []
+        drain = f.runner._client._drain  # type: ignore[union-attr]
+        monkeypatch.setattr(f.runner._client, "_drain", lambda: held.append(drain))
+        leg = f.sw.caller("1000")
+        await f.until(lambda: bool(leg.var("cc_parked_us")) and bool(held))
+        parked_us = int(leg.var("cc_parked_us"))
+        await f.until(lambda: SystemClock().now_us() - parked_us > 600_000)
+        monkeypatch.undo()
+        drain()
+        waiting = codec.decode(await f.fact("waiting", 2))
+        assert isinstance(waiting, events_pb2.ContactWaiting)
+        assert waiting.contact_id == leg.uuid
+        assert abs(waiting.waiting_since_us - parked_us) < 150_000
+
+
 async def test_a_new_owner_serves_while_routing_does_not_answer(tmp_path: Path, hub: GeventHub) -> None:
     async with floor(tmp_path, hub) as f:
         await f.die()

@@ -75,6 +75,21 @@ async def answered(phone: Phone) -> Channel:
     return phone.legs[0]
 
 
+async def test_a_phone_rings_no_longer_than_it_may_for_a_node_that_is_gone(nodes: Nodes) -> None:
+    """No CANCEL comes from there; without the limit the phone would be busy for the 60 s of FreeSWITCH's own."""
+    phone = Phone("ring")
+    ringing = nodes.ring(phone, "sip_h_X-CC-Ring=1")
+    async with asyncio.timeout(WAIT_S):
+        while not phone.legs:
+            await asyncio.sleep(0.005)
+        await nodes.near.vanish()
+        while not phone.legs[0].down:
+            await asyncio.sleep(0.005)
+    assert phone.legs[0].hangup_cause == "NO_ANSWER"
+    ringing.cancel()
+    await asyncio.gather(ringing, return_exceptions=True)
+
+
 async def test_a_phone_of_the_other_node_rings_and_answers(nodes: Nodes) -> None:
     phone = Phone()
     assert await nodes.ring(phone) == "+OK leg-1\n"

@@ -5,6 +5,7 @@ Commands and races are those that were tried on FreeSWITCH 1.10.12; the engine's
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +54,7 @@ ROOM_PROFILE = "default"
 # 425 Hz, 1 s on and 4 s off: the ringing tone of Iran and most of Europe (ITU-T E.180).
 RING_TONE = "tone_stream://%(1000,4000,425);loops=-1"
 BEEP = "tone_stream://%(400,100,1000)"
+THERE_S = 2  # So much longer a phone of another node rings than it may: the end comes from here while this node lives.
 NODE_GONE_MS = 10_000  # So long a leg through another node may be without a packet; there is one every 20 ms.
 HELD_MS = 1_800_000  # The same while the phone holds and says nothing.
 SILENCE_LEVEL = 200  # Mean amplitude of a frame below which mod_dptools' record counts it as silence; line noise stays under it.
@@ -147,6 +149,14 @@ def to_input(event: Event, at_us: int) -> inputs.Input | None:
         case "CUSTOM" if event.subclass == WAITING:
             return inputs.LegParked(at_us=at_us, caller=caller_leg(event))
     return None
+
+
+def parked_before(
+    given: inputs.LegParked | inputs.LegHandedOver, late_ms: int
+) -> inputs.LegParked | inputs.LegHandedOver:
+    """The input when its event is so late: the caller has waited for so much longer, and keeps that place."""
+    waited_ms = given.caller.waited_ms + late_ms
+    return replace(given, caller=replace(given.caller, waited_ms=waited_ms))
 
 
 def _handed_over(event: Event, at_us: int) -> inputs.LegHandedOver:
@@ -502,7 +512,8 @@ def originate_line(command: outputs.Originate, node: str, dialing: Dialing) -> s
 def between_nodes(command: outputs.Originate, node: str) -> dict[str, str]:
     """What an agent's leg needs besides when it goes through the node that the phone is registered with.
 
-    The headers say there whose legs these are. The sound from there never pauses (dialplan ``nodes``), so its absence means that the
+    The headers say there whose legs these are, and how long to ring: the CANCEL of a node that is gone never comes, and the phone
+    would ring for nobody for a minute. The sound from there never pauses (dialplan ``nodes``), so its absence means that the
     node is gone; nobody else would say so.
     """
     return {
@@ -511,6 +522,7 @@ def between_nodes(command: outputs.Originate, node: str) -> dict[str, str]:
         "sip_h_X-CC-Tenant": command.tenant,
         "sip_h_X-CC-Contact": command.contact,
         "sip_h_X-CC-Node": node,
+        "sip_h_X-CC-Ring": str(math.ceil(command.ring_ms / 1000) + THERE_S),
         **({"sip_h_X-CC-Offer": command.offer} if not isinstance(command, sm.CallSupervisor) else {}),
         "media_timeout": str(NODE_GONE_MS),
         "media_hold_timeout": str(HELD_MS),

@@ -38,6 +38,7 @@ def test_the_leg_goes_through_the_node_that_has_the_phone() -> None:
         "sip_h_X-CC-Leg=leg-1",
         "sip_h_X-CC-Offer=o-1",
         "sip_h_X-CC-Contact=c1",
+        "sip_h_X-CC-Ring=17",
         "media_timeout=10000",
     ):
         assert pair in line
