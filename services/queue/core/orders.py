@@ -16,6 +16,7 @@ from services.queue.core.records import Caller, Customer, Offer, Phase, Stage
 from services.queue.core.treatment import adopt, remember, unsettle
 
 FORMER_LEG_MS = 1_000  # So long an order waits for the end of the agent's former leg.
+INSIST_MS = 500  # And so long when it was told to end once more.
 STALE_GRACE_MS = 30_000  # An order so much older than its ring time has long been ended by routing.
 
 
@@ -98,6 +99,8 @@ def _ring(node: Node, event: OfferMade, offer: Offer, caller: Caller | Customer)
 def dial(node: Node, offer_id: str) -> None:
     """Send the originate of an offer; to a number outside when there is a line."""
     offer = node.offers.get(offer_id)
+    if offer is not None and offer.originate is not None and _insist(node, offer):
+        return
     if offer is not None and offer.phase is Phase.RINGING and (refusal := remote.take_line(node, offer)):
         offer.originate = None
         node.undialled.pop((offer.tenant, offer.agent), None)
@@ -105,6 +108,21 @@ def dial(node: Node, offer_id: str) -> None:
         offers.ring_failed(node, offer, refusal)
         return
     node.dial(offer_id)
+
+
+def _insist(node: Node, offer: Offer) -> bool:
+    """End, once, what the agent's former leg still hears: a phone in a call would answer busy. Return whether there is such a leg.
+
+    That somebody has left is told in two seconds, and whoever is told it is free for routing from the first moment on.
+    """
+    left = _former(node, offer.tenant, offer.agent)
+    if not left or offer.insisted or not node.link_up:
+        return False
+    offer.insisted = True
+    for former in left:
+        node.press_close(former)
+    node.dial_after(offer, INSIST_MS)
+    return True
 
 
 def _order_callback(node: Node, event: OfferMade) -> None:
@@ -224,7 +242,15 @@ def free_agent(node: Node, tenant: str, agent: str) -> bool:
     A key ends the wrap-up here and in routing at the same time, so the next order comes within milliseconds, while the phone
     has not seen the end of the last call: it would answer busy.
     """
-    left = [
+    left = _former(node, tenant, agent)
+    for offer in left:
+        node.close_offer(offer, "NORMAL_CLEARING")
+    return not left
+
+
+def _former(node: Node, tenant: str, agent: str) -> list[Offer]:
+    """The agent's legs of conversations that are over."""
+    return [
         o
         for o in node.offers.values()
         if o.agent == agent
@@ -232,6 +258,3 @@ def free_agent(node: Node, tenant: str, agent: str) -> bool:
         and o.phase in (Phase.WRAP_UP, Phase.CLOSING)
         and not o.leg_gone
     ]
-    for offer in left:
-        node.close_offer(offer, "NORMAL_CLEARING")
-    return not left

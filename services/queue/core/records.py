@@ -209,6 +209,7 @@ class Offer:
     dispositions: frozenset[str] = frozenset()
     wrap_up_ms: int = 0
     originate: Originate | None = None  # Not sent yet: the agent's former leg is still there.
+    insisted: bool = False  # That leg was told to end, whatever was being said to it.
     kind: str = ""
     elsewhere: bool = False  # Its phone is registered with another node, which the leg goes through.
     bridge_to: str = ""  # Another leg than the caller's: of the agent who asks.
