@@ -31,7 +31,7 @@ from deploy.dev import accounts
 from deploy.dev.chaos.audit import Finding, Span, Verdict, judge
 from deploy.dev.chaos.evidence import Streams, read_ledger, read_streams, still_busy
 from deploy.dev.chaos.faults import SERVICES, Injector, plan
-from deploy.dev.chaos.sight import blind_spans, reads
+from deploy.dev.chaos.sight import blind_spans, idle_spans, reads
 from deploy.dev.chaos.stack import NODES, TENANT, ChaosStack, find_shift
 from deploy.dev.chaos.story import story
 from deploy.dev.chaos.usage import Usage, of_stack
@@ -176,7 +176,9 @@ class Chaos:
             for fault in self.injector.done
             if fault.what.startswith("switch ")
         ]
-        blind = blind_spans(self.injector.done, reads(self.stack.logs()), NODES)
+        read = reads(self.stack.logs())
+        blind = blind_spans(self.injector.done, read, NODES)
+        idle = idle_spans(self.injector.done, read, NODES)
         try:
             while True:
                 try:
@@ -188,7 +190,9 @@ class Chaos:
                     await asyncio.sleep(1)
                     continue
                 ledgers = read_ledger(self.stack.ledger)
-                verdict = judge(ledgers, streams.log, self._agents, found, streams.ids, away, busy, blind)
+                verdict = judge(
+                    ledgers, streams.log, self._agents, found, streams.ids, away, busy, blind, idle
+                )
                 if not verdict.findings or time.monotonic() > end:
                     self._stories(verdict, streams)
                     return verdict

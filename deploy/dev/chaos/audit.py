@@ -86,6 +86,18 @@ class Ledgers:
             and leg["created_us"] < other["ended_us"]
         ]
 
+    def forsaken_us(self, leg: Line) -> int:
+        """When the node went down for which this leg rings at the agent's own: it rings for nobody from then on, and no CANCEL comes."""
+        ends = [
+            other["ended_us"]
+            for other in self.claims.get(leg["claimed_contact"], ())
+            if other["node"] != leg["node"]
+            and other["destination"] == leg["destination"]
+            and other["cause"] == CRASH
+            and other["created_us"] <= leg["created_us"] < other["ended_us"]
+        ]
+        return min(ends, default=1 << 62)
+
     def went_down(self, call: Line, bridge: Line) -> bool:
         """Whether the caller's leg or a leg of the agent's went down with its switch."""
         agent = self.legs.get(bridge["agent_leg"])
@@ -212,6 +224,7 @@ def agents_legs(ledgers: Ledgers) -> Iterable[Finding]:
     for leg in ledgers.legs.values():
         if leg["direction"] == "outbound" and leg["claimed_contact"]:
             until_us = leg["first_bridge_us"] or leg["hung_up_us"] or leg["ended_us"]
+            until_us = min(until_us, ledgers.forsaken_us(leg))
             if leg["cause"] == "USER_BUSY":
                 # Refused at once by a phone that is in use: a second call, however short.
                 until_us = max(until_us, leg["created_us"] + OVERLAP_US + 1)
@@ -271,13 +284,13 @@ def unseen(ledgers: Ledgers, blind: Sequence[Span]) -> set[str]:
     }
 
 
-def unrecorded(ledgers: Ledgers, blind: Sequence[Span]) -> set[str]:
+def unrecorded(ledgers: Ledgers, idle: Sequence[Span]) -> set[str]:
     """Calls without a recording: queue starts it at the bridge, and these conversations were over before anybody could."""
     return {
         call["call_id"]
         for call in ledgers.calls
         if call["bridges"]
-        and all(_within(blind, call["node"], b["bridged_us"], b["unbridged_us"]) for b in call["bridges"])
+        and all(_within(idle, call["node"], b["bridged_us"], b["unbridged_us"]) for b in call["bridges"])
     }
 
 
@@ -287,12 +300,13 @@ def books_of(
     books: Books,
     stream_facts: Sequence[str],
     blind: Sequence[Span] = (),
+    idle: Sequence[Span] = (),
 ) -> Iterable[Finding]:
     """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end."""
     calls = []
     crashed = {call["call_id"] for call in ledgers.calls if ledgers.crashed(call)}
     left_open = unseen(ledgers, blind) & {c.contact_id for c in books.contacts if c.outcome == "ended_unseen"}
-    silent = unrecorded(ledgers, blind) - {r.contact_id for r in books.recordings}
+    silent = unrecorded(ledgers, idle) - {r.contact_id for r in books.recordings}
     for call in ledgers.calls:
         outcome, agent = "other", ""
         if call["call_id"] in left_open:
@@ -340,9 +354,10 @@ def judge(
     away: Sequence[Span],
     stuck: Sequence[Finding],
     blind: Sequence[Span] = (),
+    idle: Sequence[Span] = (),
 ) -> Verdict:
     """All rules together; without ``books`` those of ClickHouse are left out. ``away``: when a node was; ``blind``: when nobody could see
-    what happened on one."""
+    what happened on one; ``idle``: when nobody could do anything there."""
     answered = [c for c in ledgers.calls if c["bridges"]]
     waited = [
         (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
@@ -357,7 +372,7 @@ def judge(
             *agents_legs(ledgers),
             *offers_ends(log),
             *stuck,
-            *(books_of(ledgers, agents, books, stream_facts, blind) if books is not None else ()),
+            *(books_of(ledgers, agents, books, stream_facts, blind, idle) if books is not None else ()),
         ),
         calls=len(ledgers.calls),
         answered=len(answered),

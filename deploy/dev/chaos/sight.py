@@ -62,11 +62,27 @@ def blind_spans(faults: Sequence[Fault], read: Sequence[Read], nodes: Sequence[s
     ]
 
 
+def idle_spans(faults: Sequence[Fault], read: Sequence[Read], nodes: Sequence[str]) -> list[Span]:
+    """When nobody could act on a node either: the blind spans, and those in which an owner hung and then went on."""
+    hung = [
+        Span(node, _in_hand_since(fault, faults), fault.until_us + IN_HAND_US)
+        for node in nodes
+        for fault in faults
+        if fault.until_us and _concerns(fault, node, read)
+    ]
+    return [*blind_spans(faults, read, nodes), *hung]
+
+
+def _concerns(fault: Fault, node: str, read: Sequence[Read]) -> bool:
+    """Whether it hit the node, or its owner."""
+    owner = next((r.process for r in reversed(read) if r.node == node and r.at_us <= fault.began_us), "")
+    return owner in fault.names or f"switch {node}" in fault.names
+
+
 def _span(fault: Fault, node: str, faults: Sequence[Fault], read: Sequence[Read]) -> Span | None:
-    of_node = [r for r in read if r.node == node]
-    owner = next((r.process for r in reversed(of_node) if r.at_us <= fault.began_us), "")
-    if owner not in fault.names and f"switch {node}" not in fault.names:
+    if not _concerns(fault, node, read):
         return None
+    of_node = [r for r in read if r.node == node]
     latest_us = (fault.until_us or 1 << 62) + LATER_US[fault.how]
     next_read_us = next((r.at_us for r in of_node if fault.began_us < r.at_us <= latest_us), 0)
     if not next_read_us:

@@ -168,6 +168,16 @@ def test_audit_finds_an_agent_whose_phone_rang_while_talking() -> None:
     assert kinds(agents_legs(Ledgers(lines))) == []
 
 
+@pytest.mark.parametrize(("cause", "found"), [("CRASH", []), ("NO_ANSWER", ["double_offers"])])
+def test_audit_lets_a_phone_ring_on_for_a_node_that_went_down(cause: str, found: list[str]) -> None:
+    lines = [
+        agents_leg("a1", "c1", cause=cause, first_bridge_us=0, hung_up_us=11 * S, ended_us=11 * S),
+        agents_leg("p1", "c1", node="fs2", first_bridge_us=0, hung_up_us=20 * S, created_us=10 * S),
+        agents_leg("a2", "c2", node="fs2", created_us=15 * S, first_bridge_us=16 * S),
+    ]
+    assert kinds(agents_legs(Ledgers(lines))) == found
+
+
 @pytest.mark.parametrize(("at_s", "found"), [(15, ["double_offers"]), (19.9, []), (21, [])])
 def test_audit_finds_a_call_that_a_talking_agents_phone_refused(at_s: float, found: list[str]) -> None:
     refused = agents_leg(
@@ -247,8 +257,8 @@ def test_audit_takes_a_conversation_for_unseen_only_as_a_whole(from_s: int, foun
 @pytest.mark.parametrize(("until_s", "found"), [(21, []), (19, ["mismatched"])])
 def test_audit_wants_a_recording_of_all_that_anybody_could_record(until_s: int, found: list[str]) -> None:
     books = Books([Contact("c1", "answered", "sara")], ["c1", "a1"], [], [])
-    blind = [Span("fs1", 9 * S, until_s * S)]
-    assert kinds(books_of(answered(), {"2001": "sara"}, books, [], blind)) == found
+    idle = [Span("fs1", 9 * S, until_s * S)]
+    assert kinds(books_of(answered(), {"2001": "sara"}, books, [], (), idle)) == found
 
 
 def test_verdict_counts_by_kind() -> None:

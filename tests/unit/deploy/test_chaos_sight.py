@@ -9,7 +9,7 @@ import pytest
 
 from deploy.dev.chaos.audit import Span
 from deploy.dev.chaos.faults import CRASH, HANG, KILL, PARTITION, Fault
-from deploy.dev.chaos.sight import ELECTION_US, IN_HAND_US, Read, blind_spans, reads
+from deploy.dev.chaos.sight import ELECTION_US, IN_HAND_US, Read, blind_spans, idle_spans, reads
 
 S = 1_000_000
 NODES = ("fs1", "fs2")
@@ -48,6 +48,12 @@ def test_owner_that_hung_and_went_on_in_time_has_seen_everything(read_s: int, sp
     """What is read long after it went on is read for another reason."""
     hang = Fault("queue", HANG, 10 * S, 12 * S)
     assert len(blind_spans([hang], [*OWNED, Read("queue-2", "fs1", read_s * S)], NODES)) == spans
+
+
+def test_owner_that_hung_and_went_on_could_do_nothing_meanwhile() -> None:
+    hang = Fault("queue", HANG, 10 * S, 12 * S)
+    assert idle_spans([hang], OWNED, NODES) == [Span("fs1", 10 * S - IN_HAND_US, 12 * S + IN_HAND_US)]
+    assert idle_spans([Fault("ivr", HANG, 10 * S, 12 * S)], OWNED, NODES) == []
 
 
 @pytest.mark.parametrize("how", [CRASH, PARTITION])
