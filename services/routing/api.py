@@ -339,13 +339,26 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
     async def callbacks(
         principal: Annotated[Principal, Depends(require("supervisor", "service"))],
     ) -> list[Callback]:
-        tenant = center_of(principal).tenant
-        found = await ask(tenant, "callback", "list", rpc_pb2.ListCallbacks(), views.CallbackList)
-        return [Callback(**msgspec.to_builtins(state)) for state in found.callbacks]
+        return [Callback(**msgspec.to_builtins(state)) for state in await own_callbacks(principal)]
+
+    async def own_callbacks(principal: Principal) -> list[views.CallbackState]:
+        """A supervisor sees those of queues that somebody of the own teams serves."""
+        center = center_of(principal)
+        found = await ask(center.tenant, "callback", "list", rpc_pb2.ListCallbacks(), views.CallbackList)
+        return [
+            state
+            for state in found.callbacks
+            if may_supervise_queue(center, principal.role, principal.subject, state.queue)
+        ]
 
     async def change(principal: Principal, question: rpc_pb2.ChangeCallback) -> Callback:
-        tenant = center_of(principal).tenant
-        state = await ask(tenant, "callback", "change", question, views.CallbackState)
+        center = center_of(principal)
+        if principal.role == "supervisor" and center.teams:
+            own = await own_callbacks(principal)
+            if not any(question.callback_id == state.callback_id for state in own):
+                unknown = f"there is no open callback {question.callback_id!r} of a team of {principal.subject}"
+                raise Refused("unknown-callback", unknown, status=404)
+        state = await ask(center.tenant, "callback", "change", question, views.CallbackState)
         return Callback(**msgspec.to_builtins(state))
 
     @routes.post("/callbacks/{callback_id}/cancel", summary="Call this customer no more")
