@@ -174,7 +174,7 @@ class RoutingMachine(RuleBasedStateMachine):
         self.send(i.LeaveContact, request_id="r", contact_id=contact_id)
 
     @precondition(lambda self: self.offers())
-    @rule(data=st.data(), outcome=st.sampled_from(("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")),
+    @rule(data=st.data(), outcome=st.sampled_from(("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed", "no_line")),
           what=st.sampled_from((i.OfferRinging, i.OfferAnswered, i.OfferFailed, i.AgentBridged, i.AgentBridged, i.ConversationEnded)),
           newest=st.booleans())  # fmt: skip
     def offer_is_reported_on(self, data: st.DataObject, outcome: str, what: type[Any], newest: bool) -> None:

@@ -63,7 +63,12 @@ def take(
     ``leg``: the UUID of the one leg that the call may have (it tries one trunk, then asks again); without it the call is a bridge of
     FreeSWITCH's that tries several by itself. ``caller_id`` is the number to be shown, ``ours`` whether it is the center's own.
     ``quiet``: the caller has been told of before, and asks again.
+
+    An order that is read again, when its leg was found on the switch already, has the line that the leg is on: FreeSWITCH refuses a
+    second leg, and what is booked has to be what is there.
     """
+    if (same := _booked(node, center, leg, number, caller_id, ours=ours, without=without)) is not None:
+        return Taken(ways=(same,))
     choice = _choice(node, center, number, without)
     trunks = choice.trunks[:1] if leg else choice.trunks
     if not quiet:
@@ -100,12 +105,12 @@ def take(
                 f"{node.at_us}",
             )
     ways = tuple(
-        Way(
-            leg=(leg or f"{contact}-o{node.at_us:x}{i or ''}") if trunk.name else leg,
-            trunk=trunk.name,
-            gateway=trunk.gateway,
-            number=trunk.dialled(number),
-            caller_id=_shown(trunk, caller_id, ours=ours),
+        _way(
+            trunk,
+            (leg or f"{contact}-o{node.at_us:x}{i or ''}") if trunk.name else leg,
+            number,
+            caller_id,
+            ours=ours,
         )
         for i, trunk in enumerate(trunks)
     )
@@ -115,6 +120,34 @@ def take(
             line = TrunkLine(center.tenant, way.trunk, way.gateway, contact, batch)
             _keep(node, way.leg, line)
     return Taken(ways=ways, refusal=choice.refusal)
+
+
+def _booked(
+    node: Node,
+    center: CenterPlan,
+    leg: str,
+    number: str,
+    caller_id: str,
+    *,
+    ours: bool,
+    without: Collection[str],
+) -> Way | None:
+    """The way of a leg that has its line; None for a new one, and for one whose trunk is not to be tried again."""
+    line = node.lines.get(leg)
+    if line is None or line.trunk in without:
+        return None
+    trunk = next((t for t in center.outside.trunks if t.name == line.trunk), None)
+    return None if trunk is None else _way(trunk, leg, number, caller_id, ours=ours)
+
+
+def _way(trunk: Trunk, leg: str, number: str, caller_id: str, *, ours: bool) -> Way:
+    return Way(
+        leg=leg,
+        trunk=trunk.name,
+        gateway=trunk.gateway,
+        number=trunk.dialled(number),
+        caller_id=_shown(trunk, caller_id, ours=ours),
+    )
 
 
 def _shown(trunk: Trunk, caller_id: str, *, ours: bool) -> str:
@@ -213,8 +246,14 @@ def _seen(node: Node, leg: str) -> TrunkLine:
 
 
 def _found(node: Node, found: legs.TrunkLeg) -> None:
-    """A leg on a trunk, decided on here or by somebody else."""
-    if found.leg not in node.lines:
+    """A leg on a trunk, decided on here or by somebody else.
+
+    The switch is right about the trunk: an order that is read again before its leg is found chooses anew, from other counts and
+    without what had failed, and FreeSWITCH refuses the second leg.
+    """
+    known = node.lines.get(found.leg)
+    if known is None or known.trunk != found.trunk:
+        give_back(node, found.leg)
         batch = (found.leg, *(leg for leg, _, _ in found.then))
         node.lines[found.leg] = TrunkLine(found.tenant, found.trunk, found.gateway, found.contact, batch)
         if not found.answered:

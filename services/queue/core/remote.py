@@ -8,8 +8,9 @@ rest of the world until the key; the caller keeps the music and the place.
     confirmed   the key. ``cc_confirmed`` is set on the leg *before* anything follows from it
 
 A new owner that finds the leg answered without ``cc_confirmed`` asks again: a key that the one before heard and did not write down is lost.
-Nobody presses within ``CONFIRM_MS``, or the leg ends first: no answer. What is the way's fault is not the agent's: ``failed``, after which
-routing tries again a little later, and not ``unreachable``, which takes an agent from the floor.
+Nobody presses within ``CONFIRM_MS``, or the leg ends first: no answer. What is the way's fault is not the agent's, and never ``unreachable``,
+which takes an agent from the floor: a way that fails is ``failed``, after which routing tries this agent again a little later; trunks that are all
+full are ``no_line``, which says nothing of the agent and something of the node: routing offers its contacts to agents at phones meanwhile.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ JOB_LATE_MS = 2_000  # So long an answered leg waits for its originate's +OK,
 JOB_UNHEARD_MS = 500  # and so long where another connection has the job.
 LEAST_RING_MS = 5_000  # With less ring time left no other trunk is tried.
 NOT_CONFIRMED = "NOT_CONFIRMED"
-_OF_THE_WAY = frozenset({*DIVERTING, FULL, NO_ROUTE})
+NO_LINE = "no_line"
+_OF_THE_WAY = frozenset({*DIVERTING, NO_ROUTE})
 
 
 def called(event: OfferMade, at_us: int) -> Remote | None:
@@ -94,6 +96,8 @@ def next_way(node: Node, offer: Offer) -> bool:
 
 def outcome(offer: Offer, cause: str) -> str:
     """The outcome of an offer whose leg ended before an answer."""
+    if offer.remote is not None and cause == FULL:
+        return NO_LINE
     if offer.remote is not None and cause in _OF_THE_WAY:
         return "failed"
     return outcome_of(cause, elsewhere=offer.elsewhere)

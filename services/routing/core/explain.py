@@ -35,7 +35,9 @@ def explain(
         later = index.free_later(want)
         if later:
             excluded["comes_in_later"] = later
-        if unskilled := free - later - candidates:
+        if no_line := index.free_without_line(want):
+            excluded["no_line"] = no_line
+        if unskilled := free - later - candidates - no_line:
             excluded["skills"] = unskilled
     age_ms = max(0, now_us - contact.waiting_since_us) // 1000
     terms = score_terms(contact, center)

@@ -406,5 +406,16 @@ class Decided(msgspec.Struct, frozen=True):
     input_seq: int = 0
 
 
-OUTCOMES = ("accepted", "declined", "no_answer", "busy", "unreachable", "withdrawn", "expired", "failed")
-"""Every way in which an offer can end."""
+NO_LINE = "no_line"
+OUTCOMES = (
+    "accepted",
+    "declined",
+    "no_answer",
+    "busy",
+    "unreachable",
+    "withdrawn",
+    "expired",
+    "failed",
+    NO_LINE,
+)
+"""Every way in which an offer can end. ``no_line``: every trunk to the agent's number outside was full, so nobody was called."""

@@ -106,7 +106,7 @@ class Index:
             for queue, delay_ms in orders:
                 delays.setdefault(queue, {0}).add(delay_ms)
         self._delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
-        self._pools_of: dict[tuple[int, tuple[str, ...]], tuple[Pool, ...]] = {}
+        self._pools_of: dict[tuple[int, bool, tuple[str, ...]], tuple[Pool, ...]] = {}
         self._concerned: dict[str, list[str]] = {}
         """Queues whose limit ``no_agent`` depends on whether a queue is served: the queue itself, and those that lead there."""
         for queue, queue_rules in center.queues.items():
@@ -135,12 +135,15 @@ class Index:
         rules = self.center.queues[contact.queue]
         waited_us = now_us - contact.queued_at_us
         changes: list[int] = []
+        lines_us = self._state.no_lines.get(contact.node, 0) if contact.channel == CALL else 0
+        if inside := lines_us > now_us:
+            changes.append(lines_us - contact.queued_at_us)
         if contact.preferred_agent and rules.preferred_ms:
             until_us = rules.preferred_ms * 1000
             if waited_us < until_us and self._is_there(contact):
                 reach_ms = self._delays[contact.queue][-1]
-                want = Want(contact.queue, 0, reach_ms, contact.preferred_agent, contact.channel)
-                return want, contact.queued_at_us + until_us
+                want = Want(contact.queue, 0, reach_ms, contact.preferred_agent, contact.channel, inside)
+                return want, contact.queued_at_us + min([until_us, *changes])
         step, until_us = 0, 0
         for step, rule in enumerate(rules.steps):  # noqa: B007
             until_us += rule.for_ms * 1000
@@ -159,7 +162,7 @@ class Index:
                 break
             reach_ms = delay_ms
         need = self._need(contact.queue, contact.skills if insist else (), step)
-        want = Want(contact.queue, need, reach_ms, "", contact.channel)
+        want = Want(contact.queue, need, reach_ms, "", contact.channel, inside)
         return want, (contact.queued_at_us + min(changes) if changes else 0)
 
     def _is_there(self, contact: Contact) -> bool:
@@ -187,7 +190,9 @@ class Index:
             self._needs[(queue, skills, step)] = known
         return known
 
-    def _suits(self, agent_id: str, want: Want) -> bool:
+    def _suits(self, agent_id: str, want: Want, *, outside: bool) -> bool:
+        if want.inside and outside:
+            return False
         if want.only:
             return want.only == agent_id
         return self.order(agent_id, want.queue).delay_ms <= want.reach_ms and self._can(agent_id, want)
@@ -278,7 +283,7 @@ class Index:
         return place is not None and bool(place.open)
 
     def _leave_pools(self, agent_id: str, place: AgentPlace) -> None:
-        for pool in self._pools_for(agent_id, place.open):
+        for pool in self._pools_for(agent_id, place):
             pool.remove(place.standing)
         for queue, delay_ms in self._served[agent_id]:
             for channel in place.open:
@@ -286,7 +291,7 @@ class Index:
                 self._free_by_delay[queue, channel][delay_ms] -= 1
 
     def _join_pools(self, agent_id: str, place: AgentPlace) -> None:
-        for pool in self._pools_for(agent_id, place.open):
+        for pool in self._pools_for(agent_id, place):
             pool.add(place.standing)
         for queue, delay_ms in self._served[agent_id]:
             for channel in place.open:
@@ -294,15 +299,15 @@ class Index:
                 by_delay = self._free_by_delay.setdefault((queue, channel), {})
                 by_delay[delay_ms] = by_delay.get(delay_ms, 0) + 1
 
-    def _pools_for(self, agent_id: str, channels: tuple[str, ...]) -> tuple[Pool, ...]:
-        key = (self._group[agent_id], channels)
+    def _pools_for(self, agent_id: str, place: AgentPlace) -> tuple[Pool, ...]:
+        key = (self._group[agent_id], place.outside, place.open)
         found = self._pools_of.get(key)
         if found is None:
             found = self._pools_of[key] = tuple(
                 pool
                 for queue in self.center.agents[agent_id].queues
                 for want, pool in self._pools.get(queue, {}).items()
-                if want.channel in channels and self._suits(agent_id, want)
+                if want.channel in place.open and self._suits(agent_id, want, outside=place.outside)
             )
         return found
 
@@ -314,8 +319,9 @@ class Index:
             return pool
         pool = pools[want] = new_pool(self.center.queues[want.queue].strategy, len(self._rank))
         for agent_id in self._free.get((want.queue, want.channel), ()):
-            if self._suits(agent_id, want):
-                pool.add(self._agent_at[agent_id].standing)
+            place = self._agent_at[agent_id]
+            if self._suits(agent_id, want, outside=place.outside):
+                pool.add(place.standing)
         if len(pools) > POOLS:
             pools.popitem(last=False)
         self._pools_of.clear()
@@ -372,7 +378,7 @@ class Index:
         return (
             at is not None
             and at[0].want.queue in self.center.agents[agent_id].queues
-            and (self._suits(agent_id, at[0].want))
+            and self._suits(agent_id, at[0].want, outside=self._agent_at[agent_id].outside)
         )
 
     def want_of(self, contact_id: str) -> Want | None:
@@ -434,6 +440,14 @@ class Index:
         """How many agents of the queue are free for the channel, whatever they can do."""
         return len(self._free.get((want.queue, want.channel), ()))
 
+    def free_without_line(self, want: Want) -> int:
+        """How many free agents fit who are at a number outside that no line is free to. A pass over the free, while there is none."""
+        if not want.inside:
+            return 0
+        anywhere = want._replace(inside=False)
+        free = self._free.get((want.queue, want.channel), ())
+        return sum(self._agent_at[a].outside and self._suits(a, anywhere, outside=True) for a in free)
+
     def free_later(self, want: Want) -> int:
         """How many free agents of the queue come in only after a longer wait."""
         by_delay = self._free_by_delay.get((want.queue, want.channel), {})
@@ -453,13 +467,15 @@ class Index:
         if at is None:
             return None
         if only := at[0].want.only:
-            return only if self.is_free(only, contact.channel) else None
+            lined = not (at[0].want.inside and self._agent_at[only].outside)
+            return only if lined and self.is_free(only, contact.channel) else None
         return self._pool(at[0].want).best(self.choice(contact))
 
     def heads(self, agent_id: str) -> list[Head]:
         """The first contact of every class that the agent may take, each with its order for this agent."""
         shares = self.center.between_queues == "share"
-        channels, rank = self._agent_at[agent_id].open, self._channel_rank
+        place, rank = self._agent_at[agent_id], self._channel_rank
+        channels, outside = place.open, place.outside
         found = []
         for queue in self.center.agents[agent_id].queues:
             for channel in channels:
@@ -472,12 +488,14 @@ class Index:
                     want = at.want
                     if (
                         order.delay_ms <= want.reach_ms
+                        and not (want.inside and outside)
                         and self._can(agent_id, want)
                         and self._state.node_up(at.node)
                     ):
                         found.append(Head(rank[channel], order.priority, turn, keys[0]))
         for at, keys in self._held_for.get(agent_id, {}).items():
-            if at.want.channel in channels and self._state.node_up(at.node):
+            lined = not (at.want.inside and outside)
+            if at.want.channel in channels and lined and self._state.node_up(at.node):
                 queue = at.want.queue
                 turn = self._state.turn_of(queue) if shares else 0
                 priority = self.order(agent_id, queue).priority
@@ -520,7 +538,9 @@ class Index:
         for pools in self._pools.values():
             for wanted, pool in pools.items():
                 free = [
-                    a for a in self._free.get((wanted.queue, wanted.channel), ()) if self._suits(a, wanted)
+                    a
+                    for a in self._free.get((wanted.queue, wanted.channel), ())
+                    if self._suits(a, wanted, outside=self._agent_at[a].outside)
                 ]
                 if len(pool) != len(free):
                     found.append(f"pool of {wanted} has {len(pool)} agents, should have {sorted(free)}")

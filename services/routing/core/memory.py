@@ -52,6 +52,8 @@ class Memory:
         """Agent by the phone at which the agent has logged in; follows from ``agents``."""
         self.draining: dict[str, int] = {}
         """Nodes that are being emptied, with the time since when."""
+        self.no_lines: dict[str, int] = {}
+        """Until when no agent at a number outside is offered a contact of a node whose trunks were full."""
         self._inputs: set[str] = set()
         self._inputs_in_order: deque[str] = deque()
         self.touched_contacts: dict[str, None] = {}
@@ -110,6 +112,7 @@ class Memory:
                 self.left,
                 self.tolls,
                 self.draining,
+                self.no_lines,
             )
         )
 
@@ -134,6 +137,7 @@ class Memory:
         state.turns, state.shares, state.share_now = stored.turns, stored.shares, stored.share_now
         state.tolls = stored.tolls
         state.history, state.left, state.draining = stored.history, stored.left, stored.draining
+        state.no_lines = stored.no_lines
         for contact in stored.contacts:
             if contact.status == "offered" and not contact.rings:  # of a version without parallel offers
                 contact.rings = (contact.offer_id,)

@@ -9,7 +9,7 @@ from services.routing.core.callbacks import KIND, Callbacks
 from services.routing.core.center import QueueRules
 from services.routing.core.records import IN_TALK, OUTBOUND, Contact, Offer, left_key
 
-FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed")
+FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed", f.NO_LINE)
 
 
 class Observed(Callbacks):

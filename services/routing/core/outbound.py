@@ -5,7 +5,8 @@ Theory of operation. The call is a contact of the kind ``outbound``, reserved fo
 a queue's order. The queue it names gives it wrap-up, dispositions, recording and the number that is shown, and nothing else: what
 callers of that queue wait for and what is told about their waits does not know of it.
 
-By click the agent's phone rings first, then the number. A call that the agent dialled has the agent's leg already (``agent_leg``): until then it
+By click the agent's phone rings first, then the number, both by the node that has the phone; while that one is being emptied by another, which
+reaches the phone through it. A call that the agent dialled has the agent's leg already (``agent_leg``): until then it
 counted as the agent's own call, now it is ours. queue calls the number when the agent is on the line; whoever answers is a caller from then on
 (``ContactWaiting``, ``AgentBridged``), so hold, transfer, consultation and conference are those of any contact.
 
@@ -48,7 +49,9 @@ class Outbound(Channels):
         if not free or agent.presence == "offline":
             doing = f"agent {agent_id} is {agent.presence} and {agent.activity}"
             return self._no_call(inp, "agent-not-available", doing)
-        node = inp.node or agent.node
+        node = inp.node or self._node_for(self.state.phone_node(agent))
+        if not inp.leg_id and self._number_of(agent_id):
+            node = self._calm_node(node)  # Two lines are needed, and no phone: any node has them.
         if not node or not self.state.node_up(node):
             return self._no_call(
                 inp, "no-phone", f"no node of FreeSWITCH is known for the phone of {agent_id}"
@@ -107,6 +110,7 @@ class Outbound(Channels):
                 waiting_since_us=self._now_us,
                 caller_id=rules.caller_id or agent.caller_id,
                 agent_leg=inp.leg_id,
+                agent_node=way.node,
                 connect_ms=way.connect_ms,
                 agent_number=way.number,
                 confirm=way.confirm,

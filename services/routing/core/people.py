@@ -90,9 +90,11 @@ class People(ABC):
         return own if own is not None and not self.state.agent(own).seat else None
 
     def _sit(self, agent_id: str, extension: str, node: str, actor: str) -> None:
-        own = self.center.agents[agent_id].extension if agent_id in self.center.agents else ""
+        """Have an agent at a phone. At the own one that is no seat, but of an agent whose calls go to a number it is: they come here then."""
+        rules = self.center.agents.get(agent_id)
+        own = rules.extension if rules is not None else ""
         previous = self.state.agent(agent_id).seat or own
-        seat = "" if extension == own else extension
+        seat = "" if extension == own and not (rules is not None and rules.number) else extension
         self._emit(f.AgentSeatChanged(agent_id, seat, previous, node, actor))
         self._settle_phone(agent_id)
 
@@ -100,8 +102,8 @@ class People(ABC):
         """A seat ends with the log-out, or with the contact in which that came."""
         agent = self.state.agent(agent_id)
         if agent.seat and agent.presence == "offline" and agent.activity in FREE:
-            own = self.center.agents[agent_id].extension if agent_id in self.center.agents else ""
-            self._sit(agent_id, own, "", "system")
+            self._emit(f.AgentSeatChanged(agent_id, "", agent.seat, "", "system"))
+            self._settle_phone(agent_id)
 
     def _set_presence(self, agent_id: str, presence: str, reason: str, actor: str) -> None:
         agent = self.state.agent(agent_id)

@@ -24,6 +24,8 @@ class Want(NamedTuple):
     only: str = ""
     """The preferred agent, as long as nobody else is asked."""
     channel: str = CALL
+    inside: bool = False
+    """Nobody at a number outside, for the contact's node has no line free (``State.no_lines``)."""
 
 
 class ContactClass(NamedTuple):
@@ -39,6 +41,8 @@ class AgentPlace(NamedTuple):
     status: str
     standing: Standing
     open: tuple[str, ...]
+    outside: bool = False
+    """At a number outside, to which a line is needed."""
 
 
 class Head(NamedTuple):
@@ -87,8 +91,9 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
         status = agent.activity
     else:
         status = "delayed" if agent.delay_until_us > now_us else agent.activity
+    outside = bool(rules.number) and not agent.seat
     if status not in ABLE:
-        return AgentPlace(status, _NOWHERE, ())
+        return AgentPlace(status, _NOWHERE, (), outside)
     at_hand = min(load(agent), WHOLE) if agent.at_hand else 0
     return AgentPlace(
         status,
@@ -103,4 +108,5 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
             at_hand,
         ),
         open_channels(agent, center, rules),
+        outside,
     )

@@ -210,6 +210,7 @@ class Snapshot(msgspec.Struct):
     left: dict[str, Left] = {}
     tolls: Tolls = msgspec.field(default_factory=Tolls)
     draining: dict[str, int] = {}
+    no_lines: dict[str, int] = {}
 
 
 SNAPSHOT_VERSION = 1

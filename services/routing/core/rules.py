@@ -199,8 +199,10 @@ class Rules(People):
 
     def _node_for(self, node: str) -> str:
         """The node that a callback of ``node`` is called from: that one, or while it is being emptied the one with the fewest contacts."""
-        if node not in self.state.draining:
-            return node
+        return self._calm_node(node) if node in self.state.draining else node
+
+    def _calm_node(self, node: str) -> str:
+        """The node with the fewest contacts, of those that can be worked with; ``node`` when there is none."""
         others = [n for n in self.policy.nodes if n not in self.state.draining and self.state.node_up(n)]
         load = {n: sum(c.node == n for c in self.state.contacts.values()) for n in others}
         return min(others, key=lambda n: load[n], default=node)
@@ -216,7 +218,7 @@ class Rules(People):
         """End an offer without a conversation and say what follows for the agent and the contact."""
         agent_id = offer.agent_id
         rule = self._after_failure(outcome)
-        delay_ms = 0 if outcome == "withdrawn" else rule.delay_ms or -1
+        delay_ms = 0 if outcome in ("withdrawn", f.NO_LINE) else rule.delay_ms or -1
         self._emit(
             f.OfferEnded(offer.offer_id, offer.contact_id, agent_id, outcome, cause, ring_ms, delay_ms)
         )

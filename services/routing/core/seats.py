@@ -2,7 +2,8 @@
 
 One phone has one agent. Whoever logs in at a phone logs out who is there, and is gone from the phone before. A seat ends with the agent's
 log-out: the next one at the phone has to say who it is. A phone without anybody seated at it is that of the agent whose own it is, unless that
-agent sits elsewhere.
+agent sits elsewhere. An agent whom the document has at a number outside sits down at the own phone like at any other: until the log-out
+calls come there.
 
 Wrong PINs are counted here, and not where they are heard, because there are many ways to a phone and one agent. While an agent is
 locked the answer is the same for the right PIN.
@@ -41,7 +42,8 @@ class Seats(Wished):
         there = self._agent_at(inp.extension) or agent_id
         if there != agent_id and not self._make_room(inp, there):
             return None
-        if self._phone_of(agent_id) != inp.extension or agent.pin_failures:
+        elsewhere = self._phone_of(agent_id) != inp.extension or bool(self._number_of(agent_id))
+        if elsewhere or agent.pin_failures:
             self._sit(agent_id, inp.extension, inp.node, inp.actor)
         if self.state.agent(agent_id).presence != "available":
             self._set_presence(agent_id, "available", "", inp.actor)

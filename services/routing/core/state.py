@@ -37,6 +37,8 @@ from services.routing.core.toll import payers_of
 CLOSED_REMEMBERED = 2048
 # Callers who hung up and may call again within minutes.
 LEFT_REMEMBERED = 4096
+# Thirty channels with calls of three minutes have a free one every six seconds: then one try in vain, or two, for each of them.
+NO_LINE_MS = 3_000
 # Who logs in again within this time goes on with the same shift: counts of the day survive a crash of the browser.
 SHIFT_GAP_US = 3_600_000_000
 
@@ -198,7 +200,10 @@ class State(Memory):
             agent.missed += 1
         elif fact.outcome in CAUSES:
             agent.misses = {**agent.misses, fact.outcome: agent.misses.get(fact.outcome, 0) + 1}
-        if fact.outcome not in ("accepted", "withdrawn"):
+        if fact.outcome == f.NO_LINE:
+            if offer is not None:
+                self._without_lines(offer.node)
+        elif fact.outcome not in ("accepted", "withdrawn"):
             # Entries from before delays were configured say nothing about it: 0 is the delay of then, -1 is none.
             delay_ms = fact.delay_ms or self.policy.agent_delay_ms
             agent.delay_until_us = self.at_us + max(0, delay_ms) * 1000
@@ -223,6 +228,12 @@ class State(Memory):
         if fact.outcome == "withdrawn":
             # queue gave it up because the caller seems to leave: ContactGone follows, or else the caller is still there.
             contact.hold_until_us = self.at_us + self.policy.contact_delay_ms * 1000
+
+    def _without_lines(self, node: str) -> None:
+        """The trunks of a node are full. That is no agent's doing: those at phones go on, the others are not tried one by one."""
+        self.no_lines[node] = self.at_us + NO_LINE_MS * 1000
+        waiting = (c.contact_id for c in self.contacts.values() if c.node == node and c.channel == CALL)
+        self.touched_contacts.update(dict.fromkeys(waiting))
 
     def _contact_connected(self, fact: f.ContactConnected) -> None:
         self.touched_contacts[fact.contact_id] = None

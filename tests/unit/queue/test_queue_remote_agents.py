@@ -201,7 +201,7 @@ def test_without_a_line_nobody_is_dialled() -> None:
         rig.deliver()
     rig.call("c3")
     rig.offer("c3", "o3", "reza", agent_number=MOBILE)
-    assert ends(rig) == [("failed", "trunks-full")]
+    assert ends(rig) == [("no_line", "trunks-full")]
     assert len(rig.dialled) == 2
     assert rig.state("c3") == "waiting"
     (no,) = rig.facts(tf.DialRefused)
@@ -358,3 +358,31 @@ def test_an_order_that_is_read_before_the_switch_finds_the_leg_that_is_asked() -
     rig.press(leg, "1")
     rig.bridge()
     assert rig.state() == "talking"
+
+
+def test_an_order_that_is_read_again_books_the_trunk_that_its_leg_is_on() -> None:
+    """The owner before went by the second trunk; the new one reads the order before it has seen the switch."""
+    rig = Exchange()
+    leg = rung(rig)
+    rig.fail(leg, "NORMAL_TEMPORARY_FAILURE")
+    rig.deliver()
+    rig.advance(300)
+    rig.ring(leg)
+    rig.deliver()
+    assert (rig.on("a"), rig.on("b")) == (0, 1)
+    rig.take_over()
+    rig.offer("c1", "o1", agent_number=MOBILE)
+    rig.deliver()
+    rig.advance(4_000)
+    assert rig.engine._node.lines[leg].trunk == "b"
+    rig.call("c2")
+    rig.offer("c2", "o2", "reza", agent_number=MOBILE)
+    rig.ring("leg-o2")
+    rig.deliver()
+    assert (rig.on("a"), rig.on("b")) == (1, 1), "the last line is given to nobody twice"
+    rig.answer(leg)
+    rig.deliver()
+    rig.press(leg, "1")
+    rig.advance(600)  # Whose originate it was is not known: it gets the time to let go.
+    rig.bridge()
+    assert rig.state("c1") == "talking"

@@ -11,7 +11,7 @@ from services.common.bus import codec, subjects
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results, views
-from services.routing.core.center import AgentRules, QueueRules
+from services.routing.core.center import AgentRules, Policy, QueueRules
 from services.routing.core.toll import Rights
 from tests.unit.routing.floor import Floor, center
 
@@ -223,3 +223,28 @@ def test_a_transfer_of_it_goes_as_with_any_contact(floor: Floor) -> None:
         target="other",
     )  # fmt: skip
     assert floor.engine.state.contacts["out-1"].agent_id == "bob"
+
+
+def test_a_click_is_carried_out_by_a_node_that_can_and_reaches_the_phone_through_its_own() -> None:
+    """The phone's last node is gone, or is being emptied; an agent outside needs no phone at all."""
+    floor = Floor(RULES, Policy(nodes=("fs1", "fs2")))
+    floor.send(i.PhoneChanged, extension="1001", registered=True, node="fs2")
+    floor.send(i.PhoneChanged, extension="1001", registered=True, node="fs1")
+    floor.available("ann")
+    floor.send(i.NodeSeen, node="fs1", up=False)
+    assert places(floor) == ""
+    assert (offer(floor).node, offer(floor).agent_node) == ("fs2", "fs2")
+    floor.send(i.OutboundFailed, contact_id="out-1", outcome="busy")
+    floor.send(i.NodeSeen, node="fs1", up=True)
+    floor.send(i.NodeDrainChanged, node="fs1", draining=True, since_us=floor.now_us, actor="root")
+    assert places(floor, contact_id="out-2") == ""
+    assert (offer(floor).node, offer(floor).agent_node) == ("fs2", "fs1")
+
+
+def test_an_agent_outside_calls_by_click_although_no_phone_was_ever_seen() -> None:
+    agents = {"ann": AgentRules("1001", ("q",), number="0912")}
+    outside = replace(center({"q": QueueRules()}, agents), calls=Rights(allowed=("0",)))
+    floor = Floor(outside, Policy(nodes=("fs1", "fs2")))
+    floor.available("ann")
+    assert places(floor) == ""
+    assert (offer(floor).node, offer(floor).agent_number) == ("fs1", "0912")
