@@ -26,11 +26,12 @@ def read_ledger(path: Path, agents: Mapping[str, str]) -> Account:
 def _call(line: dict[str, Any], legs: Mapping[str, dict[str, Any]], agents: Mapping[str, str]) -> Call:
     if line["bridges"]:
         first = line["bridges"][0]
-        answered_us = legs[first["agent_leg"]]["answered_us"] if first["agent_leg"] in legs else 0
+        leg = legs.get(first["agent_leg"], {})
+        answered_us = leg.get("answered_us", 0)
         latency = (first["bridged_us"] - answered_us) / 1000 if answered_us else None
         # The last one who talked is the one the books name: after a transfer or a rescue it is not the first.
         agent = agents.get(line["bridges"][-1]["agent_extension"], line["bridges"][-1]["agent_extension"])
-        return Call(line["call_id"], ANSWERED, agent, latency)
+        return Call(line["call_id"], ANSWERED, agent, latency, bool(leg.get("told_before_bridge")))
     return Call(line["call_id"], ABANDONED if line["ended_by"] == "caller" else OTHER)
 
 

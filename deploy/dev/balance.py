@@ -19,12 +19,16 @@ SOUND_RMS = 0.001
 
 @dataclass(frozen=True)
 class Call:
-    """A caller's call as the switch saw it. ``outcome``: answered, abandoned, or other (the services ended it)."""
+    """A caller's call as the switch saw it. ``outcome``: answered, abandoned, or other (the services ended it).
+
+    ``told``: between the answer and the bridge something was played to the agent, as the queue wants it.
+    """
 
     contact_id: str
     outcome: str
     agent_id: str = ""
     answer_latency_ms: float | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,11 @@ class Books:
 
 @dataclass(frozen=True)
 class Balance:
-    """The result. ``findings`` has one line for everything that does not agree."""
+    """The result. ``findings`` has one line for everything that does not agree.
+
+    ``answer_latency_ms``: from the agent's answer to the bridge, of calls that are bridged at once; ``told_latency_ms`` of those before which
+    the agent is told something, whose length is in it.
+    """
 
     calls_offered: int
     answered: int
@@ -81,6 +89,7 @@ class Balance:
     duplicated: int
     mismatched: int
     answer_latency_ms: Mapping[str, float | None]
+    told_latency_ms: Mapping[str, float | None] = field(default_factory=dict)
     findings: tuple[str, ...] = field(default=())
 
     @property
@@ -97,6 +106,10 @@ def percentile(values: Sequence[float], share: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * int(share * 100) // 100) - 1)]
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    return {"p50": percentile(values, 0.5), "p99": percentile(values, 0.99)}
 
 
 def _compare_sets(
@@ -152,7 +165,10 @@ def balance(account: Account, books: Books, stream_facts: Sequence[str]) -> Bala
         if not r.has_sound
     ]
     outcomes = Counter(c.outcome for c in books.contacts)
-    latencies = [c.answer_latency_ms for c in account.calls if c.answer_latency_ms is not None]
+    latencies: dict[bool, list[float]] = {False: [], True: []}
+    for call in account.calls:
+        if call.answer_latency_ms is not None:
+            latencies[call.told].append(call.answer_latency_ms)
     return Balance(
         calls_offered=len(account.calls),
         answered=outcomes.pop(ANSWERED, 0),
@@ -165,6 +181,7 @@ def balance(account: Account, books: Books, stream_facts: Sequence[str]) -> Bala
         lost=len(lost),
         duplicated=len(doubled),
         mismatched=len(wrong),
-        answer_latency_ms={"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99)},
+        answer_latency_ms=_percentiles(latencies[False]),
+        told_latency_ms=_percentiles(latencies[True]),
         findings=(*lost, *doubled, *wrong),
     )

@@ -47,6 +47,7 @@ class _Book:
     menus: int = 0
     digits: list[dict[str, Any]] = field(default_factory=list)
     waiting_us: int = 0
+    told: bool = False
     bridges: list[_Bridge] = field(default_factory=list)
     first_bridge_us: int = 0
     recordings: list[dict[str, Any]] = field(default_factory=list)
@@ -170,6 +171,8 @@ class Ledger(Observer):
             book.menus += 1
         elif app == "event" and "Event-Subclass=peyvand::waiting" in data and not book.waiting_us:
             book.waiting_us = self._clock.now_us()
+        elif app == "playback" and leg.direction == "outbound" and not book.bridges:
+            book.told = True
 
     def digit(self, leg: Channel, digit: str) -> None:
         self._books[leg.uuid].digits.append({"digit": digit, "at_us": self._clock.now_us()})
@@ -238,6 +241,7 @@ class Ledger(Observer):
                 "created_us": book.created_us,
                 "answered_us": book.answered_us,
                 "first_bridge_us": book.first_bridge_us,
+                "told_before_bridge": book.told,
                 "digits": book.digits,
                 "recordings": book.recordings,
                 "hung_up_us": book.hung_up_us,

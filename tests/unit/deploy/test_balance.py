@@ -26,6 +26,14 @@ def test_books_that_agree() -> None:
     assert (result.calls_offered, result.answered, result.abandoned, result.other) == (2, 1, 1, {})
     assert (result.legs, result.cdr_rows, result.facts, result.recordings) == (3, 3, 2, 1)
     assert result.answer_latency_ms == {"p50": 60.0, "p99": 60.0}
+    assert result.told_latency_ms == {"p50": None, "p99": None}
+
+
+def test_what_is_said_to_the_agent_before_the_bridge_is_no_latency_of_the_switch() -> None:
+    calls = (*CALLS, Call("c3", "answered", "ali", 2_100.0, told=True))
+    result = balance(Account(calls=calls), BOOKS, FACTS)
+    assert result.answer_latency_ms == {"p50": 60.0, "p99": 60.0}
+    assert result.told_latency_ms == {"p50": 2_100.0, "p99": 2_100.0}
 
 
 @pytest.mark.parametrize(
