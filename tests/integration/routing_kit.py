@@ -54,6 +54,11 @@ class Outside:
         subject = subjects.rpc(self.tenant, "routing", "agent", "set-presence")
         return codec.read(await self.bus.request(subject, asked, timeout_s=10), views.AgentState)
 
+    async def place_call(self, agent_id: str, number: str) -> views.AgentState:
+        asked = rpc_pb2.PlaceCall(agent_id=agent_id, number=number, actor="agent")
+        subject = subjects.rpc(self.tenant, "routing", "agent", "place-call")
+        return codec.read(await self.bus.request(subject, asked, timeout_s=10), views.AgentState)
+
     async def log(self) -> list[f.Decided]:
         entries = self.bus.read_log(subjects.log(self.tenant), after_seq=0)
         return [codec.read(e, f.Decided) async for e in entries]
