@@ -14,7 +14,7 @@ from services.common.bus import Bus, codec, subjects
 from services.common.errors import DecodeError, Refused
 from services.common.http import require
 from services.contracts.peyvand.queue.v1 import supervision_rpc_pb2
-from services.queue.adapters.contacts import open_contact
+from services.queue.adapters.contacts import all_agents, open_contact
 
 WISH_S = 12.0  # Longer than the desk of the node waits: its answer says more than ours.
 
@@ -26,7 +26,9 @@ class SuperviseWish(BaseModel):
         description="listen: heard by nobody; whisper: the agent hears you; barge: both do; off: leave."
     )
     extension: str = Field(
-        "", pattern=r"^[0-9]{0,20}$", description="The agent's phone to ring; empty: your own, as an agent."
+        "",
+        pattern=r"^[0-9]{0,20}$",
+        description="The phone to ring, of an agent or a desk; empty: the one at which you are, as an agent.",
     )
 
 
@@ -45,20 +47,32 @@ def build_supervision_router(bus: Bus, centers: Callable[[], CenterSet]) -> APIR
     """Return the route; ``centers`` gives the running documents."""
     router = APIRouter(prefix="/v1", tags=["queue"])
 
-    def phone(who: Principal, wish: SuperviseWish) -> str:
+    async def phone(who: Principal, wish: SuperviseWish) -> tuple[str, str]:
+        """The extension to ring, and the node that has its registration, as routing knows it (empty: not known)."""
         center = centers().tenant(who.tenant)
         if center is None:
             raise Refused("unknown-tenant", f"no center document for tenant {who.tenant}", status=404)
-        agents = center.agents
-        if not wish.extension and who.subject in agents:
-            return agents[who.subject].extension
-        if any(agent.extension == wish.extension for agent in agents.values()):
-            return wish.extension
         if wish.mode == "off":
-            return ""
+            return "", ""
+        agents = await all_agents(bus, who.tenant)
+        if not wish.extension and who.subject in agents:
+            at = agents[who.subject]
+            return at.extension, at.node
+        if wish.extension in center.desks or any(
+            a.extension == wish.extension for a in center.agents.values()
+        ):
+            at_it = [agent for agent in agents.values() if agent.extension == wish.extension]
+            # Whoever has logged in there comes before whose own phone it is: of that one's phone nothing is heard any more.
+            at_it.sort(
+                key=lambda a: (
+                    a.agent_id in center.agents and center.agents[a.agent_id].extension == a.extension
+                )
+            )
+            return wish.extension, at_it[0].node if at_it else ""
         raise Refused(
             "no-phone",
-            f"expected extension to be an agent's phone; found {wish.extension!r}, and {who.subject!r} is no agent",
+            f"expected extension to be the phone of an agent or a desk; found {wish.extension!r}, "
+            f"and {who.subject!r} is no agent",
             status=422,
         )
 
@@ -69,7 +83,7 @@ def build_supervision_router(bus: Bus, centers: Callable[[], CenterSet]) -> APIR
     async def supervise(
         contact_id: str, wish: SuperviseWish, who: Annotated[Principal, Depends(require("supervisor"))]
     ) -> SupervisionView:
-        extension = phone(who, wish)
+        extension, phone_node = await phone(who, wish)
         node = (await open_contact(bus, who.tenant, contact_id)).node
         answer = codec.decode(
             await bus.request(
@@ -80,6 +94,7 @@ def build_supervision_router(bus: Bus, centers: Callable[[], CenterSet]) -> APIR
                     supervisor=who.subject,
                     everybody=who.role == "admin",
                     extension=extension,
+                    phone_node=phone_node,
                 ),
                 timeout_s=WISH_S,
             )

@@ -56,6 +56,9 @@ class Agent(BaseModel):
     draining: bool = Field(
         description="Gone from the document: finishes the contact and is offered no other."
     )
+    node: str = Field(
+        description="FreeSWITCH node that the phone is registered with; empty when that is not known."
+    )
 
 
 class ChannelCount(BaseModel):
@@ -356,7 +359,9 @@ def router(bus: Bus, centers: Callable[[], CenterSet]) -> APIRouter:
         if principal.role == "supervisor" and center.teams:
             own = await own_callbacks(principal)
             if not any(question.callback_id == state.callback_id for state in own):
-                unknown = f"there is no open callback {question.callback_id!r} of a team of {principal.subject}"
+                unknown = (
+                    f"there is no open callback {question.callback_id!r} of a team of {principal.subject}"
+                )
                 raise Refused("unknown-callback", unknown, status=404)
         state = await ask(center.tenant, "callback", "change", question, views.CallbackState)
         return Callback(**msgspec.to_builtins(state))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -56,4 +57,27 @@ async def test_a_voicemail_is_no_answer_and_the_key_brings_the_two_together(rig:
         assert loudness(ear) > 500, f"channel {channel} is silent"
         assert abs(strongest_hz(ear, rate) - 440) < 10, "the prompt goes on in the conversation"
     await is_idle(rig, "mobi")
+    await no_legs(rig)
+
+
+async def test_who_presses_nothing_is_let_go_and_a_trunk_that_fails_is_followed_by_the_next(rig: Rig) -> None:
+    """The route's first trunk has a gateway that is not there. Then somebody listens to the prompt and presses the wrong key only."""
+    await on_duty(rig, "noma")
+    listens = await rig.lab.customer(talk_ms=60_000, hz=620, keys=((1_000, "5"),))
+    caller = await rig.lab.callers("2077", patience_ms=90_000, hz=440)
+    assert (await listens.done(45)).successful == 1, "whoever presses nothing was not hung up"
+    await has_break(rig, "noma", "no_answer")
+    mobile = await rig.lab.customer(talk_ms=60_000, hz=0, keys=((2_000, "1"),))
+    await comes_on(rig, "noma")
+    contact = str((await talks(rig, "afar", timeout_s=40))[0]["contact_id"])
+    rows = json.loads(await rig.switch.api("show channels as json"))["rows"]
+    (leg,) = [str(r["uuid"]) for r in rows if r["presence_data"].startswith(f"a/lab/{contact}/")]
+    assert await rig.switch.api(f"uuid_getvar {leg} cc_trunk") == "carrier"
+    await hang_up(rig, contact)
+    await mobile.stop()
+    await caller.stop()
+    missed, taken = await offers(rig, contact)
+    assert (missed["outcome"], missed["cause"]) == ("no_answer", "NOT_CONFIRMED")
+    assert taken["outcome"] == "accepted"
+    await is_idle(rig, "noma")
     await no_legs(rig)

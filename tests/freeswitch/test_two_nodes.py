@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ from tests.freeswitch.steps import (
     waits,
 )
 from tests.freeswitch.switch import FreeSwitch, find_binary
+from tests.freeswitch.test_supervision import AGENT_HZ, CALLER_HZ, SUPERVISOR_HZ, Talk
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="module")]
 
@@ -198,6 +200,49 @@ async def test_hold_by_the_phone_and_by_its_keys_reach_the_callers_node(pair: Pa
     await hang_up(pair, contact_id)
     assert (await caller.done()).successful == 1
     assert (await phone.done()).successful == 1
+    await pair.no_legs()
+
+
+async def test_a_supervisor_whose_phone_is_on_the_other_node_listens_whispers_and_barges(pair: Pair) -> None:
+    await on_duty(pair, "hel", "1047")  # With the caller's node.
+    await pair.phones.register("1048")
+    phone = await pair.lab.agent("1047", hz=AGENT_HZ)
+    caller = await pair.lab.callers("2047", hz=CALLER_HZ)
+    contact = str((await talks(pair, "heard"))[0]["contact_id"])
+    rows = json.loads(await pair.switch.api("show channels as json"))["rows"]
+    leg = next(str(r["uuid"]) for r in rows if r["presence_data"].startswith(f"a/lab/{contact}/"))
+    talk = Talk(pair, contact, leg, caller, phone)
+    supervisor = await pair.phones.agent("1048", hz=SUPERVISOR_HZ, keys=((9_000, "*"), (200, "3")))
+    answer = await talk.wish("listen")
+    assert (answer.status_code, answer.json()["agent_id"]) == (200, "hel"), answer.text
+    ear = await talk.ear()
+    await talk.hears_it(ear, "listen")
+    assert await pair.legs() == (3, 2)
+    assert (await pair.agent("sup"))["activity"] == "own_call", "who listens is offered nothing"
+    assert (await talk.heard(ear))[1] == {"caller", "agent"}
+    assert (await talk.heard(leg))[1] == {"caller"}
+    assert (await talk.wish("whisper")).status_code == 200
+    assert (await talk.heard(leg))[1] == {"caller", "supervisor"}
+    assert (await talk.heard(contact))[1] == {"agent"}
+    await talk.hears_it(ear, "barge")  # By the keys of the phone there.
+    assert (await talk.heard(contact))[1] == {"agent", "supervisor"}
+    assert (await talk.wish("off")).json()["state"] == "ended"
+    assert (await supervisor.done(10)).successful == 1
+    await talk.end()
+    await pair.no_legs()
+
+
+async def test_an_agent_whose_phone_is_on_the_other_node_calls_by_click(pair: Pair) -> None:
+    await pair.has_phone_there("xia", "1030")
+    phone = await pair.phones.agent("1030", hz=950)
+    customer = await pair.phones.customer(talk_ms=60_000, hz=440)
+    await pair.post("routing", "/v1/agents/xia/calls", number="2177665544")
+    (call,) = await until("xia talks", lambda: pair.calls("tones", "talking"))
+    assert call["node"] == "fs2", "the call is placed where the phone is"
+    await hang_up(pair, str(call["contact_id"]))
+    assert (await phone.done()).successful == 1
+    assert (await customer.done()).successful == 1
+    await pair.post("routing", "/v1/agents/xia/presence", presence="offline")
     await pair.no_legs()
 
 

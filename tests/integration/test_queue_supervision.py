@@ -39,6 +39,7 @@ class Room:
         self.contact = ""
         self.agent = Phone("answer")
         self.mina = Phone("answer")
+        self.seats: dict[str, str] = {}
         app = make_app("queue", "0", Readiness(), auth_secret=SECRET)
         app.include_router(build_supervision_router(f.bus, lambda: f.watch.current))
         self._http = httpx.ASGITransport(app=app)
@@ -53,7 +54,22 @@ class Room:
             )
             return rpc_pb2.ContactList(contacts=[state])
 
+        async def agents(_: Envelope) -> rpc_pb2.AgentList:
+            return rpc_pb2.AgentList(
+                agents=[
+                    rpc_pb2.AgentState(
+                        agent_id=name,
+                        extension=self.seats.get(name, agent.extension),
+                        presence="available",
+                        activity="idle",
+                        node="fs1",
+                    )
+                    for name, agent in self.f.watch.current.centers[0].agents.items()
+                ]
+            )
+
         await self.f.bus.serve(subjects.rpc("demo", "routing", "contact", "list"), contacts, queue="routing")
+        await self.f.bus.serve(subjects.rpc("demo", "routing", "agent", "list"), agents, queue="routing")
         self.contact = await self.f.call()
         await self.f.offer(self.contact)
         await self.f.fact("bridged")
@@ -175,3 +191,16 @@ async def test_the_agent_leaves_while_nobody_runs_and_the_supervisor_is_silent(
         assert room.ear.var("eavesdrop_whisper_bleg") == "false"
         caller.end("NORMAL_CLEARING", by="caller")
         await f.until(lambda: room.ear.down)
+
+
+async def test_a_supervisor_who_sits_elsewhere_is_rung_there(tmp_path: Path, esl_hub: GeventHub) -> None:
+    async with floor(tmp_path, esl_hub) as f:
+        room = Room(f)
+        await room.begin()
+        desk = Phone("answer")
+        f.sw.switch.register("1090", desk)
+        room.seats["mina"] = "1090"
+        status, _ = await room.wish("listen")
+        assert status == 200
+        await room.fact("started")
+        assert (len(desk.legs), room.mina.legs) == (1, [])

@@ -6,19 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from services.center import CenterWatch
+from services.common import auth
 from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.esl import GeventHub, SwitchAddress
+from services.common.http import Readiness, make_app
 from services.contracts.peyvand.queue.v1 import events_pb2, rpc_pb2
 from services.queue.adapters import centers, switch
 from services.queue.app import client_factory
 from services.queue.core import moves
 from services.queue.runner import NodeRunner
+from services.queue.supervision_api import build_supervision_router
 from services.routing.adapters.phones import PhoneWatch
 from services.routing.core import facts as f
 from services.routing.core.center import Policy
@@ -27,7 +32,7 @@ from services.simswitch.party import Party
 from services.simswitch.relay import FIRST_PORT, FIRST_TRUNK, connect
 from tests.integration.routing_kit import Outside, owning
 from tests.integration.simswitch_kit import Lab, Phone, lab
-from tests.integration.test_queue_node import CENTERS, WAIT_S, Held
+from tests.integration.test_queue_node import CENTERS, SECRET, WAIT_S, Held
 
 NODES = ("fs1", "fs2")
 
@@ -54,6 +59,7 @@ class Two:
 
     def __init__(self, labs: dict[str, Lab], broker: MemoryBroker, outside: Outside) -> None:
         self.labs, self.broker, self.outside = labs, broker, outside
+        self.watch = CenterWatch(CENTERS)
         self.runners: dict[str, NodeRunner] = {}
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -88,7 +94,6 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
     broker = MemoryBroker(SystemClock())
     hub = GeventHub()
     hub.start()
-    watch = CenterWatch(CENTERS)
     async with AsyncExitStack() as stack:
         stack.callback(hub.stop)
         labs = {n: await stack.enter_async_context(lab(tmp_path / n, name=n)) for n in NODES}
@@ -119,7 +124,7 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
                     recordings_dir=str(labs[name].switch.recordings),
                     nodes={n: f"127.0.0.1:{FIRST_PORT + i}" for i, n in enumerate(NODES)},
                 ),
-                plans=centers.plans_of(watch.current, "/sounds"),
+                plans=centers.plans_of(made.watch.current, "/sounds"),
                 spoken=lambda *_: ("", 0),
                 ready=lambda part, ok, _: up.add(part) if ok else up.discard(part),
                 refer={n: f"127.0.0.1:{FIRST_TRUNK + i}" for i, n in enumerate(NODES)},
@@ -210,3 +215,67 @@ async def test_a_node_is_emptied_and_who_waits_keeps_the_place_on_the_other(
         assert drained.node == "fs1"
         assert not (await t.drain("fs1", "undrain")).draining
         assert (await t.call("fs1")).answered
+
+
+async def test_a_supervisor_whose_phone_is_on_the_other_node_listens_whispers_and_leaves(
+    tmp_path: Path,
+) -> None:
+    async with two(tmp_path) as t:
+        agent, mina = Phone(), Phone()
+        t.labs["fs1"].switch.register("1001", agent)
+        t.labs["fs2"].switch.register("1003", mina)
+        await t.outside.until(f.AgentPhoneChanged, 2)
+        await t.outside.wish("sara", "available")
+        leg = await t.call("fs1")
+        await t.until(lambda: t.state("fs1", leg.uuid) == "talking")
+        app = make_app("queue", "0", Readiness(), auth_secret=SECRET)
+        app.include_router(build_supervision_router(t.outside.bus, lambda: t.watch.current))
+        token = auth.issue(SECRET, tenant="demo", role="supervisor", subject="mina", ttl_s=60)
+
+        async def wish(mode: str) -> dict[str, Any]:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=app), base_url="http://t", timeout=15
+            ) as http:
+                answer = await http.post(
+                    f"/v1/contacts/{leg.uuid}/supervise",
+                    json={"mode": mode},
+                    headers={"Authorization": f"Bearer {token}"},
+                )
+            assert answer.status_code == 200, answer.text
+            return dict(answer.json())
+
+        assert (await wish("listen"))["state"] in ("ringing", "listening")
+        heard = agent.legs[0]
+        await t.until(lambda: bool(heard.overhearing))
+        (ear,) = heard.overhearing
+        assert [leg.switch.name for leg in mina.legs] == ["fs2"]
+        assert ear.switch.name == "fs1"
+        owned = await t.outside.until(f.AgentOwnCallChanged)
+        assert (owned[0].agent_id, owned[0].node) == ("mina", "fs2"), "nobody offers a call to who listens"
+        assert (await wish("whisper"))["mode"] == "whisper"
+        for key in ("*", "3"):
+            mina.legs[0].press(key)
+        await t.until(lambda: ear.var("eavesdrop_whisper_aleg") == "true")
+        assert (await wish("off"))["state"] == "ended"
+        await t.until(lambda: mina.legs[0].down)
+        assert not heard.down
+
+
+async def test_a_click_is_carried_out_where_the_phone_is(tmp_path: Path) -> None:
+    async with two(tmp_path) as t:
+        phone, customer = Phone(), Phone()
+        t.labs["fs2"].switch.register("1001", phone)
+        t.labs["fs2"].switch.phones["gateway"] = customer
+        await t.outside.until(f.AgentPhoneChanged)
+        await t.outside.wish("sara", "available")
+        await t.outside.place_call("sara", "09121234567")
+        await t.until(
+            lambda: bool(t.runners["fs2"].calls()) and t.runners["fs2"].calls()[0].state == "talking"
+        )
+        assert (len(phone.legs), len(customer.legs)) == (1, 1)
+        assert t.runners["fs1"].calls() == []
+        (made,) = await t.outside.until(f.OfferMade)
+        assert (made.node, made.agent_node) == ("fs2", "fs2")
+        phone.legs[0].end("NORMAL_CLEARING", by="agent")
+        (closed,) = await t.outside.until(f.ContactClosed)
+        assert closed.result == "answered"

@@ -114,6 +114,7 @@ class WishDesk:
                 supervisor=wish.supervisor,
                 everybody=wish.everybody,
                 extension=wish.extension,
+                phone_node=wish.phone_node,
                 leg=wish.leg_id or derived_id("supervision", envelope.id),
             ),
         )

@@ -157,6 +157,7 @@ def _begin(node: Node, caller: Caller, wish: sm.SuperviseWished) -> None:
             offer=made.leg,
             agent=made.supervisor,
             extension=wish.extension,
+            phone_node=wish.phone_node,
             tenant=made.tenant,
             ring_ms=RING_MS,
             ani=caller.leg.ani,

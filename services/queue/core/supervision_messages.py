@@ -10,6 +10,7 @@ class SuperviseWished(Input, frozen=True, kw_only=True):
     """A supervisor wants to hear a contact, in a mode (listen, whisper, barge), or to leave it (off).
 
     ``leg`` is the one to be used: of a phone that has dialled (``extension`` is empty), else the UUID for the one to be rung.
+    ``phone_node``: the node that the phone is registered with, and that the leg goes through when it is another one; empty: not known.
     """
 
     request: str
@@ -19,6 +20,7 @@ class SuperviseWished(Input, frozen=True, kw_only=True):
     supervisor: str
     everybody: bool = False
     extension: str = ""
+    phone_node: str = ""
     leg: str
 
 

@@ -38,6 +38,7 @@ class AgentState(msgspec.Struct, frozen=True):
     queues: tuple[str, ...] = ()
     draining: bool = False
     at_hand: tuple[AtHand, ...] = ()
+    node: str = ""
 
 
 class ChannelCount(msgspec.Struct, frozen=True):
@@ -248,6 +249,7 @@ def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> Age
             )
             for contact_id, one in agent.at_hand.items()
         ),
+        state.phone_node(agent),
     )
 
 

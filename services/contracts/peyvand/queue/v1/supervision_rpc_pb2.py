@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&peyvand/queue/v1/supervision_rpc.proto\x12\x10peyvand.queue.v1\"w\n\tSupervise\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x12\n\nsupervisor\x18\x03 \x01(\t\x12\x11\n\teverybody\x18\x04 \x01(\x08\x12\x11\n\textension\x18\x05 \x01(\t\x12\x0e\n\x06leg_id\x18\x06 \x01(\t\"\x81\x01\n\x10SupervisionState\x12\x16\n\x0esupervision_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x12\n\nsupervisor\x18\x03 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&peyvand/queue/v1/supervision_rpc.proto\x12\x10peyvand.queue.v1\"\x8b\x01\n\tSupervise\x12\x12\n\ncontact_id\x18\x01 \x01(\t\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\x12\n\nsupervisor\x18\x03 \x01(\t\x12\x11\n\teverybody\x18\x04 \x01(\x08\x12\x11\n\textension\x18\x05 \x01(\t\x12\x0e\n\x06leg_id\x18\x06 \x01(\t\x12\x12\n\nphone_node\x18\x07 \x01(\t\"\x81\x01\n\x10SupervisionState\x12\x16\n\x0esupervision_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x12\n\nsupervisor\x18\x03 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'peyvand.queue.v1.supervision_rpc_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUPERVISE']._serialized_start=60
-  _globals['_SUPERVISE']._serialized_end=179
-  _globals['_SUPERVISIONSTATE']._serialized_start=182
-  _globals['_SUPERVISIONSTATE']._serialized_end=311
+  _globals['_SUPERVISE']._serialized_start=61
+  _globals['_SUPERVISE']._serialized_end=200
+  _globals['_SUPERVISIONSTATE']._serialized_start=203
+  _globals['_SUPERVISIONSTATE']._serialized_end=332
 # @@protoc_insertion_point(module_scope)

@@ -6,20 +6,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Supervise(_message.Message):
-    __slots__ = ("contact_id", "mode", "supervisor", "everybody", "extension", "leg_id")
+    __slots__ = ("contact_id", "mode", "supervisor", "everybody", "extension", "leg_id", "phone_node")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     SUPERVISOR_FIELD_NUMBER: _ClassVar[int]
     EVERYBODY_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
     LEG_ID_FIELD_NUMBER: _ClassVar[int]
+    PHONE_NODE_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     mode: str
     supervisor: str
     everybody: bool
     extension: str
     leg_id: str
-    def __init__(self, contact_id: _Optional[str] = ..., mode: _Optional[str] = ..., supervisor: _Optional[str] = ..., everybody: _Optional[bool] = ..., extension: _Optional[str] = ..., leg_id: _Optional[str] = ...) -> None: ...
+    phone_node: str
+    def __init__(self, contact_id: _Optional[str] = ..., mode: _Optional[str] = ..., supervisor: _Optional[str] = ..., everybody: _Optional[bool] = ..., extension: _Optional[str] = ..., leg_id: _Optional[str] = ..., phone_node: _Optional[str] = ...) -> None: ...
 
 class SupervisionState(_message.Message):
     __slots__ = ("supervision_id", "contact_id", "supervisor", "agent_id", "mode", "state")

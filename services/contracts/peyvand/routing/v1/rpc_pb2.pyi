@@ -92,7 +92,7 @@ class SetContactPriority(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AgentState(_message.Message):
-    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining", "at_hand")
+    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining", "at_hand", "node")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,7 @@ class AgentState(_message.Message):
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     AT_HAND_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     name: str
     extension: str
@@ -119,7 +120,8 @@ class AgentState(_message.Message):
     queues: _containers.RepeatedScalarFieldContainer[str]
     draining: bool
     at_hand: _containers.RepeatedCompositeFieldContainer[AtHand]
-    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ..., at_hand: _Optional[_Iterable[_Union[AtHand, _Mapping]]] = ...) -> None: ...
+    node: str
+    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ..., at_hand: _Optional[_Iterable[_Union[AtHand, _Mapping]]] = ..., node: _Optional[str] = ...) -> None: ...
 
 class AtHand(_message.Message):
     __slots__ = ("contact_id", "channel", "queue", "state", "offer_id", "since_ms")
