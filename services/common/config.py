@@ -49,6 +49,14 @@ class Settings(BaseSettings):
         "info", description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$"
     )
 
+    nice: int = Field(
+        0,
+        description="Added to the process's niceness at its start. Above 0 it gives way to others while the machine is full; below 0 it "
+        "goes before them, for which it needs CAP_SYS_NICE.",
+        ge=-20,
+        le=19,
+    )
+
     @field_validator("nats_url")
     @classmethod
     def _servers(cls, text: str) -> str:

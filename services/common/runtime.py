@@ -191,6 +191,16 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
+def _take_place(nice: int) -> None:
+    """Go before or behind the other processes of the machine. Raises ConfigError."""
+    try:
+        os.nice(nice)
+    except PermissionError:
+        raise ConfigError(
+            f"PEYVAND_NICE is {nice}: this process may not go before others (CAP_SYS_NICE); expected 0 to 19"
+        ) from None
+
+
 def run(
     name: str,
     settings_type: type[S],
@@ -204,6 +214,7 @@ def run(
     """
     try:
         settings = config.load(settings_type)
+        _take_place(settings.nice)
     except ConfigError as e:
         sys.stderr.write(f"{name}: {e}\n")
         sys.exit(78)

@@ -13,6 +13,9 @@ class RecordingSettings(SwitchSettings):
     """The folder is the one that FreeSWITCH writes to, as this process sees it."""
 
     recording_dir: Path = Field(Path(".dev/recordings"), description="Folder that FreeSWITCH records into.")
+    nice: int = Field(
+        5, description="As everywhere, but 5: no caller waits for what becomes of a file.", ge=-20, le=19
+    )
 
     @field_validator("recording_dir")
     @classmethod

@@ -21,6 +21,7 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         repr=False,
     )
 
+    nice: int = Field(5, description="As everywhere, but 5: no caller waits for a count.", ge=-20, le=19)
     clickhouse_cluster: str = Field(
         "",
         description="Name of the ClickHouse cluster the tables are made on; empty for a single server.",

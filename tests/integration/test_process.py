@@ -72,6 +72,13 @@ async def test_what_the_start_has_made_is_left_out_of_later_collections() -> Non
     assert int(found.split()[1]) > 10_000
 
 
+async def test_a_process_gives_way_to_others_by_its_setting() -> None:
+    look = "import os; print('niceness', os.getpriority(os.PRIO_PROCESS, 0), flush=True); rt.stop()"
+    out, _ = await (await launch(look, PEYVAND_NICE="3")).communicate()
+    found = next(line for line in out.splitlines() if line.startswith(b"niceness "))
+    assert int(found.split()[1]) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)
+
+
 async def test_wrong_settings_name_the_variable_and_exit_with_78() -> None:
     child = await launch(PEYVAND_AUTH_SECRET="short", PEYVAND_HTTP_PORT="99999")
     _, err = await child.communicate()

@@ -53,6 +53,7 @@ from services.common.errors import ConfigError, NotReady
 
 ANALYST: Final = "analyst"
 MIN_PASSWORD: Final = 12
+NICE: Final = 5
 _HOST: Final = "127.0.0.1"
 _MARK: Final = "peyvand-keep-alive"
 _STAY: Final = (
@@ -450,6 +451,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.die_with_parent:
         _die_with_parent()
+    # It merges with all threads that it has, on the machine on which calls are served: they go first.
+    os.nice(NICE)
     try:
         return serve(
             args.dir,

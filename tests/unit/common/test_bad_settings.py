@@ -21,6 +21,7 @@ PASSWORD = "hunter2"
         (config.Settings, "NATS_URL", "nats://host:port", "expected nats://host:port"),
         (config.Settings, "AUTH_SECRET", "short", "at least 32"),
         (config.Settings, "HTTP_PORT", "99999", "less than or equal"),
+        (config.Settings, "NICE", "20", "less than or equal"),
         (SwitchSettings, "SWITCHES", "", "at least one node"),
         (SwitchSettings, "SWITCHES", f"esl://:{PASSWORD}@host:8021", "name=esl://:PASSWORD@HOST:PORT"),
         (SwitchSettings, "SWITCHES", f"fs1=esl://:{PASSWORD}/x@host:8021", "percent-encoded"),
