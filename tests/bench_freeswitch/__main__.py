@@ -13,8 +13,10 @@ What is measured, in milliseconds:
 ``enqueue_to_bridge``   from the agent's 200 (SIPp's timestamp) to sound both ways: the later of the first packets with the caller's voice at
                         the agent and with the agent's voice at the caller, by the kernel's time of arrival (``sound``).
 
-One line of JSON each: p50_ms and p99_ms, the same of mod_callcenter, and ``ratio`` and ``ratio_p99``, ours by theirs. ``lost`` and
-``mod_callcenter_lost`` are calls in which an agent was not invited, or one did not hear the other.
+One line of JSON each, for each ``--rate``: p50_ms and p99_ms, the same of mod_callcenter, and ``ratio`` and ``ratio_p99``, ours by
+theirs. ``lost`` and ``mod_callcenter_lost`` are calls in which an agent was not invited, or one did not hear the other. ``stolen`` and
+``mod_callcenter_stolen`` say which part of the processors' time the host gave to other guests while the calls of each were made
+(``/proc/stat``): a call of ours passes through five processes, and each may wait for a processor that is not there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import socket
@@ -53,6 +56,7 @@ class Call:
     """One call: who called, and what was seen when (ms since the epoch; 0 is never)."""
 
     rival: str
+    rate: float
     caller: Phone
     agent: Phone | None = None
     asked_ms: float = 0.0
@@ -146,7 +150,10 @@ class Bench:
             "callcenter": Lab(self.theirs, folder / "sipp-callcenter"),
         }
         self.phones = Phones()
-        total = 2 * (options.calls + WARM_UP)
+        total = 2 * (options.calls * len(options.rate) + WARM_UP)
+        self.time: dict[tuple[str, float], tuple[int, ...]] = dict.fromkeys(
+            itertools.product(self.labs, options.rate), (0, 0)
+        )  # All of it, and stolen.
         self.callers = [self.phones.add() for _ in range(total)]
         self.agents = [self.phones.add() for _ in range(total + 20)]
         self.observer = Observer(
@@ -229,20 +236,21 @@ class Bench:
 
         self.reading.append(asyncio.get_running_loop().create_task(read()))
 
-    async def round(self, rival: str, count: int) -> list[Call]:
+    async def round(self, rival: str, rate: float, count: int) -> list[Call]:
         """Some callers, one after the other; returns when all of them have hung up."""
+        began = processor_time()
         phones = [self.callers.pop() for _ in range(count)]
         lines = []
         for phone in phones:
             number = f"21{phone.number:08}"
             lines.append(f"{phone.port};{number}")
-            self.observer.calls[number] = Call(rival, phone)
+            self.observer.calls[number] = Call(rival, rate, phone)
         lab = self.labs[rival]
         sipp = await lab.callers(
             rivals.MENU if self.options.menu else rivals.ENTRY,
             digits="1" if self.options.menu else "",
             calls=count,
-            rate=self.options.rate,
+            rate=rate,
             hz=0,
             ani="[field1]",
             inject=lines,
@@ -253,6 +261,8 @@ class Bench:
         await asyncio.sleep(0.1)  # The last lines of the trace.
         reading = self.reading.pop()
         reading.cancel()
+        spent = zip(self.time[rival, rate], processor_time(), began, strict=True)
+        self.time[rival, rate] = tuple(before + now - then for before, now, then in spent)
         return [self.observer.calls[line.partition(";")[2]] for line in lines]
 
     async def stop(self) -> None:
@@ -266,12 +276,20 @@ class Bench:
         await asyncio.gather(self.ours.stop(), self.theirs.stop())
 
 
-def line(name: str, options: argparse.Namespace, calls: list[Call], pick: str) -> dict[str, object]:
+def processor_time() -> tuple[int, ...]:
+    """Ticks of all processors since the start of the machine, and how many of them went to other guests of the host."""
+    user, nice, system, idle, iowait, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+    )
+    return user + nice + system + idle + iowait + irq + softirq + steal, steal
+
+
+def line(name: str, bench: Bench, rate: float, calls: list[Call], pick: str) -> dict[str, object]:
     """The line of one figure."""
     found: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
     for rival in ("peyvand", "callcenter"):
-        values = [getattr(call, pick) for call in calls if call.rival == rival]
+        values = [getattr(call, pick) for call in calls if (call.rival, call.rate) == (rival, rate)]
         found[rival] = sorted(value for value in values if value is not None)
         lost[rival] = values.count(None)
 
@@ -279,6 +297,7 @@ def line(name: str, options: argparse.Namespace, calls: list[Call], pick: str) -
         values = found[rival]
         return round(values[round((len(values) - 1) * share)], 1) if values else float("nan")
 
+    stolen = {rival: round(bench.time[rival, rate][1] / bench.time[rival, rate][0], 3) for rival in found}
     ours, theirs = (at("peyvand", 0.5), at("peyvand", 0.99)), (at("callcenter", 0.5), at("callcenter", 0.99))
     return {
         "name": name,
@@ -292,9 +311,12 @@ def line(name: str, options: argparse.Namespace, calls: list[Call], pick: str) -
         "mod_callcenter_calls": len(found["callcenter"]),
         "lost": lost["peyvand"],
         "mod_callcenter_lost": lost["callcenter"],
-        "agents": options.agents,
-        "calls_per_s": round(options.rate, 2),
-        "last_word": "digit" if options.menu else "ack",
+        "agents": bench.options.agents,
+        "calls_per_s": round(rate, 2),
+        "talk_s": bench.options.talk,
+        "last_word": "digit" if bench.options.menu else "ack",
+        "stolen": stolen["peyvand"],
+        "mod_callcenter_stolen": stolen["callcenter"],
     }
 
 
@@ -306,20 +328,22 @@ async def measure(options: argparse.Namespace, folder: Path) -> int:
         await bench.start()
         sys.stderr.write(f"both installations are ready after {time.monotonic() - began:.0f} s\n")
         for rival in bench.labs:
-            await bench.round(rival, WARM_UP)
-        left = dict.fromkeys(bench.labs, options.calls)
-        turn = 0
-        while any(left.values()):
-            for rival in sorted(left, reverse=bool(turn % 2)):
-                count = min(left[rival], options.round)
-                left[rival] -= count
-                if count:
-                    calls += await bench.round(rival, count)
-            turn += 1
+            await bench.round(rival, options.rate[0], WARM_UP)
+        for rate in options.rate:
+            left = dict.fromkeys(bench.labs, options.calls)
+            turn = 0
+            while any(left.values()):
+                for rival in sorted(left, reverse=bool(turn % 2)):
+                    count = min(left[rival], options.round)
+                    left[rival] -= count
+                    if count:
+                        calls += await bench.round(rival, rate, count)
+                turn += 1
     finally:
         await bench.stop()
-    for name, pick in (("enqueue_to_invite", "to_invite_ms"), ("enqueue_to_bridge", "to_sound_ms")):
-        print(json.dumps(line(name, options, calls, pick)), flush=True)
+    for rate in options.rate:
+        for name, pick in (("enqueue_to_invite", "to_invite_ms"), ("enqueue_to_bridge", "to_sound_ms")):
+            print(json.dumps(line(name, bench, rate, calls, pick)), flush=True)
     return 0
 
 
@@ -331,7 +355,9 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=1000, help="agents logged in on both sides")
     parser.add_argument("--calls", type=int, default=150, help="calls for each side")
     parser.add_argument("--round", type=int, default=25, help="calls until it is the other side's turn")
-    parser.add_argument("--rate", type=float, default=GAP, help="calls a second")
+    parser.add_argument(
+        "--rate", type=float, nargs="+", default=[GAP], help="calls a second; several are measured in turn"
+    )
     parser.add_argument("--talk", type=float, default=3.0, help="seconds until the agent hangs up")
     parser.add_argument("--menu", action="store_true", help="callers press a key first")
     parser.add_argument("--limit", type=int, default=900, help="seconds after which the phones give up")
