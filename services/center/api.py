@@ -16,7 +16,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from services.center import flow_api
+from services.center import customer_api, flow_api
 from services.center.changes import changes
 from services.center.editor import Change, Edited, Editor, Present, value_of
 from services.center.loader import CenterError
@@ -221,6 +221,16 @@ def router(editor: Editor) -> APIRouter:
     async def roll_back_flow(name: str, wish: flow_api.FlowRollBack, asked: _Edit) -> EditResult:
         """It gets a version of its own, above the present one."""
         return await edit(asked, await flow_api.earlier(editor, asked.tenant, name, wish.version))
+
+    @routes.put(
+        "/customers",
+        summary="Put a table of customers (CSV) in the place of all",
+        openapi_extra=customer_api.CSV_BODY,
+    )
+    async def replace_customers(request: Request, asked: _Edit) -> EditResult:
+        """Columns: number, customer, name, class, agent, language; only number is needed."""
+        customers = customer_api.customers_of(await _body(request))
+        return await edit(asked, lambda value: {**value, "customers": customers})
 
     for kind in KINDS:
         _part_routes(routes, kind, present, edit)

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from services.center import flow_check, flow_edges, sayings
+from services.center import flow_check, flow_edges, sayings, survey_check, web_check
 from services.center.callback import CALLBACK_PROMPTS
 from services.center.flow import SayNode
 from services.center.flow_edges import unknown as _unknown
@@ -49,6 +49,8 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
         for path, message in _calendar(calendar):
             yield ("calendars", name, *path), message
     yield from flow_check.faults(document)
+    yield from web_check.customers(document)
+    yield from survey_check.surveys(document)
     for kind in ("dispositions", "break_reasons"):
         seen: dict[str, int] = {}
         for i, named in enumerate(getattr(document, kind)):

@@ -14,19 +14,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
-from services.center.words import Keys, Language, Number, Part, Skills, Token
+from services.center.flow_survey import CommentNode, RateNode, SurveyNode
+from services.center.flow_web import HttpNode, LookupNode
+from services.center.words import (
+    Keys,
+    Language,
+    Number,
+    Part,
+    Retries,
+    Skills,
+    Timeout,
+    Token,
+    Variable,
+)
 
-Variable = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Literally = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+*#_.:-]{0,64}$")]
 """What a variable is compared with; empty is a withheld number, for one."""
 Value = Annotated[str, StringConstraints(pattern=r"^(\$[a-z][a-z0-9_]{0,30}|[A-Za-z0-9+*#_.:-]{0,64})$")]
 """What a variable is set to: the text itself, or what another variable has (``$customer``)."""
+TokenOrVariable = Annotated[
+    str, StringConstraints(pattern=r"^(\$[a-z][a-z0-9_]{0,30}|[a-z0-9][a-z0-9-]{0,62})$")
+]
+"""A name, or the variable that has it (``$customer_agent``); what the variable has and is no such name counts as none."""
 Key = Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
 Pattern = Annotated[str, StringConstraints(pattern=r"^([0-9x]|\[[0-9]-[0-9]\]){1,32}$")]
 """What an input looks like, key by key: a digit, ``x`` for any digit, ``[2-9]`` for one of a range."""
 Range = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
-Timeout = Annotated[int, Field(ge=1, le=60)]
-Retries = Annotated[int, Field(ge=0, le=9)]
 
 
 def _one_or_many(value: Any) -> str:
@@ -292,10 +305,10 @@ class QueueNode(Part):
     priority: Annotated[int, Field(ge=-100, le=100)] | None = None
     """None takes the queue's."""
     skills: Skills = {}
-    class_: Token | None = Field(None, alias="class")
-    """The caller's class (``routing.classes``)."""
-    prefer: Token | None = None
-    """The agent to wait for first, for the queue's ``preferred_s``."""
+    class_: TokenOrVariable | None = Field(None, alias="class")
+    """The caller's class (``routing.classes``), or the variable that has it (``$customer_class``)."""
+    prefer: TokenOrVariable | None = None
+    """The agent to wait for first, for the queue's ``preferred_s``, or the variable that has the name."""
 
 
 class CallbackNode(Part):
@@ -355,6 +368,11 @@ _NODES: tuple[tuple[str, type[Part]], ...] = (
     ("look", LookNode),
     ("split", SplitNode),
     ("set", SetNode),
+    ("http", HttpNode),
+    ("lookup", LookupNode),
+    ("rate", RateNode),
+    ("comment", CommentNode),
+    ("survey", SurveyNode),
     # Before queue: a message is for one.
     ("record", RecordNode),
     ("queue", QueueNode),
@@ -410,6 +428,11 @@ AnyNode = (
     | LookNode
     | SplitNode
     | SetNode
+    | HttpNode
+    | LookupNode
+    | RateNode
+    | CommentNode
+    | SurveyNode
     | RecordNode
     | QueueNode
     | CallbackNode
@@ -431,6 +454,11 @@ Node = Annotated[
     | Annotated[LookNode, Tag("<look>")]
     | Annotated[SplitNode, Tag("<split>")]
     | Annotated[SetNode, Tag("<set>")]
+    | Annotated[HttpNode, Tag("<http>")]
+    | Annotated[LookupNode, Tag("<lookup>")]
+    | Annotated[RateNode, Tag("<rate>")]
+    | Annotated[CommentNode, Tag("<comment>")]
+    | Annotated[SurveyNode, Tag("<survey>")]
     | Annotated[RecordNode, Tag("<record>")]
     | Annotated[QueueNode, Tag("<queue>")]
     | Annotated[CallbackNode, Tag("<callback>")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from services.center import flow_paths
+from services.center import flow_paths, web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
     AnyNode,
@@ -32,6 +32,7 @@ from services.center.flow import (
     kind_of,
 )
 from services.center.flow_edges import Fault, returns, secrets, unknown, ways
+from services.center.flow_web import HttpNode, LookupNode
 from services.center.model import CenterDocument
 from services.center.source import Path
 
@@ -45,7 +46,7 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
             yield ("flows", name, *path), message
     for number, entry in document.entry_points.items():
         if (begun := flows.get(entry.flow)) is not None:
-            for message in _not_by_itself(entry.flow, begun):
+            for message in not_by_itself(entry.flow, begun):
                 yield ("entry_points", number, "flow"), message
     yield from flow_paths.faults(flows)
 
@@ -97,6 +98,10 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
                 yield ("secret",), 'variable "customer" goes to the agent and into the reports'
         case SetNode():
             yield from _values(document, ("set",), node.set, hidden)
+        case HttpNode():
+            yield from web_check.http_node(document, node, hidden)
+        case LookupNode() if not web_check.can_look_up(document):
+            yield ("lookup",), "nobody is known: neither customers nor customer_lookup is given"
         case CallNode():
             yield from _values(document, ("with",), node.with_, hidden)
             yield from _call(document.flows, node)
@@ -104,7 +109,7 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
             if node.flow not in document.flows:
                 yield ("flow",), unknown("flow", node.flow, document.flows)
             else:
-                for message in _not_by_itself(node.flow, document.flows[node.flow]):
+                for message in not_by_itself(node.flow, document.flows[node.flow]):
                     yield ("flow",), message
         case MenuNode():
             yield from _choices(node)
@@ -127,9 +132,9 @@ def _queued(document: CenterDocument, node: QueueNode | CallbackNode) -> Iterato
     if node.prefer is not None:
         if name in document.queues and document.queues[name].preferred_s is None:
             yield ("prefer",), f'prefer needs preferred_s in queue "{name}"'
-        if node.prefer not in document.agents:
+        if node.prefer not in document.agents and not node.prefer.startswith("$"):
             yield ("prefer",), unknown("agent", node.prefer, document.agents)
-    if node.class_ is not None and node.class_ not in document.routing.classes:
+    if node.class_ and node.class_ not in document.routing.classes and not node.class_.startswith("$"):
         yield ("class",), unknown("class", node.class_, document.routing.classes)
 
 
@@ -145,7 +150,7 @@ def _values(
             yield (*path, variable), f'variable "{value[1:]}" is secret and cannot be copied'
 
 
-def _not_by_itself(name: str, flow: Flow) -> Iterator[str]:
+def not_by_itself(name: str, flow: Flow) -> Iterator[str]:
     """Why a flow can only be called by another."""
     if flow.takes:
         yield f'flow "{name}" takes {", ".join(flow.takes)}: it can only be called'

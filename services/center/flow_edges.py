@@ -24,6 +24,8 @@ from services.center.flow import (
     TransferNode,
     kind_of,
 )
+from services.center.flow_survey import CommentNode, RateNode, SurveyNode
+from services.center.flow_web import HttpNode, LookupNode
 from services.center.source import Path
 
 Fault = tuple[Path, str]
@@ -41,12 +43,12 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
 def ways(node: AnyNode) -> list[Way]:
     """Return the edges of a node within its flow. Those of a call are silent here: only the called flow can tell."""
     match node:
-        case PlayNode() | SayNode() | SetNode():
+        case PlayNode() | SayNode() | SetNode() | SurveyNode() | CommentNode():
             return [(("then",), node.then, False)]
         case MenuNode():
             keyed: list[Way] = [(("digits", key), to, True) for key, to in node.digits.items()]
             return [*keyed, (("otherwise",), node.otherwise, False)]
-        case AskNode():
+        case AskNode() | RateNode():
             return [(("then",), node.then, True), (("otherwise",), node.otherwise, False)]
         case ConfirmNode():
             answers: list[Way] = [(("yes",), node.yes, True), (("no",), node.no, True)]
@@ -64,7 +66,10 @@ def ways(node: AnyNode) -> list[Way]:
             for name, edges in (("is", node.is_), ("begins", node.begins), ("between", node.between)):
                 found += [((name, value), to, False) for value, to in edges.items()]
             return [*found, (("otherwise",), node.otherwise, False)]
-        case LookNode() | RecordNode():
+        case HttpNode():
+            told: list[Way] = [(("status", status), to, False) for status, to in node.status.items()]
+            return [(("then",), node.then, False), *told, (("otherwise",), node.otherwise, False)]
+        case LookNode() | RecordNode() | LookupNode():
             return [(("then",), node.then, False), (("otherwise",), node.otherwise, False)]
         case SplitNode():
             return [(("split", to), to, False) for to in node.split]
@@ -81,16 +86,24 @@ def prompts_of(node: AnyNode) -> Iterator[tuple[Path, str]]:
         case PlayNode():
             for i, prompt in enumerate(node.prompts):
                 yield ("play",) if isinstance(node.play, str) else ("play", i), prompt
-        case MenuNode() | AskNode() | ConfirmNode() | LanguageNode() | RecordNode():
+        case (
+            MenuNode()
+            | AskNode()
+            | ConfirmNode()
+            | LanguageNode()
+            | RecordNode()
+            | RateNode()
+            | CommentNode()
+        ):
             kind = kind_of(node)
             yield (kind,), getattr(node, kind)
-    if isinstance(node, MenuNode | AskNode | ConfirmNode) and node.invalid is not None:
+    if isinstance(node, MenuNode | AskNode | ConfirmNode | RateNode) and node.invalid is not None:
         yield ("invalid",), node.invalid
 
 
 def asks(node: AnyNode) -> bool:
     """Whether a caller is expected to press keys after the node's prompt, or during it."""
-    return isinstance(node, MenuNode | AskNode | ConfirmNode | LanguageNode)
+    return isinstance(node, MenuNode | AskNode | ConfirmNode | LanguageNode | RateNode)
 
 
 def returns(flow: Flow) -> dict[str, list[str]]:

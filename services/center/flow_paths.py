@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from services.center import web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
     AnyNode,
@@ -29,12 +30,14 @@ from services.center.flow import (
     CallNode,
     Flow,
     FlowNode,
+    QueueNode,
     ReturnNode,
     SayNode,
     SetNode,
     kind_of,
 )
 from services.center.flow_edges import Fault, asks, returns, unknown, ways
+from services.center.flow_web import LOOKED_UP, HttpNode, LookupNode
 from services.center.source import Path
 
 
@@ -186,6 +189,10 @@ def _sets(node: AnyNode, way: Path, done: Mapping[str, _Summary]) -> frozenset[s
             return frozenset((node.into,))
         case SetNode():
             return frozenset(node.set)
+        case HttpNode() if way == ("then",):
+            return frozenset(node.into)
+        case LookupNode() if way == ("then",):
+            return frozenset(LOOKED_UP)
         case CallNode():
             called = done.get(node.call, _Summary())
             return frozenset(node.with_) | called.sets.get(str(way[1]), frozenset())
@@ -198,6 +205,14 @@ def _reads(node: AnyNode) -> Iterator[tuple[Path, str]]:
             yield ("say",), node.say
         case BranchNode():
             yield ("branch",), node.branch
+        case HttpNode():
+            yield from web_check.read_by(node)
+        case LookupNode():
+            yield ("lookup",), node.lookup
+        case QueueNode():
+            for at, name in (("class", node.class_), ("prefer", node.prefer)):
+                if name is not None and name.startswith("$"):
+                    yield (at,), name[1:]
         case SetNode() | CallNode():
             key, values = ("set", node.set) if isinstance(node, SetNode) else ("with", node.with_)
             for variable, value in values.items():

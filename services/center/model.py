@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from services.center.callback import Callback
 from services.center.flow import Flow
+from services.center.flow_survey import QueueSurvey
 from services.center.pins import Login, PinHash
 from services.center.rights import CallRights, CenterCalls
 from services.center.skills import parse
@@ -34,6 +35,7 @@ from services.center.waiting import (
     Overflow,
     Voicemail,
 )
+from services.center.web import CustomerLookup, Customers, WebService
 from services.center.words import (
     DAYS,
     Day,
@@ -242,6 +244,8 @@ class Queue(Part):
     """None: agent and caller are joined as soon as the agent has answered."""
     caller_id: Number | None = None
     """The number that is shown when an agent calls for this queue; None: the agent's, the team's or the center's."""
+    survey: QueueSurvey | None = None
+    """What callers are asked after the conversation; None: nothing, unless their flow has said so."""
     targets: Targets = Targets()
 
     @property
@@ -415,6 +419,14 @@ class CenterDocument(Part):
     login: Login = Login()
     entry_points: Annotated[dict[EntryNumber, EntryPoint], Field(min_length=1)]
     flows: Annotated[dict[Token, Flow], Field(min_length=1)]
+    web: dict[Token, WebService] = {}
+    """Web services that flows may ask, and nobody else."""
+    customers: Annotated[Customers, Field(max_length=5000)] = {}
+    """What is known of callers, by number. Larger tables are asked for by ``customer_lookup``."""
+    customer_lookup: CustomerLookup | None = None
+    """The web service that is asked for callers whom ``customers`` does not have."""
+    country_code: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")] | None = None
+    """Of the country in which ``0912…`` is a number: customers are found however their number is written."""
     do_not_call: list[Number] = []
     """Numbers that are never called back, as they would be dialled."""
     trunks: dict[Token, Trunk] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.center.flow import Flow
 from services.center.model import Agent, BreakReason, Calendar, CenterDocument, Named, Queue, Team
+from services.center.web import Customer
 from services.common.errors import Refused
 
 
@@ -207,6 +208,13 @@ KINDS: tuple[Kind, ...] = (
         "calendars",
         Calendar,
         {"open": {"sat-wed": ["08:00-20:00"], "thu": ["08:00-13:00"]}, "closed_on": ["2027-03-21"]},
+    ),
+    Kind(
+        "customers",
+        "customer",
+        "customers",
+        Customer,
+        {"customer": "4711", "name": "Sara Ahmadi", "class": "premium", "language": "fa"},
     ),
     Kind(
         "dispositions",

@@ -103,6 +103,10 @@ def _weekdays(key: str) -> str:
 
 Token = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+"""A variable of a call."""
+Timeout = Annotated[int, Field(ge=1, le=60)]
+Retries = Annotated[int, Field(ge=0, le=9)]
 # What a phone can dial. The plus sign stands first or not at all.
 Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{2,24}$")]
 # A person's number outside, as it is dialled.

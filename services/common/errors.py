@@ -7,6 +7,7 @@ PeyvandError
     - StoreUnavailable      ClickHouse did not answer in time
     - SwitchUnavailable     no connection to that FreeSWITCH node
       · SwitchTimeout       connected, but no answer in time: the outcome is unknown
+    - WebUnavailable        a web service of somebody else's gave no answer that is of use
   + ContractError           a message or event does not have the form that was agreed
     - ProtocolError         the event socket's bytes make no frame
     - UnsafeCommandError    text that must not reach FreeSWITCH
@@ -48,6 +49,18 @@ class SwitchUnavailable(NotReady):
 
 class SwitchTimeout(SwitchUnavailable):
     """FreeSWITCH did not answer in time: whether the command ran is unknown."""
+
+
+class WebUnavailable(NotReady):
+    """A web service did not answer, or what it answered is of no use.
+
+    ``reason`` is a word for reports; ``passes``: the same question may be answered a moment later.
+    """
+
+    def __init__(self, reason: str, text: str, *, passes: bool = False) -> None:
+        super().__init__(f"{reason}: {text}")
+        self.reason = reason
+        self.passes = passes
 
 
 class ContractError(PeyvandError):

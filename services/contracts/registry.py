@@ -32,6 +32,8 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.ivr.v1.IvrEnded": peyvand_ivr_v1_events_pb2.IvrEnded,
     "peyvand.ivr.v1.IvrStepTaken": peyvand_ivr_v1_events_pb2.IvrStepTaken,
     "peyvand.ivr.v1.PromptMissed": peyvand_ivr_v1_events_pb2.PromptMissed,
+    "peyvand.ivr.v1.SurveyAnswered": peyvand_ivr_v1_events_pb2.SurveyAnswered,
+    "peyvand.ivr.v1.SurveyEnded": peyvand_ivr_v1_events_pb2.SurveyEnded,
     "peyvand.queue.v1.AgentBridged": peyvand_queue_v1_events_pb2.AgentBridged,
     "peyvand.queue.v1.CallDone": peyvand_queue_v1_rpc_pb2.CallDone,
     "peyvand.queue.v1.CallWish": peyvand_queue_v1_rpc_pb2.CallWish,

@@ -15,6 +15,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.ivr.v1.PromptMissed": ("contact_id", "flow_node", "prompt", "at_us",),
     "peyvand.ivr.v1.ContactHandedOver": ("contact_id", "queue", "at_us",),
     "peyvand.ivr.v1.IvrEnded": ("contact_id", "outcome", "at_us",),
+    "peyvand.ivr.v1.SurveyAnswered": ("contact_id", "survey", "question", "kind", "at_us",),
+    "peyvand.ivr.v1.SurveyEnded": ("contact_id", "survey", "outcome", "at_us",),
     "peyvand.queue.v1.ContactWaiting": ("contact_id", "node", "queue", "waiting_since_us",),
     "peyvand.queue.v1.TreatmentPlayed": ("contact_id", "what",),
     "peyvand.queue.v1.WhisperPlayed": ("offer_id", "contact_id", "agent_id", "outcome",),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
 from services.center import Center, CenterSet, EntryPoint, open_centers
+from services.center.flow_survey import SURVEY_MOST_S
 from services.common.bus import Bus
 from services.common.clock import Clock
 from services.common.errors import ConfigError
 from services.common.esl import OutboundServer
 from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
+from services.common.webclient import WebClient
 from services.ivr import api
 from services.ivr.adapters import channel, code_call, dialled_call
 from services.ivr.adapters.call import Call, Session, Surroundings
-from services.ivr.adapters.flows import flows_of, plan_of
+from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.adapters.looking import Queues
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.adapters.trunks import Trunks
+from services.ivr.adapters.web import Web
 from services.ivr.config import IvrSettings
 from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.nodes import Flow, Limits
@@ -29,11 +33,19 @@ class Ivr:
     """Everything between the outbound socket and the bus; knows neither gevent nor NATS."""
 
     def __init__(
-        self, settings: IvrSettings, clock: Clock, bus: Bus, outbox: Outbox, centers: CenterSet
+        self,
+        settings: IvrSettings,
+        clock: Clock,
+        bus: Bus,
+        outbox: Outbox,
+        centers: CenterSet,
+        web: WebClient,
     ) -> None:
         self._bus = bus
         self._sounds_dir = settings.ivr_sounds_dir
         self._limits = Limits(max_steps=settings.ivr_max_steps, max_time_ms=settings.ivr_max_time_s * 1000)
+        survey_ms = min(self._limits.max_time_ms, SURVEY_MOST_S * 1000)
+        self._survey_limits = msgspec.structs.replace(self._limits, max_time_ms=survey_ms)
         self._around = Surroundings(
             clock=clock,
             put=outbox.put,
@@ -41,6 +53,7 @@ class Ivr:
             recordings_dir=settings.ivr_recordings_dir,
             look=Queues(bus).look,
             trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
+            web=Web(web, settings.ivr_secrets_dir),
         )
         self.use(centers)
 
@@ -60,18 +73,34 @@ class Ivr:
         if leg.dialled:
             await dialled_call.serve(session, leg, self._centers, self._bus, self._sounds_dir)
             return
+        if (after := channel.conversation_of(session.channel)) is not None:
+            await self._survey(session, leg, after)
+            return
         center, number, entry = self._centers.entry(leg.entry)
         if number != leg.entry:
             log.warning("entry_point_unknown", called=leg.entry, served_as=number, tenant=center.tenant)
         interpreter = self._interpreter(center, number, entry)
         await Call(session, leg, center, number, entry, interpreter, self._around).run()
 
+    async def _survey(self, session: Session, leg: channel.Leg, after: channel.Conversation) -> None:
+        """Ask a caller whose conversation is over. Letting go ends the call: the dialplan hangs up."""
+        center = self._centers.tenant(session.channel.variable("cc_tenant"))
+        if center is None or after.flow not in center.flows:
+            log.warning("survey_unknown", contact=leg.contact_id, flow=after.flow)
+            return
+        _, number, entry = self._centers.entry(leg.entry)
+        interpreter = Interpreter(survey_plan(after.flow, self._flows_of(center)), self._survey_limits)
+        await Call(session, leg, center, number, entry, interpreter, self._around, after).run()
+
+    def _flows_of(self, center: Center) -> dict[str, Flow]:
+        if center.tenant not in self._flows:
+            self._flows[center.tenant] = flows_of(center)
+        return self._flows[center.tenant]
+
     def _interpreter(self, center: Center, number: str, entry: EntryPoint) -> Interpreter:
         key = (center.tenant, number)
         if key not in self._interpreters:
-            if center.tenant not in self._flows:
-                self._flows[center.tenant] = flows_of(center)
-            plan = plan_of(center, entry, self._flows[center.tenant])
+            plan = plan_of(center, entry, self._flows_of(center))
             self._interpreters[key] = Interpreter(plan, self._limits)
         return self._interpreters[key]
 
@@ -95,7 +124,9 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.spawn(outbox.run(), "outbox")
 
     watch = await open_centers(settings, bus, rt.clock, lambda centers: ivr.use(centers), ready=rt.ready)
-    ivr = Ivr(settings, rt.clock, bus, outbox, watch.current)
+    web = WebClient(settings.web_networks(), settings.ivr_web_ca)
+    rt.add(web, "web")
+    ivr = Ivr(settings, rt.clock, bus, outbox, watch.current, web)
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.router(lambda: watch))

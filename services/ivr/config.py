@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, field_validator
 
 from services.common.config import CenterSettings
+from services.common.errors import ConfigError
+from services.common.webclient import Network, networks
 
 
 class IvrSettings(CenterSettings):
@@ -32,6 +36,18 @@ class IvrSettings(CenterSettings):
         pattern=r"^[^\s\r\n]*\{number\}[^\s\r\n]*$",
     )
     ivr_transfer_ring_s: int = Field(45, description="How long a transfer rings.", ge=5, le=300)
+    ivr_secrets_dir: Path | None = Field(
+        None,
+        description="Folder with the secrets that headers of web services name: <folder>/<tenant>/<name>, one line each.",
+    )
+    ivr_web_private: str = Field(
+        "",
+        description="Networks that are not global and in which web services of flows may be, separated by commas: 10.1.2.0/24. "
+        "Whoever edits a center document can have them asked.",
+    )
+    ivr_web_ca: Path | None = Field(
+        None, description="File (PEM) with authorities for web services, beside the system's."
+    )
     ivr_max_sessions: int = Field(
         2000, description="Calls at a time; one more goes straight to waiting.", ge=1
     )
@@ -50,3 +66,20 @@ class IvrSettings(CenterSettings):
         ge=0,
         le=8,
     )
+
+    @field_validator("ivr_web_private")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        try:
+            networks(_parts(text))
+        except ConfigError as e:
+            raise ValueError(str(e)) from None
+        return text
+
+    def web_networks(self) -> tuple[Network, ...]:
+        """``ivr_web_private`` as networks."""
+        return networks(_parts(self.ivr_web_private))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -18,7 +18,7 @@ from services.common.auth import Principal
 from services.common.clock import Clock
 from services.common.errors import Refused
 from services.common.http import require
-from services.recording.core.facts import MESSAGE
+from services.recording.core.facts import COMMENT, MESSAGE
 from services.recording.core.sidecar import Sidecar
 
 _listener = require("supervisor", "agent")
@@ -125,9 +125,10 @@ def build_router(library: Library, clock: Clock) -> APIRouter:
     handling = asyncio.Lock()  # Of two colleagues, one has dealt with it.
 
     def may_hear(who: Principal) -> Callable[[Sidecar], bool]:
-        # A message is for the whole queue: whoever takes its calls may hear it.
+        # A message is for the whole queue: whoever takes its calls may hear it. What was said of an agent is not for the agent.
         return lambda s: (
-            s.tenant == who.tenant and (who.role != "agent" or s.kind == MESSAGE or s.agent == who.subject)
+            s.tenant == who.tenant
+            and (who.role != "agent" or s.kind == MESSAGE or (s.kind != COMMENT and s.agent == who.subject))
         )
 
     async def one(recording_id: str, who: Principal) -> Sidecar:

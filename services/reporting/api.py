@@ -245,7 +245,7 @@ class Reports:
         in_menu, still_open = counts.pop("hung_up", 0), counts.pop("open", 0)
         raw = service_level.Counts(**level[0])
         return Summary(
-            interval=_interval(span),
+            interval=interval_of(span),
             queue=queue,
             received=answered + in_queue + in_menu + still_open + sum(counts.values()),
             answered=answered,
@@ -338,7 +338,7 @@ class Reports:
         rows = await self.ask(statement)
         last = rows[-1] if len(rows) == limit else None
         following = f"{last['started_at_us']}:{last[key]}" if last is not None else None
-        return Page(interval=_interval(span), items=rows, next=following)
+        return Page(interval=interval_of(span), items=rows, next=following)
 
 
 def _one_target(asked: int | None, queue: str | None, by_queue: Any, default: int) -> int | None:
@@ -350,7 +350,8 @@ def _one_target(asked: int | None, queue: str | None, by_queue: Any, default: in
     return int(values.pop()) if len(values) == 1 else None
 
 
-def _interval(span: sql.Span) -> Interval:
+def interval_of(span: sql.Span) -> Interval:
+    """The span as people write it."""
     return Interval(
         from_=_EPOCH + timedelta(microseconds=span.from_us), to=_EPOCH + timedelta(microseconds=span.to_us)
     )
@@ -460,6 +461,6 @@ def build_router(reports: Reports) -> APIRouter:
     @router.get("/agents", summary="Agents: answered contacts, offers, time in each state")
     async def agents(who: Reader, from_: FromText = None, to: ToText = None) -> Agents:
         span = reports.span(who, from_, to)
-        return Agents(interval=_interval(span), agents=await reports.agents(span))
+        return Agents(interval=interval_of(span), agents=await reports.agents(span))
 
     return router

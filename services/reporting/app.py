@@ -22,7 +22,7 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import live_api, migrate
+from services.reporting import live_api, migrate, survey_api
 from services.reporting.adapters.bus import EVENT_SUBJECTS, ROUTING_SUBJECTS, placed_facts
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
 from services.reporting.adapters.spool import Spool
@@ -198,6 +198,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     ingest = Ingest(Writer(store, url.database), lambda: directory_of(watch.current))
     reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
     rt.app.include_router(build_router(reports))
+    rt.app.include_router(survey_api.build_router(reports))
 
     bus = start_bus(settings, rt, on_ready=bus_ready)
     watch = await open_centers(

@@ -15,6 +15,7 @@ from services.common.bus.memory import Fault, MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.errors import Refused
 from services.common.esl import GeventHub, OutboundServer
+from services.common.webclient import WebClient
 from services.contracts.peyvand.routing.v1.rpc_pb2 import (
     AgentState,
     QueueList,
@@ -65,7 +66,7 @@ async def stage() -> AsyncIterator[Stage]:
     bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
     outbox = Outbox(bus, settings.ivr_outbox_size)
     appending = asyncio.create_task(outbox.run())
-    ivr = Ivr(settings, SystemClock(), bus, outbox, load(CENTERS))
+    ivr = Ivr(settings, SystemClock(), bus, outbox, load(CENTERS), WebClient())
     hub = GeventHub()
     hub.start()
     server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=50, events=("DTMF",))

@@ -15,6 +15,7 @@ from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer
+from services.common.webclient import WebClient
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import Ivr
 from services.ivr.config import IvrSettings
@@ -65,7 +66,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
     outbox = Outbox(bus, settings.ivr_outbox_size)
     appending = asyncio.create_task(outbox.run())
-    ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT))
+    ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT), WebClient())
     hub = GeventHub()
     hub.start()
     server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))

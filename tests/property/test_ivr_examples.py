@@ -11,20 +11,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.center import Center, load
-from services.ivr.adapters.flows import flows_of, plan_of
+from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.core import model as m
 from services.ivr.core.nodes import Limits, Plan
-from services.ivr.core.rehearsal import QueueNow, Rehearsal, Switch
+from services.ivr.core.rehearsal import QueueNow, Rehearsal, Reply, Switch
 from services.ivr.tools.layout import GAP, Edge, place
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
 FILES = [file for file in CENTERS.rglob("*.yaml") if file.parent.name != "tables"]
 ENTRIES = [(file, number) for file in FILES for number in load(file).centers[0].entry_points]
+SURVEYS = [
+    (file, queue.survey.flow)
+    for file in FILES
+    for queue in load(file).centers[0].queues.values()
+    if queue.survey is not None
+]
+"""What callers are asked after a conversation."""
 START_US = 1_795_000_000_000_000
 LIMITS = Limits()
 KEYS = st.tuples(st.integers(0, 240_000), st.sampled_from("0123456789*#"))
 END = st.none() | st.tuples(st.integers(0, 240_000), st.sampled_from([m.HungUp, m.Lost]))
-MUTE = ["PlayPrompt", "SayText", "RecordMessage", "LookAtQueue", "Transfer", "HandOver"]
+MUTE = [
+    "PlayPrompt",
+    "SayText",
+    "RecordMessage",
+    "RecordAnswer",
+    "LookAtQueue",
+    "SendRequest",
+    "Transfer",
+    "HandOver",
+]
+REPLY = st.builds(
+    Reply,
+    st.dictionaries(
+        st.sampled_from(["customer", "name", "class", "balance"]), st.text("0123456789ab", max_size=4)
+    ),
+    st.sampled_from([200, 404, 503]),
+    st.sampled_from(["", "", "connection"]),
+)
 
 
 @cache
@@ -34,10 +58,14 @@ def center(file: Path) -> Center:
 
 @cache
 def plan(file: Path, number: str) -> Plan:
+    if number in center(file).flows:
+        return survey_plan(number, flows_of(center(file)))
     return plan_of(center(file), center(file).entry_points[number], flows_of(center(file)))
 
 
-@pytest.mark.parametrize(("file", "number"), ENTRIES, ids=[f"{f.stem}-{n}" for f, n in ENTRIES])
+@pytest.mark.parametrize(
+    ("file", "number"), ENTRIES + SURVEYS, ids=[f"{f.stem}-{n}" for f, n in ENTRIES + SURVEYS]
+)
 @settings(max_examples=50, deadline=None)
 @given(
     keys=st.lists(KEYS, max_size=60),
@@ -49,6 +77,7 @@ def plan(file: Path, number: str) -> Plan:
     waiting=st.integers(0, 100),
     transfer=st.sampled_from([("SUCCESS", 30_000), ("USER_BUSY", 500), ("", 0)]),
     speaks_ms=st.sampled_from([0, 400, 30_000]),
+    reply=st.none() | REPLY,
 )
 def test_every_caller_of_an_example_reaches_an_end(
     file: Path,
@@ -62,9 +91,10 @@ def test_every_caller_of_an_example_reaches_an_end(
     waiting: int,
     transfer: tuple[str, int],
     speaks_ms: int,
+    reply: Reply | None,
 ) -> None:
     about = center(file)
-    entry = about.entry_points[number]
+    entry = about.entry_points.get(number) or about.entry_points[about.default_entry_point]
     start_us = START_US + at_s * 1_000_000
     begun = m.Begun(start_us, about.language_order(about.first_language(entry)), caller, number, chance)
     events: list[m.Event] = [m.KeyPressed(start_us + ms * 1000, key) for ms, key in keys]
@@ -72,13 +102,18 @@ def test_every_caller_of_an_example_reaches_an_end(
         at_us = start_us + end[0] * 1000
         events.append(m.HungUp(at_us, "") if end[1] is m.HungUp else m.Lost(at_us))
     queues = {name: QueueNow(waiting, 1_000 * waiting, waiting % 3) for name in about.queues}
-    switch = Switch(transfer=transfer, message_ms=speaks_ms, queues=queues, mute=mute)
+    nodes = {node for flow in about.flows.values() for node in flow.nodes}
+    replies = dict.fromkeys(nodes, reply) if reply is not None else {}
+    switch = Switch(transfer=transfer, message_ms=speaks_ms, queues=queues, replies=replies, mute=mute)
     heard = Rehearsal(plan(file, number), begun, limits=LIMITS, switch=switch).run(events)
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1
     most_ms = LIMITS.max_time_ms + LIMITS.ring_ms + LIMITS.confirm_ms + 1_000
     assert heard.duration_ms <= most_ms
     assert not any(step.result == "error" for step in heard.steps), "a checked flow has no hole"
+    if (file, number) in SURVEYS:
+        assert not heard.handed, "a survey hands nobody over"
+        assert len({rated.question for rated in heard.rated}) == len(heard.rated)
 
 
 @settings(max_examples=80, deadline=None)

@@ -20,12 +20,13 @@ from prometheus_client import Counter, Histogram
 from services.center.model import Center, EntryPoint
 from services.common.bus import Outgoing
 from services.common.clock import Clock
-from services.common.errors import CallGone, PeyvandError
+from services.common.errors import CallGone, PeyvandError, WebUnavailable
 from services.common.esl import Event, multiset
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
 from services.ivr.adapters.looking import QueueNow
 from services.ivr.adapters.trunks import Trunks
+from services.ivr.adapters.web import Web
 from services.ivr.core import model as core
 from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.state import State
@@ -82,6 +83,7 @@ class Surroundings:
     look: Callable[[str, str], Awaitable[QueueNow | None]]
     """The state of a tenant's queue; None when it cannot be had in time."""
     trunks: Trunks
+    web: Web
 
 
 class Call:
@@ -96,7 +98,9 @@ class Call:
         entry: EntryPoint,
         interpreter: Interpreter,
         around: Surroundings,
+        after: channel.Conversation | None = None,
     ) -> None:
+        """``after``: the conversation that the caller is asked about, of a survey."""
         self._session = session
         self._leg = leg
         self._center = center
@@ -112,12 +116,16 @@ class Call:
         self._handed: core.HandOver | None = None
         self._ended: core.Ended | None = None
         self._missed = 0
+        self._after = after
+        self._recorded_as = ""
         self._started_us = around.clock.now_us()
-        self._facts = Facts(center.tenant, leg.contact_id, self._started_us, entry.flow)
+        flow = entry.flow if after is None else after.flow
+        self._facts = Facts(center.tenant, leg.contact_id, self._started_us, flow, after)
 
     async def run(self) -> None:
         """Serve the call until it ended or was handed over. When cancelled, hand over to the fallback queue."""
-        self._around.put(self._facts.started(self._leg, self._center, self._number, self._entry))
+        if self._after is None:
+            self._around.put(self._facts.started(self._leg, self._center, self._number, self._entry))
         pump = asyncio.get_running_loop().create_task(self._pump())
         try:
             await self._serve()
@@ -140,7 +148,7 @@ class Call:
         self._inbox.put_nowait(
             core.Begun(
                 self._started_us,
-                self._center.language_order(self._center.first_language(self._entry)),
+                self._center.language_order(self._first_language()),
                 self._leg.caller,
                 self._leg.entry,
                 secrets.randbits(63),
@@ -150,7 +158,7 @@ class Call:
             event = await self._inbox.get()
             try:
                 self._state, outputs = self._interpreter.step(self._state, event)
-                if isinstance(event, core.Begun) and self._stays(outputs):
+                if isinstance(event, core.Begun) and self._after is None and self._stays(outputs):
                     self._start(self._claim())
                 for output in outputs:
                     await self._perform(output)
@@ -163,6 +171,10 @@ class Call:
                 if failures >= _MOST_FAILURES:
                     break
                 self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
+
+    def _first_language(self) -> str:
+        spoken = self._after.language if self._after is not None else ""
+        return spoken if spoken in self._center.languages else self._center.first_language(self._entry)
 
     @staticmethod
     def _stays(outputs: Sequence[core.Output]) -> bool:
@@ -191,10 +203,15 @@ class Call:
                 self._start(self._break_off(self._playback))
             case core.HideKeys():
                 await self._session.execute("multiset", channel.HIDE_KEYS, wait=False)
-            case core.RecordMessage():
+            case core.RecordMessage() | core.RecordAnswer():
                 self._playback = self._start(self._record(output))
             case core.LookAtQueue():
                 self._start(self._look(output))
+            case core.SendRequest():
+                self._start(self._ask_web(output))
+            case core.Rated():
+                version = self._center.flows[output.flow].version
+                self._around.put(self._facts.rated(output, version, self._recorded_as))
             case core.ArmTimer():
                 self._arm(output)
             case core.StepTaken():
@@ -220,7 +237,9 @@ class Call:
 
     async def _end(self, output: core.Ended) -> None:
         self._ended = output
-        if output.outcome == "handed_over":
+        if self._after is not None:
+            self._around.put(self._facts.surveyed(output, self._state.answered))
+        elif output.outcome == "handed_over":
             if self._handed is not None and output.cause != "unconfirmed":
                 self._around.put(self._facts.handed_over(self._handed, output.at_us))
         else:
@@ -238,6 +257,9 @@ class Call:
                 self._around.put(self._facts.stepped(output))
             elif isinstance(output, core.HandOver):
                 self._handed = output
+            elif isinstance(output, core.Ended):  # A survey: the dialplan ends the call.
+                self._ended = output
+                self._around.put(self._facts.surveyed(output, self._state.answered))
         if self._handed is not None:
             if self._playback is not None and not self._playback.done():
                 # Without a playback the break would end the music that the dialplan plays next.
@@ -274,8 +296,9 @@ class Call:
         complete = await self._session.execute("playback", argument)
         self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
 
-    async def _record(self, output: core.RecordMessage) -> None:
-        path = channel.message_path(self._around.recordings_dir, self._center, self._leg, output, self._now())
+    async def _record(self, output: core.RecordMessage | core.RecordAnswer) -> None:
+        self._recorded_as = channel.recorded_as(self._center, self._leg, output, self._now())
+        path = f"{self._around.recordings_dir}/{self._recorded_as}"
         session = self._session
         # record makes no folders, and hangs up when it cannot write.
         await session.execute("mkdir", path.rpartition("/")[0], wait=False)
@@ -294,6 +317,14 @@ class Call:
         self._inbox.put_nowait(
             core.QueueSeen(self._now(), output.look, seen.waiting, seen.longest_ms, seen.ready)
         )
+
+    async def _ask_web(self, output: core.SendRequest) -> None:
+        try:
+            status, values = await self._around.web.ask(self._center, output)
+        except WebUnavailable as e:
+            self._inbox.put_nowait(core.WebFailed(self._now(), output.request, e.reason))
+        else:
+            self._inbox.put_nowait(core.WebAnswered(self._now(), output.request, status, values))
 
     async def _break_off(self, playback: asyncio.Task[None] | None) -> None:
         for _ in range(_BREAKS):

@@ -21,6 +21,34 @@ _NOT_HEARD = ("FILE NOT FOUND", "PLAYBACK ERROR")
 
 
 @dataclass(frozen=True)
+class Conversation:
+    """What a caller has just had, and is asked about."""
+
+    flow: str
+    """That asks."""
+    queue: str
+    agent: str
+    offer: str
+    language: str
+
+
+NO_CONVERSATION = Conversation("", "", "", "", "")
+
+
+def conversation_of(channel: Event) -> Conversation | None:
+    """The conversation after which this leg comes back to ivr; None for a leg that comes for the first time."""
+    if channel.variable("cc_state") != "survey":
+        return None
+    return Conversation(
+        flow=channel.variable("cc_survey"),
+        queue=channel.variable("cc_queue"),
+        agent=channel.variable("cc_agent"),
+        offer=channel.variable("cc_offer"),
+        language=channel.variable("cc_language"),
+    )
+
+
+@dataclass(frozen=True)
 class Leg:
     """The call as FreeSWITCH described it when it handed it to us."""
 
@@ -93,6 +121,7 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_class": output.service_class,
         "cc_preferred_agent": output.preferred_agent,
         "cc_wish": "callback" if output.callback else "",
+        "cc_survey": output.survey,
     }
     return {name: value for name, value in values.items() if value}
 
@@ -123,18 +152,20 @@ HIDE_KEYS = multiset({"digits_dialed_filter": ".+"})
 """Of all keys of a call FreeSWITCH keeps ``digits_dialed``, which its CDR has; what this pattern matches it writes as X."""
 
 
-def message_path(
-    recordings_dir: str, center: Center, leg: Leg, output: core.RecordMessage, at_us: int
-) -> str:
-    """Return where a message is recorded, as FreeSWITCH sees it.
+def recorded_as(center: Center, leg: Leg, output: core.RecordMessage | core.RecordAnswer, at_us: int) -> str:
+    """Return where something is recorded, relative to the recordings folder.
 
-    The name is the one by which the recording service knows messages and whose they are: ``<contact>.message.<queue>.wav``.
+    The names are those by which the recording service knows what it is: ``<contact>.message.<queue>.wav`` for a message,
+    ``<contact>.comment.<question>.wav`` for what is said in a survey.
     """
     day = dt.datetime.fromtimestamp(at_us // 1_000_000, dt.UTC).strftime("%Y/%m/%d")
-    return f"{recordings_dir}/{center.tenant}/{day}/{leg.contact_id}.message.{output.queue}.wav"
+    what = (
+        f"message.{output.queue}" if isinstance(output, core.RecordMessage) else f"comment.{output.question}"
+    )
+    return f"{center.tenant}/{day}/{leg.contact_id}.{what}.wav"
 
 
-def record_argument(path: str, output: core.RecordMessage) -> str:
+def record_argument(path: str, output: core.RecordMessage | core.RecordAnswer) -> str:
     """Return the argument of the application record."""
     return f"{path} {output.most_s} {_SILENCE_LEVEL} {output.silence_s}"
 

@@ -12,8 +12,10 @@ from services.contracts.peyvand.ivr.v1.events_pb2 import (
     IvrEnded,
     IvrStepTaken,
     PromptMissed,
+    SurveyAnswered,
+    SurveyEnded,
 )
-from services.ivr.adapters.channel import Leg
+from services.ivr.adapters.channel import NO_CONVERSATION, Conversation, Leg
 from services.ivr.core import model as core
 
 
@@ -30,6 +32,8 @@ class Facts:
     started_us: int
     flow: str
     """In which the call began."""
+    after: Conversation | None = None
+    """Of a survey: the conversation before it."""
 
     def started(self, leg: Leg, center: Center, number: str, entry: EntryPoint) -> Outgoing:
         """The call reached an entry point. One a contact, whichever ivr says it first."""
@@ -101,6 +105,45 @@ class Facts:
             at_us=output.at_us,
         )
         return self._fact("ended", self._id("ended", 0), message, output.at_us)
+
+    def rated(self, rated: core.Rated, version: int, recording_path: str) -> Outgoing:
+        """A question of a survey was answered."""
+        after = self.after or NO_CONVERSATION
+        message = SurveyAnswered(
+            contact_id=self.contact_id,
+            survey=rated.flow,
+            flow_version=version,
+            question=rated.question,
+            kind="comment" if rated.said_ms else "score",
+            score=rated.score,
+            least=rated.least,
+            most=rated.most,
+            said_ms=rated.said_ms,
+            recording_path=recording_path if rated.said_ms else "",
+            queue=after.queue,
+            agent_id=after.agent,
+            offer_id=after.offer,
+            at_us=rated.at_us,
+        )
+        return self._fact("answered", self._id("answered", rated.step_no), message, rated.at_us)
+
+    def surveyed(self, output: core.Ended, answers: int) -> Outgoing:
+        """The survey after a conversation is over."""
+        after = self.after or NO_CONVERSATION
+        message = SurveyEnded(
+            contact_id=self.contact_id,
+            survey=self.flow,
+            outcome=output.outcome,
+            flow_node=output.node,
+            cause=output.cause,
+            answers=answers,
+            duration_ms=max(0, (output.at_us - self.started_us) // 1000),
+            queue=after.queue,
+            agent_id=after.agent,
+            offer_id=after.offer,
+            at_us=output.at_us,
+        )
+        return self._fact("surveyed", self._id("surveyed", 0), message, output.at_us)
 
     def _id(self, what: str, number: int) -> str:
         return f"{self.contact_id}:{what}:{self.started_us // 1000}.{number}"

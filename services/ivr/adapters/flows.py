@@ -8,10 +8,15 @@ from zoneinfo import ZoneInfo
 
 from services.center import flow as document
 from services.center import flow_edges
+from services.center.callers import normal
+from services.center.flow_survey import CommentNode, RateNode, SurveyNode
+from services.center.flow_web import HttpNode, LookupNode
 from services.center.hours import exceptions
 from services.center.model import Center, EntryPoint, period, weekdays
+from services.center.web import Request, ValueAt
 from services.center.words import Skills
 from services.ivr.core import nodes as core
+from services.ivr.core import web
 from services.ivr.core.hours import Calendar, Periods
 
 
@@ -35,6 +40,11 @@ def plan_of(center: Center, entry: EntryPoint, flows: Mapping[str, core.Flow]) -
     return core.Plan(flows, entry.flow, fallback)
 
 
+def survey_plan(name: str, flows: Mapping[str, core.Flow]) -> core.Plan:
+    """Return what a caller goes through after a conversation."""
+    return core.Plan(flows, name, None)
+
+
 def calendar_of(center: Center, name: str) -> Calendar:
     """Return a calendar with its zone and minutes."""
     calendar = center.calendars[name]
@@ -54,7 +64,13 @@ def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> cor
             return core.Play(tuple(node.prompts), node.then, node.skip)
         case document.SayNode():
             return core.Say(node.say, node.as_, node.then, node.currency or node.calendar or "")
-        case document.MenuNode() | document.ConfirmNode() | document.AskNode() | document.LanguageNode():
+        case (
+            document.MenuNode()
+            | document.ConfirmNode()
+            | document.AskNode()
+            | document.LanguageNode()
+            | RateNode()
+        ):
             return _listening(node)
         case document.BranchNode():
             return core.Branch(
@@ -74,6 +90,15 @@ def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> cor
             return core.Split(tuple(node.split.items()))
         case document.SetNode():
             return core.Assign(dict(node.set), node.then)
+        case HttpNode():
+            status = {int(code): to for code, to in node.status.items()}
+            return core.AskWeb(request_of(node, node.into), node.then, node.otherwise, status)
+        case LookupNode():
+            return _look_up(center, node)
+        case SurveyNode():
+            return core.WishSurvey(node.survey or "-", node.then)
+        case CommentNode():
+            return core.TakeAnswer(node.comment, node.question, node.most_s, node.silence_s, node.then)
         case document.HoursNode():
             emergency = node.emergency or node.closed
             return core.Hours(calendar_of(center, node.hours), node.open, node.closed, emergency)
@@ -92,7 +117,7 @@ def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> cor
 
 
 def _listening(
-    node: document.MenuNode | document.ConfirmNode | document.AskNode | document.LanguageNode,
+    node: document.MenuNode | document.ConfirmNode | document.AskNode | document.LanguageNode | RateNode,
 ) -> core.Listening:
     tries, timeout_ms = node.retries + 1, node.timeout_s * 1000
     match node:
@@ -110,6 +135,18 @@ def _listening(
                 tries=tries,
                 invalid=node.invalid,
                 answers={document.YES: "yes", document.NO: "no"},
+            )
+        case RateNode():
+            return core.Menu(
+                prompt=node.rate,
+                digits={str(number): node.then for number in range(node.least, node.most + 1)},
+                otherwise=node.otherwise,
+                timeout_ms=timeout_ms,
+                tries=tries,
+                invalid=node.invalid,
+                question=node.question,
+                least=node.least,
+                most=node.most,
             )
         case document.LanguageNode():
             otherwise = node.otherwise or node.then
@@ -133,6 +170,51 @@ def _listening(
                 secret=node.secret,
                 invalid=node.invalid,
             )
+
+
+def request_of(node: Request, into: Mapping[str, str | ValueAt]) -> web.Request:
+    """Return a request with the values that it wants."""
+    wanted = tuple(
+        web.Wanted(variable, value)
+        if isinstance(value, str)
+        else web.Wanted(variable, value.path, value.default)
+        for variable, value in into.items()
+    )
+    return web.Request(
+        service=node.http,
+        path=node.path,
+        wanted=wanted,
+        method=node.method,
+        headers=tuple(node.headers.items()),
+        body=node.body,
+        timeout_ms=node.timeout_s * 1000,
+        tries=node.retries + 1,
+    )
+
+
+def _look_up(center: Center, node: LookupNode) -> core.LookUp:
+    country = center.country_code or ""
+    asked = center.customer_lookup
+    return core.LookUp(
+        variable=node.lookup,
+        customers={
+            normal(number, country): web.Customer(
+                customer=known.customer or "",
+                name=known.name or "",
+                service_class=known.class_ or "",
+                agent=known.agent or "",
+                language=known.language or "",
+            )
+            for number, known in center.customers.items()
+        },
+        then=node.then,
+        otherwise=node.otherwise,
+        country=country,
+        languages=frozenset(center.languages),
+        request=request_of(asked, {str(name): value for name, value in asked.into.items()})
+        if asked is not None
+        else None,
+    )
 
 
 def _end(

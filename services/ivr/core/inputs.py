@@ -8,7 +8,7 @@ away, because they were meant for something else.
 
 from __future__ import annotations
 
-from services.ivr.core.model import HIDDEN
+from services.ivr.core.model import HIDDEN, Rated
 from services.ivr.core.nodes import Ask, ChooseLanguage, Listening, Menu, Play
 from services.ivr.core.talking import Talking
 
@@ -112,8 +112,18 @@ class Inputs(Talking):
 
     def _choose(self, node: Menu) -> None:
         keyed = self.state.collected
+        if node.question:
+            self.rated(node.question, score=int(keyed), least=node.least, most=node.most)
         self.leave(node.answers.get(keyed, f"digit:{keyed}"), keyed)
         self.next = node.digits[keyed]
+
+    def rated(
+        self, question: str, *, score: int = 0, least: int = 0, most: int = 0, said_ms: int = 0
+    ) -> None:
+        """Tell an answer to a question of a survey."""
+        s = self.state
+        s.answered += 1
+        self.out.append(Rated(s.step_no, s.flow, question, self.at_us, score, least, most, said_ms))
 
     def _choose_language(self, node: ChooseLanguage, key: str) -> None:
         self.speak_in(node.digits[key])

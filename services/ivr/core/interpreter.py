@@ -3,19 +3,19 @@
 Theory of operation
 -------------------
 A call is in one *mode*: playing (a playback runs, or was told to stop), listening (for keys, with a timer), recording, looking (at a
-queue), transfer, handing (the hand-over is being written on the channel), ended. Every event either fits the mode or is ignored, so
+queue), asking (a web service), transfer, handing (the hand-over is being written on the channel), ended. Every event either fits the mode or is ignored, so
 late completions, old timers and keys at odd moments need no care of their own. What waits for somebody's answer (a recording, a
-look, a ringing transfer, the confirmation of a hand-over) also has a timer of ours: an answer that never comes is an answer.
+look, a request, a ringing transfer, the confirmation of a hand-over) also has a timer of ours: an answer that never comes is an answer.
 
-``talking`` has what is heard, ``inputs`` what is keyed; here is the course of the flow: which node is next, flows that call each other,
+``talking`` has what is heard, ``inputs`` what is keyed, ``asking`` who is asked outside; here is the course of the flow: which node is next, flows that call each other,
 and the end.
 
 *Flows and their versions.* A plan has every flow as it was when the call began, so a call ends in the flows in which it began, whatever
 is edited meanwhile. A flow that calls another one waits on a stack; going on in another flow (``GoTo``) throws the stack away.
 
 *A call always ends, and never by our fault.* Steps and time are bounded; the time limit, a broken flow and an internal
-error all hand the caller over to the entry point's fallback queue. A caller who does nothing reaches an end anyway
-(services/center/flow_paths.py refuses other flows); the limits are for callers who keep pressing keys.
+error all hand the caller over to the entry point's fallback queue; in a survey, after the conversation, they end the call. A caller who
+does nothing reaches an end anyway (services/center/flow_paths.py refuses other flows); the limits are for callers who keep pressing keys.
 
 *Chance comes with the call.* Each split draws from the number that Begun brought, its own step and node, so the same call takes the same
 way again in a replay, and two splits of a call are independent.
@@ -26,11 +26,12 @@ Timer ids: 1 is the call's time limit, every other id is used once, and only the
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 
+from services.ivr.core.asking import Asking
 from services.ivr.core.hours import is_open
-from services.ivr.core.inputs import Inputs
 from services.ivr.core.model import (
     ArmTimer,
     Begun,
@@ -48,6 +49,7 @@ from services.ivr.core.model import (
     PlayEnded,
     QueueSeen,
     QueueUnseen,
+    RecordAnswer,
     Recorded,
     RecordMessage,
     SayText,
@@ -55,9 +57,12 @@ from services.ivr.core.model import (
     Transfer,
     TransferConnected,
     TransferEnded,
+    WebAnswered,
+    WebFailed,
 )
 from services.ivr.core.nodes import (
     Ask,
+    AskWeb,
     Assign,
     Branch,
     CallFlow,
@@ -67,6 +72,7 @@ from services.ivr.core.nodes import (
     Hours,
     Limits,
     Look,
+    LookUp,
     Menu,
     Node,
     Plan,
@@ -74,11 +80,15 @@ from services.ivr.core.nodes import (
     Return,
     Say,
     Split,
+    TakeAnswer,
     TakeMessage,
     ToNumber,
     ToQueue,
+    WishSurvey,
 )
 from services.ivr.core.state import TIME_LIMIT, State, Utterance
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Interpreter:
@@ -97,7 +107,7 @@ class Interpreter:
         return run.state, run.out
 
 
-class _Step(Inputs):
+class _Step(Asking):
     """The work of one step on a private copy of the state."""
 
     def handle(self, event: Event) -> None:
@@ -121,7 +131,7 @@ class _Step(Inputs):
                 if self.play_ended(event):
                     self.spoken(event)
             case TimerFired() if event.timer == TIME_LIMIT:
-                if s.mode in ("playing", "listening", "looking"):
+                if s.mode in ("playing", "listening", "looking", "asking"):
                     self.fall_back("limit")
             case TimerFired() if event.timer == s.timer:
                 self.timer_fired()
@@ -131,6 +141,10 @@ class _Step(Inputs):
                 self.looked(event)
             case QueueUnseen() if s.mode == "looking" and event.look == s.step_no:
                 self.looked(None)
+            case WebAnswered() if s.mode == "asking" and event.request == s.step_no:
+                self.web_answered(event)
+            case WebFailed() if s.mode == "asking" and event.request == s.step_no:
+                self.web_failed(event.reason)
             case TransferConnected() if s.mode == "transfer":
                 s.bridged = True
             case TransferEnded() if s.mode == "transfer":
@@ -146,6 +160,8 @@ class _Step(Inputs):
                 self.timed_out()
             case "looking":
                 self.looked(None)
+            case "asking":
+                self.web_failed("timeout")
             case "recording":
                 self.fall_back("limit")
             case "transfer" if not s.bridged:
@@ -205,9 +221,13 @@ class _Step(Inputs):
                     self.out.append(HideKeys())
                 s.tries_left = node.tries
                 self.begin_round(node)
-            case TakeMessage():
+            case TakeMessage() | TakeAnswer():
                 s.typed = ""
                 self.speak([self.prompt(node.prompt)], "record")
+            case AskWeb():
+                self.ask_web(node)
+            case LookUp():
+                self.look_up(node)
             case Look():
                 s.mode = "looking"
                 self.out.append(LookAtQueue(s.step_no, node.queue))
@@ -225,7 +245,7 @@ class _Step(Inputs):
             case _:
                 self.decide(node)
 
-    def decide(self, node: Hours | Branch | Split | Assign | GoTo | CallFlow | Return) -> None:
+    def decide(self, node: Hours | Branch | Split | Assign | WishSurvey | GoTo | CallFlow | Return) -> None:
         """Nodes that take no time: they only say what is next."""
         s = self.state
         match node:
@@ -239,6 +259,10 @@ class _Step(Inputs):
                 self.leave(f"split:{self.next}")
             case Assign():
                 self.assign(node)
+                self.next = node.then
+            case WishSurvey():
+                s.survey = node.survey
+                self.leave("none" if node.survey == "-" else f"survey:{node.survey}")
                 self.next = node.then
             case GoTo():
                 self.leave(f"flow:{node.flow}")
@@ -289,7 +313,14 @@ class _Step(Inputs):
         if s.mode == "recording" or (s.mode == "playing" and s.playing is not None):
             self.stop_speech()
         self.leave(result)
-        self.hand_over(self.plan.fallback)
+        self.fall_to_queue(result)
+
+    def fall_to_queue(self, why: str) -> None:
+        """What this call cannot be served: to the fallback queue, where there is one."""
+        if self.plan.fallback is None:
+            self.end("failed", why, hang_up=True)
+        else:
+            self.hand_over(self.plan.fallback)
 
     def hand_over(self, to: ToQueue) -> None:
         s = self.state
@@ -301,12 +332,20 @@ class _Step(Inputs):
                 to.skills,
                 s.languages[0] if s.languages else "",
                 s.variables.get("customer", ""),
-                to.service_class,
-                to.preferred_agent,
+                self.name_in(to.service_class),
+                self.name_in(to.preferred_agent),
                 to.callback,
+                s.survey,
             )
         )
         self.arm(self.limits.confirm_ms)
+
+    def name_in(self, value: str) -> str:
+        """A name, or what the variable has that ``$variable`` names; empty when that is no name."""
+        if not value.startswith("$"):
+            return value
+        name = self.state.variables.get(value[1:], "")
+        return name if _NAME.fullmatch(name) else ""
 
     def unconfirmed(self) -> None:
         """What the channel has is unknown; the dialplan takes the caller to waiting either way."""
@@ -342,6 +381,11 @@ class _Step(Inputs):
                 s.stopping = False
                 self.out.append(RecordMessage(s.step_no, node.queue, node.most_s, node.silence_s))
                 self.arm(node.most_s * 1000 + self.limits.grace_ms)
+            case "record", TakeAnswer():
+                s.mode = "recording"
+                s.stopping = False
+                self.out.append(RecordAnswer(s.step_no, node.question, node.most_s, node.silence_s))
+                self.arm(node.most_s * 1000 + self.limits.grace_ms)
             case "then", Play() | Say():
                 if not event.said:
                     self.leave("unsayable")
@@ -351,6 +395,12 @@ class _Step(Inputs):
 
     def recorded(self, length_ms: int) -> None:
         node = self.node
+        if isinstance(node, TakeAnswer):
+            if length_ms:
+                self.rated(node.question, said_ms=length_ms)
+            self.leave("recorded" if length_ms else "nothing")
+            self.next = node.then
+            return
         assert isinstance(node, TakeMessage)
         if length_ms >= max(1, node.least_ms):
             self.leave("recorded")
@@ -380,7 +430,7 @@ class _Step(Inputs):
             self.next = node.otherwise
         else:
             self.leave(f"failed:{cause}")
-            self.hand_over(self.plan.fallback)
+            self.fall_to_queue("transfer")
 
 
 def branch(node: Branch, value: str) -> tuple[str, str]:

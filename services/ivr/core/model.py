@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 # -- events: what happened to the call; ``at_us`` is wall time, microseconds since the epoch ------------------------
@@ -70,6 +72,23 @@ class QueueUnseen(msgspec.Struct, frozen=True):
     look: int
 
 
+class WebAnswered(msgspec.Struct, frozen=True):
+    """A web service answered. ``values`` are those of the wanted ones that are there, as text."""
+
+    at_us: int
+    request: int
+    status: int
+    values: Mapping[str, str]
+
+
+class WebFailed(msgspec.Struct, frozen=True):
+    """A web service could not be asked, or what it answered is of no use; ``reason`` in a word."""
+
+    at_us: int
+    request: int
+    reason: str
+
+
 class TransferConnected(msgspec.Struct, frozen=True):
     """Somebody answered at the outside number."""
 
@@ -117,6 +136,8 @@ Event = (
     | Recorded
     | QueueSeen
     | QueueUnseen
+    | WebAnswered
+    | WebFailed
     | TransferConnected
     | TransferEnded
     | HandedOver
@@ -174,11 +195,36 @@ class RecordMessage(msgspec.Struct, frozen=True):
     silence_s: int
 
 
+class RecordAnswer(msgspec.Struct, frozen=True):
+    """As RecordMessage, but what is said is the answer to a question of a survey."""
+
+    recording: int
+    question: str
+    most_s: int
+    silence_s: int
+
+
 class LookAtQueue(msgspec.Struct, frozen=True):
     """Find out the state of a queue; answered by QueueSeen or QueueUnseen."""
 
     look: int
     queue: str
+
+
+class SendRequest(msgspec.Struct, frozen=True):
+    """Ask a web service of the center; answered by WebAnswered or WebFailed. ``wanted``: variables, each with its JSON path."""
+
+    request: int
+    service: str
+    method: str
+    target: str
+    """Path and query behind the service's address."""
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    timeout_ms: int
+    """Of one try."""
+    tries: int
+    wanted: tuple[tuple[str, str], ...]
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -198,6 +244,8 @@ class HandOver(msgspec.Struct, frozen=True):
     service_class: str = ""
     preferred_agent: str = ""
     callback: bool = False
+    survey: str = ""
+    """The flow that asks the caller after the conversation; ``-``: none is to; empty: as the queue says."""
 
 
 class StepTaken(msgspec.Struct, frozen=True):
@@ -213,6 +261,19 @@ class StepTaken(msgspec.Struct, frozen=True):
     spent_ms: int
     at_us: int
     input: str = ""
+
+
+class Rated(msgspec.Struct, frozen=True):
+    """A question of a survey was answered by a number, or by words (``said_ms``) that were recorded."""
+
+    step_no: int
+    flow: str
+    question: str
+    at_us: int
+    score: int = 0
+    least: int = 0
+    most: int = 0
+    said_ms: int = 0
 
 
 class PromptMissing(msgspec.Struct, frozen=True):
@@ -247,9 +308,12 @@ Output = (
     | HideKeys
     | RecordMessage
     | LookAtQueue
+    | SendRequest
+    | RecordAnswer
     | Transfer
     | HandOver
     | StepTaken
+    | Rated
     | PromptMissing
     | Ended
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.ivr.core.hours import Calendar
+from services.ivr.core.web import Customer, Request
 
 
 class Play(msgspec.Struct, frozen=True, tag=True):
@@ -41,6 +42,10 @@ class Menu(msgspec.Struct, frozen=True, tag=True):
     invalid: str | None = None
     gap_ms: int = 2_000
     answers: Mapping[str, str] = {}
+    question: str = ""
+    """Of a survey: the key is its answer, a number from ``least`` to ``most``."""
+    least: int = 0
+    most: int = 0
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -135,6 +140,45 @@ class TakeMessage(msgspec.Struct, frozen=True, tag=True):
     otherwise: str
 
 
+class TakeAnswer(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt and record what the caller says to a question of a survey."""
+
+    prompt: str
+    question: str
+    most_s: int
+    silence_s: int
+    then: str
+
+
+class AskWeb(msgspec.Struct, frozen=True, tag=True):
+    """Ask a web service and set variables; ``status`` has ways of their own for answers that are no failure."""
+
+    request: Request
+    then: str
+    otherwise: str
+    status: Mapping[int, str] = {}
+
+
+class LookUp(msgspec.Struct, frozen=True, tag=True):
+    """Who has the number in ``variable``. ``customers`` are by number as ``services.center.callers.normal`` writes it."""
+
+    variable: str
+    customers: Mapping[str, Customer]
+    then: str
+    otherwise: str
+    country: str = ""
+    languages: frozenset[str] = frozenset()
+    """Those that the center speaks."""
+    request: Request | None = None
+
+
+class WishSurvey(msgspec.Struct, frozen=True, tag=True):
+    """After the conversation this flow asks the caller; ``-``: none does."""
+
+    survey: str
+    then: str
+
+
 class ToQueue(msgspec.Struct, frozen=True, tag=True):
     """Hand the caller over. ``callback``: the queue asks at once whether to call back."""
 
@@ -142,7 +186,9 @@ class ToQueue(msgspec.Struct, frozen=True, tag=True):
     priority: int
     skills: tuple[str, ...] = ()
     service_class: str = ""
+    """``$name``: what that variable has."""
     preferred_agent: str = ""
+    """As ``service_class``."""
     callback: bool = False
 
 
@@ -193,6 +239,10 @@ Node = (
     | Split
     | Assign
     | TakeMessage
+    | TakeAnswer
+    | AskWeb
+    | LookUp
+    | WishSurvey
     | ToQueue
     | ToNumber
     | GoTo
@@ -213,6 +263,10 @@ _KINDS = {
     Split: "split",
     Assign: "set",
     TakeMessage: "record",
+    TakeAnswer: "comment",
+    AskWeb: "http",
+    LookUp: "lookup",
+    WishSurvey: "survey",
     ToQueue: "queue",
     ToNumber: "transfer",
     GoTo: "flow",
@@ -229,6 +283,8 @@ def kind_of(node: Node | None) -> str:
             return "missing"
         case Menu() if node.answers:
             return "confirm"
+        case Menu() if node.question:
+            return "rate"
         case ToQueue() if node.callback:
             return "callback"
     return _KINDS[type(node)]
@@ -248,7 +304,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     flows: Mapping[str, Flow]
     first: str
-    fallback: ToQueue
+    fallback: ToQueue | None
+    """None: of a survey, after which nobody is waited for."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -258,6 +315,8 @@ class Limits(msgspec.Struct, frozen=True):
     max_time_ms: int = 900_000
     look_ms: int = 2_000
     """How long an answer about a queue is waited for."""
+    web_grace_ms: int = 1_000
+    """How long after its own time limits the end of a request is waited for."""
     ring_ms: int = 620_000
     """How long a transfer may take to be answered or to fail: longer than two trunks may ring."""
     confirm_ms: int = 15_000

@@ -7,7 +7,7 @@ for the caller (a menu, a question, a message), one after the other; who has no 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,6 +25,7 @@ THINK_MS = 500
 """How long a caller thinks before the first key of an act."""
 BETWEEN_KEYS_MS = 200
 CONNECT_MS = 3_000
+REPLY_MS = 80
 
 
 class QueueNow(msgspec.Struct, frozen=True):
@@ -33,6 +34,14 @@ class QueueNow(msgspec.Struct, frozen=True):
     waiting: int = 0
     longest_ms: int = 0
     ready: int = 1
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a web service answers; ``failure`` instead of an answer when it is not empty."""
+
+    values: Mapping[str, str] = {}
+    status: int = 200
+    failure: str = ""
 
 
 @dataclass
@@ -47,6 +56,8 @@ class Switch:
     """How long the caller speaks when a message is taken."""
     queues: dict[str, QueueNow] = field(default_factory=dict)
     """Queues that are not here cannot be seen."""
+    replies: Mapping[str, Reply] = field(default_factory=dict)
+    """By the node that asks; to others nobody answers in time."""
     mute: frozenset[str] = frozenset()
     """Outputs whose answers never come, by the name of their type."""
 
@@ -76,6 +87,8 @@ class Heard:
     messages: list[str] = field(default_factory=list)
     """The queues for which a message was recorded."""
     dialled: list[str] = field(default_factory=list)
+    asked: list[m.SendRequest] = field(default_factory=list)
+    rated: list[m.Rated] = field(default_factory=list)
     duration_ms: int = 0
     acts_left: int = 0
 
@@ -106,7 +119,8 @@ class Rehearsal:
         self._now_us = begun.at_us
         self._queue: list[tuple[int, int, m.Event]] = []
         self._order = 0
-        self._runs: m.PlayPrompt | m.SayText | m.RecordMessage | None = None
+        self._runs: m.PlayPrompt | m.SayText | m.RecordMessage | m.RecordAnswer | None = None
+        self._node = ""
         self._acts: list[Act] = []
         self._asked: tuple[int, int] = (0, 0)
         self.heard = Heard()
@@ -124,6 +138,7 @@ class Rehearsal:
                     continue  # it was broken off, and its end reported then
                 self._runs = None
             state, outputs = self._interpreter.step(state, event)
+            self._node = state.node
             for output in outputs:
                 self.heard.outputs.append(output)
                 self._take(output)
@@ -138,7 +153,7 @@ class Rehearsal:
 
     def _is_running(self, event: m.PlayEnded | m.Recorded) -> bool:
         match self._runs:
-            case m.RecordMessage(recording=number):
+            case m.RecordMessage(recording=number) | m.RecordAnswer(recording=number):
                 return isinstance(event, m.Recorded) and event.recording == number
             case m.PlayPrompt(play=number) | m.SayText(play=number):
                 return isinstance(event, m.PlayEnded) and event.play == number
@@ -175,14 +190,14 @@ class Rehearsal:
         match output:
             case m.PlayPrompt() | m.SayText():
                 self._play(output, is_mute)
-            case m.RecordMessage():
+            case m.RecordMessage() | m.RecordAnswer():
                 assert self._runs is None, "nothing is recorded while something plays"
                 heard.prompts.append("beep")
                 self._runs = output
                 if not is_mute:
                     spoken_ms = min(switch.message_ms, output.most_s * 1000)
                     self._at(m.Recorded(self._after(spoken_ms), output.recording, spoken_ms))
-                if switch.message_ms:
+                if switch.message_ms and isinstance(output, m.RecordMessage):
                     heard.messages.append(output.queue)
             case m.StopPlaying():
                 self._stop()
@@ -195,6 +210,10 @@ class Rehearsal:
                     if seen is None
                     else m.QueueSeen(self._after(5), output.look, seen.waiting, seen.longest_ms, seen.ready)
                 )
+            case m.SendRequest():
+                heard.asked.append(output)
+                if not is_mute:
+                    self._reply(output)
             case m.Transfer():
                 heard.dialled.append(output.number)
                 cause, after_ms = switch.transfer
@@ -208,10 +227,22 @@ class Rehearsal:
                     self._at(m.HandedOver(self._after(20)))
             case m.StepTaken():
                 heard.steps.append(output)
+            case m.Rated():
+                heard.rated.append(output)
             case m.PromptMissing():
                 heard.missing.append(output)
             case m.Ended():
                 heard.ended.append(output)
+
+    def _reply(self, asked: m.SendRequest) -> None:
+        reply = self._switch.replies.get(self._node)
+        if reply is None:
+            reply = Reply(failure="timeout")
+        at_us = self._after(asked.timeout_ms * asked.tries if reply.failure == "timeout" else REPLY_MS)
+        if reply.failure:
+            self._at(m.WebFailed(at_us, asked.request, reply.failure))
+        else:
+            self._at(m.WebAnswered(at_us, asked.request, reply.status, reply.values))
 
     def _play(self, output: m.PlayPrompt | m.SayText, is_mute: bool) -> None:
         assert self._runs is None, "one playback at a time"
@@ -231,7 +262,7 @@ class Rehearsal:
 
     def _stop(self) -> None:
         assert self._runs is not None, "only what runs can be stopped"
-        if isinstance(self._runs, m.RecordMessage):
+        if isinstance(self._runs, m.RecordMessage | m.RecordAnswer):
             self._at(m.Recorded(self._after(BREAK_MS), self._runs.recording, BREAK_MS))
         else:
             self._at(m.PlayEnded(self._after(BREAK_MS), self._runs.play, True))

@@ -23,7 +23,7 @@ class State(msgspec.Struct):
     """Treat as a value: ``step`` returns a new one and leaves its argument alone."""
 
     mode: str = "new"
-    """new, deciding (never between two events), playing, listening, recording, looking, transfer, handing, ended."""
+    """new, deciding (never between two events), playing, listening, recording, looking, asking, transfer, handing, ended."""
     flow: str = ""
     node: str = ""
     calls: tuple[tuple[str, str], ...] = ()
@@ -54,5 +54,9 @@ class State(msgspec.Struct):
     hidden: bool = False
     was_closed: bool = False
     bridged: bool = False
+    survey: str = ""
+    """The flow that asks the caller after the conversation; ``-``: none does."""
+    answered: int = 0
+    """Questions of a survey that the caller has answered."""
     reported: bool = True
     """Whether the way out of the present node was reported."""

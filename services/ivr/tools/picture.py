@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from services.center import flow as document
 from services.center import flow_edges
+from services.center.flow_survey import CommentNode, RateNode, SurveyNode
+from services.center.flow_web import HttpNode, LookupNode
 from services.center.model import Center
 from services.ivr.tools.layout import Edge, Layout, Placed, Route, place
 
@@ -18,11 +20,13 @@ _WORDS = {
     "record": "ضبط پیغام", "queue": "صف", "callback": "تماس برگشتی", "transfer": "انتقال", "flow": "ادامه در",
     "call": "اجرای", "return": "بازگشت", "hangup": "پایان تماس", "otherwise": "در غیر این صورت", "yes": "بله",
     "no": "خیر", "open": "باز", "closed": "بسته", "emergency": "اضطراری", "entered": "وارد شد", "start": "شروع",
-    "recorded": "ضبط شد", "holds": "برقرار", "version": "نسخه",
+    "recorded": "ضبط شد", "http": "پرسش از سرویس", "lookup": "شناسایی مشتری", "rate": "امتیاز", "comment": "نظر",
+    "survey": "نظرسنجی", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
 }  # fmt: skip
 _FILLS = {
     "play": "#eaf2fb", "say": "#eaf2fb", "menu": "#fff4d6", "ask": "#fff4d6", "confirm": "#fff4d6", "language": "#fff4d6",
     "hours": "#efe9f7", "branch": "#efe9f7", "look": "#efe9f7", "split": "#efe9f7", "set": "#f1f3f5",
+    "http": "#fdeede", "lookup": "#fdeede", "rate": "#fff4d6", "comment": "#e3f4ee", "survey": "#f1f3f5",
     "record": "#e3f4ee", "queue": "#d9f2df", "callback": "#d9f2df", "transfer": "#d9f2df", "hangup": "#f6e0e0",
     "flow": "#f1f3f5", "call": "#f1f3f5", "return": "#f6e0e0",
 }  # fmt: skip
@@ -117,6 +121,14 @@ def _what(node: document.AnyNode) -> str:
             return node.return_
         case document.RecordNode():
             return node.queue
+        case HttpNode():
+            return f"{node.http} {node.method} {node.path}"
+        case RateNode():
+            return f"{node.question} ({node.least}-{node.most})"
+        case CommentNode():
+            return node.question
+        case SurveyNode():
+            return node.survey or "none"
         case document.LookNode():
             limits = {
                 "waiting >": node.waiting_over,
@@ -145,6 +157,10 @@ def _label(node: document.AnyNode, way: tuple[str | int, ...], language: str) ->
             return _word("entered", language)
         case document.RecordNode(), "then":
             return _word("recorded", language)
+        case HttpNode(), "then":
+            return _word("answered", language)
+        case LookupNode(), "then":
+            return _word("known", language)
         case document.LookNode(), "then":
             return _word("holds", language)
         case document.BranchNode(), kind if len(way) > 1:

@@ -12,7 +12,8 @@ A table is YAML::
 
 ``does`` may also hold ``{during: welcome, press: "1"}``: keys that are pressed while that prompt is heard. What is read out is heard as
 ``4711 as digits``, the tone before a message as ``beep``. A call ends in one of ``queue <name>``, ``callback <name>``, ``transfer <number>``,
-``finished`` (``finished <as>`` of a hangup that says what was achieved), ``closed``, ``hung up``.
+``finished`` (``finished <as>`` of a hangup that says what was achieved), ``closed``, ``hung up``. ``survey: <flow>`` in the place of
+``entry`` is a call after a conversation.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 from services.center import source
 from services.center.loader import CenterError, Fault
 from services.center.model import Center
-from services.center.words import EntryNumber, Part, Token
-from services.ivr.adapters.flows import flows_of, plan_of
+from services.center.words import EntryNumber, Part, Token, Variable
+from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.core.model import Begun
 from services.ivr.core.nodes import Plan
-from services.ivr.core.rehearsal import Act, Heard, QueueNow, Rehearsal, Switch
+from services.ivr.core.rehearsal import Act, Heard, QueueNow, Rehearsal, Reply, Switch
 
 _HANG_UP = "hang up"
 _MOST_DRAWS = 2_000
@@ -70,6 +71,8 @@ class Call(Part):
 
     name: str
     entry: EntryNumber | None = None
+    survey: Token | None = None
+    """The flow, of a call after a conversation."""
     at: Moment | None = None
     caller: str = "+989121234567"
     does: list[Does] = []
@@ -83,6 +86,16 @@ class Call(Part):
     transfer: Literal["answered", "busy", "no answer"] = "answered"
     speaks_s: Annotated[float, Field(ge=0, le=900)] = 5.0
     """How long the caller speaks when a message is taken."""
+    answers: dict[Token, dict[Variable, str] | int | Literal["failed"]] = {}
+    """What web services answer, by the node that asks: the values that it gets, another status than 200, or ``failed``."""
+    rates: dict[Token, int | Literal["said"]] | None = None
+    """The answers of a survey by question: a number, or that something was said."""
+    wants: str | None = None
+    """The survey that the call is handed over with; ``none`` when the caller does not want one."""
+    class_: str | None = Field(None, alias="class")
+    """As the call is handed over with."""
+    prefers: str | None = None
+    """The agent that the call is handed over with."""
     drawn: dict[Token, Token] = {}
     """Where splits lead, by their node."""
     missing: list[str] = []
@@ -151,13 +164,16 @@ def rehearse(center: Center, file: Path) -> Result:
         if number not in center.entry_points:
             raise CenterError([Fault(str(file), line, f"calls.{i}.entry", f'unknown entry point "{number}"')])
         entry = center.entry_points[number]
+        if call.survey is not None and call.survey not in center.flows:
+            raise CenterError([Fault(str(file), line, f"calls.{i}.survey", f'unknown flow "{call.survey}"')])
         begun = Begun(
             at_us=_moment_us(call.at or table.at, center.timezone),
             languages=center.language_order(center.first_language(entry)),
             caller=call.caller,
             entry=number,
         )
-        heard = _heard(call, plan_of(center, entry, flows), begun)
+        plan = survey_plan(call.survey, flows) if call.survey else plan_of(center, entry, flows)
+        heard = _heard(call, plan, begun)
         for step in heard.steps:
             visited.setdefault(step.flow, set()).add(step.node)
         tried.append(Tried(call.name, line, heard, tuple(_wrong(call, heard))))
@@ -197,7 +213,17 @@ def _switch(call: Call) -> Switch:
         name: QueueNow(state.waiting, state.longest_s * 1000, state.ready)
         for name, state in call.queues.items()
     }
-    return Switch(missing, _CAUSES[call.transfer], round(call.speaks_s * 1000), queues)
+    replies = {node: _reply(answer) for node, answer in call.answers.items()}
+    return Switch(missing, _CAUSES[call.transfer], round(call.speaks_s * 1000), queues, replies)
+
+
+def _reply(answer: dict[str, str] | int | str) -> Reply:
+    match answer:
+        case dict():
+            return Reply(values=answer)
+        case int():
+            return Reply(status=answer)
+    return Reply(failure="connection")
 
 
 def end_of(heard: Heard) -> str:
@@ -231,9 +257,17 @@ def _wrong(call: Call, heard: Heard) -> list[str]:
     if heard.acts_left:
         wrong.append(f"the last {heard.acts_left} of what the caller does was never waited for")
     handed = heard.handed[-1] if heard.handed else None
-    for name in ("customer", "language"):
-        wanted = getattr(call, name)
-        found = getattr(handed, name) if handed is not None else ""
+    for name, wanted, part in (
+        ("customer", call.customer, "customer"),
+        ("language", call.language, "language"),
+        ("class", call.class_, "service_class"),
+        ("prefers", call.prefers, "preferred_agent"),
+        ("wants", "-" if call.wants == "none" else call.wants, "survey"),
+    ):
+        found = getattr(handed, part) if handed is not None else ""
         if wanted is not None and wanted != found:
             wrong.append(f"{name} is {found!r}; expected {wanted!r}")
+    rated: dict[str, int | str] = {r.question: "said" if r.said_ms else r.score for r in heard.rated}
+    if call.rates is not None and rated != call.rates:
+        wrong.append(f"rates {rated}; expected {call.rates}")
     return wrong

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from services.center import Center, CenterSet, prompt_file
 from services.center.callback import Callback
+from services.center.flow_survey import SURVEY_MOST_S, QueueSurvey
 from services.center.model import Queue
 from services.center.numbers import LANGUAGES, digits, file_string, number_prompts
 from services.center.rights import CenterCalls
@@ -13,7 +14,16 @@ from services.center.sentences import WAITED_S, position_files, spoken_minutes, 
 from services.center.teams import supervisors_of_agent, supervisors_of_queue
 from services.center.trunks import outside_of
 from services.center.waiting import BeforeBridge as Before
-from services.queue.core.plan import BeforeBridge, CallbackPlan, CenterPlan, Plans, QueuePlan, Slot, Watch
+from services.queue.core.plan import (
+    BeforeBridge,
+    CallbackPlan,
+    CenterPlan,
+    Plans,
+    QueuePlan,
+    Slot,
+    SurveyPlan,
+    Watch,
+)
 from services.queue.core.schedule import MESSAGE, POSITION, WAIT
 
 _NOTHING = "-"  # No number begins so.
@@ -44,6 +54,7 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
                 callback=_callback(queue.callback, center.calls) if queue.callback is not None else None,
                 dispositions=_keyed(queue.dispositions) if queue.dispositions else None,
                 before_bridge=_before(queue.before_bridge) if queue.before_bridge is not None else None,
+                survey=_survey(queue.survey) if queue.survey is not None else None,
                 caller_id=queue.caller_id or "",
             )
             for name, queue in _queues(center).items()
@@ -66,6 +77,8 @@ def _plan(center: Center, sounds_dir: str) -> CenterPlan:
         message_most_s=center.voicemail.most_s,
         message_silence_s=center.voicemail.silence_s,
         message_thanks=center.voicemail.thanks,
+        flows=frozenset(center.flows),
+        survey_most_ms=SURVEY_MOST_S * 1000,
         do_not_call=frozenset(center.do_not_call),
         outside=outside_of(center.trunks, center.routes),
         inside=frozenset(agent.extension for agent in center.agents.values()) | center.entry_points.keys(),
@@ -110,6 +123,10 @@ def _before(before: Before) -> BeforeBridge:
         caller=before.caller or "",
         most_ms=before.most_s * 1000,
     )
+
+
+def _survey(survey: QueueSurvey) -> SurveyPlan:
+    return SurveyPlan(flow=survey.flow, share=survey.share, least_talk_ms=survey.least_talk_s * 1000)
 
 
 def _watch(center: Center) -> Watch | None:

@@ -44,6 +44,7 @@ WAITING = "peyvand::waiting"
 HANDED_OVER = "peyvand::handover"
 FEATURE = "peyvand::feature"
 AGENT_KEYS = "keys XML agent_leg"  # In freeswitch/conf/dialplan: six times bind_meta_app, which were half of an originate's bytes.
+SURVEY = "survey XML survey"  # In freeswitch/conf/dialplan.
 ROOM = "conference::maintenance"
 REFERRED = "sofia::notify_refer"
 GATEWAY = "sofia::gateway_state"
@@ -191,6 +192,7 @@ def caller_leg(event: Event) -> legs.CallerLeg:
         service_class=var("cc_class"),
         preferred_agent=var("cc_preferred_agent"),
         wish=var("cc_wish"),
+        survey=var("cc_survey"),
         revision=var("cc_revision"),
         started_ms=_number(var("cc_started_ms")),
         waiting_ms=_number(var("cc_waiting_ms")),
@@ -378,6 +380,10 @@ def api_line(command: outputs.Command, dialing: Dialing) -> str:
             if not command.file:
                 return f"uuid_kill {leg} NORMAL_CLEARING"
             return f"uuid_transfer {leg} 'playback:{_path(command.file)},hangup:NORMAL_CLEARING' inline"
+        case outputs.RunSurvey():
+            return f"uuid_transfer {leg} {SURVEY}"
+        case outputs.StopRecording():
+            return f"uuid_record {leg} stop all"
         case outputs.LeaveMessage():
             return f"uuid_transfer {leg} '{_message(command, dialing)}' inline"
         case outputs.TransferOut():

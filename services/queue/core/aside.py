@@ -19,7 +19,7 @@ end is forgotten, and none is written down twice.
 
 from __future__ import annotations
 
-from services.queue.core import lines, offers, orders, outward, schedule
+from services.queue.core import lines, offers, orders, outward, schedule, survey
 from services.queue.core.conversation import (
     PART_MS,
     conversation_ended,
@@ -44,7 +44,7 @@ from services.queue.core.node import Node
 from services.queue.core.outputs import PlayMusic, PlayTo, RingBack
 from services.queue.core.overflow import change_queue
 from services.queue.core.records import Aside, Caller, Offer, Phase, Stage, Step
-from services.queue.core.treatment import back_to_music, farewell, say_sorry
+from services.queue.core.treatment import back_to_music, say_sorry
 
 KEYS_MS = 5_000  # So long after the last key the number is complete, and a number of no key at all is none.
 NO_MS = 2_500  # As long as the prompts are that say why something cannot be.
@@ -428,7 +428,7 @@ def _first_lost(node: Node, caller: Caller, aside: Aside) -> None:
     node.cancel_timer(*(f"{kind}:{caller.contact}" for kind in ("asked", "keys", "rejoin")))
     if aside.step is Step.HELD:
         left_by_agent(node, caller, first, first.cause)
-        farewell(node, caller, "goodbye")
+        survey.part(node, caller)
         return
     requeue(node, caller, first)
     if second is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.queue.core import moves, schedule, supervision
+from services.queue.core import moves, schedule, supervision, survey
 from services.queue.core.causes import NODE_LOST
 from services.queue.core.facts import (
     AgentBridged,
@@ -17,7 +17,7 @@ from services.queue.core.node import Node
 from services.queue.core.offers import agent_leg_hung_up, ended_by_routing
 from services.queue.core.outputs import PlayTo, Record
 from services.queue.core.records import Caller, Offer, Phase, Stage
-from services.queue.core.treatment import announce_waiting, back_to_music, farewell, say_sorry
+from services.queue.core.treatment import announce_waiting, back_to_music, say_sorry
 
 PART_MS = (
     150  # UNBRIDGE and PARK came 46 ms after the agent's BYE; the farewell waits until the leg is parked.
@@ -154,7 +154,7 @@ def still_apart(node: Node, contact: str) -> None:
         return
     conversation_ended(node, caller, offer, "system", "UNBRIDGED")
     node.close_offer(offer, "NORMAL_CLEARING")
-    farewell(node, caller, "goodbye")
+    survey.part(node, caller)
 
 
 def conversation_ended(node: Node, caller: Caller, offer: Offer, ended_by: str, cause: str) -> None:
@@ -374,7 +374,7 @@ def _node_lost(node: Node, caller: Caller, offer: Offer, cause: str) -> None:
 
 
 def part(node: Node, contact: str) -> None:
-    """The agent has left and the caller is parked: thank and hang up, or music again when it was not the agent's will."""
+    """The agent has left and the caller is parked: ask or thank and hang up, or music again when it was not the agent's will."""
     caller = node.callers.get(contact)
     if caller is None or caller.stage is not Stage.PARTED:
         return
@@ -382,7 +382,7 @@ def part(node: Node, contact: str) -> None:
     if offer is not None:
         requeue(node, caller, offer)
     else:
-        farewell(node, caller, "goodbye")
+        survey.part(node, caller)
 
 
 def wrap_up(node: Node, offer: Offer) -> None:

@@ -444,7 +444,13 @@ class Engine:
                 self._said(connecting.announced(node, command.contact, command.file, heard=False))
             case outputs.Whisper():
                 self._whispered(inputs.WhisperEnded(at_us=node.at_us, leg=command.leg, heard=False))
-            case outputs.Farewell() | outputs.TransferOut() | outputs.LeaveMessage() | outputs.PlayMusic():
+            case (
+                outputs.Farewell()
+                | outputs.TransferOut()
+                | outputs.LeaveMessage()
+                | outputs.RunSurvey()
+                | outputs.PlayMusic()
+            ):
                 node.line("command_failed", warning=True, contact=command.contact, text=event.text[:120])
                 node.emit(outputs.Probe(contact=command.contact, leg=command.leg))
             case _:

@@ -105,6 +105,14 @@ class Farewell(Command, frozen=True, kw_only=True):
     file: str
 
 
+class RunSurvey(Command, frozen=True, kw_only=True):
+    """uuid_transfer to the dialplan's context ``survey``: ivr has the leg, and whenever it lets go the call ends."""
+
+
+class StopRecording(Command, frozen=True, kw_only=True):
+    """uuid_record stop: what comes now is no conversation."""
+
+
 class LeaveMessage(Command, frozen=True, kw_only=True):
     """uuid_transfer to a prompt, a beep and a recording, thanks, then hang up. ``path`` is relative to the recordings folder."""
 

@@ -59,6 +59,14 @@ class BeforeBridge(Struct, frozen=True, kw_only=True):
     most_ms: int = 15_000
 
 
+class SurveyPlan(Struct, frozen=True, kw_only=True):
+    """Who is asked after a conversation, by which flow; see ``survey``."""
+
+    flow: str
+    share: int = 100  # Of a hundred.
+    least_talk_ms: int = 0
+
+
 class QueuePlan(Struct, frozen=True, kw_only=True):
     """One queue: how long its agents write up, what is heard in it, whether its calls are recorded."""
 
@@ -72,6 +80,7 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     parallel: bool = False  # Several phones may ring for one caller.
     callback: CallbackPlan | None = None
     before_bridge: BeforeBridge | None = None
+    survey: SurveyPlan | None = None
     caller_id: str = ""  # Shown to an agent at a number outside; empty: the number that the caller called.
     dispositions: frozenset[str] | None = None  # Those of them that can be keyed; None: all of the center.
 
@@ -99,6 +108,8 @@ class CenterPlan(Struct, frozen=True, kw_only=True):
     message_most_s: int = 180
     message_silence_s: int = 5
     message_thanks: str = "message-thanks"
+    flows: frozenset[str] = frozenset()
+    survey_most_ms: int = 300_000
     do_not_call: frozenset[str] = frozenset()
     outside: Outside = Outside()
     inside: frozenset[str] = frozenset()  # Numbers that are not outside: extensions and entry points.

@@ -13,6 +13,7 @@ caller ``talking``         with a partner: the pair is joined, and AgentBridged 
 caller ``connecting``      (``cc_step``) something was being said before the bridge: bridged at once, else back to music
 customer's leg (callback)  unanswered: its answer or end is waited for; answered: asked to confirm again
 caller ``moved``           or ``waiting`` in the middle of a move: routing is asked whose it is and where, see ``moves``
+caller ``survey``          with ivr: left there; parked: sent there
 agent's leg of a callback  waits for the customer who is being called; none is: given back to routing
 agent's leg, unconfirmed   answered at a number outside, no key was pressed: asked for it again
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
@@ -29,7 +30,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from services.queue.core import callbacks, connecting, lines, moves, outward, remote, supervision
+from services.queue.core import callbacks, connecting, lines, moves, outward, remote, supervision, survey
 from services.queue.core.arrival import handed_over
 from services.queue.core.conversation import hung_up, report_bridged, start_talking
 from services.queue.core.facts import ConversationEnded
@@ -47,7 +48,6 @@ from services.queue.core.treatment import (
     adopt,
     announce_waiting,
     back_to_music,
-    farewell,
     remember,
     say_sorry,
     unsettle,
@@ -215,6 +215,10 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:
                 outward.resume(node, fresh, leg.out)
+        case survey.SURVEY:
+            fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
+            if fresh is not None:
+                survey.resume(node, fresh, silent=leg.silent)
         case "leaving" | "transferred" | "message":
             fresh = caller or remember(node, leg, Stage.LEAVING, recovered=True)
             if fresh is not None:
@@ -282,7 +286,7 @@ def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) ->
     _missed_end(node, caller, leg, "agent" if agent is None else "system")
     if agent is not None:
         node.close_offer(offer_from(node, agent, Phase.TALKING), "NORMAL_CLEARING")
-    farewell(node, caller, "goodbye")
+    survey.part(node, caller)
 
 
 def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause: str = "UNSEEN") -> None:

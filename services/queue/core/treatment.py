@@ -185,10 +185,10 @@ def unsettle(node: Node, caller: Caller) -> None:
     node.timer(f"settle:{caller.contact}", SETTLE_MS)
 
 
-def leave(node: Node, caller: Caller, state: str) -> None:
-    """Mark the leg (``cc_state`` leaving or transferred) so that no later owner adopts it as waiting."""
+def leave(node: Node, caller: Caller, state: str, **values: str) -> None:
+    """Mark the leg (``cc_state`` leaving or transferred) so that no later owner adopts it as waiting; ``values`` go with it."""
     caller.stage = Stage.LEAVING
-    node.set_vars(caller.contact, caller.contact, cc_state=state)
+    node.set_vars(caller.contact, caller.contact, cc_state=state, **values)
     schedule.cancel(node, caller)
     node.cancel_timer(
         f"outage:{caller.contact}",

@@ -1,6 +1,7 @@
 """The recordings folder: ``<tenant>/<yyyy>/<mm>/<dd>/<contact>.wav``, each with a sidecar ``<contact>.json`` once it is finished.
 
-Messages that callers left are ``<contact>.message.<queue>.wav`` with a sidecar beside them.
+Messages that callers left are ``<contact>.message.<queue>.wav`` with a sidecar beside them, and what they said in a survey
+``<contact>.comment.<question>.wav``.
 
 The sidecars are the index. Paths are only ever made from names that were found in the folder or match its form, so nothing
 outside of it can be reached.
@@ -23,7 +24,7 @@ from services.recording.core.lifecycle import Recording
 from services.recording.core.sidecar import Sidecar
 
 _PATH = re.compile(
-    r"([a-z0-9-]{1,63})/(\d{4})/(\d{2})/(\d{2})/([A-Za-z0-9_-]{1,64})(?:\.message\.([a-z0-9-]{1,63}))?\.wav"
+    r"([a-z0-9-]{1,63})/(\d{4})/(\d{2})/(\d{2})/([A-Za-z0-9_-]{1,64})(?:\.(message|comment)\.([a-z0-9-]{1,63}))?\.wav"
 )
 _ID_LIMIT = 100_000
 
@@ -80,7 +81,8 @@ class Folder:
             tenant=match[1],
             contact=match[5],
             path=relative,
-            message_for=match[6] or "",
+            message_for=match[7] if match[6] == "message" else "",
+            is_comment=match[6] == "comment",
         )
 
     def file(self, path: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-CONVERSATION, MESSAGE = "conversation", "message"
+CONVERSATION, MESSAGE, COMMENT = "conversation", "message", "comment"
 
 
 class RecordingStarted(Struct, frozen=True, kw_only=True):

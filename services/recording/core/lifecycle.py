@@ -26,6 +26,7 @@ from typing import Any
 from msgspec import Struct
 
 from services.recording.core.facts import (
+    COMMENT,
     CONVERSATION,
     MESSAGE,
     Fact,
@@ -42,7 +43,7 @@ REMEMBERED_AGENTS = 20_000
 class Recording(Struct, frozen=True, kw_only=True):
     """Which recording: ``path`` is ``<tenant>/<yyyy>/<mm>/<dd>/<contact>.wav``, relative to the recordings folder.
 
-    A message that a caller left for a queue is ``<contact>.message.<queue>.wav``.
+    A message that a caller left for a queue is ``<contact>.message.<queue>.wav``, what was said in a survey ``<contact>.comment.<question>.wav``.
     """
 
     recording_id: str
@@ -50,6 +51,7 @@ class Recording(Struct, frozen=True, kw_only=True):
     contact: str
     path: str
     message_for: str = ""  # The queue; empty for a conversation.
+    is_comment: bool = False  # Of the conversation that was before it.
 
 
 class Examination(Struct, frozen=True, kw_only=True):
@@ -300,7 +302,7 @@ class Lifecycle:
                 queue=talk.queue if talk is not None else recording.message_for,
                 started_at_us=started or max(0, at_us - found.duration_ms * 1000),
                 at_us=at_us,
-                kind=MESSAGE if recording.message_for else CONVERSATION,
+                kind=_kind(recording),
                 caller=known.caller,
             ),
         )
@@ -317,3 +319,9 @@ class Lifecycle:
                 at_us=at_us,
             ),
         )
+
+
+def _kind(recording: Recording) -> str:
+    if recording.is_comment:
+        return COMMENT
+    return MESSAGE if recording.message_for else CONVERSATION

@@ -25,7 +25,7 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     repaired: bool = False
     started_at_us: int = 0
     finished_at_us: int = 0
-    kind: str = "conversation"  # Or message: a caller left it for the queue.
+    kind: str = "conversation"  # Or message: a caller left it for the queue; comment: said in a survey.
     caller: str = ""  # The number of whoever left a message.
     handled_by: str = ""  # Who dealt with a message; empty while it is open.
     handled_at_us: int = 0

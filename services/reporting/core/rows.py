@@ -37,6 +37,8 @@ from services.reporting.core.facts import (
     RecordingFailed,
     RecordingStarted,
     RecordingStored,
+    SurveyAnswered,
+    SurveyEnded,
     WrapUpEnded,
 )
 from services.reporting.core.tables import (
@@ -46,6 +48,8 @@ from services.reporting.core.tables import (
     IVR_STEPS,
     OFFERS,
     RECORDINGS,
+    SURVEY_ANSWERS,
+    SURVEYS,
     Card,
     Row,
     card_row,
@@ -98,6 +102,8 @@ def rows_of(placed: Placed) -> list[Row]:
         values = (fact.step_no, fact.flow, fact.flow_node, fact.kind, fact.result, fact.spent_ms)
         key = (placed.tenant, placed.contact_id, placed.id, placed.at_us)
         rows.append(Row(IVR_STEPS.name, (*key, *values)))
+    elif isinstance(fact, (SurveyAnswered, SurveyEnded)):
+        rows.append(_survey_row(placed, fact))
     elif isinstance(fact, (AgentPresenceChanged, AgentActivityChanged)):
         rows.append(_change_row(placed, fact))
     for card, key_field, fill in _FILLS.get(type(fact), ()):
@@ -131,6 +137,14 @@ def _fact_row(placed: Placed) -> Row:
             _encode(fact).decode(),
         ),
     )
+
+
+def _survey_row(placed: Placed, fact: SurveyAnswered | SurveyEnded) -> Row:
+    # The columns have the names of the fact's fields.
+    table = SURVEY_ANSWERS if isinstance(fact, SurveyAnswered) else SURVEYS
+    known = {"tenant": placed.tenant, "contact_id": placed.contact_id, "id": placed.id, "at": placed.at_us}
+    values = (known.get(name, getattr(fact, name, None)) for name in table.columns)
+    return Row(table.name, tuple(values))
 
 
 def _change_row(placed: Placed, fact: AgentPresenceChanged | AgentActivityChanged) -> Row:

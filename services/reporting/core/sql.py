@@ -264,3 +264,41 @@ def fact_ids(span: Span) -> Statement:
     """Ids of the facts of the span."""
     sql = f"SELECT id FROM v_facts WHERE tenant = {{tenant:String}} AND {_within('at')} ORDER BY at, id"
     return _statement(span, sql, {})
+
+
+def survey_scores(span: Span, filters: Mapping[str, str]) -> Statement:
+    """Scores given in the span, by question, scale, queue and agent, with what the usual measures are made from.
+
+    Promoters gave 9 or 10 and detractors 0 to 6 of ten (Reichheld 2003); satisfied is who gave one of the two highest scores of a
+    scale that ends at 5.
+    """
+    conditions = [
+        "tenant = {tenant:String}",
+        "kind = 'score'",
+        _within("at"),
+        *(f"{column} = {{f_{column}:String}}" for column in filters),
+    ]
+    params = {f"f_{column}": value for column, value in filters.items()}
+    sql = (
+        "SELECT survey, question, least, most, queue, agent_id, count() AS answers, sum(score) AS total,"
+        " countIf(score >= most - 1) AS highest, countIf(score <= 6) AS detractors"
+        f" FROM v_survey_answers WHERE {' AND '.join(conditions)}"
+        " GROUP BY survey, question, least, most, queue, agent_id"
+        " ORDER BY survey, question, least, most, queue, agent_id"
+    )
+    return _statement(span, sql, params)
+
+
+def surveys_ended(span: Span, filters: Mapping[str, str]) -> Statement:
+    """Surveys that ended in the span: how many, and how many answered at least one question."""
+    conditions = [
+        "tenant = {tenant:String}",
+        _within("at"),
+        *(f"{column} = {{f_{column}:String}}" for column in filters),
+    ]
+    params = {f"f_{column}": value for column, value in filters.items()}
+    sql = (
+        "SELECT survey, outcome, count() AS surveys, countIf(answers > 0) AS answered"
+        f" FROM v_surveys WHERE {' AND '.join(conditions)} GROUP BY survey, outcome ORDER BY survey, outcome"
+    )
+    return _statement(span, sql, params)

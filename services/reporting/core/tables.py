@@ -5,7 +5,7 @@ Theory of operation
 Facts about one contact come on two streams, in any order between them, more than once, and partly long after the rest.
 Two kinds of tables make that harmless:
 
-* *Entries* (facts, ivr_steps, agent_changes): one row a fact under the fact's id. A repetition is the same row again;
+* *Entries* (facts, ivr_steps, agent_changes, survey_answers, surveys): one row a fact under the fact's id. A repetition is the same row again;
   ReplacingMergeTree keeps one.
 * *Cards* (contacts, offers, legs, recordings): one row a key that is filled in piece by piece. Each column is a *cell*, a
   pair (version, value), and merging rows takes the greatest pair of each column. The greatest of a set depends neither on
@@ -263,6 +263,43 @@ IVR_STEPS: Final = Entries(
     "ivr_steps",
     ("tenant", "contact_id", "id", "at", "step_no", "flow", "flow_node", "kind", "result", "spent_ms"),
 )
+SURVEY_ANSWERS: Final = Entries(
+    "survey_answers",
+    (
+        "tenant",
+        "contact_id",
+        "id",
+        "at",
+        "survey",
+        "flow_version",
+        "question",
+        "kind",
+        "score",
+        "least",
+        "most",
+        "said_ms",
+        "recording_path",
+        "queue",
+        "agent_id",
+        "offer_id",
+    ),
+)
+SURVEYS: Final = Entries(
+    "surveys",
+    (
+        "tenant",
+        "contact_id",
+        "id",
+        "at",
+        "survey",
+        "outcome",
+        "answers",
+        "duration_ms",
+        "queue",
+        "agent_id",
+        "offer_id",
+    ),
+)
 AGENT_CHANGES: Final = Entries(
     "agent_changes",
     (
@@ -284,7 +321,7 @@ AGENT_CHANGES: Final = Entries(
 )
 
 CARDS: Final[tuple[Card, ...]] = (CONTACTS, OFFERS, LEGS, RECORDINGS)
-ENTRIES: Final[tuple[Entries, ...]] = (FACTS, IVR_STEPS, AGENT_CHANGES)
+ENTRIES: Final[tuple[Entries, ...]] = (FACTS, IVR_STEPS, AGENT_CHANGES, SURVEY_ANSWERS, SURVEYS)
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {card.name: card.columns for card in CARDS} | {
     entries.name: entries.columns for entries in ENTRIES
 }

@@ -33,6 +33,10 @@ QUEUES = {
     "support": plan.QueuePlan(name="support", music="local_stream://jazz", wrap_up_ms=0),
     "everybody": plan.QueuePlan(name="everybody", parallel=True),
     "listed": plan.QueuePlan(name="listed", wrap_up_ms=20_000, dispositions=frozenset("2")),
+    "asked": plan.QueuePlan(
+        name="asked", recording=True, survey=plan.SurveyPlan(flow="after-call", least_talk_ms=5_000)
+    ),
+    "seldom": plan.QueuePlan(name="seldom", survey=plan.SurveyPlan(flow="after-call", share=20)),
     "told": plan.QueuePlan(
         name="told",
         before_bridge=plan.BeforeBridge(
@@ -61,6 +65,7 @@ CENTER = plan.CenterPlan(
     prompts={(name, lang): f"/s/{lang}/{name}.wav" for name in PROMPTS for lang in ("fa", "en")},
     dispositions=frozenset("12"),
     outage_prompt="outage",
+    flows=frozenset({"after-call", "other"}),
     agent_languages={"reza": "en"},
     waits={lang: {s: (f"/s/{lang}/waited-{s}.wav",) for s in (10, 60, 120)} for lang in ("fa", "en")},
 )
@@ -171,7 +176,7 @@ class Rig:
             self._all_go_on()
             self.complete_bridges()
             self.deliver()
-            for leg in [x for x in self.legs.values() if x.mode in ("farewell", "message")]:
+            for leg in [x for x in self.legs.values() if x.mode in ("farewell", "message", "survey")]:
                 self.hang_up(leg.uuid, "NORMAL_CLEARING")
             for uuid in list(self.jobs):
                 self.fail(uuid, "NO_ANSWER")
@@ -445,7 +450,7 @@ class Rig:
             step=v.get("cc_step", ""), second=v.get("cc_second", ""), held_ms=int(v.get("cc_held_ms") or 0),
             silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
             language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), kind=v.get("cc_kind", ""), answered=leg.answered,
-            wish=v.get("cc_wish", ""), met=met, met_ago_ms=met_ago_ms,
+            wish=v.get("cc_wish", ""), met=met, met_ago_ms=met_ago_ms, survey=v.get("cc_survey", ""),
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> legs.AgentLeg:
@@ -581,6 +586,10 @@ class Rig:
                     self.left_by_engine.add(leg.uuid)
                 if not command.file:
                     self.hang_up(leg.uuid)
+            case outputs.RunSurvey():
+                self._apart(leg)
+                leg.mode = "survey"
+                self.left_by_engine.add(leg.uuid)
             case outputs.LeaveMessage():
                 self._apart(leg)
                 leg.mode = "message"

@@ -17,6 +17,8 @@ from services.reporting.core.facts.ivr import (
     IvrFact,
     IvrStepTaken,
     PromptMissed,
+    SurveyAnswered,
+    SurveyEnded,
 )
 from services.reporting.core.facts.queue import (
     AgentBridged,
@@ -161,6 +163,8 @@ __all__ = [
     "SupervisionChanged",
     "SupervisionEnded",
     "SupervisionStarted",
+    "SurveyAnswered",
+    "SurveyEnded",
     "Term",
     "TransferRefused",
     "TransferRequested",

@@ -71,4 +71,41 @@ class IvrEnded(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
-IvrFact = ContactStarted | IvrStepTaken | PromptMissed | ContactHandedOver | IvrEnded
+class SurveyAnswered(msgspec.Struct, frozen=True, kw_only=True):
+    """A question of a survey was answered, by a number or by words."""
+
+    contact_id: str = ""
+    survey: str = ""
+    flow_version: int = 0
+    question: str = ""
+    kind: str = ""
+    score: int = 0
+    least: int = 0
+    most: int = 0
+    said_ms: int = 0
+    recording_path: str = ""
+    queue: str = ""
+    agent_id: str = ""
+    offer_id: str = ""
+    at_us: int = 0
+
+
+class SurveyEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """The survey after a conversation is over."""
+
+    contact_id: str = ""
+    survey: str = ""
+    outcome: str = ""
+    flow_node: str = ""
+    cause: str = ""
+    answers: int = 0
+    duration_ms: int = 0
+    queue: str = ""
+    agent_id: str = ""
+    offer_id: str = ""
+    at_us: int = 0
+
+
+IvrFact = (
+    ContactStarted | IvrStepTaken | PromptMissed | ContactHandedOver | IvrEnded | SurveyAnswered | SurveyEnded
+)

@@ -108,3 +108,61 @@ class IvrEnded(_message.Message):
     duration_ms: int
     at_us: int
     def __init__(self, contact_id: _Optional[str] = ..., outcome: _Optional[str] = ..., flow_node: _Optional[str] = ..., cause: _Optional[str] = ..., duration_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class SurveyAnswered(_message.Message):
+    __slots__ = ("contact_id", "survey", "flow_version", "question", "kind", "score", "least", "most", "said_ms", "recording_path", "queue", "agent_id", "offer_id", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    FLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    SAID_MS_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_PATH_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    survey: str
+    flow_version: int
+    question: str
+    kind: str
+    score: int
+    least: int
+    most: int
+    said_ms: int
+    recording_path: str
+    queue: str
+    agent_id: str
+    offer_id: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., survey: _Optional[str] = ..., flow_version: _Optional[int] = ..., question: _Optional[str] = ..., kind: _Optional[str] = ..., score: _Optional[int] = ..., least: _Optional[int] = ..., most: _Optional[int] = ..., said_ms: _Optional[int] = ..., recording_path: _Optional[str] = ..., queue: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
+class SurveyEnded(_message.Message):
+    __slots__ = ("contact_id", "survey", "outcome", "flow_node", "cause", "answers", "duration_ms", "queue", "agent_id", "offer_id", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FLOW_NODE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    survey: str
+    outcome: str
+    flow_node: str
+    cause: str
+    answers: int
+    duration_ms: int
+    queue: str
+    agent_id: str
+    offer_id: str
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., survey: _Optional[str] = ..., outcome: _Optional[str] = ..., flow_node: _Optional[str] = ..., cause: _Optional[str] = ..., answers: _Optional[int] = ..., duration_ms: _Optional[int] = ..., queue: _Optional[str] = ..., agent_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
