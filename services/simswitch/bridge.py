@@ -6,7 +6,12 @@ CS_SOFT_EXECUTE, and only then makes the bridge (about 45 ms in all). So
 
 * C hangs up meanwhile: A is hung up (ORIGINATOR_CANCEL), or parked with ``uuid_bridge_park_on_cancel``;
 * A hangs up meanwhile: C stays in CS_RESET or CS_SOFT_EXECUTE, silent, for ever: nothing but a kill or a transfer ends
-  that. This is why a client must watch for CHANNEL_BRIDGE and rescue the caller.
+  that. This is why a client must watch for CHANNEL_BRIDGE and rescue the caller;
+* A is transferred meanwhile: it does not look, makes C ready, finds itself not ready, and hangs up *C*
+  (DESTINATION_OUT_OF_ORDER) before it goes where it was sent. Transferred before it waits (it has not left its application yet), it goes
+  there at once, and C stays silent as above;
+* C is transferred meanwhile: it goes there, and A waits on, silent. After a thousand looks at a leg whose state does not change, 20 s
+  later, A hangs up both, C wherever it is by then.
 
 CHANNEL_BRIDGE and CHANNEL_UNBRIDGE come once, with the originator as their leg, so with the agent first they carry the
 agent's Unique-ID. When the bridge ends, the leg that is left looks at ``park_after_bridge``, then
@@ -26,6 +31,9 @@ from services.simswitch.core.wire import Value
 from services.simswitch.redirect import note_transfer, transfer
 from services.simswitch.switch import Switch
 from services.simswitch.waiting import TICK_S
+
+_LOOKS = 1000
+"""So often the originator looks at a leg that stands in some other state than the bridge needs."""
 
 
 def uuid_bridge(switch: Switch, first: str, second: str) -> str:
@@ -77,19 +85,7 @@ async def _originator(a: Channel, b: Channel) -> None:
     if b.gone:
         await _without_partner(a)
         return
-    while not (a.leaving or b.down):
-        if b.joined_by is a and b.running == "CS_SOFT_EXECUTE":
-            break
-        if b.joined_by is a and b.running == "CS_RESET":
-            b.set_state("CS_SOFT_EXECUTE")
-        await a.pause(TICK_S)
-    if a.leaving:
-        return
-    if b.down:
-        if a.truth("uuid_bridge_park_on_cancel"):
-            a.redirect_to(a.park_state, "CS_PARK")
-        else:
-            a.end("ORIGINATOR_CANCEL", by="switch")
+    if not await _stands_ready(a, b):
         return
     fire = a.switch.fire
     for leg, other, place in ((a, b, "uuid_bridge a"), (b, a, "uuid_bridge b")):
@@ -108,6 +104,37 @@ async def _originator(a: Channel, b: Channel) -> None:
         if a.call_state == "UNHELD":
             a.set_call_state("ACTIVE")
         a.end("NORMAL_CLEARING", by="switch")
+
+
+async def _stands_ready(a: Channel, b: Channel) -> bool:
+    """Wait, as the originator, until the other leg stands in CS_SOFT_EXECUTE. False when it comes to no bridge."""
+    looks = 0
+    while not (a.down or b.down):
+        if b.state != b.running:
+            looks = 0
+        elif b.joined_by is a and b.running == "CS_SOFT_EXECUTE":
+            break
+        else:
+            looks += 1
+            if looks >= _LOOKS:
+                a.end("DESTINATION_OUT_OF_ORDER", by="switch")
+                b.end("DESTINATION_OUT_OF_ORDER", by="switch")
+                return False
+            if b.joined_by is a and b.running == "CS_RESET":
+                b.set_state("CS_SOFT_EXECUTE")
+        await a.pause(TICK_S)
+    if a.down:
+        return False
+    if b.down:
+        if a.truth("uuid_bridge_park_on_cancel"):
+            a.redirect_to(a.park_state, "CS_PARK")
+        elif a.redirect is None:
+            a.end("ORIGINATOR_CANCEL", by="switch")
+        return False
+    if a.redirect is not None:
+        b.end("DESTINATION_OUT_OF_ORDER", by="switch")
+        return False
+    return True
 
 
 async def _without_partner(a: Channel) -> None:

@@ -73,6 +73,12 @@ class Watch:
     async def api(self, command: str) -> str:
         return (await self.ask(f"api {command}"))[0]
 
+    async def poke(self, every_s: float) -> None:
+        """Send newlines until cancelled: events come at once, not within 20 ms."""
+        while True:
+            self._writer.write(b"\n")
+            await asyncio.sleep(every_s)
+
     async def event(self) -> dict[str, str]:
         """The next event, whichever it is."""
         while not self._events:
@@ -92,6 +98,23 @@ class Watch:
                 event = await self.event()
                 if all(event.get(name) == value for name, value in headers.items()):
                     return event
+
+
+@contextlib.asynccontextmanager
+async def watching(port: int, password: str, *events: str) -> AsyncIterator[Watch]:
+    """An event socket of the test's own, subscribed to ``events``. Raises OSError when the switch closes it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    watch = Watch(reader, writer)
+    try:
+        await watch.frame()
+        await watch.ask(f"auth {password}")
+        if events:
+            await watch.ask(f"event json {' '.join(events)}")
+        yield watch
+    except asyncio.IncompleteReadError as e:
+        raise OSError("the event socket closed") from e
+    finally:
+        writer.close()
 
 
 @dataclass
@@ -197,21 +220,9 @@ class FreeSwitch:
         async with self.watch() as socket_:
             return await socket_.api(command)
 
-    @contextlib.asynccontextmanager
-    async def watch(self, *events: str) -> AsyncIterator[Watch]:
+    def watch(self, *events: str) -> contextlib.AbstractAsyncContextManager[Watch]:
         """An event socket of the test's own, subscribed to ``events``."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.esl_port)
-        watch = Watch(reader, writer)
-        try:
-            await watch.frame()
-            await watch.ask(f"auth {ESL_PASSWORD}")
-            if events:
-                await watch.ask(f"event json {' '.join(events)}")
-            yield watch
-        except asyncio.IncompleteReadError as e:
-            raise OSError("the event socket closed") from e
-        finally:
-            writer.close()
+        return watching(self.esl_port, ESL_PASSWORD, *events)
 
     async def channels(self) -> int:
         """How many legs are up."""

@@ -28,7 +28,7 @@ from services.routing.tenant import TenantOwner
 from services.simswitch.channel import Channel
 from services.simswitch.client import Client
 from services.simswitch.connection import Link
-from tests.freeswitch.switch import Watch
+from tests.freeswitch.switch import Watch, watching
 from tests.integration.simswitch_kit import Phone
 from tests.integration.test_queue_node import SECRET, Floor, Held, floor
 from tests.races import world
@@ -139,19 +139,6 @@ class SimWorld(World):
 
 
 @asynccontextmanager
-async def watch(port: int, *events: str) -> AsyncIterator[Watch]:
-    """An event socket of the test's own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    made = Watch(reader, writer)
-    await made.frame()
-    await made.ask("auth ClueCon", *([f"event json {' '.join(events)}"] if events else []))
-    try:
-        yield made
-    finally:
-        writer.close()
-
-
-@asynccontextmanager
 async def pool(tmp_path: Path) -> AsyncIterator[SimWorld]:
     hub = GeventHub()
     hub.start()
@@ -171,8 +158,8 @@ async def pool(tmp_path: Path) -> AsyncIterator[SimWorld]:
             httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=app), base_url="http://t", timeout=20
             ) as http,
-            watch(port) as asks,
-            watch(port, *world.EVENTS.split()) as events,
+            watching(port, "ClueCon") as asks,
+            watching(port, "ClueCon", *world.EVENTS.split()) as events,
         ):
             made = SimWorld(house, http, asks)
             made.tests_own = set(house.sw.switch.links) - ours

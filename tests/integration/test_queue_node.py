@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
 from services.center import CenterWatch
 from services.common import auth
@@ -27,6 +28,7 @@ from services.queue.app import client_factory
 from services.queue.core import inputs
 from services.queue.core.outputs import AskPosition
 from services.queue.runner import NodeRunner
+from services.simswitch.core.faults import Fault
 from tests.integration.simswitch_kit import Lab, Phone, lab
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
@@ -202,6 +204,31 @@ async def test_an_abandoned_call_stops_the_ringing(tmp_path: Path, hub: GeventHu
         assert gone.state == "offered"
         await f.until(lambda: not f.sw.switch.channels)
         assert f.facts("failed") == []
+
+
+async def test_a_kill_that_misses_is_repeated_when_the_leg_appears(tmp_path: Path, hub: GeventHub) -> None:
+    """FreeSWITCH has no channel yet when the caller leaves: the kill misses, and the phone would ring on (2 of 30 on a real one)."""
+    async with floor(tmp_path, hub) as f:
+        phone = Phone("silent")
+        f.sw.switch.register("1001", phone)
+        contact = await f.call()
+        f.sw.switch.faults.begin(Fault("slow", for_s=60, job_ms=300))
+        missed = kills_refused()
+        await f.offer(contact)
+        await f.until(lambda: any(task.get_name().startswith("job ") for task in asyncio.all_tasks()))
+        f.sw.switch.channels[contact].end("ORIGINATOR_CANCEL", by="caller")
+        await f.until(lambda: bool(phone.legs))
+        assert kills_refused() > missed, "no kill came before the channel"
+        await f.until(lambda: not f.sw.switch.channels)
+        assert phone.legs[0].hangup_cause == "ORIGINATOR_CANCEL"
+        assert f.facts("failed") == []
+
+
+def kills_refused() -> float:
+    return (
+        REGISTRY.get_sample_value("peyvand_queue_commands_refused_total", {"node": "fs1", "command": "Kill"})
+        or 0.0
+    )
 
 
 async def test_three_phones_ring_and_the_first_to_answer_has_the_call(tmp_path: Path, hub: GeventHub) -> None:

@@ -49,6 +49,26 @@ async def test_slow_holds_replies_events_and_jobs_and_ends_by_itself(tmp_path: P
         assert not sw.switch.faults.event_delay_s
 
 
+async def test_a_kill_that_overtakes_a_slow_job_misses_and_the_phone_rings(tmp_path: Path) -> None:
+    """On a real switch 2 of 30, when originate and kill came on two connections; here on one, too."""
+    async with lab(tmp_path) as sw:
+        phone = Phone("ring")
+        sw.switch.register("1001", phone)
+        client, other = await sw.client("event json CHANNEL_CREATE"), await sw.client()
+        number = await begun(sw, kind="slow", for_s=60, job_ms=200)
+        to = "user/1001@peyvand.local &park()"
+        await client.send(f"bgapi originate {{origination_uuid=late}}{to}")
+        for one in (other, client):
+            assert await one.api("uuid_kill late") == "-ERR No such channel!"
+        await client.event("CHANNEL_CREATE", Unique_ID="late")
+        assert [leg.uuid for leg in phone.legs if not leg.down] == ["late"]
+        assert await other.api("uuid_kill late") == "+OK"
+        await sw.switch.faults.end(number)
+        # Without the fault the leg is there when the job is acknowledged.
+        await client.send(f"bgapi originate {{origination_uuid=soon}}{to}")
+        assert await client.api("uuid_kill soon") == "+OK"
+
+
 async def test_lossy_drops_events_and_kills_the_listener_beyond_500(tmp_path: Path) -> None:
     async with lab(tmp_path) as sw:
         client = await sw.client("event json CUSTOM a::b")
