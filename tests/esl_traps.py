@@ -238,6 +238,7 @@ TRAPS: tuple[Trap, ...] = (
         "Log lines are frames among replies",
         "transport:Protocol.handle_event",
         TEXT + "test_log_lines_between_replies_take_nobodys_place",
+        SOCKET + "test_log_lines_between_replies_answer_nobody",
     ),
     trap(
         "Diverted events have no name",
@@ -285,6 +286,7 @@ TRAPS: tuple[Trap, ...] = (
         "A socket that dies at once orphans the call",
         f"server:_REFUSE_AFTER_S {DIALPLAN}",
         TEXT + "test_a_refused_call_is_let_go_after_the_dangerous_moment",
+        SOCKET + "test_a_call_too_many_is_held_over_the_dangerous_moment",
         TEXT + "test_the_dialplan_goes_on_without_us_and_survives_a_failed_bridge",
     ),
     trap(

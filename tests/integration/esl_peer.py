@@ -81,7 +81,7 @@ class Peer:
 class FakeSwitch:
     """Listens, authenticates, answers. ``answer`` may take over: return bytes to send, or None for the usual answer.
 
-    ``heard`` are the lines of all commands on all connections.
+    ``heard`` are the lines of all commands on all connections, ``unasked`` what came where nobody was asked for a password.
     """
 
     def __init__(self) -> None:
@@ -92,6 +92,7 @@ class FakeSwitch:
         self.peers: list[Peer] = []
         self.lines: asyncio.Queue[Command] = asyncio.Queue()
         self.heard: list[str] = []
+        self.unasked = b""
         self.accepted = 0
         self.subscribers: asyncio.Queue[Peer] = asyncio.Queue()
         self.port = 0
@@ -128,6 +129,12 @@ class FakeSwitch:
         """Wait for the next connection that subscribes to the service's events."""
         return await asyncio.wait_for(self.subscribers.get(), 5)
 
+    async def left(self) -> None:
+        """Wait until every connection is over, and all that came on it is heard."""
+        async with asyncio.timeout(5):
+            while self.peers:
+                await asyncio.sleep(0.005)
+
     def drop(self) -> None:
         """Close every connection."""
         for peer in self.peers:
@@ -154,7 +161,7 @@ class FakeSwitch:
         if self.greeting != AUTH:
             if self.greeting:
                 return
-            await peer.reader.read()
+            self.unasked += await peer.reader.read()
             return
         while (command := await peer.command()) is not None:
             self.lines.put_nowait(command)

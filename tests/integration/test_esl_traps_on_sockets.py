@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
+import gevent
 import pytest
 
 from services.common.errors import CallGone, SwitchUnavailable, UnsafeCommandError
@@ -48,8 +50,8 @@ async def test_nothing_is_sent_before_the_password_is_asked_for(service: Service
     service.make(connect_timeout_s=0.1)
     await service.client.start()
     await service.until("down silent")
-    assert service.switch.heard == []
-    assert service.switch.pokes == 0
+    await service.switch.left()
+    assert service.switch.unasked == b""
     service.switch.greeting = b"Content-Type: auth/request\n\n"
     await service.until("up")
     assert service.switch.heard[0] == "auth ClueCon"
@@ -78,6 +80,7 @@ async def test_only_six_verbs_are_ever_sent(service: Service) -> None:
     with pytest.raises(CallGone):
         await playing
     await service.client.stop()
+    await service.switch.left()
     assert {line.split(" ")[0] for line in service.switch.heard} <= {
         "auth",
         "event",
@@ -226,6 +229,17 @@ async def test_no_id_becomes_a_negative_filter_or_an_expression(service: Service
     assert not any(line.startswith("filter Unique-ID") for line in service.switch.heard)
 
 
+async def test_log_lines_between_replies_answer_nobody(service: Service) -> None:
+    """Each is a frame of its own, before, between and behind replies."""
+    line = b"Content-Type: log/data\nContent-Length: 5\nLog-Level: 7\nUser-Data: u-1\n\nhello"
+    service.switch.answer = lambda peer, command: (
+        line + api_response("+OK mine") + line if command.line == "api status" else None
+    )
+    await service.started()
+    assert await service.client.api("status") == "+OK mine"
+    assert await service.client.api("next") == "+OK next"
+
+
 async def test_what_myevents_lacks_is_subscribed_beside_it() -> None:
     """It has no RECORD, PLAYBACK or HOLD events."""
     async with hub_running() as hub:
@@ -259,6 +273,25 @@ async def test_we_speak_first_and_all_of_the_greeting_before_any_answer(desk: De
     async with call_to(desk.port) as call:
         lines = [(await call.command()).line for _ in range(4)]
     assert lines == ["connect", "linger", "myevents json", "event json RECORD_STOP"]
+
+
+async def test_a_call_too_many_is_held_over_the_dangerous_moment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that closes within a millisecond of connect orphans its call."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        gevent.sleep(seconds)
+
+    monkeypatch.setattr(server_module, "gevent", SimpleNamespace(**{**vars(gevent), "sleep": sleep}))
+    async with call_to(desk.port, "u-1") as one, call_to(desk.port, "u-2") as two:
+        for call in (one, two):
+            await greeted(call, desk)
+        async with call_to(desk.port, "u-3") as three:
+            assert await asyncio.wait_for(three.peer.reader.read(), 5) == b""
+    assert server_module._REFUSE_AFTER_S in slept
 
 
 async def test_the_last_event_comes_after_the_notice_and_then_we_let_go() -> None:

@@ -399,6 +399,8 @@ def test_a_header_that_comes_twice_counts_once() -> None:
     for event in events:
         assert event.raw.count(b"\nHangup-Cause: ") == 2
         assert event.get("Hangup-Cause") == event.headers["Hangup-Cause"] != ""
+    differing = an_event(framed(b'{"Event-Name":"TRAP","A":"first","A":"last"}', b"json"))
+    assert differing.get("A") == differing.headers["A"] == "last"
 
 
 def test_a_body_in_an_event_is_raw_and_no_header() -> None:
@@ -411,6 +413,7 @@ def test_a_body_in_an_event_is_raw_and_no_header() -> None:
 
 def test_xml_is_never_asked_for_and_read_over() -> None:
     """It costs the switch six times as much."""
+    assert "xml" not in subscription(["CHANNEL_ANSWER"], ["a::b"])
     items = decoded(transcript("06_subscribe_xml").s2c)
     assert sum(isinstance(item, Frame) and item.content_type == "text/event-xml" for item in items) == 47
     assert not any(isinstance(item, Event) for item in items)
