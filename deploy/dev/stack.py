@@ -45,6 +45,7 @@ class Row:
     port: int
     replicas: int
     esl_port: int = 0
+    nice: int = 0
 
 
 def table() -> list[Row]:
@@ -243,6 +244,8 @@ class Stack:
             for n in range(row.replicas):
                 port = row.port + self.shift + 10 * n
                 env = {"PEYVAND_HTTP_PORT": str(port), "PEYVAND_INSTANCE": str(n + 1)}
+                if row.nice and self.switches:  # The simulated switch does not go before others either.
+                    env["PEYVAND_NICE"] = str(row.nice)
                 if row.esl_port:
                     env["PEYVAND_IVR_ESL_PORT"] = str(row.esl_port + self.shift + n)
                 name = row.name if n == 0 else f"{row.name}-{n + 1}"

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     nice: int = Field(
         0,
         description="Added to the process's niceness at its start. Above 0 it gives way to others while the machine is full; below 0 it "
-        "goes before them, for which it needs CAP_SYS_NICE.",
+        "goes before them, for which it needs CAP_SYS_NICE or RLIMIT_NICE; without, it says so and goes on.",
         ge=-20,
         le=19,
     )

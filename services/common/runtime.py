@@ -192,13 +192,11 @@ def _spare_the_collector() -> None:
 
 
 def _take_place(nice: int) -> None:
-    """Go before or behind the other processes of the machine. Raises ConfigError."""
+    """Go before or behind the other processes of the machine."""
     try:
         os.nice(nice)
     except PermissionError:
-        raise ConfigError(
-            f"PEYVAND_NICE is {nice}: this process may not go before others (CAP_SYS_NICE); expected 0 to 19"
-        ) from None
+        logger.warning("niceness_refused", setting="PEYVAND_NICE", wanted=nice, rlimit_nice_needed=20 - nice)
 
 
 def run(
@@ -214,11 +212,11 @@ def run(
     """
     try:
         settings = config.load(settings_type)
-        _take_place(settings.nice)
     except ConfigError as e:
         sys.stderr.write(f"{name}: {e}\n")
         sys.exit(78)
     log.setup(name, settings.instance, fmt=settings.log_format, level=settings.log_level)
+    _take_place(settings.nice)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             code = runner.run(_main(name, settings, start))

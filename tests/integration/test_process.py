@@ -7,6 +7,7 @@ import signal
 import sys
 
 import httpx
+import pytest
 
 CODE = """
 from services.common import config, runtime
@@ -77,6 +78,16 @@ async def test_a_process_gives_way_to_others_by_its_setting() -> None:
     out, _ = await (await launch(look, PEYVAND_NICE="3")).communicate()
     found = next(line for line in out.splitlines() if line.startswith(b"niceness "))
     assert int(found.split()[1]) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)
+
+
+async def test_who_may_not_go_before_others_says_so_and_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = "import os\ndef refuse(_): raise PermissionError\nos.nice = refuse\n"
+    monkeypatch.setattr(sys.modules[__name__], "CODE", refuse + CODE)
+    child = await launch("rt.stop()", PEYVAND_NICE="-5")
+    _, err = await child.communicate()
+    assert child.returncode == 0
+    said = next(json.loads(line) for line in err.splitlines() if b"niceness_refused" in line)
+    assert (said["wanted"], said["rlimit_nice_needed"]) == (-5, 25)
 
 
 async def test_wrong_settings_name_the_variable_and_exit_with_78() -> None:
