@@ -35,7 +35,7 @@ class RoutingSettings(SwitchSettings, CenterSettings):
         3.0, description="Seconds without a connection to a node before its contacts are frozen.", ge=0, le=60
     )
     routing_snapshot_every: int = Field(
-        2_000,
-        description="Log entries after which the state is stored, so that a new owner reads fewer.",
+        500,
+        description="Log entries after which the state is stored, so that a new owner reads fewer; more where the state is large.",
         ge=10,
     )

@@ -117,7 +117,7 @@ class TenantOwner:
         owner: str,
         policy: Policy,
         known: Callable[[], Sequence[MakeInput]] = tuple,
-        snapshot_every: int = 2_000,
+        snapshot_every: int = 500,
         closed_at: Callable[[int], frozenset[str]] = _never_closed,
     ) -> None:
         self.tenant = tenant

@@ -9,7 +9,7 @@ import pytest
 
 from services.common import ids
 from services.common.bus import Bus, Envelope, codec, subjects
-from services.common.bus.lease import Lease, LeaseKeeper, Timing
+from services.common.bus.lease import Lease, LeaseKeeper, Presence, Timing
 from services.common.bus.log import CHUNK_BYTES, FencedLog, Snapshot, load_snapshot, save_snapshot
 from services.common.bus.memory import Fault, MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
@@ -48,6 +48,12 @@ def keeper(
 
 def a_service() -> str:
     return f"s-{ids.new_id()}"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def wait_for(event: asyncio.Event) -> None:
@@ -314,3 +320,63 @@ async def test_bus_snapshot_that_is_not_whole_is_left_aside(bus: Bus, tenant: st
     subject = subjects.snapshot(tenant, "routing", "log", f"{taken.slot}-0")
     await bus.append(Outgoing(subject, SnapshotChunk(snapshot_id="else", data=b"x"), ids.new_id(), tenant))
     assert await load_snapshot(bus, tenant, "routing") is None
+
+
+async def test_bus_lease_of_a_dead_owner_of_many_shards_costs_one_probe_a_look(
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby of sixteen shards asks whether their owner lives as often as one of a single shard, and takes them all at once."""
+    service, shards = a_service(), [str(n) for n in range(16)]
+    owner_bus, other_bus = await make_bus("/a/1"), await make_bus("/a/2")
+    one, other = Worker(), Worker()
+    first = LeaseKeeper(
+        owner_bus,
+        SystemClock(),
+        service=service,
+        instance="1",
+        shards=shards,
+        work=one,
+        timing=Timing(60.0, 0.2),
+    )
+    await first.start()
+    await until(lambda: len(first.owned) == 16)
+    asked: list[str] = []
+    look = other_bus.is_present
+
+    async def counted(name: str, *, timeout_s: float = 0.3) -> bool | None:
+        asked.append(name)
+        return await look(name, timeout_s=timeout_s)
+
+    monkeypatch.setattr(other_bus, "is_present", counted)
+    second = LeaseKeeper(
+        other_bus,
+        SystemClock(),
+        service=service,
+        instance="2",
+        shards=shards,
+        work=other,
+        timing=Timing(60.0, 0.2),
+    )
+    await second.start()
+    await until(lambda: len(asked) > 2)
+    await owner_bus.stop()
+    await until(lambda: len(second.owned) == 16)
+    assert len(asked) < 32  # three looks of sixteen shards would be 48
+    await second.stop()
+
+
+async def test_bus_lease_is_watched_no_less_closely_when_its_owner_does_not_answer(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner that hangs lets every probe run into its timeout."""
+    answered = asyncio.Event()
+
+    async def hangs(name: str, *, timeout_s: float = 0.3) -> bool | None:
+        await answered.wait()
+        return True
+
+    monkeypatch.setattr(bus, "is_present", hangs)
+    presence = Presence(bus, SystemClock(), 60.0)
+    assert await presence.of("owner", within_s=0.05) is None
+    answered.set()
+    assert await presence.of("owner", within_s=10) is True

@@ -58,7 +58,7 @@ _OFTEN_S: Final = 1.5
 _GIVE_UP_S: Final = 20.0
 _READY_S: Final = 60.0
 _AT_ONCE: Final = 50
-_SNAPSHOT_BEHIND: Final = 1_000  # Routing makes one every 2,000 entries.
+_SNAPSHOT_BEHIND: Final = 500  # Routing makes one every so many entries.
 
 
 @dataclass(frozen=True)

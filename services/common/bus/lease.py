@@ -6,7 +6,9 @@ Theory of operation
   ``lease_s`` (and a tenth, for clocks that run differently) on its own monotonic clock. When it could not read in between,
   its watch begins anew, so that an outage of NATS, which stops the renewals too, does not cost the owner its shard.
   An owner announces itself under its own name. Two probes in a row for which the server says that nobody listens mean that
-  the process is gone: its shards are taken at once, in a third of a second instead of three.
+  the process is gone: its shards are taken at once, in a third of a second instead of three. One probe serves all the shards of an
+  owner that a process watches, and none of them waits for it for longer than it would have waited anyway: an owner that hangs does not
+  answer, and must not be watched the less closely for it.
   The owner counts from the *sending* of its last confirmed renewal and is not valid for longer than ``lease_s``, so it stops
   before a candidate starts, unless it was cut off from NATS: then a probe may find it absent while it is still valid.
   That is why a lease is only about who *should* write: who *may* is decided by the log, which refuses an old owner's entry.
@@ -47,6 +49,11 @@ class Timing:
     def renew_s(self) -> float:
         return self.lease_s / 3
 
+    @property
+    def fresh_s(self) -> float:
+        """So old an answer may be: less than the time between two looks at a lease, which are to be two probes."""
+        return self.poll_s / 2
+
 
 class Verdict(Enum):
     """What a candidate may do now."""
@@ -85,18 +92,47 @@ class Observer:
             return Verdict.EXPIRED
         return Verdict.ABSENT if self._missed >= _PROBES else Verdict.HELD
 
-    def probed(self, present: bool | None) -> None:
-        """The owner was looked for: there, surely not there, or unknown."""
+    def probed(self, present: bool | None) -> bool:
+        """The owner was looked for: there, surely not there, or unknown. Return whether it is absent, which needs no further look."""
         self._missed = self._missed + 1 if present is False else 0
+        return self._missed >= _PROBES
+
+
+class Presence:
+    """Looks for owners, once for everybody who asks within ``fresh_s``."""
+
+    def __init__(self, bus: Bus, clock: Clock, fresh_s: float) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._asked: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
+
+    async def of(self, owner: str, *, within_s: float) -> bool | None:
+        """Whether it is connected; None when that is not known, or not in time."""
+        now_s = self._clock.monotonic_s()
+        asked = self._asked.get(owner)
+        if asked is None or now_s - asked[0] > self._fresh_s:
+            self._asked = {name: one for name, one in self._asked.items() if now_s - one[0] <= self._fresh_s}
+            probe = asyncio.get_running_loop().create_task(self._bus.is_present(owner), name=f"probe:{owner}")
+            asked = self._asked[owner] = (now_s, probe)
+        done, _ = await asyncio.wait({asked[1]}, timeout=within_s)
+        return asked[1].result() if done and not asked[1].cancelled() else None
 
 
 class Lease:
     """One shard's lease in one process. ``acquire`` waits until it is ours; then it is renewed until it is lost or given back."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, service: str, shard: str, owner: str, timing: Timing | None = None
+        self,
+        bus: Bus,
+        clock: Clock,
+        service: str,
+        shard: str,
+        owner: str,
+        timing: Timing | None = None,
+        presence: Presence | None = None,
     ) -> None:
-        """``owner`` names this process among all others, and must not be used again by a later one."""
+        """``owner`` names this process among all others, and must not be used again by a later one. ``presence`` may be shared."""
         self.shard = shard
         self.owner = owner
         self.epoch = 0
@@ -105,6 +141,7 @@ class Lease:
         self._clock = clock
         self._subject = subjects.lease(service, shard)
         self._timing = timing or Timing()
+        self._presence = presence or Presence(bus, clock, self._timing.fresh_s)
         self._revision = 0
         self._beat = 0
         self._confirmed_s = float("-inf")
@@ -126,9 +163,13 @@ class Lease:
             revision, held = found
             verdict = observer.read(revision, held.owner, held.lease_ms / 1000, self._clock.monotonic_s())
             if verdict is Verdict.HELD:
-                observer.probed(await self._bus.is_present(held.owner))
-                await self._pause()
-            elif await self._take(revision):
+                pause_s = self._pause_s()
+                began_s = self._clock.monotonic_s()
+                if not observer.probed(await self._presence.of(held.owner, within_s=pause_s)):
+                    await asyncio.sleep(max(0.0, pause_s - (self._clock.monotonic_s() - began_s)))
+                    continue
+                verdict = Verdict.ABSENT
+            if await self._take(revision):
                 logger.info(
                     "lease_taken", lease=self._subject, why=verdict.value, epoch=self.epoch, before=held.owner
                 )
@@ -136,8 +177,7 @@ class Lease:
                     self._keep(), name=f"lease:{self._subject}"
                 )
                 return
-            else:
-                await self._pause()
+            await self._pause()
 
     async def _look(self) -> tuple[int, LeaseHeld] | None:
         try:
@@ -192,8 +232,11 @@ class Lease:
                     failing = True
                     logger.warning("lease_not_renewed", lease=self._subject, reason=str(e))
 
+    def _pause_s(self) -> float:
+        return self._timing.poll_s * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
+
     async def _pause(self) -> None:
-        await asyncio.sleep(self._timing.poll_s * random.uniform(0.8, 1.2))  # noqa: S311 -- jitter
+        await asyncio.sleep(self._pause_s())
 
     async def release(self) -> None:
         """Stop renewing and, if it is still ours, give it back, so that the next owner need not wait."""
@@ -254,6 +297,7 @@ class LeaseKeeper:
         self._work = work
         self._share = share
         self._timing = timing or Timing()
+        self._presence = Presence(bus, clock, self._timing.fresh_s)
         # A name that no later process has: a restarted copy must not take its predecessor's lease for its own.
         self.owner = f"{service}-{instance}-{ids.new_id()[-12:]}"
         self._announced: Subscription | None = None
@@ -277,7 +321,9 @@ class LeaseKeeper:
         while True:
             if self._share and len(self._owned) >= self._share:
                 await asyncio.sleep(self._timing.lease_s * 2)
-            lease = Lease(self._bus, self._clock, self._service, shard, self.owner, self._timing)
+            lease = Lease(
+                self._bus, self._clock, self._service, shard, self.owner, self._timing, self._presence
+            )
             try:
                 await lease.acquire()
                 self._count(shard, owned=True)

@@ -25,6 +25,11 @@ FOREIGN = Counter(
     "peyvand_routing_foreign_entries_total", "Messages in the log that are no entries of it", ["tenant"]
 )
 
+# A new owner reads an entry in a fifth of a millisecond of its CPU; of a snapshot that much is written for each so many bytes. A center of ten
+# thousand agents, with megabytes to write, does so less often.
+BYTES_AN_ENTRY = 4_096
+_ENTRY = DecidedMessage.DESCRIPTOR.full_name
+
 TakeOver = Callable[[State], tuple[Engine, list[Output], Decided]]
 """Builds the engine on a state: what it wants done, and the entry with which it opens its part of the log."""
 
@@ -42,6 +47,7 @@ class TenantLog:
         self._log = FencedLog(bus, clock, tenant, epoch=epoch, epoch_of=_epoch_of)
         self._snapshot_every = snapshot_every
         self._since_snapshot = 0
+        self._snapshot_bytes = 0
 
     @property
     def seq(self) -> int:
@@ -60,17 +66,23 @@ class TenantLog:
 
         def apply(envelope: Envelope) -> None:
             self._since_snapshot += 1
-            if (problem := _problem_of(envelope)) is not None:
-                FOREIGN.labels(self._tenant).inc()
-                log.error(
-                    "log_entry_foreign",
-                    tenant=self._tenant,
-                    stream_seq=envelope.stream_seq,
-                    source=envelope.source,
-                    reason=problem,
-                )
+            try:
+                entry = codec.read(envelope, Decided) if envelope.type == _ENTRY else None
+            except DecodeError:
+                if _problem_of(envelope) is None:
+                    raise
+                entry = None
+            if entry is not None:
+                state.replay(entry)
                 return
-            state.replay(codec.read(envelope, Decided))
+            FOREIGN.labels(self._tenant).inc()
+            log.error(
+                "log_entry_foreign",
+                tenant=self._tenant,
+                stream_seq=envelope.stream_seq,
+                source=envelope.source,
+                reason=_problem_of(envelope),
+            )
 
         def opening() -> Sendable:
             # Called again when the owner before wrote once more: the replayed state must not have been changed by us.
@@ -90,6 +102,7 @@ class TenantLog:
         snapshot = await self._log.load()
         if snapshot is not None:
             if (state := State.load(snapshot.data, policy)) is not None:
+                self._snapshot_bytes = len(snapshot.data)
                 return state
             log.warning("snapshot_of_other_version", tenant=self._tenant, consequence="the whole log is read")
             self._log.seq = 0
@@ -99,10 +112,12 @@ class TenantLog:
         """Write the next entry, after which the state is ``state``. Raises Fenced, BusUnavailable."""
         await self._log.append(entry, causation_id=entry.input_id, correlation_id=_contact_of(entry))
         self._since_snapshot += 1
-        if self._since_snapshot >= self._snapshot_every:
+        if self._since_snapshot >= max(self._snapshot_every, self._snapshot_bytes // BYTES_AN_ENTRY):
             self._since_snapshot = 0
+            data = state.dump()
+            self._snapshot_bytes = len(data)
             try:
-                await self._log.snapshot(state.dump())
+                await self._log.snapshot(data)
             except (BusUnavailable, Conflict) as e:
                 log.warning("snapshot_not_stored", tenant=self._tenant, reason=str(e))
 

@@ -44,12 +44,12 @@ def test_lease_of_an_owner_with_a_longer_promise_is_respected() -> None:
 def test_lease_of_an_absent_owner_is_taken_after_two_probes() -> None:
     observer = Observer("me", TIMING)
     observer.read(7, "other", 3.0, 100.0)
-    observer.probed(False)
+    assert not observer.probed(False)
     assert observer.read(7, "other", 3.0, 100.2) is Verdict.HELD
-    observer.probed(None)  # not known: the count begins again
-    observer.probed(False)
+    assert not observer.probed(None)  # not known: the count begins again
+    assert not observer.probed(False)
     assert observer.read(7, "other", 3.0, 100.6) is Verdict.HELD
-    observer.probed(False)
+    assert observer.probed(False)
     assert observer.read(7, "other", 3.0, 100.8) is Verdict.ABSENT
 
 
