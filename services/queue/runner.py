@@ -56,6 +56,7 @@ POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
 JOB_EXTRA_S = 30.0
 WATCH_S = 0.5
+ORDERS_S = 300.0  # The longest ring time a center may configure, and what an order may be late.
 
 
 class Client(Protocol):
@@ -160,6 +161,7 @@ class NodeRunner:
                     self._on_log,
                     batch=64,
                     exclusive=True,  # a new owner takes over at once what the dead one had been given
+                    begins_ago_s=ORDERS_S,  # of a node that is new; a month of other nodes' orders is nothing for it
                 )
                 stack.push_async_callback(orders.stop)
                 self._spawn(self._inquiries.nodes(center.tenant for center in self._plans.centers))

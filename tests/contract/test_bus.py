@@ -288,6 +288,25 @@ async def test_bus_consume_goes_on_after_a_restart(make_bus: MakeBus, tenant: st
     assert await again.wait(1) == ["c-2"]
 
 
+async def test_bus_consume_of_a_new_name_need_not_begin_with_the_oldest_message(
+    make_bus: MakeBus, tenant: str
+) -> None:
+    """What is older than it asks for is not given; and what it once began with is no matter for whoever goes on under its name."""
+    first, second = await make_bus("/a/1"), await make_bus("/a/2")
+    subject = [subjects.any_fact(tenant, "queue")]
+    for n in range(3):
+        await first.append(gone(tenant, f"old-{n}"))
+    await asyncio.sleep(1.0)  # The server's clock decides, by the time of storing.
+    await first.append(gone(tenant, "new-0"))
+    inbox, again = Inbox(), Inbox()
+    subscription = await first.consume(tenant, subject, inbox.many, begins_ago_s=0.5)
+    assert await inbox.wait(1) == ["new-0"]
+    await subscription.stop()
+    await first.append(gone(tenant, "new-1"))
+    await second.consume(tenant, subject, again.many, begins_ago_s=600.0)
+    assert await again.wait(1) == ["new-1"]
+
+
 async def test_bus_consume_in_batches(bus: Bus, tenant: str) -> None:
     inbox = Inbox()
     for n in range(25):

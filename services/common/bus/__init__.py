@@ -178,6 +178,7 @@ class Bus(Protocol):
         linger_s: float = 0.0,
         max_deliver: int = 5,
         exclusive: bool = False,
+        begins_ago_s: float | None = None,
     ) -> Subscription:
         """Share the messages of ``subjects`` (of one stream) among all who use the same ``durable`` name.
 
@@ -189,6 +190,8 @@ class Bus(Protocol):
 
         A process that dies keeps its messages from the others for five seconds. ``exclusive`` is for the owner of a shard,
         who knows that the reader before is gone: what that one had in hand comes at once (and again, if it is not gone).
+
+        A name that was never used before begins with the stream's oldest message, or with those of the last ``begins_ago_s``.
         """
         ...
 

@@ -150,6 +150,7 @@ class BaseBus(abc.ABC):
         batch: int,
         linger_s: float,
         exclusive: bool,
+        begins_ago_s: float | None,
     ) -> None:
         """Pull for ever and hand batches to the courier."""
 
@@ -397,6 +398,7 @@ class BaseBus(abc.ABC):
         linger_s: float = 0.0,
         max_deliver: int = 5,
         exclusive: bool = False,
+        begins_ago_s: float | None = None,
     ) -> Subscription:
         if not ids.is_token(durable):
             raise ContractError(
@@ -433,6 +435,7 @@ class BaseBus(abc.ABC):
                     batch=batch,
                     linger_s=linger_s,
                     exclusive=exclusive,
+                    begins_ago_s=begins_ago_s,
                 ),
                 self._consume(
                     durable,
@@ -442,6 +445,7 @@ class BaseBus(abc.ABC):
                     batch=1,
                     linger_s=0.0,
                     exclusive=exclusive,
+                    begins_ago_s=None,
                 ),
             ]
             tasks = [

@@ -188,10 +188,20 @@ class JetStream:
         await self._create(stream, name, config, timeout_s)
 
     async def create_durable(
-        self, stream: str, name: str, patterns: Sequence[str], *, ack_wait_s: float, timeout_s: float
+        self,
+        stream: str,
+        name: str,
+        patterns: Sequence[str],
+        *,
+        ack_wait_s: float,
+        since_us: int | None,
+        timeout_s: float,
     ) -> None:
-        """Make the durable consumer, or give it these patterns. Deliveries are counted by the courier, not limited here."""
-        config = {
+        """Make the durable consumer, or give it these patterns. Deliveries are counted by the courier, not limited here.
+
+        A new one begins with the messages of ``since_us``; where it is already, it goes on from there.
+        """
+        config: dict[str, Any] = {
             "durable_name": name,
             "name": name,
             "ack_policy": "explicit",
@@ -201,6 +211,13 @@ class JetStream:
             "max_ack_pending": 1000,
             "max_deliver": -1,
         }
+        if since_us is not None:
+            found = await self._consumer(stream, name, timeout_s)
+            if found is None:
+                config |= {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(since_us)}
+            else:
+                # Where it began cannot be changed, and the server refuses who asks for it.
+                config |= {key: found[key] for key in ("deliver_policy", "opt_start_time") if key in found}
         await self._create(stream, name, config, timeout_s)
 
     async def _create(self, stream: str, name: str, config: dict[str, Any], timeout_s: float) -> None:
@@ -213,13 +230,17 @@ class JetStream:
 
     async def consumer_exists(self, stream: str, name: str, timeout_s: float) -> bool:
         """Whether a consumer is there. Raises Unstored or Unconfirmed when that is not known."""
+        return await self._consumer(stream, name, timeout_s) is not None
+
+    async def _consumer(self, stream: str, name: str, timeout_s: float) -> dict[str, Any] | None:
+        """The configuration of a consumer; None when it is not there."""
         try:
-            await self.api(f"CONSUMER.INFO.{stream}.{name}", {}, timeout_s)
+            found = await self.api(f"CONSUMER.INFO.{stream}.{name}", {}, timeout_s)
         except ApiError as e:
             if e.err_code == _CONSUMER_NOT_FOUND:
-                return False
+                return None
             raise Unstored(str(e)) from None
-        return True
+        return dict(found["config"])
 
     async def reset(self, stream: str, name: str, timeout_s: float) -> None:
         """Let a consumer deliver again what is not acknowledged. Raises Unstored or Unconfirmed."""

@@ -77,6 +77,10 @@ class _Stream:
         self.wake()
         return Appended(seq, False)
 
+    def seq_before(self, at_us: int) -> int:
+        """The last sequence that was stored before a time."""
+        return max((seq for seq, stored_us in self.stored_us.items() if stored_us < at_us), default=0)
+
     def wake(self) -> None:
         for event in self.listeners:
             event.set()
@@ -192,10 +196,14 @@ class MemoryBroker:
         """Everything stored on a subject or pattern, in order: what a test compares with."""
         return list(self._streams[stream_of(pattern).name].matching([pattern], 0))
 
-    def durable(self, stream: str, name: str, patterns: Sequence[str]) -> _Durable:
+    def durable(
+        self, stream: str, name: str, patterns: Sequence[str], begins_ago_s: float | None = None
+    ) -> _Durable:
         key = (stream, name)
         if key not in self._durables:
-            self._durables[key] = _Durable(self._streams[stream], patterns)
+            made = self._durables[key] = _Durable(self._streams[stream], patterns)
+            if begins_ago_s is not None:
+                made.cursor = self._streams[stream].seq_before(self.clock.now_us() - int(begins_ago_s * 1e6))
         self._durables[key].patterns = list(patterns)
         return self._durables[key]
 
@@ -340,8 +348,9 @@ class MemoryBus(BaseBus):
         batch: int,
         linger_s: float,
         exclusive: bool,
+        begins_ago_s: float | None,
     ) -> None:
-        shared = self.broker.durable(stream, durable, patterns)
+        shared = self.broker.durable(stream, durable, patterns, begins_ago_s)
         if exclusive:
             shared.reset()
         loop = asyncio.get_running_loop()

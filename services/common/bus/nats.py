@@ -186,8 +186,9 @@ class NatsBus(BaseBus):
         batch: int,
         linger_s: float,
         exclusive: bool,
+        begins_ago_s: float | None,
     ) -> None:
-        await self._make_durable(stream, durable, patterns)
+        await self._make_durable(stream, durable, patterns, begins_ago_s)
         if exclusive:
             await self._take_over(stream, durable)
         beat_s = IDLE_HEARTBEAT_S if stream == REPLAY.name else HEARTBEAT_S
@@ -209,7 +210,7 @@ class NatsBus(BaseBus):
                         ]
                 except Silent:
                     if not held:
-                        await self._make_sure(stream, durable, patterns)
+                        await self._make_sure(stream, durable, patterns, begins_ago_s)
                         continue
                 await courier.deliver(held)
                 held.clear()
@@ -226,12 +227,14 @@ class NatsBus(BaseBus):
             for reply in [*(h.reply for h in held if not h.settled), *(m.reply for m in pull.waiting)]:
                 await self._connection.publish(reply, IN_PROGRESS)
 
-    async def _make_sure(self, stream: str, durable: str, patterns: Sequence[str]) -> None:
+    async def _make_sure(
+        self, stream: str, durable: str, patterns: Sequence[str], begins_ago_s: float | None
+    ) -> None:
         with contextlib.suppress(Unstored, Unconfirmed):
             if await self._jetstream.consumer_exists(stream, durable, 2.0):
                 return
             logger.error("consumer_vanished", stream=stream, consumer=durable)
-            await self._make_durable(stream, durable, patterns)
+            await self._make_durable(stream, durable, patterns, begins_ago_s)
 
     async def _take_over(self, stream: str, durable: str) -> None:
         try:
@@ -240,14 +243,17 @@ class NatsBus(BaseBus):
             # Only speed depends on it: what the reader before had in hand comes when its time is over.
             logger.warning("consumer_not_reset", consumer=durable, reason=str(e))
 
-    async def _make_durable(self, stream: str, durable: str, patterns: Sequence[str]) -> None:
+    async def _make_durable(
+        self, stream: str, durable: str, patterns: Sequence[str], begins_ago_s: float | None
+    ) -> None:
+        since_us = self._clock.now_us() - int(begins_ago_s * 1e6) if begins_ago_s is not None else None
         pauses = Pauses()
         logged = False
         while True:
             await self._connection.connected()
             try:
                 await self._jetstream.create_durable(
-                    stream, durable, patterns, ack_wait_s=self._ack_wait_s, timeout_s=2.0
+                    stream, durable, patterns, ack_wait_s=self._ack_wait_s, since_us=since_us, timeout_s=2.0
                 )
             except (Unstored, Unconfirmed) as e:
                 if not logged:
