@@ -111,6 +111,7 @@ class Stack:
         self.sounds = self.sounds or self.folder.parent / "sounds"
         self.recordings = self.recordings or self._sub("recordings")
         self.cdr_spool = self.cdr_spool or self._sub("cdr")
+        self.speech = self._sub("speech")
         self.cdr_spool.mkdir(parents=True, exist_ok=True)
         self.ledger = self.folder / "ledger.jsonl"
         self._lock = (self.folder / "lock").open("w")
@@ -184,6 +185,7 @@ class Stack:
             "PEYVAND_QUEUE_SOUNDS_DIR": str(self.sounds),
             "PEYVAND_IVR_SOUNDS_DIR": str(self.sounds),
             "PEYVAND_IVR_RECORDINGS_DIR": str(self.recordings),
+            "PEYVAND_IVR_SPEECH_DIR": str(self.speech),
             "PEYVAND_RECORDING_DIR": str(self.recordings),
             "PEYVAND_REPORTING_CDR_SPOOL": str(self.cdr_spool),
             "PEYVAND_LOG_FORMAT": "json",
@@ -270,6 +272,7 @@ class Stack:
             "PEYVAND_SIMSWITCH_CDR_SPOOL": str(self.cdr_spool),
             "PEYVAND_SIMSWITCH_RECORDINGS": str(self.recordings),
             "PEYVAND_SIMSWITCH_SOUNDS": str(self.sounds),
+            "PEYVAND_SIMSWITCH_SPEECH": str(self.speech),
             **self.simswitch_env,
         }
         return self._process(

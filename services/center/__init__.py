@@ -1,7 +1,7 @@
 """The centers' documents: models, loading and checking, watching, number prompts. No process of its own.
 
-Every service may import this package outside its core; a core takes small structs of its own. The one exception is ``outside``, which is
-a core itself: ivr and queue choose trunks by the same rules.
+Every service may import this package outside its core; a core takes small structs of its own. The exceptions are ``outside``, which is
+a core itself (ivr and queue choose trunks by the same rules), and ``phrases``, by which documents are checked and callers understood alike.
 """
 
 from services.center.check import asking_prompts

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import subprocess
+import threading
 import wave
 from pathlib import Path
 
@@ -28,18 +30,36 @@ Samples = npt.NDArray[np.float64]
 """Mono audio, between -1 and 1."""
 
 
-def speech(text: str, language: str, espeak: str) -> Samples:
-    """Return ``text`` spoken by the program ``espeak``, at ``RATE``. Raises OSError or CalledProcessError."""
+def speech(text: str, language: str, espeak: str, *, voice: str = "", timeout_s: float = 60) -> Samples:
+    """Return ``text`` spoken by the program ``espeak``, at ``RATE``; ``voice`` is one of its own, empty the usual one of the language.
+
+    Raises OSError or subprocess.SubprocessError: no such program or voice, or not in time.
+    """
     done = subprocess.run(  # noqa: S603  a fixed program; the text is no option because of "--"
-        [espeak, "-v", _VOICES[language], "-s", "145", "--stdout", "--", text],
+        [espeak, "-v", voice or _VOICES.get(language, language), "-s", "145", "--stdout", "--", text],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=timeout_s,
     )
     with wave.open(io.BytesIO(done.stdout)) as file:
         rate = file.getframerate()
         raw = done.stdout[44:]  # espeak writes to a pipe, so the length in its header is wrong
     samples = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2").astype(np.float64) / 32768
+    return level(trim(resample(samples, rate, RATE)))
+
+
+def decoded(data: bytes) -> Samples:
+    """Return the sound of a WAV file (16 bit, any rate, any channels), at ``RATE``. Raises ValueError for anything else."""
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            raw = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as e:
+        raise ValueError(f"no WAV file: {e}") from None
+    if width != 2 or not raw:
+        raise ValueError(f"a WAV file of {len(raw)} bytes with {8 * width} bits a sample; expected 16")
+    frames = np.frombuffer(raw[: len(raw) // (2 * channels) * 2 * channels], dtype="<i2")
+    samples = frames.reshape(-1, channels).mean(axis=1) / 32768
     return level(trim(resample(samples, rate, RATE)))
 
 
@@ -110,9 +130,9 @@ def level(samples: Samples) -> Samples:
 
 
 def write(file: Path, samples: Samples) -> None:
-    """Write a WAV file; a reader sees the old file or the whole new one."""
+    """Write a WAV file; a reader sees the old file or the whole new one, whoever else writes it too."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.part")
     with wave.open(str(part), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)

@@ -167,7 +167,7 @@ def asking_prompts(document: CenterDocument) -> frozenset[str]:
         for node in nodes
         if flow_edges.asks(node)
         for where, prompt in flow_edges.prompts_of(node)
-        if where != ("invalid",)
+        if where[0] not in ("invalid", "answers")
     )
 
 

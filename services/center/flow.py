@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
+from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_survey import CommentNode, RateNode, SurveyNode
 from services.center.flow_web import HttpNode, LookupNode
 from services.center.words import (
+    Key,
     Keys,
     Language,
     Number,
@@ -36,7 +38,6 @@ TokenOrVariable = Annotated[
     str, StringConstraints(pattern=r"^(\$[a-z][a-z0-9_]{0,30}|[a-z0-9][a-z0-9-]{0,62})$")
 ]
 """A name, or the variable that has it (``$customer_agent``); what the variable has and is no such name counts as none."""
-Key = Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
 Pattern = Annotated[str, StringConstraints(pattern=r"^([0-9x]|\[[0-9]-[0-9]\]){1,32}$")]
 """What an input looks like, key by key: a digit, ``x`` for any digit, ``[2-9]`` for one of a range."""
 Range = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
@@ -72,6 +73,8 @@ class PlayNode(Part):
     skip: bool = False
     """Whether a key ends it; the key counts for the menu that follows."""
     then: Token
+    otherwise: Token | None = None
+    """Nothing of it could be heard: no recording in any language, and no voice. None: ``then``."""
 
     @property
     def prompts(self) -> list[str]:
@@ -98,6 +101,8 @@ class SayNode(Part):
     calendar: Literal["gregorian", "jalali"] | None = None
     """How a date is said, however it is written; None: Jalali in Persian, Gregorian otherwise."""
     then: Token
+    otherwise: Token | None = None
+    """It could not be heard: no recordings of it in any language, and no voice. None: ``then``."""
 
     @model_validator(mode="after")
     def _fits(self) -> SayNode:
@@ -359,6 +364,9 @@ class HangupNode(Part):
 _NODES: tuple[tuple[str, type[Part]], ...] = (
     ("play", PlayNode),
     ("say", SayNode),
+    ("speak", SpeakNode),
+    ("listen", ListenNode),
+    ("faq", FaqNode),
     ("menu", MenuNode),
     ("ask", AskNode),
     ("confirm", ConfirmNode),
@@ -419,6 +427,9 @@ def _node(value: Any) -> Any:
 AnyNode = (
     PlayNode
     | SayNode
+    | SpeakNode
+    | ListenNode
+    | FaqNode
     | MenuNode
     | AskNode
     | ConfirmNode
@@ -445,6 +456,9 @@ AnyNode = (
 Node = Annotated[
     Annotated[PlayNode, Tag("<play>")]
     | Annotated[SayNode, Tag("<say>")]
+    | Annotated[SpeakNode, Tag("<speak>")]
+    | Annotated[ListenNode, Tag("<listen>")]
+    | Annotated[FaqNode, Tag("<faq>")]
     | Annotated[MenuNode, Tag("<menu>")]
     | Annotated[AskNode, Tag("<ask>")]
     | Annotated[ConfirmNode, Tag("<confirm>")]

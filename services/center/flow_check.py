@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from services.center import flow_paths, web_check
+from services.center import flow_paths, speech_check, web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
     AnyNode,
@@ -32,6 +32,7 @@ from services.center.flow import (
     kind_of,
 )
 from services.center.flow_edges import Fault, returns, secrets, unknown, ways
+from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_web import HttpNode, LookupNode
 from services.center.model import CenterDocument
 from services.center.source import Path
@@ -115,6 +116,8 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
             yield from _choices(node)
         case BranchNode():
             yield from _overlaps(node)
+        case SpeakNode() | ListenNode() | FaqNode():
+            yield from speech_check.faults(node, document.languages, hidden)
 
 
 def _queued(document: CenterDocument, node: QueueNode | CallbackNode) -> Iterator[Fault]:

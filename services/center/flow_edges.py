@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from services.center import speech_check
 from services.center.flow import (
     AnyNode,
     AskNode,
@@ -24,6 +25,7 @@ from services.center.flow import (
     TransferNode,
     kind_of,
 )
+from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_survey import CommentNode, RateNode, SurveyNode
 from services.center.flow_web import HttpNode, LookupNode
 from services.center.source import Path
@@ -43,8 +45,12 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
 def ways(node: AnyNode) -> list[Way]:
     """Return the edges of a node within its flow. Those of a call are silent here: only the called flow can tell."""
     match node:
+        case PlayNode(otherwise=str(unheard)) | SayNode(otherwise=str(unheard)):
+            return [(("then",), node.then, False), (("otherwise",), unheard, False)]
         case PlayNode() | SayNode() | SetNode() | SurveyNode() | CommentNode():
             return [(("then",), node.then, False)]
+        case SpeakNode() | ListenNode() | FaqNode():
+            return speech_check.ways(node)
         case MenuNode():
             keyed: list[Way] = [(("digits", key), to, True) for key, to in node.digits.items()]
             return [*keyed, (("otherwise",), node.otherwise, False)]
@@ -97,13 +103,15 @@ def prompts_of(node: AnyNode) -> Iterator[tuple[Path, str]]:
         ):
             kind = kind_of(node)
             yield (kind,), getattr(node, kind)
+        case ListenNode() | FaqNode():
+            yield from speech_check.prompts_of(node)
     if isinstance(node, MenuNode | AskNode | ConfirmNode | RateNode) and node.invalid is not None:
         yield ("invalid",), node.invalid
 
 
 def asks(node: AnyNode) -> bool:
     """Whether a caller is expected to press keys after the node's prompt, or during it."""
-    return isinstance(node, MenuNode | AskNode | ConfirmNode | LanguageNode | RateNode)
+    return isinstance(node, MenuNode | AskNode | ConfirmNode | LanguageNode | RateNode | ListenNode | FaqNode)
 
 
 def returns(flow: Flow) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from services.center import web_check
+from services.center import speech_check, web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
     AnyNode,
@@ -37,6 +37,7 @@ from services.center.flow import (
     kind_of,
 )
 from services.center.flow_edges import Fault, asks, returns, unknown, ways
+from services.center.flow_speech import FaqNode, SpeakNode
 from services.center.flow_web import LOOKED_UP, HttpNode, LookupNode
 from services.center.source import Path
 
@@ -213,6 +214,8 @@ def _reads(node: AnyNode) -> Iterator[tuple[Path, str]]:
             for at, name in (("class", node.class_), ("prefer", node.prefer)):
                 if name is not None and name.startswith("$"):
                     yield (at,), name[1:]
+        case SpeakNode() | FaqNode():
+            yield from speech_check.reads(node)
         case SetNode() | CallNode():
             key, values = ("set", node.set) if isinstance(node, SetNode) else ("with", node.with_)
             for variable, value in values.items():

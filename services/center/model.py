@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from services.center.callback import Callback
 from services.center.flow import Flow
+from services.center.flow_speech import Speech
 from services.center.flow_survey import QueueSurvey
 from services.center.pins import Login, PinHash
 from services.center.rights import CallRights, CenterCalls
@@ -437,6 +438,7 @@ class CenterDocument(Part):
     """Which numbers outside people may call, and how often. Nobody may without it."""
     limits: Limits = Limits()
     voicemail: Voicemail = Voicemail()
+    speech: Speech = Speech()
 
     @field_validator("languages")
     @classmethod

@@ -113,6 +113,7 @@ Number = Annotated[str, StringConstraints(pattern=r"^\+?[0-9*#]{2,24}$")]
 OutsideNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,24}$")]
 EntryNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,24}$")]
 Extension = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,10}$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
 Keys = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,3}$")]
 # Reaches FreeSWITCH as an argument: no blank, quote, comma, semicolon or expansion.
 Music = Annotated[str, StringConstraints(pattern=r"^[a-z_]+://[A-Za-z0-9_./-]+$")]

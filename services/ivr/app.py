@@ -20,6 +20,7 @@ from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.adapters.looking import Queues
 from services.ivr.adapters.outbox import Outbox
+from services.ivr.adapters.speech import SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.web import Web
 from services.ivr.config import IvrSettings
@@ -54,6 +55,7 @@ class Ivr:
             look=Queues(bus).look,
             trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
             web=Web(web, settings.ivr_secrets_dir),
+            speech=SpeechOfProcess(settings, clock),
         )
         self.use(centers)
 
@@ -62,6 +64,10 @@ class Ivr:
         self._centers = centers
         self._flows: dict[str, dict[str, Flow]] = {}
         self._interpreters: dict[tuple[str, str], Interpreter] = {}
+
+    async def stop(self) -> None:
+        """End what runs beside the calls."""
+        await self._around.speech.stop()
 
     async def on_session(self, session: Session) -> None:
         """Serve one call. Whoever calls this lets the call go afterwards; the dialplan has the next action."""
@@ -127,6 +133,7 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     web = WebClient(settings.web_networks(), settings.ivr_web_ca)
     rt.add(web, "web")
     ivr = Ivr(settings, rt.clock, bus, outbox, watch.current, web)
+    rt.add(ivr, "speech")
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.router(lambda: watch))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.common.config import CenterSettings
 from services.common.errors import ConfigError
 from services.common.webclient import Network, networks
+from services.ivr.recognisers.engine import named
 
 
 class IvrSettings(CenterSettings):
@@ -60,6 +62,48 @@ class IvrSettings(CenterSettings):
     ivr_outbox_size: int = Field(
         20_000, description="Facts kept in memory while the bus is down; more are lost and counted.", ge=100
     )
+    ivr_speech_dir: Path | None = Field(
+        None,
+        description="Folder that ivr and FreeSWITCH see under the same path, writable for both: texts as they were spoken, and for a "
+        "moment what callers say. Empty: nothing is spoken but by FreeSWITCH's own modules, and nothing understood.",
+    )
+    ivr_voice: Literal["espeak-ng", "http", "switch", "none"] = Field(
+        "espeak-ng",
+        description="Who speaks texts: the program espeak-ng, a service (PEYVAND_IVR_VOICE_URL), a module of FreeSWITCH "
+        "(PEYVAND_IVR_VOICE_MODULE), or nobody.",
+    )
+    ivr_voice_url: str = Field(
+        "",
+        description="Of the service: POST of {text, language, voice} as JSON, answered by a WAV file of 16 bit.",
+        pattern=r"^(https?://\S+)?$",
+    )
+    ivr_voice_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token for the service, if it wants one."
+    )
+    ivr_voice_module: str = Field(
+        "flite",
+        description="FreeSWITCH's name of the module's engine: flite, tts_commandline ...",
+        pattern=r"^[a-z0-9_]+$",
+    )
+    ivr_voice_timeout_s: float = Field(
+        4.0, description="How long a caller waits in silence for a text to be spoken.", gt=0, le=30
+    )
+    ivr_voice_at_a_time: int = Field(
+        2, description="Texts made at a time; four times as many may wait.", ge=1, le=64
+    )
+    ivr_voice_kept_mb: int = Field(256, description="Room for texts as they were spoken.", ge=1)
+    ivr_recognisers: str = Field(
+        "en=pocketsphinx",
+        description="Who understands callers, by language: en=pocketsphinx,fa=vosk:/models/vosk-model-small-fa-0.5. "
+        "Languages that are not here are served by keys.",
+    )
+    ivr_recognising: int = Field(
+        1,
+        description="Answers understood at a time in each language, each by a process that takes a processor meanwhile; twice as many "
+        "may wait, the next one is served by keys.",
+        ge=1,
+        le=64,
+    )
     ivr_stop_grace_s: float = Field(
         5.0,
         description="Seconds that calls may go on in their flow after the process was told to stop.",
@@ -76,9 +120,33 @@ class IvrSettings(CenterSettings):
             raise ValueError(str(e)) from None
         return text
 
+    @field_validator("ivr_recognisers")
+    @classmethod
+    def _recognisers(cls, text: str) -> str:
+        for part in _parts(text):
+            language, equals, recogniser = part.partition("=")
+            if not equals or len(language) != 2:
+                raise ValueError(f'"{part}" is no <language>=<recogniser>')
+            try:
+                named(recogniser)
+            except ConfigError as e:
+                raise ValueError(str(e)) from None
+        return text
+
+    @model_validator(mode="after")
+    def _voice(self) -> IvrSettings:
+        if self.ivr_voice == "http" and not self.ivr_voice_url:
+            raise ValueError("PEYVAND_IVR_VOICE=http needs PEYVAND_IVR_VOICE_URL")
+        return self
+
     def web_networks(self) -> tuple[Network, ...]:
         """``ivr_web_private`` as networks."""
         return networks(_parts(self.ivr_web_private))
+
+    def recognisers(self) -> dict[str, str]:
+        """The recogniser of each language."""
+        parts = (part.partition("=") for part in _parts(self.ivr_recognisers))
+        return {language: recogniser for language, _, recogniser in parts}
 
 
 def _parts(text: str) -> list[str]:

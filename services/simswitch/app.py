@@ -119,6 +119,7 @@ def _switch(settings: SimswitchSettings, rt: Runtime, name: str, observer: Ledge
     switch.poll_s = settings.simswitch_event_poll_ms / 1000
     switch.event_queue = settings.simswitch_event_queue
     switch.heartbeat_s = settings.simswitch_heartbeat_s
+    switch.speech = settings.simswitch_speech
     switch.limits.max_sessions = settings.simswitch_max_sessions
     switch.limits.sps = settings.simswitch_sps
     return switch

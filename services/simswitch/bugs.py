@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from services.simswitch.channel import Channel
 from services.simswitch.core.media import ENDLESS, MISSING, duration_ms
 from services.simswitch.limits import release_all
 from services.simswitch.recorder import Recorder
 from services.simswitch.switch import Switch
+from services.simswitch.voice_recorder import VoiceRecorder
 
 _MUSIC_HZ = 350
 
@@ -19,17 +21,32 @@ def tone_hz(leg: Channel) -> int:
     return base + leg.session_id % 200
 
 
-def start_recording(leg: Channel, path: str, *, limit_s: int = 0) -> str:
-    """``uuid_record <uuid> start <path> [<limit>]``; a second start on the same file changes nothing and succeeds."""
+_UNBUFFERED_S = 0.02
+
+
+def start_recording(
+    leg: Channel, path: str, *, limit_s: int = 0, settings: Mapping[str, str] | None = None
+) -> str:
+    """``uuid_record <uuid> start <path> [<limit> [<settings>]]``; a second start on the same file changes nothing and succeeds.
+
+    Of the settings, RECORD_READ_ONLY writes the leg's own voice alone, and enable_file_write_buffering=false each frame at once.
+    """
+    settings = settings or {}
     switch = leg.switch
     if path in leg.recorders:
         return "+OK Success\n"
     if leg.down or not switch.may_record(path):
         return "-ERR Cannot record session!\n"
     try:
-        recorder = Recorder(path, switch.clock.now_us(), tone_hz(leg), _heard_hz(leg))
+        now_us = switch.clock.now_us()
+        if settings.get("RECORD_READ_ONLY") == "true":
+            recorder: Recorder = VoiceRecorder(path, now_us, leg)
+        else:
+            recorder = Recorder(path, now_us, tone_hz(leg), _heard_hz(leg))
     except OSError:
         return "-ERR Cannot record session!\n"
+    if settings.get("enable_file_write_buffering") == "false":
+        switch.spawn(_write_at_once(leg, path, recorder), "unbuffered")
     leg.recorders[path] = recorder
     switch.add_recorder(recorder)
     switch.fire("RECORD_START", leg, tail={"Record-File-Path": path})
@@ -37,6 +54,13 @@ def start_recording(leg: Channel, path: str, *, limit_s: int = 0) -> str:
     if limit_s:
         asyncio.get_running_loop().call_later(limit_s, _record_limit, leg, path, recorder)
     return "+OK Success\n"
+
+
+async def _write_at_once(leg: Channel, path: str, recorder: Recorder) -> None:
+    await asyncio.sleep(_UNBUFFERED_S)
+    while leg.recorders.get(path) is recorder:
+        recorder.write_until(leg.switch.clock.now_us())
+        await asyncio.sleep(_UNBUFFERED_S)
 
 
 def _record_limit(leg: Channel, path: str, recorder: Recorder) -> None:

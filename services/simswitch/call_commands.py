@@ -141,14 +141,19 @@ async def _uuid_break(switch: Switch, argument: str) -> str:
 
 
 async def _uuid_record(switch: Switch, argument: str) -> str:
-    uuid, action, path, limit = _words(argument, 4)[:4]
+    uuid, action, path, limit, settings = _words(argument, 5)[:5]
     if not (uuid and action and path):
         return _RECORD_USAGE
     leg = switch.find(uuid)
     if leg is None:
         return NO_SESSION
     if action == "start":
-        return bugs.start_recording(leg, path, limit_s=int(limit) if limit.isdigit() else 0)
+        return bugs.start_recording(
+            leg,
+            path,
+            limit_s=int(limit) if limit.isdigit() else 0,
+            settings=dict(pair.split("=", 1) for pair in settings.strip("{}").split(",") if "=" in pair),
+        )
     if action == "stop":
         return bugs.stop_recording(leg, path)
     if action in ("mask", "unmask"):

@@ -39,6 +39,9 @@ from services.simswitch.negotiation import open_media
 from services.simswitch.waiting import TICK_S, Step, WaitingLeg
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from services.simswitch.listener import Connection
     from services.simswitch.recorder import Recorder
     from services.simswitch.switch import Switch
@@ -80,6 +83,8 @@ class Channel(WaitingLeg):
         ``dialplan``, ``switch``."""
         self.phase_at_end = ""
         self.recorders: dict[str, Recorder] = {}
+        self.voice: tuple[int, npt.NDArray[np.int16]] | None = None
+        """What the leg says: since when (microseconds), 8 kHz."""
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
         self.speaking = True
         """Whether its person speaks; silence ends a message that is being recorded."""
@@ -133,6 +138,10 @@ class Channel(WaitingLeg):
         super().press(digit, source)
         if source == "RTP" and self.partner is not None and self.partner.party is not None:
             self.partner.party.on_key(digit)
+
+    def say(self, sound: npt.NDArray[np.int16]) -> None:
+        """Say something from now on (8 kHz); what was being said is broken off."""
+        self.voice = (self.switch.clock.now_us(), sound)
 
     def tell_progress(self) -> None:
         """Tell those who wait for this leg to be reached."""

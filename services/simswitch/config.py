@@ -81,6 +81,10 @@ class SimswitchSettings(CenterSettings):
     simswitch_recordings: Path | None = Field(
         None, description="Folder that recordings must be in; without it they may be anywhere."
     )
+    simswitch_speech: Path | None = Field(
+        None,
+        description="Another folder in which recordings may be: of what callers say to ivr (PEYVAND_IVR_SPEECH_DIR).",
+    )
     simswitch_scenario: Path | None = Field(
         None, description="YAML file with the behaviour of callers and agents."
     )

@@ -32,7 +32,7 @@ def _second(left_hz: int, right_hz: int) -> bytes:
     return np.stack((_tone(left_hz), _tone(right_hz)), axis=1).tobytes()
 
 
-def header(data_bytes: int) -> bytes:
+def header(data_bytes: int, channels: int = 2) -> bytes:
     """The plain 44 byte header."""
     riff = 8 if data_bytes == 0 else 36 + data_bytes
     return struct.pack(
@@ -43,10 +43,10 @@ def header(data_bytes: int) -> bytes:
         b"fmt ",
         16,
         1,
-        2,
+        channels,
         RATE,
-        RATE * FRAME_BYTES,
-        FRAME_BYTES,
+        RATE * 2 * channels,
+        2 * channels,
         16,
         b"data",
         data_bytes,
@@ -69,7 +69,16 @@ class Recorder:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         self._file = target.open("wb")
-        self._file.write(header(0))
+        self._file.write(self._header(0))
+        self._file.flush()
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one moment, all channels together."""
+        return FRAME_BYTES
+
+    def _header(self, data_bytes: int) -> bytes:
+        return header(data_bytes)
 
     def hears(self, right_hz: int, now_us: int) -> None:
         """From now on the leg hears another tone."""
@@ -95,9 +104,9 @@ class Recorder:
     def close(self, now_us: int) -> int:
         """Write the rest and the real header; return the size of the file in bytes."""
         self.write_until(now_us)
-        size = self.samples * FRAME_BYTES
+        size = self.samples * self.frame_bytes
         self._file.seek(0)
-        self._file.write(header(size))
+        self._file.write(self._header(size))
         self._file.close()
         return size + 44
 

@@ -87,6 +87,7 @@ class Switch:
         self.domain = domain
         self.cdr_spool = cdr_spool
         self.recordings = recordings
+        self.speech: Path | None = None
         self.cdr_poster: CdrPoster | None = None
         self.observer = observer or Observer()
         self.channels: dict[str, Channel] = {}
@@ -432,11 +433,11 @@ class Switch:
         self._recorders.discard(recorder)
 
     def may_record(self, path: str) -> bool:
-        """Whether a recording may be written there: inside the recordings folder when one is set."""
+        """Whether a recording may be written there: inside the folders for it when the one for recordings is set."""
         if self.recordings is None:
             return True
-        root = self.recordings.resolve()
-        return Path(os.path.normpath(path)).is_relative_to(root)
+        roots = [folder.resolve() for folder in (self.recordings, self.speech) if folder is not None]
+        return any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots)
 
     def write_cdr(self, channel: Channel) -> None:
         """One POST a leg where there are URLs, and one file where there is a spool."""

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
-from services.ivr.core.rehearsal import Reply
+from services.ivr.core.rehearsal import Act, Reply
 from services.ivr.core.web import Customer, Request, Wanted
-from tests.unit.ivr.caller import QueueNow, Switch, calendar, call, plan
+from tests.unit.ivr.caller import START_US, QueueNow, Switch, calendar, call, plan
 
 NAMES = ["a", "b", "c", "d", "e"]
 NAME = st.sampled_from(NAMES)
@@ -35,14 +35,29 @@ ASK = st.builds(
 LANGUAGE = st.builds(
     n.ChooseLanguage, PROMPT, st.just({"1": "fa", "2": "en"}), st.just(3_000), st.integers(1, 2), NAME, NAME
 )
+LISTEN = st.builds(
+    n.Listen, PROMPT, st.sampled_from([{"fa": {"a": ("yes", "maybe"), "b": ("no",)}}, {"en": {"c": ("yes",)}}, {}]),
+    st.dictionaries(KEY, NAME, min_size=1, max_size=3), NAME, st.integers(1_000, 5_000), st.integers(1, 3),
+    st.integers(1_000, 8_000), st.booleans(), st.none() | NAME, st.none() | PROMPT,
+)  # fmt: skip
 FLOWS = ["f", "g"]
 NODE = st.one_of(
     MENU,
     MENU,
     ASK,
     LANGUAGE,
-    st.builds(n.Play, st.lists(PROMPT, min_size=1, max_size=3).map(tuple), NAME, st.booleans()),
+    st.builds(
+        n.Play, st.lists(PROMPT, min_size=1, max_size=3).map(tuple), NAME, st.booleans(), st.none() | NAME
+    ),
     st.builds(n.Say, READ | st.just("17"), st.sampled_from(["digits", "date", "money"]), NAME),
+    st.builds(
+        n.Speak,
+        st.sampled_from([{"fa": "a {caller}"}, {"en": "b", "fa": "c"}, {}]),
+        NAME,
+        NAME,
+        st.booleans(),
+    ),
+    LISTEN,
     st.builds(
         n.Hours,
         st.sampled_from([calendar((0, 1440)), calendar(), calendar(emergency=True)]),
@@ -125,6 +140,8 @@ END = st.none() | st.tuples(st.integers(0, 120_000), st.sampled_from(["hangup", 
 MUTE = [
     "PlayPrompt",
     "SayText",
+    "SpeakText",
+    "HearCaller",
     "RecordMessage",
     "RecordAnswer",
     "LookAtQueue",
@@ -140,16 +157,31 @@ REPLY = st.builds(
 )
 SWITCH = st.builds(
     Switch,
-    st.frozensets(st.tuples(st.sampled_from(["fa", "en"]), st.sampled_from(["p1", "p2", "p3", "digits"]))),
+    st.frozensets(
+        st.tuples(st.sampled_from(["fa", "en"]), st.sampled_from(["p1", "p2", "p3", "digits", "speech"]))
+    ),
     st.sampled_from([("SUCCESS", 30_000), ("USER_BUSY", 500), ("NO_ANSWER", 45_000), ("", 0)]),
     st.sampled_from([0, 1_000, 50_000]),
     st.just({"seen": QueueNow(5, 1_000, 0)}),
     st.dictionaries(NAME, REPLY),
+    st.frozensets(st.just("fa")),
     st.frozensets(st.sampled_from(MUTE), max_size=2),
 )
 LIMITS = n.Limits(max_steps=30, max_time_ms=90_000, ring_ms=60_000)
 WAITS_MS = 60_000
 """The longest that one node may wait beside the time limit: a transfer rings; a message takes 20 s and grace."""
+
+
+ACT = st.sampled_from(["yes", "no", "maybe", "what"]).map(lambda said: Act(says=said)) | st.builds(
+    Act, says=st.just("yes"), during=PROMPT
+)
+AT = st.integers(0, 60_000).map(lambda ms: START_US + ms * 1000)
+HEARING = st.integers(1, 4)
+SPEECH = st.one_of(
+    st.builds(m.SpeechBegan, AT, HEARING),
+    st.builds(m.SpeechUnderstood, AT, HEARING, NAME, st.just("yes")),
+    st.builds(m.SpeechMissed, AT, HEARING, st.booleans()),
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -160,6 +192,8 @@ WAITS_MS = 60_000
     end=END,
     switch=SWITCH,
     chance=st.integers(0, 2**63),
+    acts=st.lists(ACT, max_size=6),
+    speech=st.lists(SPEECH, max_size=10),
 )
 def test_every_call_ends_once_within_its_limits(
     is_survey: bool,
@@ -168,12 +202,14 @@ def test_every_call_ends_once_within_its_limits(
     end: tuple[int, str] | None,
     switch: Switch,
     chance: int,
+    acts: list[Act],
+    speech: list[m.Event],
 ) -> None:
     """Whoever calls, whatever they do, and whoever never answers."""
     if is_survey:
         runs = n.Plan(runs.flows, runs.first, None)
     does = [*actions, *([end] if end else [])]
-    heard = call(runs, does, limits=LIMITS, switch=switch, chance=chance)
+    heard = call(runs, does, limits=LIMITS, switch=switch, chance=chance, acts=acts, events=speech)
     assert len(heard.ended) == 1
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1

@@ -14,7 +14,7 @@ from services.center import Center, load
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.core import model as m
 from services.ivr.core.nodes import Limits, Plan
-from services.ivr.core.rehearsal import QueueNow, Rehearsal, Reply, Switch
+from services.ivr.core.rehearsal import Act, QueueNow, Rehearsal, Reply, Switch
 from services.ivr.tools.layout import GAP, Edge, place
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
@@ -34,6 +34,8 @@ END = st.none() | st.tuples(st.integers(0, 240_000), st.sampled_from([m.HungUp, 
 MUTE = [
     "PlayPrompt",
     "SayText",
+    "SpeakText",
+    "HearCaller",
     "RecordMessage",
     "RecordAnswer",
     "LookAtQueue",
@@ -49,6 +51,7 @@ REPLY = st.builds(
     st.sampled_from([200, 404, 503]),
     st.sampled_from(["", "", "connection"]),
 )
+SAYS = ["where is my order", "یک کارشناس", "no thank you", "how long does delivery take", "eels"]
 
 
 @cache
@@ -78,6 +81,10 @@ def plan(file: Path, number: str) -> Plan:
     transfer=st.sampled_from([("SUCCESS", 30_000), ("USER_BUSY", 500), ("", 0)]),
     speaks_ms=st.sampled_from([0, 400, 30_000]),
     reply=st.none() | REPLY,
+    acts=st.lists(st.sampled_from(SAYS).map(lambda said: Act(says=said)), max_size=8),
+    missing=st.frozensets(
+        st.tuples(st.sampled_from(["fa", "en"]), st.sampled_from(["welcome", "speech", "wish"]))
+    ),
 )
 def test_every_caller_of_an_example_reaches_an_end(
     file: Path,
@@ -92,6 +99,8 @@ def test_every_caller_of_an_example_reaches_an_end(
     transfer: tuple[str, int],
     speaks_ms: int,
     reply: Reply | None,
+    acts: list[Act],
+    missing: frozenset[tuple[str, str]],
 ) -> None:
     about = center(file)
     entry = about.entry_points.get(number) or about.entry_points[about.default_entry_point]
@@ -104,8 +113,10 @@ def test_every_caller_of_an_example_reaches_an_end(
     queues = {name: QueueNow(waiting, 1_000 * waiting, waiting % 3) for name in about.queues}
     nodes = {node for flow in about.flows.values() for node in flow.nodes}
     replies = dict.fromkeys(nodes, reply) if reply is not None else {}
-    switch = Switch(transfer=transfer, message_ms=speaks_ms, queues=queues, replies=replies, mute=mute)
-    heard = Rehearsal(plan(file, number), begun, limits=LIMITS, switch=switch).run(events)
+    switch = Switch(
+        missing, transfer=transfer, message_ms=speaks_ms, queues=queues, replies=replies, mute=mute
+    )
+    heard = Rehearsal(plan(file, number), begun, limits=LIMITS, switch=switch).run(events, acts)
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1
     most_ms = LIMITS.max_time_ms + LIMITS.ring_ms + LIMITS.confirm_ms + 1_000

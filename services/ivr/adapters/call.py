@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.common.esl import Event, multiset
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
 from services.ivr.adapters.looking import QueueNow
+from services.ivr.adapters.speech import SpeechOfCall, SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.web import Web
 from services.ivr.core import model as core
@@ -84,6 +86,7 @@ class Surroundings:
     """The state of a tenant's queue; None when it cannot be had in time."""
     trunks: Trunks
     web: Web
+    speech: SpeechOfProcess
 
 
 class Call:
@@ -113,6 +116,9 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._playback: asyncio.Task[None] | None = None
+        self._preparing: core.SpeakText | None = None
+        """What is to be played, but is not sound yet."""
+        self._speech = SpeechOfCall(around.speech, session, center, self._now, self._inbox.put_nowait)
         self._handed: core.HandOver | None = None
         self._ended: core.Ended | None = None
         self._missed = 0
@@ -199,8 +205,20 @@ class Call:
         match output:
             case core.PlayPrompt() | core.SayText():
                 self._playback = self._start(self._play(output))
+            case core.SpeakText():
+                self._preparing = output
+                self._playback = self._start(self._speak(output))
+            case core.StopPlaying() if self._preparing is not None and self._playback is not None:
+                # Nothing plays yet that a break could end; it would hit what is played next.
+                self._playback.cancel()
+                self._inbox.put_nowait(core.PlayEnded(self._now(), self._preparing.play, True))
+                self._preparing = None
             case core.StopPlaying():
                 self._start(self._break_off(self._playback))
+            case core.HearCaller():
+                self._speech.hear(functools.partial(self._start, self._speech.listen(output)))
+            case core.StopHearing():
+                self._speech.deafen()
             case core.HideKeys():
                 await self._session.execute("multiset", channel.HIDE_KEYS, wait=False)
             case core.RecordMessage() | core.RecordAnswer():
@@ -261,7 +279,7 @@ class Call:
                 self._ended = output
                 self._around.put(self._facts.surveyed(output, self._state.answered))
         if self._handed is not None:
-            if self._playback is not None and not self._playback.done():
+            if self._playback is not None and not self._playback.done() and self._preparing is None:
                 # Without a playback the break would end the music that the dialplan plays next.
                 with contextlib.suppress(CallGone):
                     await self._session.api(f"uuid_break {self._session.unique_id}")
@@ -294,6 +312,17 @@ class Call:
             self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, True, said=False))
             return
         complete = await self._session.execute("playback", argument)
+        self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
+
+    async def _speak(self, output: core.SpeakText) -> None:
+        playable = await self._speech.playable(output)
+        self._preparing = None
+        if playable is None:
+            self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, False))
+            return
+        if playable.variables:
+            await self._session.execute("multiset", playable.variables, wait=False)
+        complete = await self._session.execute("playback", playable.argument)
         self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
 
     async def _record(self, output: core.RecordMessage | core.RecordAnswer) -> None:

@@ -78,6 +78,7 @@ class Facts:
             language=missing.language,
             given_up=missing.given_up,
             at_us=missing.at_us,
+            by_voice=missing.by_voice,
         )
         return self._fact("prompt-missed", self._id("prompt-missed", number), message, missing.at_us)
 

@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 from services.center import flow as document
 from services.center import flow_edges
 from services.center.callers import normal
+from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_survey import CommentNode, RateNode, SurveyNode
 from services.center.flow_web import HttpNode, LookupNode
 from services.center.hours import exceptions
 from services.center.model import Center, EntryPoint, period, weekdays
 from services.center.web import Request, ValueAt
 from services.center.words import Skills
+from services.ivr.adapters import speech_flows
 from services.ivr.core import nodes as core
 from services.ivr.core import web
 from services.ivr.core.hours import Calendar, Periods
@@ -27,7 +29,11 @@ def flows_of(center: Center) -> dict[str, core.Flow]:
         name: core.Flow(
             name=name,
             start=flow.start,
-            nodes={key: _node(center, node, hidden) for key, node in flow.nodes.items()},
+            nodes={
+                name: part
+                for key, node in flow.nodes.items()
+                for name, part in _parts(center, key, node, hidden).items()
+            },
             version=flow.version,
         )
         for name, flow in center.flows.items()
@@ -58,12 +64,21 @@ def _periods(texts: list[str]) -> Periods:
     return tuple(period(text) for text in texts)
 
 
+def _parts(
+    center: Center, name: str, node: document.AnyNode, hidden: frozenset[str]
+) -> Mapping[str, core.Node]:
+    """A node of a document as the nodes that do it: one, but for questions with their answers."""
+    return speech_flows.faq(name, node) if isinstance(node, FaqNode) else {name: _node(center, node, hidden)}
+
+
 def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> core.Node:
+    assert not isinstance(node, FaqNode)
     match node:
         case document.PlayNode():
-            return core.Play(tuple(node.prompts), node.then, node.skip)
+            return core.Play(tuple(node.prompts), node.then, node.skip, node.otherwise)
         case document.SayNode():
-            return core.Say(node.say, node.as_, node.then, node.currency or node.calendar or "")
+            detail = node.currency or node.calendar or ""
+            return core.Say(node.say, node.as_, node.then, detail, node.otherwise)
         case (
             document.MenuNode()
             | document.ConfirmNode()
@@ -112,6 +127,8 @@ def _node(center: Center, node: document.AnyNode, hidden: frozenset[str]) -> cor
                 then=node.then,
                 otherwise=node.otherwise,
             )
+        case SpeakNode() | ListenNode():
+            return speech_flows.one(node)
         case _:
             return _end(center, node)
 

@@ -1,4 +1,4 @@
-"""What the caller keys: menus, choices of a language, and the collecting of digits.
+"""What the caller keys: menus, choices of a language, and the collecting of digits. Where words do as well: see ``understanding``.
 
 *Keys typed early count.* Every key goes to ``typed`` first and is consumed only while a node listens. In such a node a key breaks the
 running prompt off. Keys are not looked at before the playback's end is reported: until then FreeSWITCH would apply a "break" meant for
@@ -9,7 +9,7 @@ away, because they were meant for something else.
 from __future__ import annotations
 
 from services.ivr.core.model import HIDDEN, Rated
-from services.ivr.core.nodes import Ask, ChooseLanguage, Listening, Menu, Play
+from services.ivr.core.nodes import Ask, ChooseLanguage, Listen, Listening, Menu, Play, Speak
 from services.ivr.core.talking import Talking
 
 _MOST_TYPED = 64
@@ -35,7 +35,7 @@ class Inputs(Talking):
                 self.consume(node)
             else:
                 self.stop_speech()
-        elif isinstance(node, Play) and node.skip:
+        elif isinstance(node, Play | Speak) and node.skip:
             self.stop_speech()
 
     def begin_round(self, node: Listening) -> None:
@@ -46,7 +46,17 @@ class Inputs(Talking):
             spoken = dict.fromkeys(node.digits.values())
             self.speak([self.prompt(node.prompt, language) for language in spoken], "listen")
         else:
+            if isinstance(node, Listen) and node.interrupt:
+                self.hear(node)
             self.speak([self.prompt(node.prompt)], "listen")
+
+    def hear(self, node: Listen) -> None:
+        """Begin to listen to what the caller says."""
+        raise NotImplementedError
+
+    def await_answer(self, node: Listen) -> None:
+        """Wait for words, or take those that were said already."""
+        raise NotImplementedError
 
     def listen(self, node: Listening) -> None:
         s = self.state
@@ -55,6 +65,8 @@ class Inputs(Talking):
         s.drop_key = ""
         if s.typed:
             self.consume(node)
+        elif isinstance(node, Listen):
+            self.await_answer(node)
         else:
             self.arm(node.timeout_ms)
 
@@ -65,6 +77,11 @@ class Inputs(Talking):
             match node:
                 case Menu():
                     self._menu_key(node, key)
+                case Listen() if key in node.digits:
+                    self.leave(f"digit:{key}", key)
+                    self.next = node.digits[key]
+                case Listen():
+                    self.missed(node, "invalid")
                 case Ask():
                     self._ask_key(node, key)
                 case ChooseLanguage():
@@ -82,17 +99,21 @@ class Inputs(Talking):
         elif isinstance(node, Ask) and len(s.collected) >= node.min_digits:
             self._accept(node)
         elif isinstance(node, Listening):
-            self.missed(node, "invalid" if s.collected else "timeout")
+            self.missed(node, "invalid" if s.collected else "not_understood" if s.speaks else "timeout")
 
     def missed(self, node: Listening, result: str) -> None:
         """A round without an answer: another one, or ``otherwise``."""
         s = self.state
         s.tries_left -= 1
         s.typed = ""
-        if s.tries_left <= 0:
+        self.stop_hearing()
+        if result == "timeout" and isinstance(node, Listen) and node.silent is not None:
+            self.leave(result)
+            self.next = node.silent
+        elif s.tries_left <= 0:
             self.leave(result)
             self.next = node.otherwise
-        elif result == "invalid" and node.invalid is not None:
+        elif result != "timeout" and node.invalid is not None:
             self.speak([self.prompt(node.invalid)], "round")
         else:
             self.begin_round(node)

@@ -7,7 +7,7 @@ queue), asking (a web service), transfer, handing (the hand-over is being writte
 late completions, old timers and keys at odd moments need no care of their own. What waits for somebody's answer (a recording, a
 look, a request, a ringing transfer, the confirmation of a hand-over) also has a timer of ours: an answer that never comes is an answer.
 
-``talking`` has what is heard, ``inputs`` what is keyed, ``asking`` who is asked outside; here is the course of the flow: which node is next, flows that call each other,
+``talking`` has what is heard, ``inputs`` what is keyed, ``understanding`` what is said, ``asking`` who is asked outside; here is the course of the flow: which node is next, flows that call each other,
 and the end.
 
 *Flows and their versions.* A plan has every flow as it was when the call began, so a call ends in the flows in which it began, whatever
@@ -30,7 +30,7 @@ import re
 
 import msgspec
 
-from services.ivr.core.asking import Asking
+from services.center.phrases import filled
 from services.ivr.core.hours import is_open
 from services.ivr.core.model import (
     ArmTimer,
@@ -53,6 +53,10 @@ from services.ivr.core.model import (
     Recorded,
     RecordMessage,
     SayText,
+    SpeakText,
+    SpeechBegan,
+    SpeechMissed,
+    SpeechUnderstood,
     TimerFired,
     Transfer,
     TransferConnected,
@@ -71,6 +75,7 @@ from services.ivr.core.nodes import (
     Hangup,
     Hours,
     Limits,
+    Listen,
     Look,
     LookUp,
     Menu,
@@ -79,6 +84,7 @@ from services.ivr.core.nodes import (
     Play,
     Return,
     Say,
+    Speak,
     Split,
     TakeAnswer,
     TakeMessage,
@@ -87,6 +93,7 @@ from services.ivr.core.nodes import (
     WishSurvey,
 )
 from services.ivr.core.state import TIME_LIMIT, State, Utterance
+from services.ivr.core.understanding import Understanding
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -107,7 +114,7 @@ class Interpreter:
         return run.state, run.out
 
 
-class _Step(Asking):
+class _Step(Understanding):
     """The work of one step on a private copy of the state."""
 
     def handle(self, event: Event) -> None:
@@ -127,6 +134,10 @@ class _Step(Asking):
                 self.fall_back("error")
             case KeyPressed():
                 self.key(event.key)
+            case SpeechBegan():
+                self.speech_began(event)
+            case SpeechUnderstood() | SpeechMissed():
+                self.speech_over(event)
             case PlayEnded() if s.mode == "playing" and s.playing and event.play == s.playing.what.play:
                 if self.play_ended(event):
                     self.spoken(event)
@@ -215,7 +226,9 @@ class _Step(Asking):
                 self.speak([self.prompt(name) for name in node.prompts], "then")
             case Say():
                 self.say(node)
-            case Menu() | Ask() | ChooseLanguage():
+            case Speak():
+                self.speak_text(node)
+            case Menu() | Listen() | Ask() | ChooseLanguage():
                 if isinstance(node, Ask) and node.secret and not s.hidden:
                     s.hidden = True
                     self.out.append(HideKeys())
@@ -365,16 +378,30 @@ class _Step(Asking):
             self.next = node.then
             return
         spoken = SayText(0, text, node.form, "", node.detail)
-        self.speak([Utterance(spoken, s.languages)], "then")
+        self.speak([Utterance(spoken, s.languages, voice=s.languages[0])], "then")
+
+    def speak_text(self, node: Speak) -> None:
+        s = self.state
+        texts = {language: filled(text, s.variables) for language, text in node.texts.items()}
+        languages = tuple(language for language in s.languages if language in texts)
+        if not languages:
+            self.leave("missing")
+            self.next = node.otherwise
+            return
+        self.speak([Utterance(SpeakText(0, "", ""), languages, texts)], "then")
 
     def spoken(self, event: PlayEnded) -> None:
         """The whole speech of a node was heard, or broken off."""
         s = self.state
         node = self.node
         match s.after, node:
-            case "listen", Menu() | Ask() | ChooseLanguage():
-                self.listen(node)
-            case "round", Menu() | Ask() | ChooseLanguage():
+            case "listen", Menu() | Listen() | Ask() | ChooseLanguage():
+                if s.heard or s.stopping or s.typed:
+                    self.listen(node)
+                else:  # Nobody answers a question that could not be heard.
+                    self.leave("missing")
+                    self.next = node.otherwise
+            case "round", Menu() | Listen() | Ask() | ChooseLanguage():
                 self.begin_round(node)
             case "record", TakeMessage():
                 s.mode = "recording"
@@ -386,12 +413,15 @@ class _Step(Asking):
                 s.stopping = False
                 self.out.append(RecordAnswer(s.step_no, node.question, node.most_s, node.silence_s))
                 self.arm(node.most_s * 1000 + self.limits.grace_ms)
-            case "then", Play() | Say():
+            case "then", Play() | Say() | Speak():
+                self.next = node.then
                 if not event.said:
                     self.leave("unsayable")
+                elif s.stopping or s.heard:
+                    self.leave("skipped" if s.stopping else "played")
                 else:
-                    self.leave("skipped" if s.stopping else "played" if s.heard else "missing")
-                self.next = node.then
+                    self.leave("missing")
+                    self.next = node.otherwise or node.then
 
     def recorded(self, length_ms: int) -> None:
         node = self.node

@@ -33,6 +33,30 @@ class PlayEnded(msgspec.Struct, frozen=True):
     said: bool = True
 
 
+class SpeechBegan(msgspec.Struct, frozen=True):
+    """The caller has begun to speak."""
+
+    at_us: int
+    hearing: int
+
+
+class SpeechUnderstood(msgspec.Struct, frozen=True):
+    """The caller said a phrase; ``to`` is where it leads."""
+
+    at_us: int
+    hearing: int
+    to: str
+    phrase: str
+
+
+class SpeechMissed(msgspec.Struct, frozen=True):
+    """What the caller said was not understood. ``heard`` is False when nobody could listen: no recogniser, or too much to do."""
+
+    at_us: int
+    hearing: int
+    heard: bool
+
+
 class KeyPressed(msgspec.Struct, frozen=True):
     """The caller pressed one key of 0-9, star, pound."""
 
@@ -131,6 +155,9 @@ class Broken(msgspec.Struct, frozen=True):
 Event = (
     Begun
     | PlayEnded
+    | SpeechBegan
+    | SpeechUnderstood
+    | SpeechMissed
     | KeyPressed
     | TimerFired
     | Recorded
@@ -169,6 +196,34 @@ class SayText(msgspec.Struct, frozen=True):
     form: str
     language: str
     detail: str = ""
+
+
+class SpeakText(msgspec.Struct, frozen=True):
+    """Speak a text by a voice; answered by PlayEnded, not heard when it could not be spoken in time.
+
+    ``instead``: of what no recording was found, whose text it is then; ``text`` is empty.
+    """
+
+    play: int
+    text: str
+    language: str
+    instead: PlayPrompt | SayText | None = None
+
+
+class HearCaller(msgspec.Struct, frozen=True):
+    """Listen to the caller until StopHearing; ``phrases`` by where they lead. Answered by SpeechBegan, then SpeechUnderstood or SpeechMissed.
+
+    A later HearCaller takes the place of an earlier one.
+    """
+
+    hearing: int
+    language: str
+    phrases: Mapping[str, tuple[str, ...]]
+    most_ms: int
+
+
+class StopHearing(msgspec.Struct, frozen=True):
+    """Do not listen any more; no answer."""
 
 
 class StopPlaying(msgspec.Struct, frozen=True):
@@ -277,7 +332,10 @@ class Rated(msgspec.Struct, frozen=True):
 
 
 class PromptMissing(msgspec.Struct, frozen=True):
-    """A prompt could not be played in a language; ``given_up`` when no language is left."""
+    """A prompt could not be played in a language; ``given_up`` when nothing is left to try.
+
+    ``by_voice``: no recording was found before, and its text could not be spoken either.
+    """
 
     flow: str
     node: str
@@ -285,6 +343,7 @@ class PromptMissing(msgspec.Struct, frozen=True):
     language: str
     given_up: bool
     at_us: int
+    by_voice: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -303,6 +362,9 @@ class Ended(msgspec.Struct, frozen=True):
 Output = (
     PlayPrompt
     | SayText
+    | SpeakText
+    | HearCaller
+    | StopHearing
     | StopPlaying
     | ArmTimer
     | HideKeys

@@ -16,6 +16,8 @@ class Play(msgspec.Struct, frozen=True, tag=True):
     prompts: tuple[str, ...]
     then: str
     skip: bool = False
+    otherwise: str | None = None
+    """Where to go when nothing could be heard; None: ``then``."""
 
 
 class Say(msgspec.Struct, frozen=True, tag=True):
@@ -25,6 +27,17 @@ class Say(msgspec.Struct, frozen=True, tag=True):
     form: str
     then: str
     detail: str = ""
+    otherwise: str | None = None
+    """Where to go when it could not be heard; None: ``then``."""
+
+
+class Speak(msgspec.Struct, frozen=True, tag=True):
+    """Speak a text, by language, with the values of its variables. ``skip``: a key ends it."""
+
+    texts: Mapping[str, str]
+    then: str
+    otherwise: str
+    skip: bool = False
 
 
 class Menu(msgspec.Struct, frozen=True, tag=True):
@@ -46,6 +59,25 @@ class Menu(msgspec.Struct, frozen=True, tag=True):
     """Of a survey: the key is its answer, a number from ``least`` to ``most``."""
     least: int = 0
     most: int = 0
+
+
+class Listen(msgspec.Struct, frozen=True, tag=True):
+    """Play a prompt and branch on what the caller says or keys; ``tries`` rounds without a match lead to ``otherwise``.
+
+    ``phrases`` are by language, then by the node that they lead to. ``interrupt``: the prompt ends when the caller begins to speak.
+    ``silent``: where a caller goes who neither says nor presses anything; None: as all others who are not understood.
+    """
+
+    prompt: str
+    phrases: Mapping[str, Mapping[str, tuple[str, ...]]]
+    digits: Mapping[str, str]
+    otherwise: str
+    timeout_ms: int
+    tries: int
+    most_ms: int
+    interrupt: bool = True
+    silent: str | None = None
+    invalid: str | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -225,12 +257,14 @@ class Hangup(msgspec.Struct, frozen=True, tag=True):
     achieved: str = "done"
 
 
-Listening = Menu | Ask | ChooseLanguage
-"""Nodes that wait for keys."""
+Listening = Menu | Listen | Ask | ChooseLanguage
+"""Nodes that wait for the caller."""
 Node = (
     Play
     | Say
+    | Speak
     | Menu
+    | Listen
     | Ask
     | ChooseLanguage
     | Hours
@@ -254,7 +288,9 @@ Node = (
 _KINDS = {
     Play: "play",
     Say: "say",
+    Speak: "speak",
     Menu: "menu",
+    Listen: "listen",
     Ask: "ask",
     ChooseLanguage: "language",
     Hours: "hours",
@@ -321,5 +357,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How long a transfer may take to be answered or to fail: longer than two trunks may ring."""
     confirm_ms: int = 15_000
     """How long the confirmation of a hand-over is waited for."""
+    understand_ms: int = 6_000
+    """How long after the end of the longest answer a recogniser is waited for."""
     grace_ms: int = 15_000
     """How long after its longest time the end of a message is waited for."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from services.center.phrases import match
 from services.ivr.core import model as m
 from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.nodes import Limits, Plan
@@ -26,6 +27,11 @@ THINK_MS = 500
 BETWEEN_KEYS_MS = 200
 CONNECT_MS = 3_000
 REPLY_MS = 80
+VOICE_MS = 300
+"""Until a text is made into sound, or it is clear that it will not be."""
+SPEAK_MS = 1_500
+"""How long everything takes that a caller says to a recogniser."""
+UNDERSTAND_MS = 400
 
 
 class QueueNow(msgspec.Struct, frozen=True):
@@ -49,7 +55,7 @@ class Switch:
     """What the simulated switch, and whoever else answers, do with outputs."""
 
     missing: frozenset[tuple[str, str]] = frozenset()
-    """(language, prompt) without audio; of what is read out, the form (``digits``)."""
+    """(language, prompt) without audio; of what is read out, the form (``digits``); of voices, ``speech``."""
     transfer: tuple[str, int] = ("SUCCESS", 30_000)
     """How a transfer ends, and after how many milliseconds; a success connects after 3 s."""
     message_ms: int = 5_000
@@ -58,17 +64,20 @@ class Switch:
     """Queues that are not here cannot be seen."""
     replies: Mapping[str, Reply] = field(default_factory=dict)
     """By the node that asks; to others nobody answers in time."""
+    deaf: frozenset[str] = frozenset()
+    """Languages without a recogniser."""
     mute: frozenset[str] = frozenset()
     """Outputs whose answers never come, by the name of their type."""
 
 
 class Act(msgspec.Struct, frozen=True):
-    """One thing that a caller does: press keys, say nothing, hang up.
+    """One thing that a caller does: press keys, say something to a recogniser, say nothing, hang up.
 
     ``during`` names a prompt: then it is done while that prompt is played, instead of when the flow waits.
     """
 
     keys: str = ""
+    says: str = ""
     hangs_up: bool = False
     during: str = ""
 
@@ -78,7 +87,7 @@ class Heard:
     """Everything that came of one call."""
 
     prompts: list[str] = field(default_factory=list)
-    """``fa/welcome``; what was read out: ``fa/4711 as digits``; a message: ``beep``."""
+    """``fa/welcome``; what was read out: ``fa/4711 as digits``; what a voice said: ``en/Order 7 is ready. as speech``; a message: ``beep``."""
     steps: list[m.StepTaken] = field(default_factory=list)
     missing: list[m.PromptMissing] = field(default_factory=list)
     ended: list[m.Ended] = field(default_factory=list)
@@ -119,8 +128,9 @@ class Rehearsal:
         self._now_us = begun.at_us
         self._queue: list[tuple[int, int, m.Event]] = []
         self._order = 0
-        self._runs: m.PlayPrompt | m.SayText | m.RecordMessage | m.RecordAnswer | None = None
+        self._runs: m.PlayPrompt | m.SayText | m.SpeakText | m.RecordMessage | m.RecordAnswer | None = None
         self._node = ""
+        self._hears: m.HearCaller | None = None
         self._acts: list[Act] = []
         self._asked: tuple[int, int] = (0, 0)
         self.heard = Heard()
@@ -155,7 +165,7 @@ class Rehearsal:
         match self._runs:
             case m.RecordMessage(recording=number) | m.RecordAnswer(recording=number):
                 return isinstance(event, m.Recorded) and event.recording == number
-            case m.PlayPrompt(play=number) | m.SayText(play=number):
+            case m.PlayPrompt(play=number) | m.SayText(play=number) | m.SpeakText(play=number):
                 return isinstance(event, m.PlayEnded) and event.play == number
         return False
 
@@ -163,7 +173,7 @@ class Rehearsal:
 
     def _act(self, state: State) -> None:
         """Do the next act when the flow has begun to wait for one."""
-        waits = state.mode == "listening" and not state.collected and not state.typed
+        waits = state.mode == "listening" and not (state.collected or state.typed or state.speaks)
         asked = (state.step_no, state.tries_left)
         if not waits or asked == self._asked or not self._acts or self._acts[0].during:
             return
@@ -175,8 +185,25 @@ class Rehearsal:
         for key in act.keys:
             self._at(m.KeyPressed(at_us, key))
             at_us += BETWEEN_KEYS_MS * 1000
+        if act.says:
+            self._say(act.says)
         if act.hangs_up:
             self._at(m.HungUp(at_us, "NORMAL_CLEARING"))
+
+    def _say(self, said: str) -> None:
+        """Words for whoever listens; nobody may."""
+        hears = self._hears
+        if hears is None or type(hears).__name__ in self._switch.mute:
+            return
+        begun_us = self._now_us + THINK_MS * 1000
+        self._at(m.SpeechBegan(begun_us, hears.hearing))
+        over_us = begun_us + (SPEAK_MS + UNDERSTAND_MS) * 1000
+        found = match(said, hears.phrases)
+        self._at(
+            m.SpeechMissed(over_us, hears.hearing, heard=True)
+            if found is None
+            else m.SpeechUnderstood(over_us, hears.hearing, *found)
+        )
 
     # -- the switch
 
@@ -188,7 +215,7 @@ class Rehearsal:
         assert not heard.ended, "nothing comes after Ended"
         is_mute = type(output).__name__ in switch.mute
         match output:
-            case m.PlayPrompt() | m.SayText():
+            case m.PlayPrompt() | m.SayText() | m.SpeakText():
                 self._play(output, is_mute)
             case m.RecordMessage() | m.RecordAnswer():
                 assert self._runs is None, "nothing is recorded while something plays"
@@ -201,6 +228,12 @@ class Rehearsal:
                     heard.messages.append(output.queue)
             case m.StopPlaying():
                 self._stop()
+            case m.HearCaller():
+                self._hears = None if output.language in switch.deaf else output
+                if self._hears is None and not is_mute:
+                    self._at(m.SpeechMissed(self._after(0), output.hearing, heard=False))
+            case m.StopHearing():
+                self._hears = None
             case m.ArmTimer():
                 self._at(m.TimerFired(self._after(output.after_ms), output.timer))
             case m.LookAtQueue() if not is_mute:
@@ -244,18 +277,24 @@ class Rehearsal:
         else:
             self._at(m.WebAnswered(at_us, asked.request, reply.status, reply.values))
 
-    def _play(self, output: m.PlayPrompt | m.SayText, is_mute: bool) -> None:
+    def _play(self, output: m.PlayPrompt | m.SayText | m.SpeakText, is_mute: bool) -> None:
         assert self._runs is None, "one playback at a time"
-        if isinstance(output, m.PlayPrompt):
-            name = kind = output.prompt
-        else:
-            name, kind = f"{output.text} as {output.form}", output.form
+        match output:
+            case m.PlayPrompt():
+                name = kind = output.prompt
+            case m.SayText():
+                name, kind = f"{output.text} as {output.form}", output.form
+            case m.SpeakText(instead=m.PlayPrompt(prompt=of)) | m.SpeakText(instead=m.SayText(text=of)):
+                name, kind = f"{of} as speech", "speech"
+            case m.SpeakText():
+                name, kind = f"{output.text} as speech", "speech"
         is_there = (output.language, kind) not in self._switch.missing
         if is_there:
             self.heard.prompts.append(f"{output.language}/{name}")
         self._runs = output
         if not is_mute:
             ms = PLAY_MS if is_there else MISSING_MS
+            ms += VOICE_MS if kind == "speech" else 0
             self._at(m.PlayEnded(self._after(ms), output.play, is_there))
         if is_there and self._acts and self._acts[0].during == name:
             self._do(self._acts.pop(0))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.ivr.core.model import PlayPrompt, SayText
+from services.ivr.core.model import PlayPrompt, SayText, SpeakText, SpeechMissed, SpeechUnderstood
 
 TIME_LIMIT = 1
 """Id of the timer that bounds the call's time in its flows."""
@@ -15,8 +15,12 @@ TIME_LIMIT = 1
 class Utterance(msgspec.Struct, frozen=True):
     """One thing to be heard, and the languages in which to look for it."""
 
-    what: PlayPrompt | SayText
+    what: PlayPrompt | SayText | SpeakText
     languages: tuple[str, ...]
+    texts: Mapping[str, str] = {}
+    """Of what is spoken by a voice: the text in each language."""
+    voice: str = ""
+    """In which language its text is spoken when no recording is found; empty: in none."""
 
 
 class State(msgspec.Struct):
@@ -38,6 +42,14 @@ class State(msgspec.Struct):
     """Keys that nobody has asked for yet."""
     collected: str = ""
     tries_left: int = 0
+    hearings: int = 0
+    """How often the caller was listened to; the last one is the one that counts."""
+    hears: bool = False
+    """Whether somebody listens to the caller."""
+    speaks: bool = False
+    """The caller has begun to speak, and it is not known yet what was said."""
+    said: SpeechUnderstood | SpeechMissed | None = None
+    """What was said before the prompt was over."""
     drop_key: str = ""
     """The key that ends an input which was complete without it."""
     playing: Utterance | None = None

@@ -1,7 +1,8 @@
 """What the caller hears: one playback after the other, each tried in every language, broken off by a key where that is meant.
 
-A prompt that cannot be played is tried in the next language of the caller's order, then passed over: a missing file costs an
-announcement, never the call.
+A prompt that cannot be played is tried in the next language of the caller's order. When no language has it, its text is spoken by a voice in
+the caller's own language; when that fails too, the node's own edge for it is taken where it has one, else it is passed over: a missing file
+costs an announcement, never the call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from services.ivr.core.model import (
     PlayPrompt,
     PromptMissing,
     SayText,
+    SpeakText,
     StepTaken,
+    StopHearing,
     StopPlaying,
 )
 from services.ivr.core.nodes import Flow, Limits, Node, Plan, kind_of
@@ -51,6 +54,7 @@ class Talking:
         if s.reported:
             return
         s.reported = True
+        self.stop_hearing()
         flow = self.flow
         self.out.append(
             StepTaken(
@@ -71,11 +75,20 @@ class Talking:
         self.state.timer += 1
         self.out.append(ArmTimer(self.state.timer, after_ms))
 
+    def stop_hearing(self) -> None:
+        """What the caller says does not matter any more."""
+        s = self.state
+        if s.hears:
+            self.out.append(StopHearing())
+        s.hears = s.speaks = False
+        s.said = None
+
     # -- speech ----------------------------------------------------------------------------------------------------
 
     def prompt(self, name: str, language: str = "") -> Utterance:
         """A prompt in the caller's languages, or in one only."""
-        return Utterance(PlayPrompt(0, name, ""), (language,) if language else self.state.languages)
+        languages = (language,) if language else self.state.languages
+        return Utterance(PlayPrompt(0, name, ""), languages, voice=languages[0])
 
     def speak(self, speech: Sequence[Utterance], after: str) -> None:
         """Let the caller hear these; then ``after``."""
@@ -90,10 +103,13 @@ class Talking:
         s = self.state
         assert s.playing is not None
         s.plays += 1
-        what: PlayPrompt | SayText = msgspec.structs.replace(
-            s.playing.what, play=s.plays, language=s.playing.languages[0]
+        language, left = s.playing.languages[0], s.playing.languages[1:]
+        what: PlayPrompt | SayText | SpeakText = msgspec.structs.replace(
+            s.playing.what, play=s.plays, language=language
         )
-        s.playing = Utterance(what, s.playing.languages[1:])
+        if isinstance(what, SpeakText) and what.instead is None:
+            what = msgspec.structs.replace(what, text=s.playing.texts[language])
+        s.playing = msgspec.structs.replace(s.playing, what=what, languages=left)
         self.out.append(what)
 
     def stop_speech(self) -> None:
@@ -109,18 +125,37 @@ class Talking:
         s = self.state
         assert s.playing is not None
         s.heard = s.heard or (event.heard and event.said)
-        if not event.heard and not s.stopping:
-            what, left = s.playing.what, s.playing.languages
-            name = what.prompt if isinstance(what, PlayPrompt) else what.form
-            self.out.append(
-                PromptMissing(s.flow, s.node, name, what.language, given_up=not left, at_us=self.at_us)
-            )
-            if left:
-                self._start()
-                return False
+        if not event.heard and not s.stopping and self._another_way(s.playing):
+            self._start()
+            return False
         s.playing = None
         if s.speech and not s.stopping:
             s.playing, s.speech = s.speech[0], s.speech[1:]
             self._start()
             return False
         return True
+
+    def _another_way(self, missing: Utterance) -> bool:
+        """Report what could not be heard; return whether there is another way to hear it, which is then the present one."""
+        s = self.state
+        what, voice = missing.what, missing.voice
+        by_voice = isinstance(what, SpeakText)
+        of = what.instead or what if isinstance(what, SpeakText) else what
+        match of:
+            case PlayPrompt():
+                name = of.prompt
+            case SayText():
+                name = of.form
+            case _:
+                name = "speech"
+        given_up = not (missing.languages or voice)
+        self.out.append(
+            PromptMissing(
+                s.flow, s.node, name, what.language, given_up=given_up, at_us=self.at_us, by_voice=by_voice
+            )
+        )
+        if not missing.languages and voice:
+            assert not isinstance(of, SpeakText)
+            spoken = SpeakText(0, "", "", msgspec.structs.replace(of, language=voice))
+            s.playing = Utterance(spoken, (voice,))
+        return not given_up

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_WRITTEN_HERE = ("prompts", "calendars", "entry_points", "flows")
+_WRITTEN_HERE = ("prompts", "calendars", "entry_points", "flows", "speech")
 """The parts of a center document that a writer of flows edits."""
 
 

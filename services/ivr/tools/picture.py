@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from services.center import flow as document
 from services.center import flow_edges
+from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_survey import CommentNode, RateNode, SurveyNode
 from services.center.flow_web import HttpNode, LookupNode
 from services.center.model import Center
 from services.ivr.tools.layout import Edge, Layout, Placed, Route, place
 
 _WORDS = {
-    "play": "پخش", "say": "خواندن", "menu": "منو", "ask": "دریافت رقم", "confirm": "بله یا خیر", "language": "زبان",
+    "play": "پخش", "say": "خواندن", "speak": "گفتن", "listen": "شنیدن", "faq": "پرسش و پاسخ", "menu": "منو", "ask": "دریافت رقم", "confirm": "بله یا خیر", "language": "زبان",
     "hours": "ساعت کاری", "branch": "شرط", "look": "وضعیت صف", "split": "تقسیم", "set": "مقداردهی",
     "record": "ضبط پیغام", "queue": "صف", "callback": "تماس برگشتی", "transfer": "انتقال", "flow": "ادامه در",
     "call": "اجرای", "return": "بازگشت", "hangup": "پایان تماس", "otherwise": "در غیر این صورت", "yes": "بله",
     "no": "خیر", "open": "باز", "closed": "بسته", "emergency": "اضطراری", "entered": "وارد شد", "start": "شروع",
-    "recorded": "ضبط شد", "http": "پرسش از سرویس", "lookup": "شناسایی مشتری", "rate": "امتیاز", "comment": "نظر",
+    "person": "کارشناس", "done": "پرسش دیگری نیست", "recorded": "ضبط شد", "http": "پرسش از سرویس", "lookup": "شناسایی مشتری", "rate": "امتیاز", "comment": "نظر",
     "survey": "نظرسنجی", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
 }  # fmt: skip
 _FILLS = {
-    "play": "#eaf2fb", "say": "#eaf2fb", "menu": "#fff4d6", "ask": "#fff4d6", "confirm": "#fff4d6", "language": "#fff4d6",
+    "play": "#eaf2fb", "say": "#eaf2fb", "speak": "#eaf2fb", "listen": "#fff4d6", "faq": "#fff4d6", "menu": "#fff4d6", "ask": "#fff4d6", "confirm": "#fff4d6", "language": "#fff4d6",
     "hours": "#efe9f7", "branch": "#efe9f7", "look": "#efe9f7", "split": "#efe9f7", "set": "#f1f3f5",
     "http": "#fdeede", "lookup": "#fdeede", "rate": "#fff4d6", "comment": "#e3f4ee", "survey": "#f1f3f5",
     "record": "#e3f4ee", "queue": "#d9f2df", "callback": "#d9f2df", "transfer": "#d9f2df", "hangup": "#f6e0e0",
@@ -94,7 +96,20 @@ def _box(center: Center, name: str, node: document.AnyNode, language: str) -> _B
         if prompt in center.prompts:
             lines.append(_shortened(f"«{center.text(center.prompts[prompt], language)}»"))
             break
+    if isinstance(node, SpeakNode):
+        lines.append(_shortened(f"«{center.text(node.speak, language)}»"))
+    if isinstance(node, FaqNode):
+        lines += [
+            _shortened(f"{answer.key}: \u2068{_spoken(center, answer.asked, language)}\u2069")
+            for answer in node.answers.values()
+        ]
     return _Box(tuple(lines), kind)
+
+
+def _spoken(center: Center, phrases: Mapping[str, list[str]], language: str) -> str:
+    """The first phrase in a language, in quotation marks."""
+    found = phrases.get(language) or phrases.get(center.languages[0]) or [""]
+    return f"«{found[0]}»"
 
 
 def _what(node: document.AnyNode) -> str:
@@ -114,6 +129,8 @@ def _what(node: document.AnyNode) -> str:
         case document.SetNode():
             return ", ".join(f"{name}={value}" for name, value in node.set.items())
         case document.SplitNode() | document.LanguageNode() | document.MenuNode() | document.ConfirmNode():
+            return ""
+        case SpeakNode() | ListenNode() | FaqNode():
             return ""
         case document.HangupNode():
             return node.as_ or ""
@@ -155,6 +172,11 @@ def _label(node: document.AnyNode, way: tuple[str | int, ...], language: str) ->
             return ", ".join(f"{key} {chosen}" for key, chosen in node.digits.items())
         case document.AskNode(), "then":
             return _word("entered", language)
+        case ListenNode(), "hears":
+            return f"«{(node.hears[str(way[1])].get(language) or [''])[0]}»"
+        case FaqNode(), "person" | "done":
+            key = node.person.key if way[0] == "person" else node.done.key
+            return f"{key} {_word(str(way[0]), language)}"
         case document.RecordNode(), "then":
             return _word("recorded", language)
         case HttpNode(), "then":

@@ -10,8 +10,9 @@ A table is YAML::
         hears: [welcome, main-menu]    # prompts in their order; `en/welcome` says the language too
         ends: queue support
 
-``does`` may also hold ``{during: welcome, press: "1"}``: keys that are pressed while that prompt is heard. What is read out is heard as
-``4711 as digits``, the tone before a message as ``beep``. A call ends in one of ``queue <name>``, ``callback <name>``, ``transfer <number>``,
+``does`` may also hold ``{says: where is my order}``: words for a recogniser, and ``{during: welcome, press: "1"}`` (or ``says``): what is done
+while that prompt is heard. What is read out is heard as ``4711 as digits``, what a voice says as ``Order 4711 is ready. as speech``, the
+tone before a message as ``beep``. A call ends in one of ``queue <name>``, ``callback <name>``, ``transfer <number>``,
 ``finished`` (``finished <as>`` of a hangup that says what was achieved), ``closed``, ``hung up``. ``survey: <flow>`` in the place of
 ``entry`` is a call after a conversation.
 """
@@ -26,12 +27,12 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from services.center import source
 from services.center.loader import CenterError, Fault
 from services.center.model import Center
-from services.center.words import EntryNumber, Part, Token, Variable
+from services.center.words import EntryNumber, Language, Part, Token, Variable
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.core.model import Begun
 from services.ivr.core.nodes import Plan
@@ -44,10 +45,17 @@ _CAUSES = {"answered": ("SUCCESS", 30_000), "busy": ("USER_BUSY", 2_000), "no an
 
 
 class During(Part):
-    """Keys that are pressed while a prompt is heard."""
+    """Keys that are pressed, or words that are said: while a prompt is heard, or (empty) when the flow waits for them."""
 
-    during: str
-    press: Annotated[str, StringConstraints(pattern=r"^[0-9*#]+$")]
+    during: str = ""
+    press: Annotated[str, StringConstraints(pattern=r"^[0-9*#]+$")] = ""
+    says: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> During:
+        if bool(self.press) == bool(self.says):
+            raise ValueError("expected exactly one of press, says")
+        return self
 
 
 class QueueState(Part):
@@ -99,7 +107,9 @@ class Call(Part):
     drawn: dict[Token, Token] = {}
     """Where splits lead, by their node."""
     missing: list[str] = []
-    """Prompts without audio: ``en/welcome``."""
+    """Prompts without audio: ``en/welcome``; ``en/speech``: nothing can be spoken by a voice."""
+    deaf: list[Language] = []
+    """Languages without a recogniser."""
 
 
 class Table(Part):
@@ -203,7 +213,7 @@ def _moment_us(text: str, zone: str) -> int:
 
 def _acts(act: During | str) -> Act:
     if isinstance(act, During):
-        return Act(keys=act.press, during=act.during)
+        return Act(keys=act.press, says=act.says, during=act.during)
     return Act(hangs_up=act == _HANG_UP)
 
 
@@ -214,7 +224,9 @@ def _switch(call: Call) -> Switch:
         for name, state in call.queues.items()
     }
     replies = {node: _reply(answer) for node, answer in call.answers.items()}
-    return Switch(missing, _CAUSES[call.transfer], round(call.speaks_s * 1000), queues, replies)
+    return Switch(
+        missing, _CAUSES[call.transfer], round(call.speaks_s * 1000), queues, replies, frozenset(call.deaf)
+    )
 
 
 def _reply(answer: dict[str, str] | int | str) -> Reply:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
 from services.ivr.core.hours import Calendar
 from services.ivr.core.interpreter import Interpreter
-from services.ivr.core.rehearsal import PLAY_MS, Heard, QueueNow, Rehearsal, Switch
+from services.ivr.core.rehearsal import PLAY_MS, Act, Heard, QueueNow, Rehearsal, Switch
 from services.ivr.core.state import State
 
 __all__ = ["PLAY_MS", "START_US", "Heard", "QueueNow", "Switch", "calendar", "call", "flow", "plan"]
@@ -26,12 +26,14 @@ def call(
     languages: tuple[str, ...] = ("fa", "en"),
     caller: str = "09121234567",
     chance: int = 0,
+    acts: Sequence[Act] = (),
+    events: Iterable[m.Event] = (),
 ) -> Heard:
     """Run a call to its end. ``does`` is (milliseconds after the start, key or "hangup", "lost", "broken")."""
     begun = m.Begun(START_US, languages, caller, "500", chance)
     runs = flows if isinstance(flows, n.Plan) else plan(flows)
     rehearsal = Rehearsal(runs, begun, limits=limits, switch=switch, interpreter=Watched)
-    heard = rehearsal.run([_event(*act) for act in does])
+    heard = rehearsal.run([*(_event(*act) for act in does), *events], acts)
     assert len(heard.ended) <= 1
     return heard
 

@@ -230,16 +230,20 @@ def test_a_conversation_may_last_longer_than_the_time_in_a_flow() -> None:
     assert failed.handed[0].queue == "fallback"
 
 
-def test_missing_prompts_are_tried_in_every_language_and_then_skipped() -> None:
+def test_missing_prompts_are_tried_in_every_language_then_spoken_and_then_skipped() -> None:
     heard = call(FLOW, [(2_600, "1")], switch=Switch(missing=frozenset({("fa", "welcome")})))
     assert heard.prompts == ["en/welcome", "fa/menu"]
     assert heard.missing == [
         m.PromptMissing("test", "hello", "welcome", "fa", given_up=False, at_us=heard.missing[0].at_us)
     ]
-    nothing = frozenset({(language, prompt) for language in ("fa", "en") for prompt in ("welcome", "menu")})
-    heard = call(FLOW, [(1_000, "1")], switch=Switch(missing=nothing))
+    gone = {(language, prompt) for language in ("fa", "en") for prompt in ("welcome", "menu")}
+    heard = call(FLOW, [(5_500, "1")], switch=Switch(missing=frozenset(gone)))
+    assert heard.prompts == ["fa/welcome as speech", "fa/menu as speech"]
+    assert [missing.given_up for missing in heard.missing] == [False, False, False, False]
+    gone |= {("fa", "speech"), ("en", "speech")}
+    heard = call(FLOW, [(1, "1")], switch=Switch(missing=frozenset(gone)))
     assert heard.prompts == []
-    assert [missing.given_up for missing in heard.missing] == [False, True, False, True]
+    assert [missing.given_up for missing in heard.missing] == [False, False, True]
     assert heard.path == ["hello=missing", "menu=digit:1", "sales=queue:sales"]
 
 

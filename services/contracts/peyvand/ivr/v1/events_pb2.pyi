@@ -58,7 +58,7 @@ class IvrStepTaken(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., step_no: _Optional[int] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., kind: _Optional[str] = ..., result: _Optional[str] = ..., spent_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., entered_at_us: _Optional[int] = ..., input: _Optional[str] = ..., flow_version: _Optional[int] = ...) -> None: ...
 
 class PromptMissed(_message.Message):
-    __slots__ = ("contact_id", "flow", "flow_node", "prompt", "language", "given_up", "at_us")
+    __slots__ = ("contact_id", "flow", "flow_node", "prompt", "language", "given_up", "at_us", "by_voice")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
     FLOW_NODE_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class PromptMissed(_message.Message):
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    BY_VOICE_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     flow: str
     flow_node: str
@@ -73,7 +74,8 @@ class PromptMissed(_message.Message):
     language: str
     given_up: bool
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., prompt: _Optional[str] = ..., language: _Optional[str] = ..., given_up: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
+    by_voice: bool
+    def __init__(self, contact_id: _Optional[str] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., prompt: _Optional[str] = ..., language: _Optional[str] = ..., given_up: _Optional[bool] = ..., at_us: _Optional[int] = ..., by_voice: _Optional[bool] = ...) -> None: ...
 
 class ContactHandedOver(_message.Message):
     __slots__ = ("contact_id", "queue", "priority", "skills", "language", "customer", "at_us")

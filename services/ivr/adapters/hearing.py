@@ -1,0 +1,138 @@
+"""Listening to one caller: FreeSWITCH records what they say into a file that grows, and we read along.
+
+``uuid_record`` with RECORD_READ_ONLY writes only what comes from the caller, frame by frame while a prompt plays, so the caller's voice can end
+it. Voiced frames are told by the detector of WebRTC (in pocketsphinx); where speech begins and ends is decided in ``core.endpoints``. The
+file is outside of the recordings, and gone as soon as it was listened to; FreeSWITCH ends it by itself when we die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import structlog
+from pocketsphinx import Vad
+
+from services.center.phrases import match
+from services.common.errors import CallGone
+from services.ivr.adapters.understanding import CannotUnderstand, Recognisers
+from services.ivr.core import model as core
+from services.ivr.core.endpoints import FRAME_MS, Edge, Endpoints
+from services.ivr.recognisers.engine import RATE
+
+log = structlog.get_logger()
+
+_HEADER_BYTES = 44
+_FRAME_BYTES = RATE * FRAME_MS // 1000 * 2
+_LOOK_S = 0.06
+_MOST_S = 240
+"""After so long FreeSWITCH stops recording, if nobody has told it before."""
+_NO_FILE_S = 2.0
+"""A recording that has begun has a file by then."""
+_STRICTNESS = 2
+"""Of the detector, 0 to 3: at 2 it takes little but speech for speech at a telephone's noise."""
+_AS_WE_NEED_IT = (
+    "{RECORD_READ_ONLY=true,RECORD_STEREO=false,enable_file_write_buffering=false,record_sample_rate=8000}"
+)
+
+
+class Session(Protocol):
+    """What listening needs of the call."""
+
+    unique_id: str
+
+    async def api(self, command_line: str) -> str: ...
+
+
+class Ear:
+    """Listens to one call, once at a time."""
+
+    def __init__(
+        self,
+        session: Session,
+        folder: Path | None,
+        recognisers: Recognisers,
+        now_us: Callable[[], int],
+        tell: Callable[[core.Event], None],
+    ) -> None:
+        self._session = session
+        self._folder = folder
+        self._recognisers = recognisers
+        self._now_us = now_us
+        self._tell = tell
+
+    async def hear(self, wish: core.HearCaller) -> None:
+        """Listen until something was said, or until cancelled. Raises CallGone."""
+        if self._folder is None or not self._recognisers.knows(wish.language):
+            self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
+            return
+        path = self._folder / f"{self._session.unique_id}.{wish.hearing}.wav"
+        answer = await self._session.api(
+            f"uuid_record {self._session.unique_id} start {path} {_MOST_S} {_AS_WE_NEED_IT}"
+        )
+        if not answer.startswith("+OK"):
+            log.error("caller_not_heard", file=str(path), reason=answer.strip())
+            self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
+            return
+        try:
+            sound = await self._utterance(path, wish)
+            await self._stop(path)
+            text = await self._recognisers.understand(
+                wish.language, sound, [phrase for phrases in wish.phrases.values() for phrase in phrases]
+            )
+        except CannotUnderstand as e:
+            log.warning("caller_not_understood", language=wish.language, reason=str(e))
+            self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
+            return
+        finally:
+            await self._stop(path)
+            path.unlink(missing_ok=True)
+        found = match(text, wish.phrases)
+        now_us = self._now_us()
+        if found is None:
+            self._tell(core.SpeechMissed(now_us, wish.hearing, heard=True))
+        else:
+            self._tell(core.SpeechUnderstood(now_us, wish.hearing, *found))
+
+    async def _stop(self, path: Path) -> None:
+        """FreeSWITCH refuses to stop what it does not record any more, which is as good."""
+        with contextlib.suppress(CallGone):
+            await self._session.api(f"uuid_record {self._session.unique_id} stop {path}")
+
+    async def _utterance(self, path: Path, wish: core.HearCaller) -> bytes:
+        """Read along until the caller has spoken; return that part of the sound. Raises CannotUnderstand when there is no file."""
+        endpoints = Endpoints(wish.most_ms)
+        detector = Vad(_STRICTNESS, RATE, FRAME_MS / 1000)
+        sound = bytearray()
+        frames = 0
+        with await self._opened(path) as file:
+            file.seek(_HEADER_BYTES)
+            while True:
+                for frame in _frames(file, sound, frames):
+                    frames += 1
+                    edge = endpoints.take(detector.is_speech(frame))
+                    if edge is Edge.BEGAN:
+                        self._tell(core.SpeechBegan(self._now_us(), wish.hearing))
+                    elif edge is Edge.ENDED:
+                        assert endpoints.first is not None
+                        return bytes(sound[endpoints.first * _FRAME_BYTES : frames * _FRAME_BYTES])
+                await asyncio.sleep(_LOOK_S)
+
+    async def _opened(self, path: Path) -> BinaryIO:
+        for _ in range(int(_NO_FILE_S / _LOOK_S)):
+            with contextlib.suppress(FileNotFoundError):
+                return path.open("rb")
+            await asyncio.sleep(_LOOK_S)
+        raise CannotUnderstand(
+            f"no file {path}: does FreeSWITCH see the same folder (PEYVAND_IVR_SPEECH_DIR)?"
+        )
+
+
+def _frames(file: BinaryIO, sound: bytearray, frames: int) -> Iterator[bytes]:
+    """Take what the file has more of now; yield the whole frames after the first so many."""
+    sound += file.read()
+    for at in range(frames * _FRAME_BYTES, len(sound) - _FRAME_BYTES + 1, _FRAME_BYTES):
+        yield bytes(sound[at : at + _FRAME_BYTES])
