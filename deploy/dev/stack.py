@@ -33,8 +33,7 @@ _PORTS: Final = {
     "switch": 8021,
     "simswitch": 8106,
 }
-_NODES_SIP: Final = 5085  # Of the simulated nodes' profiles for calls between them; nothing listens there,
-_CARRIER_SIP: Final = 5080  # nor here, where their carrier reaches them.
+_NODES_SIP: Final = 5085  # Of the simulated nodes' profiles for calls between them; nothing listens there.
 
 
 @dataclass(frozen=True)
@@ -197,11 +196,9 @@ class Stack:
         return {f"fs{n + 1}": self.port("switch") - n for n in range(self.nodes)}
 
     def _sip_of_nodes(self) -> dict[str, str]:
-        """Where the simulated nodes reach each other, and where their carrier reaches them."""
-        return {
-            name: ",".join(f"{node}=127.0.0.1:{port + n}" for n, node in enumerate(self._esl_ports()))
-            for name, port in (("PEYVAND_QUEUE_NODES", _NODES_SIP), ("PEYVAND_QUEUE_REFERS", _CARRIER_SIP))
-        }
+        """Where the simulated nodes reach each other."""
+        nodes = enumerate(self._esl_ports())
+        return {"PEYVAND_QUEUE_NODES": ",".join(f"{node}=127.0.0.1:{_NODES_SIP + n}" for n, node in nodes)}
 
     def _process(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], ready_url: str = ""

@@ -9,6 +9,7 @@ from services.contracts.peyvand.common.v1 import problem_pb2 as peyvand_common_v
 from services.contracts.peyvand.common.v1 import state_pb2 as peyvand_common_v1_state_pb2
 from services.contracts.peyvand.ivr.v1 import events_pb2 as peyvand_ivr_v1_events_pb2
 from services.contracts.peyvand.queue.v1 import events_pb2 as peyvand_queue_v1_events_pb2
+from services.contracts.peyvand.queue.v1 import lines_rpc_pb2 as peyvand_queue_v1_lines_rpc_pb2
 from services.contracts.peyvand.queue.v1 import outbound_pb2 as peyvand_queue_v1_outbound_pb2
 from services.contracts.peyvand.queue.v1 import rpc_pb2 as peyvand_queue_v1_rpc_pb2
 from services.contracts.peyvand.queue.v1 import supervision_pb2 as peyvand_queue_v1_supervision_pb2
@@ -51,6 +52,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.DialRefused": peyvand_queue_v1_trunks_pb2.DialRefused,
     "peyvand.queue.v1.DispositionKeyed": peyvand_queue_v1_events_pb2.DispositionKeyed,
     "peyvand.queue.v1.KeyPressed": peyvand_queue_v1_events_pb2.KeyPressed,
+    "peyvand.queue.v1.LineTaken": peyvand_queue_v1_lines_rpc_pb2.LineTaken,
     "peyvand.queue.v1.NodeDrainChanged": peyvand_queue_v1_events_pb2.NodeDrainChanged,
     "peyvand.queue.v1.NodeDrained": peyvand_queue_v1_events_pb2.NodeDrained,
     "peyvand.queue.v1.NodeStatus": peyvand_queue_v1_rpc_pb2.NodeStatus,
@@ -68,6 +70,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.queue.v1.SupervisionEnded": peyvand_queue_v1_supervision_pb2.SupervisionEnded,
     "peyvand.queue.v1.SupervisionStarted": peyvand_queue_v1_supervision_pb2.SupervisionStarted,
     "peyvand.queue.v1.SupervisionState": peyvand_queue_v1_supervision_rpc_pb2.SupervisionState,
+    "peyvand.queue.v1.TakeLine": peyvand_queue_v1_lines_rpc_pb2.TakeLine,
     "peyvand.queue.v1.TransferRequested": peyvand_queue_v1_events_pb2.TransferRequested,
     "peyvand.queue.v1.TreatmentPlayed": peyvand_queue_v1_events_pb2.TreatmentPlayed,
     "peyvand.queue.v1.TrunkFailed": peyvand_queue_v1_trunks_pb2.TrunkFailed,

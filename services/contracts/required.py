@@ -40,6 +40,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.queue.v1.CallbackAttempted": ("contact_id", "callback_id", "outcome",),
     "peyvand.queue.v1.NodeDrainChanged": ("node", "at_us",),
     "peyvand.queue.v1.NodeDrained": ("node", "at_us",),
+    "peyvand.queue.v1.TakeLine": ("contact_id", "leg_id", "call_id", "ours", "theirs", "target", "profile", "cseq",),
+    "peyvand.queue.v1.LineTaken": ("contact_id",),
     "peyvand.queue.v1.OutboundDialled": ("contact_id", "offer_id", "agent_id", "number", "at_us",),
     "peyvand.queue.v1.OutboundAnswered": ("contact_id", "offer_id", "agent_id", "number", "at_us",),
     "peyvand.queue.v1.OutboundFailed": ("contact_id", "offer_id", "agent_id", "number", "outcome", "at_us",),

@@ -79,6 +79,7 @@ def build_runners(
             spoken=spoken,
             ready=rt.ready,
             refer=settings.refer_addresses(),
+            peers=tuple(a.name for a in settings.addresses()) if settings.queue_moves else (),
         )
         for address in settings.addresses()
     }

@@ -33,10 +33,15 @@ class QueueSettings(SwitchSettings, CenterSettings):
         description="Where each FreeSWITCH node takes calls of the others (its profile nodes): name=HOST:PORT, separated by commas. "
         "Empty: an agent's phone is dialled from the caller's node alone.",
     )
+    queue_moves: bool = Field(
+        True,
+        description="Callers who wait on a node that drains go on at another one: it takes over their lines by a re-INVITE, which every "
+        "carrier understands that takes calls of both nodes. False: they stay and are served, unless PEYVAND_QUEUE_REFERS says otherwise.",
+    )
     queue_refers: str = Field(
         "",
-        description="Where the carrier reaches each FreeSWITCH node (its profile trunk): name=HOST:PORT, separated by commas. Callers who "
-        "wait on a node that drains are sent to another one there (SIP REFER). Empty: they stay.",
+        description="Where the carrier reaches each FreeSWITCH node (its profile trunk): name=HOST:PORT, separated by commas. With it callers "
+        "who wait on a node that drains are moved by SIP REFER: only for carriers that are known to follow one.",
     )
     queue_operators: str = Field(
         "",

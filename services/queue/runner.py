@@ -29,10 +29,11 @@ from services.common.esl import Event
 from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
 from services.contracts.peyvand.routing.v1 import rpc_pb2
+from services.queue.adapters import dialog, switch
 from services.queue.adapters import log as routing_log
-from services.queue.adapters import switch
 from services.queue.adapters.desk import WishDesk
 from services.queue.adapters.lag import Lag
+from services.queue.adapters.line_desk import LineDesk
 from services.queue.adapters.names import LegNames
 from services.queue.adapters.node_desk import NodeDesk
 from services.queue.adapters.outbox import Outbox
@@ -52,6 +53,7 @@ REFUSED = Counter("peyvand_queue_commands_refused_total", "Commands FreeSWITCH r
 # Commands that were not sent because the lease was over. More than a few: the node changes hands too often.
 WITHHELD = Counter("peyvand_queue_commands_withheld_total", "Commands not sent for want of a lease", ["node"])
 
+_DIALS = (outputs.Originate, outputs.CallCustomer, outputs.TakeLine)
 POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
 JOB_EXTRA_S = 30.0
@@ -113,9 +115,11 @@ class NodeRunner:
         ready: Callable[[str, bool, str], None],
         attempt_s: float = 5.0,
         refer: Mapping[str, str] | None = None,
+        peers: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self._refer = refer or {}
+        self._peers = peers
         self._bus = bus
         self._clock = clock
         self._make_client = make_client
@@ -140,6 +144,7 @@ class NodeRunner:
         self._desk = WishDesk(name, self, self._now)
         self._route_desk = RouteDesk(name, self.feed, self._now)
         self._node_desk = NodeDesk(name, self, self._now, self._switch_told)
+        self._line_desk = LineDesk(name, bus, self.feed, self._now)
         self._inquiries = Inquiries(name, bus, self._now, self.feed)
         self._names = LegNames()
         self._lag = Lag()
@@ -169,6 +174,7 @@ class NodeRunner:
                     self._desk.open(self._bus),
                     self._route_desk.open(self._bus),
                     self._node_desk.open(self._bus),
+                    self._line_desk.open(),
                 ):
                     for each in served:
                         stack.push_async_callback(each.stop)
@@ -182,6 +188,7 @@ class NodeRunner:
         self._engine = None
         self._route_desk.close()
         self._desk.close()
+        self._line_desk.close()
         client, self._client = self._client, None
         outbox, self._outbox = self._outbox, None
         for handle in self._timers.values():
@@ -210,7 +217,7 @@ class NodeRunner:
     async def _begin(self) -> None:
         self._fresh, self._left_open = True, ()
         self._listed.clear()
-        self._engine = Engine(self.name, self._refer)
+        self._engine = Engine(self.name, self._refer, self._peers)
         self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
         self._outbox.start()
         self.feed(inputs.CentersRevised(at_us=self._now(), plans=self._plans))
@@ -342,6 +349,8 @@ class NodeRunner:
                 self._desk.answered(output.request_id, output)
             case outputs.RouteChosen():
                 self._route_desk.chosen(output)
+            case outputs.LineAnswered():
+                self._line_desk.answered(output)
             case outputs.ListChannels():
                 self._list()
             case outputs.Line():
@@ -431,7 +440,10 @@ class NodeRunner:
             commands = await self._allowed_without_lease(client, contact, commands)
         written: list[outputs.Command] = []
         lines: list[str] = []
+        given_away = [command for command in commands if isinstance(command, outputs.SendLine)]
         for command in commands:
+            if isinstance(command, outputs.SendLine):
+                continue  # When the leg says so.
             try:
                 if isinstance(command, outputs.Originate):
                     self._spawn(
@@ -442,6 +454,9 @@ class NodeRunner:
                     self._spawn(
                         self._originate(command, switch.customer_line(command, self.name, self._dialing))
                     )
+                    continue
+                if isinstance(command, outputs.TakeLine):
+                    self._spawn(self._originate(command, dialog.take_line(command, self.name)))
                     continue
                 line = switch.api_line(self._names.addressed(command), self._dialing)
                 refuse_unsafe(
@@ -464,6 +479,15 @@ class NodeRunner:
                 self.feed(self._names.named(switch.probed(command.leg, text, self._now())))
             elif text.startswith("-"):
                 self._refused(command, text)
+        for line_of in given_away:
+            self._spawn(self._send_line(client, line_of))
+
+    async def _send_line(self, client: Client, command: outputs.SendLine) -> None:
+        try:
+            event = switch.dumped(await client.api(f"uuid_dump {self._names.uuid(command.leg)} json"))
+        except NotReady:
+            return  # It is offered again after a while.
+        await self._line_desk.send(command, dialog.line_of(event) if event is not None else None)
 
     async def _allowed_without_lease(
         self, client: Client, contact: str, commands: list[outputs.Command]
@@ -474,7 +498,7 @@ class NodeRunner:
         except NotReady:
             keeper = "unknown"
         if keeper == self._lease.owner:
-            allowed = [c for c in commands if not isinstance(c, outputs.Originate | outputs.CallCustomer)]
+            allowed = [c for c in commands if not isinstance(c, _DIALS)]
         elif keeper.startswith("-ERR"):
             allowed = [c for c in commands if isinstance(c, outputs.Kill | outputs.Probe)]
         else:
@@ -482,17 +506,19 @@ class NodeRunner:
         for command in commands:
             if command not in allowed:
                 WITHHELD.labels(self.name).inc()
-                if isinstance(command, outputs.Originate | outputs.CallCustomer):
+                if isinstance(command, _DIALS):
                     self._refused(command, "-ERR NO_LEASE")
         return allowed
 
     def _refused(self, command: outputs.Command, text: str) -> None:
         REFUSED.labels(self.name, type(command).__name__).inc()
         self.feed(inputs.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
-        if isinstance(command, outputs.Originate | outputs.CallCustomer):
+        if isinstance(command, _DIALS):
             self.feed(inputs.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
 
-    async def _originate(self, command: outputs.Originate | outputs.CallCustomer, line: str) -> None:
+    async def _originate(
+        self, command: outputs.Originate | outputs.CallCustomer | outputs.TakeLine, line: str
+    ) -> None:
         client = self._client
         ok, text, known = False, "", False
         if client is not None:

@@ -13,6 +13,7 @@ a gateway that is down                                  GATEWAY_DOWN, no leg
 ``sofia/none/x``; ``sofia`` and ``sofia/agents``        INVALID_PROFILE; INVALID_URL
 ``error/<cause>``                                       that cause, no leg
 an ``origination_uuid`` that exists                     DESTINATION_OUT_OF_ORDER, no leg
+``sofia/trunk/...`` in a dialog (``taken_lines``)       the line of another node's leg, or 481
 any other endpoint                                      CHAN_NOT_IMPLEMENTED, no leg
 =====================================================  ==================================
 
@@ -39,6 +40,7 @@ from services.simswitch.dial_string import Destination
 from services.simswitch.negotiation import open_plain
 from services.simswitch.ports import Phone
 from services.simswitch.switch import Switch
+from services.simswitch.taken_lines import CALL_ID, dialog_at
 
 HOST: Final = "127.0.0.1"
 
@@ -119,6 +121,8 @@ def _phone(switch: Switch, to: Destination) -> Phone | str | None:
         return "INVALID_URL"
     if to.place not in switch.sofia_profiles:
         return "INVALID_PROFILE"
+    if CALL_ID in to.variables:
+        return dialog_at(switch, to)
     if to.place == "nodes":
         return switch.nodes.get(to.host)
     if to.registered and to.number not in switch.registered:

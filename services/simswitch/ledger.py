@@ -329,6 +329,8 @@ class Ledger(Observer):
         return book.bridges[0].agent_leg if book.bridges else ""
 
     def _is_call(self, leg: Channel) -> bool:
+        if leg.uuid in self._origin:
+            return True  # Of a line that this node has taken over, whoever called whom.
         first = leg.old_profiles[0] if leg.old_profiles else leg.profile
         return leg.direction == "inbound" and first.context == PUBLIC
 

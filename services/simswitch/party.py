@@ -35,6 +35,13 @@ class Party:
         """Asked to call ``uri`` in place of this line (REFER); the SIP status of the answer, 0 for none."""
         return 405
 
+    def on_taken_over(self, leg: Channel) -> bool:
+        """A re-INVITE comes from another node than the leg's; whether it is accepted."""
+        return True
+
+    def on_moved(self, former: Channel, leg: Channel) -> None:
+        """The line goes on on another leg."""
+
     def on_key(self, digit: str) -> None:
         """The other side of the bridge has pressed a key."""
 

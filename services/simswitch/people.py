@@ -120,6 +120,13 @@ class Caller(Party):
         asyncio.get_running_loop().call_later(_REFER_S, self._follow, leg, user, node)
         return 202
 
+    def on_taken_over(self, leg: Channel) -> bool:
+        return not leg.down
+
+    def on_moved(self, former: Channel, leg: Channel) -> None:
+        """The caller notices nothing of it."""
+        self._line = leg
+
     def _follow(self, leg: Channel, user: str, node: Switch) -> None:
         if leg.down:
             return

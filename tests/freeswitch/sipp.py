@@ -421,6 +421,17 @@ class Lab:
         }
         return await self.run("caller_referred", values, to=self.switch.trunk_port)
 
+    async def unmoved_caller(self, number: str, *, hz: float = 440, patience_ms: int = 60_000) -> Sipp:
+        """A carrier's call that takes no notice of a re-INVITE from another node."""
+        values = {
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
+            "number": number,
+            "patience_ms": str(patience_ms),
+            "from_user": "2188776655",
+            "caller_name": "Caller",
+        }
+        return await self.run("caller_unmoved", values, to=self.switch.trunk_port)
+
     async def close(self) -> None:
         for process in self.running:
             await process.stop()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,17 +68,23 @@ class Pair(Rig):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    async with two_nodes(tmp_path_factory.mktemp("two-nodes"), refers=True) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def two_nodes(folder: Path, *, refers: bool) -> AsyncIterator[Pair]:
+    """``refers``: waiting callers of a node that drains are moved by REFER; otherwise their lines are taken over."""
     if find_binary() is None:
         pytest.skip("no FreeSWITCH: put `freeswitch` on PATH or set FREESWITCH_BIN")
     if shutil.which("sipp") is None:
         pytest.skip("no SIPp: install Debian's sip-tester")
-    folder = tmp_path_factory.mktemp("two-nodes")
     shift = find_shift(20_000)
     ivr_port = next(r for r in table() if r.name == "ivr").esl_port + shift
     here = FreeSwitch(folder / "fs1", ivr_port)
     there = FreeSwitch(folder / "fs2", ivr_port, name="fs2", beside=here)
     nodes = ",".join(f"{s.name}=127.0.0.1:{s.nodes_port}" for s in (here, there))
-    refers = ",".join(f"{s.name}=127.0.0.1:{s.trunk_port}" for s in (here, there))
+    addresses = ",".join(f"{s.name}=127.0.0.1:{s.trunk_port}" for s in (here, there)) if refers else ""
     stack = Stack(
         folder / "stack",
         centers=CENTERS[0],
@@ -85,7 +93,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
         sounds=here.sounds,
         recordings=here.recordings,
         cdr_spool=here.cdr_spool,
-        extra_env={"queue": {"PEYVAND_QUEUE_NODES": nodes, "PEYVAND_QUEUE_REFERS": refers}},
+        extra_env={"queue": {"PEYVAND_QUEUE_NODES": nodes, "PEYVAND_QUEUE_REFERS": addresses}},
     )
     lab, phones = Lab(here, folder / "callers"), Lab(there, folder / "phones")
     try:

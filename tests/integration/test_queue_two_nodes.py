@@ -45,6 +45,12 @@ class Carrier(Party):
         self.follows = follows
         self.brought: Channel | None = None
 
+    def on_taken_over(self, leg: Channel) -> bool:
+        return self.follows
+
+    def on_moved(self, former: Channel, leg: Channel) -> None:
+        self.brought = leg
+
     def on_refer(self, leg: Channel, uri: str) -> int:
         if not self.follows:
             return 405
@@ -90,7 +96,8 @@ class Two:
 
 
 @asynccontextmanager
-async def two(tmp_path: Path) -> AsyncIterator[Two]:
+async def two(tmp_path: Path, *, refers: bool = False) -> AsyncIterator[Two]:
+    """``refers``: callers are moved by REFER, and not by taking over their lines."""
     broker = MemoryBroker(SystemClock())
     hub = GeventHub()
     hub.start()
@@ -127,7 +134,8 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
                 plans=centers.plans_of(made.watch.current, "/sounds"),
                 spoken=lambda *_: ("", 0),
                 ready=lambda part, ok, _: up.add(part) if ok else up.discard(part),
-                refer={n: f"127.0.0.1:{FIRST_TRUNK + i}" for i, n in enumerate(NODES)},
+                refer={n: f"127.0.0.1:{FIRST_TRUNK + i}" for i, n in enumerate(NODES)} if refers else None,
+                peers=NODES,
             )
             task = asyncio.create_task(runner.own(Held(f"queue-{name}")))
             stack.push_async_callback(_ended, task)
@@ -165,12 +173,13 @@ async def test_an_agent_of_one_node_takes_the_call_of_another_whose_death_brings
         assert (queued[1].requeued, queued[1].waiting_since_us) == (True, queued[0].waiting_since_us)
 
 
+@pytest.mark.parametrize("refers", [False, True], ids=["line", "refer"])
 async def test_a_node_is_emptied_and_who_waits_keeps_the_place_on_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refers: bool
 ) -> None:
     monkeypatch.setattr(moves, "LOOK_MS", 100)
     monkeypatch.setattr(moves, "REFUSED_MS", 100)
-    async with two(tmp_path) as t:
+    async with two(tmp_path, refers=refers) as t:
         follows = Carrier(t.labs["fs2"], follows=True)
         refuses = Carrier(t.labs["fs2"], follows=False)
         first = await t.call("fs1", follows)

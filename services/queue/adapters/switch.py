@@ -218,6 +218,7 @@ def caller_leg(event: Event) -> legs.CallerLeg:
         arrived=var("cc_arrived"),
         moving=var("cc_move"),
         refer_status=_number(var("sip_refer_status_code")),
+        taken=bool(var("cc_taken")),
     )
 
 

@@ -44,6 +44,7 @@ from services.queue.core import (
     connecting,
     conversation,
     inputs,
+    line_moves,
     lines,
     moves,
     offers,
@@ -108,9 +109,12 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 class Engine:
     """The decisions for one node."""
 
-    def __init__(self, node: str, refer: Mapping[str, str] | None = None) -> None:
-        """``refer``: where callers are sent who wait on a node that is being emptied; SIP addresses by node."""
-        self._node = Node(name=node, refer=refer or {})
+    def __init__(
+        self, node: str, refer: Mapping[str, str] | None = None, peers: tuple[str, ...] = ()
+    ) -> None:
+        """How callers who wait on a node that is being emptied get to another one: by REFER to an address of ``refer``, by node; without
+        these one of ``peers`` takes over their lines."""
+        self._node = Node(name=node, refer=refer or {}, peers=peers)
         self._handlers: dict[type[inputs.Input], Callable[[Any], None]] = {
             inputs.LegHandedOver: self._handed_over,
             inputs.LegParked: self._parked,
@@ -142,6 +146,8 @@ class Engine:
             inputs.DrainFound: lambda e: moves.found(self._node, e),
             inputs.PeerSeen: lambda e: moves.peer_seen(self._node, e),
             inputs.ReferEnded: lambda e: moves.refer_ended(self._node, e),
+            inputs.LineSent: lambda e: moves.line_sent(self._node, e),
+            inputs.LineOffered: lambda e: line_moves.offered(self._node, e),
             inputs.ContactMoved: lambda e: moves.moved(self._node, e),
             inputs.ContactKnown: lambda e: moves.known(self._node, e),
             inputs.ContactClosed: lambda e: overflow.closed(self._node, e),
@@ -384,7 +390,9 @@ class Engine:
 
     def _job_ended(self, event: inputs.JobEnded) -> None:
         kind, _, contact = event.offer.partition(":")
-        if f"{kind}:" != callbacks.JOB:
+        if f"{kind}:" == line_moves.JOB:
+            line_moves.job_ended(self._node, event)
+        elif f"{kind}:" != callbacks.JOB:
             offers.job_ended(self._node, event)
         elif (customer := self._node.customers.get(contact)) and callbacks.job_ended(
             self._node, customer, event

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from services.queue.core.legs import AgentLeg, CallerLeg, OpenContact, TrunkLeg
+from services.queue.core.legs import AgentLeg, CallerLeg, Line, OpenContact, TrunkLeg
 from services.queue.core.listening import SupervisorLeg
 from services.queue.core.outputs import Command
 from services.queue.core.plan import Plans
@@ -340,6 +340,25 @@ class ReferEnded(Input, frozen=True, kw_only=True):
 
     leg: str
     status: int
+
+
+class LineOffered(Input, frozen=True, kw_only=True):
+    """Another node, which is being emptied, wants a waiting caller's line to be taken over; to be answered with :class:`LineAnswered`."""
+
+    request_id: str
+    tenant: str
+    contact: str
+    leg: str  # The UUID that the leg here gets.
+    line: Line
+    cseq: int
+
+
+class LineSent(Input, frozen=True, kw_only=True):
+    """What the other node said to :class:`SendLine`: taken or not; None: nothing is known."""
+
+    contact: str
+    taken: bool | None
+    reason: str = ""
 
 
 class ContactMoved(Input, frozen=True, kw_only=True):

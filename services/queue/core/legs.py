@@ -51,6 +51,22 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     arrived: str = ""  # cc_arrived: of one who came from another node; where and when.
     moving: str = ""  # cc_move: the node to which its carrier was asked to bring it.
     refer_status: int = 0  # What the carrier answered.
+    taken: bool = (
+        False  # cc_taken: this node took the line over; there is no other leg that the caller could be on.
+    )
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """The SIP dialog of an answered call, as another node needs it to go on with it; see ``moves``."""
+
+    call_id: str
+    ours: str  # Our address and tag ...
+    theirs: str  # ... and the carrier's.
+    target: str  # Where requests go.
+    route: str = ""  # The proxies on the way.
+    proxy: str = ""  # Where requests are sent to, when ``target`` is not where the call came from.
+    profile: str
+    number: str = ""
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):

@@ -1,20 +1,23 @@
 """Emptying a node: no new calls, callers who wait move to another node, who talks talks on.
 
 The dialplan refuses new calls with 503 while the switch's global ``cc_draining`` is a time (ms since the epoch); that holds whatever
-becomes of us. A caller who waits is sent to another node by a REFER to ``move-<tenant>.<contact>`` there. ``uuid_deflect`` would hang
-up whatever the carrier says of it, so ``sip_refer_continue_after_reply`` is set and the caller goes on hearing music here until the
-carrier has brought them there (measured: services/adr/0026). Who sends the same caller in anew, on a leg of its own, arrives as the same contact:
+becomes of us. A caller who waits goes on at another node, which takes over the line (``line_moves``, services/adr/0039), and is the same
+contact there, on a leg of its own:
 
     here                                        there                                   routing
-    WAITING -> MOVING, REFER                    peyvand::waiting, cc_state=moved
+    WAITING -> MOVING                           peyvand::waiting, cc_state=moved
                                                 who is it? (AskContact)                 queue, place, skills ...
                                                 adopted, ContactWaiting                 ContactMoved
     ContactMoved: the leg here is let go, silently
 
-A carrier that refuses, or does nothing for ``MOVE_MS``, keeps its caller here: WAITING again, served as ever, and asked no second time. One
-that accepts must be able to do it: with the last NOTIFY about it, good or bad, FreeSWITCH 1.10.12 ends the line (sofia.c destroys the
-handle of the call when a subscription on it is over) without ending the channel. So ``PEYVAND_QUEUE_REFERS`` is empty unless somebody
-knows what the carrier does; ``Refer-Sub: false`` asks for no NOTIFY, and ``sofia::notify_refer`` ends the channel too. A caller whose leg ends while MOVING has left, or has arrived and we do not know it yet: the end is reported when ``ARRIVAL_MS`` have passed
+Who cannot be moved stays here: WAITING again, served as ever, and tried no second time.
+
+With ``PEYVAND_QUEUE_REFERS`` the carrier is asked to bring the caller by a REFER to ``move-<tenant>.<contact>`` there (services/adr/0026).
+``uuid_deflect`` would hang up whatever the carrier says of it, so ``sip_refer_continue_after_reply`` is set. A carrier that accepts must be able to
+do it: with the last NOTIFY about it, good or bad, FreeSWITCH 1.10.12 ends the line (sofia.c destroys the handle of the call when a subscription on it is
+over) without ending the channel; ``Refer-Sub: false`` asks for no NOTIFY, and ``sofia::notify_refer`` ends the channel too.
+
+A caller whose leg ends while MOVING has left, or has arrived and we do not know it yet: the end is reported when ``ARRIVAL_MS`` have passed
 without ContactMoved. A new owner that finds a leg with ``cc_move`` asks routing where its contact is before it says that it waits.
 
 Not moved: who is called back (we called them), and who is being offered; they are served here.
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.queue.core import schedule
+from services.queue.core import line_moves, schedule
 from services.queue.core.drain_facts import NodeDrainChanged, NodeDrained
 from services.queue.core.facts import ContactGone
 from services.queue.core.inputs import (
@@ -33,6 +36,7 @@ from services.queue.core.inputs import (
     DrainFound,
     DrainWished,
     LegProbed,
+    LineSent,
     PeerSeen,
     ReferEnded,
 )
@@ -155,7 +159,9 @@ def review(node: Node) -> None:
     """Send on whoever waits, as many at a time as may be; called after every input."""
     if node.drain is None or not (node.link_up and node.bus_up):
         return
-    target = next((n for n in node.refer if n != node.name and n not in node.down | node.emptied), "")
+    target = next(
+        (n for n in node.refer or node.peers if n != node.name and n not in node.down | node.emptied), ""
+    )
     room = MOVES_AT_ONCE - sum(c.stage is Stage.MOVING for c in node.callers.values()) if target else 0
     for caller in list(node.callers.values()):
         if room <= 0:
@@ -171,6 +177,13 @@ def review(node: Node) -> None:
 
 def _send_on(node: Node, caller: Caller, target: str) -> None:
     caller.stage, caller.move_tried, caller.moving_to = Stage.MOVING, True, target
+    caller.moved_to, caller.line_taken, caller.move_asks = target, False, 0
+    caller.moving_since_us = node.at_us
+    if target not in node.refer:
+        node.set_vars(caller.contact, caller.contact, cc_move=target)
+        line_moves.send(node, caller)
+        node.timer(f"move:{caller.contact}", line_moves.HERE_MS)
+        return
     node.set_vars(caller.contact, caller.contact, cc_move=target, sip_refer_continue_after_reply="true")
     node.emit(
         Refer(
@@ -180,7 +193,6 @@ def _send_on(node: Node, caller: Caller, target: str) -> None:
             address=node.refer[target],
         )
     )
-    caller.moving_since_us = node.at_us
     node.timer(f"move:{caller.contact}", REFUSED_MS)
 
 
@@ -189,12 +201,25 @@ def overdue(node: Node, contact: str) -> None:
     caller = node.callers.get(contact)
     if caller is None or caller.stage is not Stage.MOVING:
         return
+    if caller.moving_to not in node.refer:
+        line_moves.ask_again(node, caller)
+        return
     waited_ms = (node.at_us - caller.moving_since_us) // 1000
     if waited_ms < MOVE_MS:
         node.emit(Probe(contact=contact, leg=contact))
         node.timer(f"move:{contact}", MOVE_MS - waited_ms)
     else:
         _stays(node, caller, "NO_ARRIVAL")
+
+
+def line_sent(node: Node, event: LineSent) -> None:
+    """What another node said to the offer of a line."""
+    caller = node.callers.get(event.contact)
+    if event.taken is False and event.contact in node.departed:
+        node.cancel_timer(f"departed:{event.contact}")
+        not_arrived(node, event.contact)  # Hung up before the other node had the line.
+    if (reason := line_moves.sent(node, event)) and caller is not None:
+        _stays(node, caller, reason)
 
 
 def refer_ended(node: Node, event: ReferEnded) -> None:
@@ -254,7 +279,7 @@ def moved(node: Node, event: ContactMoved) -> None:
     if node.departed.pop(event.contact_id, None) is not None:
         node.cancel_timer(f"departed:{event.contact_id}")
     caller = node.callers.get(event.contact_id)
-    if caller is None or caller.moving_to != event.node:
+    if caller is None or event.node not in (caller.moving_to, caller.moved_to):
         return  # An entry read again, of a move before this caller came back.
     leave(node, caller, "leaving")
     node.cancel_timer(f"move:{caller.contact}")
@@ -349,6 +374,8 @@ def arrival_gone(node: Node, contact: str, cause: str) -> None:
     arrival = node.arrivals.get(contact)
     _forget(node, contact)
     node.line("arrival_gone", contact=contact, cause=cause, moving=bool(arrival and arrival.leg.moving))
+    if arrival is not None and arrival.leg.taken and not arrival.leg.moving:
+        line_moves.over(node, contact, arrival, cause)
     if arrival is not None and arrival.leg.moving:
         caller = remember(node, arrival.leg, Stage.MOVING, recovered=True)
         if caller is not None:

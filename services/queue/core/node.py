@@ -89,7 +89,13 @@ class Node:
     leads: dict[str, Lead] = field(default_factory=dict)  # By offer.
     drain: Drain | None = None
     in_service: bool = False  # The switch was told so: later than whoever says that it is being emptied.
-    refer: Mapping[str, str] = field(default_factory=dict)  # Where callers are sent: SIP addresses by node.
+    refer: Mapping[str, str] = field(
+        default_factory=dict
+    )  # Where callers are sent by REFER: SIP addresses by node.
+    peers: tuple[str, ...] = ()  # Other nodes, which can take over the lines of this one.
+    lines_asked: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # Requests by contact: its line is being taken over.
     down: set[str] = field(default_factory=set)  # Other nodes that routing does not hear of,
     emptied: set[str] = field(default_factory=set)  # and those that are being emptied too.
     arrivals: dict[str, Arrival] = field(default_factory=dict)  # By contact.

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from services.center.outside import Way
 from services.queue.core.facts import Observation
+from services.queue.core.legs import Line as SipLine
 from services.queue.core.listening import SupervisionAnswered
 
 # --- commands to the switch ------------------------------------------------------------------------------------------
@@ -163,6 +164,24 @@ class SetGlobal(Command, frozen=True, kw_only=True):
     value: str
 
 
+class SendLine(Command, frozen=True, kw_only=True):
+    """Offer a waiting caller's line to another node; to be answered with :class:`LineSent`."""
+
+    tenant: str
+    node: str
+    move: int  # The same for the same move, however often it is asked for: when it began, µs.
+
+
+class TakeLine(Command, frozen=True, kw_only=True):
+    """bgapi originate of a leg in the dialog of another node's, which the dialplan takes for a caller who has come. ``leg`` becomes its UUID."""
+
+    offer: str  # What its job is named.
+    tenant: str
+    line: SipLine
+    cseq: int
+    ring_ms: int
+
+
 class Refer(Command, frozen=True, kw_only=True):
     """uuid_deflect of an answered leg: the carrier is asked to call ``sip:<user>@<address>`` in its place."""
 
@@ -225,6 +244,16 @@ class WishAnswered(Struct, frozen=True, kw_only=True):
     status: int = 409
 
 
+class LineAnswered(Struct, frozen=True, kw_only=True):
+    """Whether the line that another node offered is taken; with a ``slug`` it is not, for ``reason``. ``known`` False: nobody knows."""
+
+    request_id: str
+    contact: str
+    slug: str = ""
+    reason: str = ""
+    known: bool = True
+
+
 class RouteChosen(Struct, frozen=True, kw_only=True):
     """The ways that ivr may try; none, and then ``refusal`` says why."""
 
@@ -254,6 +283,7 @@ Output = (
     | AskContact
     | WishAnswered
     | RouteChosen
+    | LineAnswered
     | SupervisionAnswered
     | ListChannels
     | Line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.queue.core import callback_menu, outward, schedule
+from services.queue.core import callback_menu, line_moves, outward, schedule
 from services.queue.core.conversation import day_of
 from services.queue.core.facts import ContactGone, KeyPressed
 from services.queue.core.inputs import (
@@ -175,7 +175,9 @@ def bus_changed(node: Node, *, up: bool) -> None:
 def closed(node: Node, event: ContactClosed) -> None:
     """Routing is done with a contact. If its caller still waits here, routing is mistaken and hears of it again."""
     caller = node.callers.get(event.contact_id)
-    if caller is None or caller.stage not in (Stage.WAITING, Stage.BRIDGING):
+    if caller is None or line_moves.closed_there(node, caller):
+        return
+    if caller.stage not in (Stage.WAITING, Stage.BRIDGING):
         return
     _end_offer(node, caller)
     if event.outcome == "not_reached":

@@ -131,6 +131,9 @@ class Caller:
     lost_agent: Offer | None = None  # Talked to an agent whose node is gone; the way back comes next.
     move_tried: bool = False
     moving_to: str = ""
+    moved_to: str = ""  # Where it was to move last, though that seemed to fail.
+    line_taken: bool = False
+    move_asks: int = 0
     moving_since_us: int = 0
     callback_told: bool = False
     way_out: WayOut | None = None  # LEAVING to a number outside.

@@ -181,7 +181,7 @@ def caller_found(node: Node, leg: CallerLeg, agents: list[AgentLeg]) -> None:
     match leg.state:
         case "moved":
             moves.arrived(node, leg)
-        case "waiting" if caller is None and leg.moving:
+        case "waiting" | "leaving" if caller is None and leg.moving:
             moves.arrived(node, leg)  # Its contact may be on the other node already.
         case "waiting":
             if caller is None:

@@ -61,6 +61,8 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
     packets_in: int = 0
     packets_out: int = 0
     packets_skipped: int = 0
+    moved_away: bool = False
+    """The caller goes on on a leg of another node."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +107,13 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         contact_id=contact,
         offer_id=text("cc_offer") if agent_leg else "",
         agent_id=text("cc_agent"),
-        role="agent" if agent_leg else "caller" if contact == _clean(profile.leg_id) else "other",
+        role="agent"
+        if agent_leg
+        else "caller"
+        if contact == _clean(profile.leg_id) or (contact and text("cc_arrived"))
+        else "other",
+        moved_away=bool(text("cc_move"))
+        and (text("hangup_cause") or profile.hangup_cause) == "BLIND_TRANSFER",
         queue=text("cc_queue"),
         entry_point=text("cc_entry"),
         state=text("cc_state"),
@@ -171,8 +179,14 @@ def rows_of_leg(leg: Leg) -> list[Row]:
             cells[name] = (at, value)
     day_at_us = leg.started_at_us or leg.ended_at_us
     rows = [card_row(LEGS, leg.tenant, day_at_us, leg.leg_id, cells)]
-    # Feature codes that agents dial are calls too, but no contacts.
-    if leg.role == "caller" and leg.tenant != NO_TENANT and not leg.entry_point.startswith("*"):
+    # Feature codes that agents dial are calls too, but no contacts. A line that went on at another node is not the contact's end; the leg that
+    # it went on on (``cc_arrived``) may be.
+    if (
+        leg.role == "caller"
+        and not leg.moved_away
+        and leg.tenant != NO_TENANT
+        and not leg.entry_point.startswith("*")
+    ):
         end: dict[str, tuple[int, Any]] = {
             "leg_ended_at_us": (at, leg.ended_at_us or day_at_us),
             "leg_cause": (at, leg.hangup_cause),

@@ -259,3 +259,20 @@ def test_a_leg_without_a_tenant_goes_to_whom_its_number_belongs(
 ) -> None:
     directory = Directory(entry_points={"1000": "acme"}, extensions={"1001": "acme"}, default="first")
     assert claim(leg_of("socket", Profile(leg_id="x"), variables), directory).tenant == tenant
+
+
+def test_a_line_that_went_on_at_another_node_is_not_the_contacts_end_and_the_leg_it_went_on_on_is() -> None:
+    moved = VARIABLES | {"cc_state": "leaving", "cc_move": "fs2", "hangup_cause": "BLIND_TRANSFER"}
+    left = leg_of("spool", Profile(leg_id=CONTACT), moved)
+    assert (left.role, [row.table for row in rows_of_leg(left)]) == ("caller", ["legs"])
+    later = VARIABLES | {
+        "uuid": "leg-2",
+        "direction": "outbound",
+        "cc_arrived": "fs2-1795296079812",
+        "cc_move": "",
+    }
+    went_on = leg_of("spool", Profile(leg_id="leg-2"), later)
+    assert (went_on.role, went_on.contact_id) == ("caller", CONTACT)
+    assert [row.table for row in rows_of_leg(went_on)] == ["legs", "contacts"]
+    stays = leg_of("spool", Profile(leg_id=CONTACT), VARIABLES | {"cc_move": "fs2"})
+    assert [row.table for row in rows_of_leg(stays)] == ["legs", "contacts"], "it hung up here"
