@@ -214,6 +214,7 @@ class TenantOwner:
             )
         finally:
             self._drop()
+            await self._log.close()
 
     async def _until_any_ends(self, *parts: Coroutine[Any, Any, None]) -> None:
         """Run all parts until one ends; raise what it raised."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from services.common.bus import Bus, codec, subjects
+from services.common.bus import Appended, Bus, Outgoing, codec, subjects
 from services.common.bus.log import load_snapshot
 from services.common.errors import BusUnavailable, Refused
 from services.contracts.peyvand.queue.v1 import events_pb2 as queue_pb2
@@ -152,6 +152,41 @@ async def test_next_owner_goes_on_where_the_last_one_stopped(make_bus: BusMaker,
         f.OwnerChanged("two", 2),
     ]
     assert len([x for x in await outside.facts(f.ContactQueued) if x.contact_id == "c1"]) == 1
+
+
+async def test_decisions_go_on_while_a_snapshot_is_stored(
+    bus: Bus, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, begun, go_on = bus.append, asyncio.Event(), asyncio.Event()
+    snapshots = subjects.snapshot(tenant, "routing", "log", "a-0").removesuffix("a-0")
+
+    async def slow(fact: Outgoing, *, timeout_s: float = 30.0) -> Appended:
+        if fact.subject.startswith(snapshots):
+            begun.set()
+            await go_on.wait()
+        return await append(fact, timeout_s=timeout_s)
+
+    monkeypatch.setattr(bus, "append", slow)
+    outside = Outside(bus, tenant)
+    async with owning(bus, tenant, snapshot_every=2):
+        await outside.wish("omid", "available")
+        await outside.waits("c1")
+        async with asyncio.timeout(15):
+            await begun.wait()
+        await outside.until(f.OfferMade)
+        for n in range(2, 6):
+            await outside.waits(f"c{n}")
+        await outside.until(f.ContactQueued, 5)
+        go_on.set()
+        async with asyncio.timeout(15):
+            while (snapshot := await load_snapshot(bus, tenant, "routing")) is None:
+                await asyncio.sleep(0.01)
+    stored, replayed = State.load(snapshot.data, Policy()), State(Policy())
+    async for entry in bus.read_log(subjects.log(tenant), after_seq=0):
+        if entry.stream_seq <= snapshot.log_seq:
+            replayed.replay(codec.read(entry, f.Decided))
+    assert stored is not None
+    assert stored.dump() == replayed.dump()  # As it was when it was due, under the number of that entry.
 
 
 async def test_old_owner_that_believes_in_its_lease_is_refused_and_nothing_is_decided_twice(

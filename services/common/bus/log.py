@@ -147,9 +147,10 @@ class FencedLog:
         entry = Outgoing(self._subject, message, ids.new_id(), self._tenant, correlation_id, causation_id)
         return await self._bus.append_log(self._subject, entry, expected_seq=expected_seq)
 
-    async def snapshot(self, data: bytes) -> None:
-        """Store the state as it is after the last entry that we appended. Raises BusUnavailable, Conflict."""
-        await save_snapshot(self._bus, self._clock, self._tenant, self._service, Snapshot(self.seq, data))
+    async def snapshot(self, data: bytes, *, seq: int | None = None) -> None:
+        """Store the state as it is after the entry ``seq``, or the last that we appended. Raises BusUnavailable, Conflict."""
+        after = self.seq if seq is None else seq
+        await save_snapshot(self._bus, self._clock, self._tenant, self._service, Snapshot(after, data))
 
 
 async def load_snapshot(bus: Bus, tenant: str, service: str) -> Snapshot | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -35,7 +36,7 @@ TakeOver = Callable[[State], tuple[Engine, list[Output], Decided]]
 
 
 class TenantLog:
-    """One owner's view of a tenant's log."""
+    """One owner's view of a tenant's log. ``close`` it when it is not the owner any more."""
 
     def __init__(
         self, bus: Bus, clock: Clock, tenant: str, *, owner: str, epoch: int, snapshot_every: int
@@ -48,6 +49,7 @@ class TenantLog:
         self._snapshot_every = snapshot_every
         self._since_snapshot = 0
         self._snapshot_bytes = 0
+        self._storing: asyncio.Task[None] | None = None
 
     @property
     def seq(self) -> int:
@@ -109,17 +111,32 @@ class TenantLog:
         return State(policy)
 
     async def append(self, entry: Decided, state: State) -> None:
-        """Write the next entry, after which the state is ``state``. Raises Fenced, BusUnavailable."""
+        """Write the next entry, after which the state is ``state``. Raises Fenced, BusUnavailable.
+
+        A snapshot that is due is stored while decisions go on: it may be megabytes, and no caller waits for it.
+        """
         await self._log.append(entry, causation_id=entry.input_id, correlation_id=_contact_of(entry))
         self._since_snapshot += 1
-        if self._since_snapshot >= max(self._snapshot_every, self._snapshot_bytes // BYTES_AN_ENTRY):
+        due = self._since_snapshot >= max(self._snapshot_every, self._snapshot_bytes // BYTES_AN_ENTRY)
+        if due and (self._storing is None or self._storing.done()):
             self._since_snapshot = 0
             data = state.dump()
             self._snapshot_bytes = len(data)
-            try:
-                await self._log.snapshot(data)
-            except (BusUnavailable, Conflict) as e:
-                log.warning("snapshot_not_stored", tenant=self._tenant, reason=str(e))
+            self._storing = asyncio.get_running_loop().create_task(self._store(data, self._log.seq))
+
+    async def close(self) -> None:
+        """Store nothing more. Half a snapshot is in nobody's way: it went where the last but one was."""
+        if self._storing is not None:
+            self._storing.cancel()
+            await asyncio.gather(self._storing, return_exceptions=True)
+
+    async def _store(self, data: bytes, seq: int) -> None:
+        try:
+            await self._log.snapshot(data, seq=seq)
+        except (BusUnavailable, Conflict) as e:
+            log.warning("snapshot_not_stored", tenant=self._tenant, reason=str(e))
+        except Exception:
+            log.exception("snapshot_failed", tenant=self._tenant)
 
 
 def _problem_of(envelope: Envelope) -> str | None:
