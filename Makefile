@@ -39,6 +39,9 @@ TAKEOVER_KILLS ?= 200
 # How long `make fuzz` looks (seconds).
 FUZZ_SECONDS ?= 600
 
+# In how many processes `make test` runs (0: in one, which shows output as it comes). Most tests wait for processes and timers.
+TEST_PROCESSES ?= 3
+
 help: ## Show this list
 	@echo "Peyvand, an open contact center on FreeSWITCH."
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,7 +71,7 @@ dev: install .dev/sounds/.current ## All services on embedded NATS and ClickHous
 	@$(RUN) deploy.dev.up
 
 test: install ## All tests that need no real FreeSWITCH
-	@$(RUN) pytest -m "not freeswitch" $(PYTEST_ARGS)
+	@$(RUN) pytest -m "not freeswitch" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_BIN) driven by SIPp; skipped without one
 	@command -v sipp >/dev/null || $(call debian,sip-tester)

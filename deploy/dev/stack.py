@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,13 +79,33 @@ def find_shift(first: int = 0, *, real_switch: bool = False, nodes: int = 1) -> 
     return free_shift(wanted, first)
 
 
+_taken: dict[int, int] = {}  # Lock by shift, held until this process ends.
+
+
 def free_shift(wanted: Iterable[int], first: int = 0) -> int:
-    """The smallest shift, in steps of 1000, with which all these ports are free. Raises ProcessFailed."""
+    """The smallest shift, in steps of 1000, with which all these ports are free. Raises ProcessFailed.
+
+    It belongs to this process from then on: of two that look at the same moment, the second gets another one.
+    """
     ports = list(wanted)
     for shift in range(first, 50_000, 1000):
-        if all(_free(port + shift) for port in ports):
+        if all(_free(port + shift) for port in ports) and _take(shift):
             return shift
     raise ProcessFailed("no free range of ports on 127.0.0.1")
+
+
+def _take(shift: int) -> bool:
+    if shift in _taken:
+        return True
+    name = Path(tempfile.gettempdir()) / f"peyvand-ports-{os.getuid()}-{shift}.lock"
+    lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _taken[shift] = lock
+    return True
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """deploy/services.yaml is the one table: what else lists the processes must agree with it."""
 
 import socket
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import yaml
@@ -37,3 +39,13 @@ def test_a_real_switch_on_its_own_port_does_not_move_ours() -> None:
         switch.listen()
         assert find_shift(base, real_switch=True) == base
         assert find_shift(base) > base
+
+
+def test_two_that_look_for_ports_at_the_same_moment_get_different_ones() -> None:
+    ours = find_shift(44_000)  # Nothing listens there yet.
+    other = subprocess.run(
+        [sys.executable, "-c", f"from deploy.dev.stack import find_shift; print(find_shift({ours}))"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert int(other.stdout) > ours
+    assert find_shift(ours) == ours
