@@ -1,12 +1,13 @@
 """`make takeover`: how long callers wait for the next offer when the owner of a shard is killed, or hangs.
 
-    python -m deploy.dev.chaos.takeover [--kills 200] [--seed 1] [--history 60000] [--dir .dev/takeover]
+    python -m deploy.dev.chaos.takeover [--kills 200] [--minutes 60] [--seed 1] [--history 60000] [--dir .dev/takeover]
 
 One after the other the owner of the tenant's shard (routing) and of a FreeSWITCH node (queue) is killed or stopped. From that moment on
 callers are parked every tenth of a second, and the gap is the time from the kill to the first INVITE to an agent, by the ledger of the
 simulated switch. What is killed comes back only after that, so that the start of a process is not measured too. ``--history`` fills
 routing's log beforehand, because a new owner reads it. At the end no call may be lost or dropped (see audit.py).
 
+``--minutes`` ends it sooner. Every gap stands in ``<dir>/gaps.jsonl``, so that several runs can be looked at as one.
 Prints a line of JSON for each kind and one for all; exit 0 only if nobody was lost and the goals (95 % under 1 s when killed, under 4 s
 when stopped) are met.
 """
@@ -117,7 +118,11 @@ class Takeover:
         await self.simulator("POST", "/v1/scenario/start")
         await self._agents_there()
         cases = [(s, h) for s in ("routing", "queue") for h in (KILL, HANG)]
+        end = time.monotonic() + 60 * self.args.minutes
         for n in range(self.args.kills):
+            if time.monotonic() > end:
+                print(f"{self.args.minutes:g} minutes are over", file=sys.stderr, flush=True)
+                break
             service, how = cases[n % len(cases)]
             await self._one(service, how, NODES[n // len(cases) % 2])
             if (n + 1) % 20 == 0:
@@ -260,8 +265,16 @@ async def run(args: argparse.Namespace) -> int:
     findings = [*dropped(ledgers), *waits(ledgers, ()), *agents_legs(ledgers), *offers_ends(streams.log)]
     for finding in findings[:12]:
         print(f"! {finding.kind}: {finding.contact}: {finding.text}", file=sys.stderr)
+    found = gaps_s(takeover.kills, ledgers)
+    (args.dir / "gaps.jsonl").write_text(
+        "".join(
+            json.dumps({"service": service, "how": how, "gap_s": gap}) + "\n"
+            for (service, how), gaps in found.items()
+            for gap in gaps
+        )
+    )
     met = True
-    for (service, how), gaps in sorted(gaps_s(takeover.kills, ledgers).items()):
+    for (service, how), gaps in sorted(found.items()):
         p95 = percentile(gaps, 0.95)
         met = met and p95 is not None and p95 < GOALS_S[how]
         line = {
@@ -288,6 +301,7 @@ async def run(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.dev.chaos.takeover", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many (default 200)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="end after so long (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="seed (default 1)")
     parser.add_argument(
         "--history", type=int, default=60_000, help="entries in routing's log before (default 60000)"
