@@ -19,7 +19,7 @@ from services.common.clock import Clock
 from services.common.parts import start_bus, start_hub
 from services.common.runtime import Runtime
 from services.routing import api, channel_api
-from services.routing.adapters.centers import SHARDS, center_of, shard_of
+from services.routing.adapters.centers import center_of, shard_of
 from services.routing.adapters.phones import PhoneWatch
 from services.routing.config import RoutingSettings
 from services.routing.core.center import Policy
@@ -44,12 +44,19 @@ class Routing:
         self._owners: dict[str, TenantOwner] = {}
         self._revised: dict[str, asyncio.Event] = {}
         self.phones: PhoneWatch | None = None
+        self.keeper: LeaseKeeper | None = None
 
     def use(self, centers: CenterSet) -> None:
         """From the next decision on these documents hold; tenants come and go with them."""
         self._centers = centers
+        if self.keeper is not None:
+            self.keeper.contend_for(self.shards())
         for event in self._revised.values():
             event.set()
+
+    def shards(self) -> list[str]:
+        """Those that have a tenant. The others are nobody's: an idle shard costs its renewals, and every standby the looks at them."""
+        return sorted({str(shard_of(c.tenant)) for c in self._centers.centers})
 
     def tell(self, make: MakeInput) -> None:
         """Pass on what concerns every tenant: nodes and phones."""
@@ -154,9 +161,10 @@ async def start(settings: RoutingSettings, rt: Runtime) -> None:
         rt.clock,
         service="routing",
         instance=settings.instance,
-        shards=[str(shard) for shard in range(SHARDS)],
+        shards=routing.shards(),
         work=routing.work,
         timing=Timing(lease_s=settings.routing_lease_s),
     )
+    routing.keeper = keeper
     rt.add(keeper, "shards")
     await keeper.start()

@@ -380,3 +380,18 @@ async def test_bus_lease_is_watched_no_less_closely_when_its_owner_does_not_answ
     assert await presence.of("owner", within_s=0.05) is None
     answered.set()
     assert await presence.of("owner", within_s=10) is True
+
+
+async def test_bus_lease_keeper_contends_for_shards_that_come_later(bus: Bus) -> None:
+    work = Worker()
+    only = LeaseKeeper(
+        bus, SystemClock(), service=a_service(), instance="1", shards=["1"], work=work, timing=QUICK
+    )
+    only.contend_for(["2"])
+    await only.start()
+    await until(lambda: only.owned == {"1", "2"})
+    only.contend_for(["2", "3", "3"])
+    await until(lambda: only.owned == {"1", "2", "3"})
+    await only.stop()
+    assert sorted(lease.shard for lease in work.leases) == ["1", "2", "3"]
+    assert work.ended == 3

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -293,7 +293,7 @@ class LeaseKeeper:
         self._bus = bus
         self._clock = clock
         self._service = service
-        self._shards = tuple(shards)
+        self._shards = list(dict.fromkeys(shards))
         self._work = work
         self._share = share
         self._timing = timing or Timing()
@@ -312,10 +312,19 @@ class LeaseKeeper:
     async def start(self) -> None:
         """Begin to contend for all shards."""
         self._announced = await self._bus.announce(self.owner)
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._contend(s), name=f"shard:{self._service}.{s}") for s in self._shards
-        ]
+        self._tasks = [self._begin(shard) for shard in self._shards]
+
+    def contend_for(self, shards: Iterable[str]) -> None:
+        """Contend for these shards, too, from now on. One that nobody works for any more is kept: it costs a renewal a second."""
+        new = [shard for shard in dict.fromkeys(shards) if shard not in self._shards]
+        self._shards += new
+        if self._announced is not None:
+            self._tasks += [self._begin(shard) for shard in new]
+
+    def _begin(self, shard: str) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(
+            self._contend(shard), name=f"shard:{self._service}.{shard}"
+        )
 
     async def _contend(self, shard: str) -> None:
         while True:
