@@ -316,6 +316,26 @@ class QueueNode(Part):
     """The agent to wait for first, for the queue's ``preferred_s``, or the variable that has the name."""
 
 
+class AgentNode(Part):
+    """Hand the caller over for one agent. Routing decides: the agent is waited for and nobody else is asked for ``wait_s``, or until the
+    agent has let the phone ring; then the others of the queue are asked.
+
+    Whether the agent can take a call is looked at first: who is away is not waited for.
+    """
+
+    agent: TokenOrVariable
+    """The agent, or the variable that has the name (``$customer_agent``)."""
+    to: Token
+    """The queue, which the agent serves, and in which the caller waits."""
+    wait_s: Annotated[int, Field(ge=1, le=3600)] = 30
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    """None takes the queue's."""
+    busy: Token | None = None
+    """Where to go when the agent talks or writes up; None: the caller waits."""
+    away: Token
+    """Where to go when the agent is logged out, on a break or cannot be reached, or the variable names nobody."""
+
+
 class CallbackNode(Part):
     """Hand the caller over to a queue and ask at once whether to be called back; whoever does not want it waits there."""
 
@@ -384,6 +404,7 @@ _NODES: tuple[tuple[str, type[Part]], ...] = (
     # Before queue: a message is for one.
     ("record", RecordNode),
     ("queue", QueueNode),
+    ("agent", AgentNode),
     ("callback", CallbackNode),
     ("transfer", TransferNode),
     ("flow", FlowNode),
@@ -446,6 +467,7 @@ AnyNode = (
     | SurveyNode
     | RecordNode
     | QueueNode
+    | AgentNode
     | CallbackNode
     | TransferNode
     | FlowNode
@@ -475,6 +497,7 @@ Node = Annotated[
     | Annotated[SurveyNode, Tag("<survey>")]
     | Annotated[RecordNode, Tag("<record>")]
     | Annotated[QueueNode, Tag("<queue>")]
+    | Annotated[AgentNode, Tag("<agent>")]
     | Annotated[CallbackNode, Tag("<callback>")]
     | Annotated[TransferNode, Tag("<transfer>")]
     | Annotated[FlowNode, Tag("<flow>")]

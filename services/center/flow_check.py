@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from services.center import flow_paths, speech_check, web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
+    AgentNode,
     AnyNode,
     AskNode,
     BranchNode,
@@ -75,6 +76,8 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
                 yield ("hours",), unknown("calendar", node.hours, document.calendars)
         case QueueNode() | CallbackNode():
             yield from _queued(document, node)
+        case AgentNode():
+            yield from _agent(document, node)
         case RecordNode() if node.queue not in document.queues:
             yield ("queue",), unknown("queue", node.queue, document.queues)
         case LookNode() if node.look not in document.queues:
@@ -118,6 +121,17 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
             yield from _overlaps(node)
         case SpeakNode() | ListenNode() | FaqNode():
             yield from speech_check.faults(node, document.languages, hidden)
+
+
+def _agent(document: CenterDocument, node: AgentNode) -> Iterator[Fault]:
+    if node.to not in document.queues:
+        yield ("to",), unknown("queue", node.to, document.queues)
+    if node.agent.startswith("$"):
+        return
+    if node.agent not in document.agents:
+        yield ("agent",), unknown("agent", node.agent, document.agents)
+    elif node.to in document.queues and node.to not in document.agents[node.agent].queue_names:
+        yield ("to",), f'agent "{node.agent}" does not serve queue "{node.to}"'
 
 
 def _queued(document: CenterDocument, node: QueueNode | CallbackNode) -> Iterator[Fault]:

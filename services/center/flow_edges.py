@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from services.center import speech_check
 from services.center.flow import (
+    AgentNode,
     AnyNode,
     AskNode,
     BranchNode,
@@ -72,6 +73,9 @@ def ways(node: AnyNode) -> list[Way]:
             for name, edges in (("is", node.is_), ("begins", node.begins), ("between", node.between)):
                 found += [((name, value), to, False) for value, to in edges.items()]
             return [*found, (("otherwise",), node.otherwise, False)]
+        case AgentNode():
+            busy: list[Way] = [(("busy",), node.busy, False)] if node.busy else []
+            return [*busy, (("away",), node.away, False)]
         case HttpNode():
             told: list[Way] = [(("status", status), to, False) for status, to in node.status.items()]
             return [(("then",), node.then, False), *told, (("otherwise",), node.otherwise, False)]

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from services.center import speech_check, web_check
 from services.center.flow import (
     BUILT_IN_VARIABLES,
+    AgentNode,
     AnyNode,
     AskNode,
     BranchNode,
@@ -210,6 +211,8 @@ def _reads(node: AnyNode) -> Iterator[tuple[Path, str]]:
             yield from web_check.read_by(node)
         case LookupNode():
             yield ("lookup",), node.lookup
+        case AgentNode() if node.agent.startswith("$"):
+            yield ("agent",), node.agent[1:]
         case QueueNode():
             for at, name in (("class", node.class_), ("prefer", node.prefer)):
                 if name is not None and name.startswith("$"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from services.center.flow import (
+    AgentNode,
     CallbackNode,
     CallNode,
     Flow,
@@ -21,7 +22,7 @@ from services.center.flow_edges import Fault, unknown
 from services.center.flow_survey import SurveyNode
 from services.center.model import CenterDocument
 
-_LEAVES = (QueueNode, CallbackNode, TransferNode, SurveyNode)
+_LEAVES = (QueueNode, AgentNode, CallbackNode, TransferNode, SurveyNode)
 """What a survey has no use for: its contact is over."""
 
 

@@ -18,7 +18,7 @@ from services.ivr import api
 from services.ivr.adapters import channel, code_call, dialled_call
 from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
-from services.ivr.adapters.looking import Queues
+from services.ivr.adapters.looking import Agents, Queues
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.adapters.speech import SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
@@ -53,6 +53,7 @@ class Ivr:
             sounds_dir=settings.ivr_sounds_dir,
             recordings_dir=settings.ivr_recordings_dir,
             look=Queues(bus).look,
+            look_at_agent=Agents(bus).look,
             trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
             web=Web(web, settings.ivr_secrets_dir),
             speech=SpeechOfProcess(settings, clock),

@@ -107,6 +107,15 @@ NODE = st.one_of(
         languages=st.just(frozenset({"en"})),
         request=st.none() | st.just(Request("crm", "/?n={number}", (Wanted("customer", "$.c"),))),
     ),
+    st.builds(
+        n.ToAgent,
+        st.sampled_from(["sara", "reza", "$customer", "$none"]),
+        st.just("q"),
+        st.just(0),
+        st.just(9_000),
+        NAME,
+        st.just("") | NAME,
+    ),
     st.builds(n.WishSurvey, st.sampled_from(["f", "-"]), NAME),
     st.builds(n.TakeAnswer, PROMPT, st.just("why"), st.just(20), st.just(3), NAME),
     st.builds(
@@ -145,6 +154,7 @@ MUTE = [
     "RecordMessage",
     "RecordAnswer",
     "LookAtQueue",
+    "LookAtAgent",
     "SendRequest",
     "Transfer",
     "HandOver",
@@ -165,6 +175,7 @@ SWITCH = st.builds(
     st.just({"seen": QueueNow(5, 1_000, 0)}),
     st.dictionaries(NAME, REPLY),
     st.frozensets(st.just("fa")),
+    st.dictionaries(st.sampled_from(["sara", "reza"]), st.sampled_from(["busy", "away", "unseen"])),
     st.frozensets(st.sampled_from(MUTE), max_size=2),
 )
 LIMITS = n.Limits(max_steps=30, max_time_ms=90_000, ring_ms=60_000)

@@ -40,6 +40,7 @@ MUTE = [
     "RecordAnswer",
     "LookAtQueue",
     "SendRequest",
+    "LookAtAgent",
     "Transfer",
     "HandOver",
 ]
@@ -85,6 +86,7 @@ def plan(file: Path, number: str) -> Plan:
     missing=st.frozensets(
         st.tuples(st.sampled_from(["fa", "en"]), st.sampled_from(["welcome", "speech", "wish"]))
     ),
+    agent=st.sampled_from(["ready", "busy", "away", "unseen"]),
 )
 def test_every_caller_of_an_example_reaches_an_end(
     file: Path,
@@ -101,6 +103,7 @@ def test_every_caller_of_an_example_reaches_an_end(
     reply: Reply | None,
     acts: list[Act],
     missing: frozenset[tuple[str, str]],
+    agent: str,
 ) -> None:
     about = center(file)
     entry = about.entry_points.get(number) or about.entry_points[about.default_entry_point]
@@ -116,6 +119,7 @@ def test_every_caller_of_an_example_reaches_an_end(
     switch = Switch(
         missing, transfer=transfer, message_ms=speaks_ms, queues=queues, replies=replies, mute=mute
     )
+    switch.agents = dict.fromkeys(about.agents, agent)
     heard = Rehearsal(plan(file, number), begun, limits=LIMITS, switch=switch).run(events, acts)
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1

@@ -84,6 +84,8 @@ class Surroundings:
     recordings_dir: str
     look: Callable[[str, str], Awaitable[QueueNow | None]]
     """The state of a tenant's queue; None when it cannot be had in time."""
+    look_at_agent: Callable[[str, str], Awaitable[str]]
+    """How an agent is: ready, busy, away; unseen when it cannot be had in time."""
     trunks: Trunks
     web: Web
     speech: SpeechOfProcess
@@ -225,6 +227,8 @@ class Call:
                 self._playback = self._start(self._record(output))
             case core.LookAtQueue():
                 self._start(self._look(output))
+            case core.LookAtAgent():
+                self._start(self._look_at_agent(output))
             case core.SendRequest():
                 self._start(self._ask_web(output))
             case core.Rated():
@@ -346,6 +350,10 @@ class Call:
         self._inbox.put_nowait(
             core.QueueSeen(self._now(), output.look, seen.waiting, seen.longest_ms, seen.ready)
         )
+
+    async def _look_at_agent(self, output: core.LookAtAgent) -> None:
+        state = await self._around.look_at_agent(self._center.tenant, output.agent)
+        self._inbox.put_nowait(core.AgentSeen(self._now(), output.look, state))
 
     async def _ask_web(self, output: core.SendRequest) -> None:
         try:

@@ -122,6 +122,7 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_preferred_agent": output.preferred_agent,
         "cc_wish": "callback" if output.callback else "",
         "cc_survey": output.survey,
+        "cc_preferred_ms": str(output.preferred_ms) if output.preferred_ms else "",
     }
     return {name: value for name, value in values.items() if value}
 

@@ -237,6 +237,7 @@ def _look_up(center: Center, node: LookupNode) -> core.LookUp:
 def _end(
     center: Center,
     node: document.QueueNode
+    | document.AgentNode
     | document.CallbackNode
     | document.TransferNode
     | document.FlowNode
@@ -252,6 +253,15 @@ def _end(
                 _skills(node.skills),
                 node.class_ or "",
                 node.prefer or "",
+            )
+        case document.AgentNode():
+            return core.ToAgent(
+                node.agent,
+                node.to,
+                _priority(center, node.to, node.priority),
+                node.wait_s * 1000,
+                node.away,
+                node.busy or "",
             )
         case document.CallbackNode():
             priority = _priority(center, node.callback, node.priority)

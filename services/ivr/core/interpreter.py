@@ -33,6 +33,7 @@ import msgspec
 from services.center.phrases import filled
 from services.ivr.core.hours import is_open
 from services.ivr.core.model import (
+    AgentSeen,
     ArmTimer,
     Begun,
     Broken,
@@ -43,6 +44,7 @@ from services.ivr.core.model import (
     HideKeys,
     HungUp,
     KeyPressed,
+    LookAtAgent,
     LookAtQueue,
     Lost,
     Output,
@@ -88,6 +90,7 @@ from services.ivr.core.nodes import (
     Split,
     TakeAnswer,
     TakeMessage,
+    ToAgent,
     ToNumber,
     ToQueue,
     WishSurvey,
@@ -152,6 +155,8 @@ class _Step(Understanding):
                 self.looked(event)
             case QueueUnseen() if s.mode == "looking" and event.look == s.step_no:
                 self.looked(None)
+            case AgentSeen() if s.mode == "looking" and event.look == s.step_no:
+                self.agent_seen(event.state)
             case WebAnswered() if s.mode == "asking" and event.request == s.step_no:
                 self.web_answered(event)
             case WebFailed() if s.mode == "asking" and event.request == s.step_no:
@@ -169,6 +174,8 @@ class _Step(Understanding):
         match s.mode:
             case "listening":
                 self.timed_out()
+            case "looking" if isinstance(self.node, ToAgent):
+                self.agent_seen("unseen")
             case "looking":
                 self.looked(None)
             case "asking":
@@ -245,6 +252,8 @@ class _Step(Understanding):
                 s.mode = "looking"
                 self.out.append(LookAtQueue(s.step_no, node.queue))
                 self.arm(self.limits.look_ms)
+            case ToAgent():
+                self.to_agent(node)
             case ToQueue():
                 self.leave(f"queue:{node.queue}")
                 self.hand_over(node)
@@ -349,6 +358,7 @@ class _Step(Understanding):
                 self.name_in(to.preferred_agent),
                 to.callback,
                 s.survey,
+                to.preferred_ms,
             )
         )
         self.arm(self.limits.confirm_ms)
@@ -438,6 +448,30 @@ class _Step(Understanding):
         else:
             self.leave("nothing")
             self.next = node.otherwise
+
+    def to_agent(self, node: ToAgent) -> None:
+        """Look whether the agent is there; routing decides all the rest."""
+        s = self.state
+        agent = self.name_in(node.agent)
+        if not agent:
+            self.leave("nobody")
+            self.next = node.away
+            return
+        s.mode = "looking"
+        self.out.append(LookAtAgent(s.step_no, agent))
+        self.arm(self.limits.look_ms)
+
+    def agent_seen(self, state: str) -> None:
+        """Whom nobody could see may be there: routing will know."""
+        node = self.node
+        assert isinstance(node, ToAgent)
+        if state == "away" or (state == "busy" and node.busy):
+            self.leave(state)
+            self.next = node.away if state == "away" else node.busy
+            return
+        self.leave(f"queue:{node.queue}")
+        to = ToQueue(node.queue, node.priority, preferred_agent=node.agent, preferred_ms=node.wait_ms)
+        self.hand_over(to)
 
     def looked(self, seen: QueueSeen | None) -> None:
         node = self.node

@@ -96,6 +96,14 @@ class QueueUnseen(msgspec.Struct, frozen=True):
     look: int
 
 
+class AgentSeen(msgspec.Struct, frozen=True):
+    """How the agent is that was asked about: ``ready``, ``busy``, ``away``, or ``unseen`` when nobody could tell."""
+
+    at_us: int
+    look: int
+    state: str
+
+
 class WebAnswered(msgspec.Struct, frozen=True):
     """A web service answered. ``values`` are those of the wanted ones that are there, as text."""
 
@@ -163,6 +171,7 @@ Event = (
     | Recorded
     | QueueSeen
     | QueueUnseen
+    | AgentSeen
     | WebAnswered
     | WebFailed
     | TransferConnected
@@ -266,6 +275,13 @@ class LookAtQueue(msgspec.Struct, frozen=True):
     queue: str
 
 
+class LookAtAgent(msgspec.Struct, frozen=True):
+    """Find out whether an agent can take a call; answered by AgentSeen."""
+
+    look: int
+    agent: str
+
+
 class SendRequest(msgspec.Struct, frozen=True):
     """Ask a web service of the center; answered by WebAnswered or WebFailed. ``wanted``: variables, each with its JSON path."""
 
@@ -301,6 +317,8 @@ class HandOver(msgspec.Struct, frozen=True):
     callback: bool = False
     survey: str = ""
     """The flow that asks the caller after the conversation; ``-``: none is to; empty: as the queue says."""
+    preferred_ms: int = 0
+    """How long the preferred agent is waited for; 0: as the queue says."""
 
 
 class StepTaken(msgspec.Struct, frozen=True):
@@ -370,6 +388,7 @@ Output = (
     | HideKeys
     | RecordMessage
     | LookAtQueue
+    | LookAtAgent
     | SendRequest
     | RecordAnswer
     | Transfer

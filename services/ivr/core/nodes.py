@@ -222,6 +222,20 @@ class ToQueue(msgspec.Struct, frozen=True, tag=True):
     preferred_agent: str = ""
     """As ``service_class``."""
     callback: bool = False
+    preferred_ms: int = 0
+    """How long the agent is waited for; 0: as the queue says."""
+
+
+class ToAgent(msgspec.Struct, frozen=True, tag=True):
+    """Hand the caller over for one agent (``$name``: whom that variable names), if the agent is there."""
+
+    agent: str
+    queue: str
+    priority: int
+    wait_ms: int
+    away: str
+    busy: str = ""
+    """Empty: a busy agent is waited for."""
 
 
 class ToNumber(msgspec.Struct, frozen=True, tag=True):
@@ -278,6 +292,7 @@ Node = (
     | LookUp
     | WishSurvey
     | ToQueue
+    | ToAgent
     | ToNumber
     | GoTo
     | CallFlow
@@ -304,6 +319,7 @@ _KINDS = {
     LookUp: "lookup",
     WishSurvey: "survey",
     ToQueue: "queue",
+    ToAgent: "agent",
     ToNumber: "transfer",
     GoTo: "flow",
     CallFlow: "call",

@@ -66,6 +66,8 @@ class Switch:
     """By the node that asks; to others nobody answers in time."""
     deaf: frozenset[str] = frozenset()
     """Languages without a recogniser."""
+    agents: Mapping[str, str] = field(default_factory=dict)
+    """How agents are who are not ready: ``busy``, ``away``, ``unseen``."""
     mute: frozenset[str] = frozenset()
     """Outputs whose answers never come, by the name of their type."""
 
@@ -243,6 +245,8 @@ class Rehearsal:
                     if seen is None
                     else m.QueueSeen(self._after(5), output.look, seen.waiting, seen.longest_ms, seen.ready)
                 )
+            case m.LookAtAgent() if not is_mute:
+                self._at(m.AgentSeen(self._after(5), output.look, switch.agents.get(output.agent, "ready")))
             case m.SendRequest():
                 heard.asked.append(output)
                 if not is_mute:

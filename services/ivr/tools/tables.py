@@ -79,6 +79,8 @@ class Call(Part):
 
     name: str
     entry: EntryNumber | None = None
+    agents: dict[Token, Literal["busy", "away", "unseen"]] = {}
+    """Agents who are not ready when a flow looks at them."""
     survey: Token | None = None
     """The flow, of a call after a conversation."""
     at: Moment | None = None
@@ -224,9 +226,8 @@ def _switch(call: Call) -> Switch:
         for name, state in call.queues.items()
     }
     replies = {node: _reply(answer) for node, answer in call.answers.items()}
-    return Switch(
-        missing, _CAUSES[call.transfer], round(call.speaks_s * 1000), queues, replies, frozenset(call.deaf)
-    )
+    speaks_ms, deaf = round(call.speaks_s * 1000), frozenset(call.deaf)
+    return Switch(missing, _CAUSES[call.transfer], speaks_ms, queues, replies, deaf, call.agents)
 
 
 def _reply(answer: dict[str, str] | int | str) -> Reply:

@@ -191,6 +191,7 @@ def caller_leg(event: Event) -> legs.CallerLeg:
         entry_point=var("cc_entry") or event.get("Caller-Destination-Number"),
         service_class=var("cc_class"),
         preferred_agent=var("cc_preferred_agent"),
+        preferred_ms=_number(var("cc_preferred_ms")),
         wish=var("cc_wish"),
         survey=var("cc_survey"),
         revision=var("cc_revision"),

@@ -29,6 +29,7 @@ class ContactWaiting(Struct, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
     callback_id: str = ""
     kind: str = ""
 

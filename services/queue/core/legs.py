@@ -22,6 +22,7 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     entry_point: str = ""
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0  # 0: as the queue says.
     survey: str = ""  # cc_survey: the flow that asks after the conversation; "-": none does.
     wish: str = ""  # cc_wish: callback, when the caller has asked for one before coming in.
     revision: str = ""

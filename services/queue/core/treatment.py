@@ -95,6 +95,7 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
             recovered=caller.recovered or n != "0",
             service_class=leg.service_class,
             preferred_agent=leg.preferred_agent,
+            preferred_ms=leg.preferred_ms,
             callback_id="" if leg.kind == OUTBOUND else leg.callback,
             kind=leg.kind,
         ),

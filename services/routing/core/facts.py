@@ -33,6 +33,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     requeued: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
     returned_ms: int = 0
     kind: str = ""
     """``callback``: of a customer who is called back."""

@@ -138,8 +138,9 @@ class Index:
         lines_us = self._state.no_lines.get(contact.node, 0) if contact.channel == CALL else 0
         if inside := lines_us > now_us:
             changes.append(lines_us - contact.queued_at_us)
-        if contact.preferred_agent and rules.preferred_ms:
-            until_us = rules.preferred_ms * 1000
+        preferred_ms = contact.preferred_ms or rules.preferred_ms
+        if contact.preferred_agent and preferred_ms:
+            until_us = preferred_ms * 1000
             if waited_us < until_us and self._is_there(contact):
                 reach_ms = self._delays[contact.queue][-1]
                 want = Want(contact.queue, 0, reach_ms, contact.preferred_agent, contact.channel, inside)

@@ -54,6 +54,7 @@ class ContactWaiting(Observation, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
     callback_id: str = ""
 
 

@@ -138,6 +138,7 @@ class Observed(Callbacks):
                 started_at_us=inp.started_at_us,
                 service_class=inp.service_class,
                 preferred_agent=inp.preferred_agent,
+                preferred_ms=inp.preferred_ms,
                 returned_ms=self._returned_ms(inp, rules),
                 kind=KIND if inp.callback_id else "",
                 callback_id=inp.callback_id,

@@ -56,6 +56,8 @@ class Contact(msgspec.Struct):
     """Its open offers; more than one with ring_all. ``offer_id`` is the newest of them, or the one that was accepted."""
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
+    """How long it is waited for; 0: as the queue says."""
     consult_offer: str = ""
     """The open offer to an agent who shall be asked about it."""
     consult_agent: str = ""

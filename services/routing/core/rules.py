@@ -43,6 +43,7 @@ class Rules(People):
             requeued=True,
             service_class=contact.service_class,
             preferred_agent=contact.preferred_agent,
+            preferred_ms=contact.preferred_ms,
             returned_ms=contact.returned_ms,
             kind=contact.kind,
             callback_id=contact.callback_id,

@@ -94,6 +94,7 @@ class State(Memory):
             tried=old.tried if old and old.queue == fact.queue else (),
             service_class=fact.service_class,
             preferred_agent=fact.preferred_agent,
+            preferred_ms=fact.preferred_ms,
             returned_ms=fact.returned_ms,
             hold_until_us=fact.not_before_us,
             kind=fact.kind,

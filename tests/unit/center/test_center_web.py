@@ -31,9 +31,9 @@ FAULTS = [
     ("customer: $.id", "custom: $.id", "customer_lookup.into.custom", "Input should be"),
     ("customer: $.id", "customer: $..id", "customer_lookup.into.customer", "may find several values"),
     ("customer: $.id", "customer: id", "customer_lookup.into.customer", "bad JSON path"),
-    ("class: premium, language: en}", "class: gold, language: en}", "customers.+989351112233.class", 'unknown class "gold"'),
-    ("class: premium, language: en}", "agent: bob, language: en}", "customers.+989351112233.agent", 'unknown agent "bob"'),
-    ("class: premium, language: en}", "language: de}", "customers.+989351112233.language", 'unknown language "de"'),
+    ("class: premium, agent: nima, language: en}", "class: gold, agent: nima, language: en}", "customers.+989351112233.class", 'unknown class "gold"'),
+    ("class: premium, agent: nima, language: en}", "agent: bob, language: en}", "customers.+989351112233.agent", 'unknown agent "bob"'),
+    ("class: premium, agent: nima, language: en}", "language: de}", "customers.+989351112233.language", 'unknown language "de"'),
     ('"+989351112244"', '"09351112233"', "customers.09351112233", 'the same as "+989351112233"'),
     ("http: core, path: \"/customers/{customer}", "http: crm, path: \"/customers/{customer}", "flows.front.nodes.balance.http",
      'unknown web service "crm"; expected one of core'),
@@ -47,6 +47,12 @@ FAULTS = [
     ("timeout_s: 2, retries: 1", "headers: {authorization: x}, retries: 1", "flows.front.nodes.balance.headers.authorization",
      "that of the service"),
     ("caller: {lookup: caller", "caller: {lookup: calls", "flows.front.nodes.caller.lookup", 'unknown variable "calls"'),
+    ("agent: $customer_agent", "agent: $advisor", "flows.front.nodes.advisor.agent", 'unknown variable "advisor"'),
+    ("agent: $customer_agent", "agent: bob", "flows.front.nodes.advisor.agent", 'unknown agent "bob"'),
+    ("agent: $customer_agent, to: loans", "agent: nima, to: cards", "flows.front.nodes.advisor.to", 'agent "nima" does not serve'),
+    ("agent: $customer_agent, to: loans", "agent: nima, to: loan", "flows.front.nodes.advisor.to", 'unknown queue "loan"'),
+    ("busy: to-loans, away: to-loans}", "busy: to-loans}", "flows.front.nodes.advisor.away", "is missing"),
+    ("{queue: loans, class: $customer_class}", "{queue: loans, class: $class}", "flows.front.nodes.to-loans.class", 'unknown variable "class"'),
     ("flow: after-call, share", "flow: after, share", "queues.general.survey.flow", 'unknown flow "after"'),
     ("flow: after-call, share", "flow: identify, share", "queues.general.survey.flow", "takes tries: it can only be called"),
     ("flow: after-call, share", "flow: lost-card, share", "queues.general.survey.flow", 'has a queue ("cards")'),
@@ -110,7 +116,7 @@ def test_a_secret_goes_into_bodies_only(tmp_path: Path, old: str, new: str, path
 
 def test_a_lookup_without_anything_to_look_into(tmp_path: Path) -> None:
     text = BANK.read_text()
-    begin, end = text.index("customer_lookup:"), text.index("entry_points:")
+    begin, end = text.index("customer_lookup:"), text.index("agents:\n")
     file = tmp_path / "bank.yaml"
     file.write_text(text[:begin] + text[end:])
     load(file)

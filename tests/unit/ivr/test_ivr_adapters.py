@@ -231,7 +231,18 @@ async def test_http_is_cut_to_tenant_and_role(http: httpx.AsyncClient) -> None:
 
 def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) -> None:
     leg = channel.leg_of(Event.of({"Event-Name": "CHANNEL_DATA", "Unique-ID": "u-1"}))
-    output = m.HandOver("sales", 5, ("en:3",), "en", "4711", "regular", "sara", callback=True)
+    output = m.HandOver(
+        "sales",
+        5,
+        ("en:3",),
+        "en",
+        "4711",
+        "regular",
+        "sara",
+        callback=True,
+        survey="after",
+        preferred_ms=9_000,
+    )
     values = channel.hand_over(leg, center, output, 7)
     read = caller_leg(
         Event.of(
@@ -241,5 +252,6 @@ def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) ->
     assert (read.queue, read.priority, read.skills, read.language) == ("sales", 5, ("en:3",), "en")
     assert (read.customer, read.service_class, read.preferred_agent) == ("4711", "regular", "sara")
     assert (read.wish, read.started_ms) == ("callback", 7)
+    assert (read.survey, read.preferred_ms) == ("after", 9_000)
     without = channel.hand_over(leg, center, m.HandOver("sales", 0, (), "en", ""), 7)
     assert "cc_wish" not in without

@@ -205,3 +205,45 @@ def test_a_wish_for_a_survey_goes_with_the_caller() -> None:
     assert (heard.path[0], heard.handed[0].survey) == ("wish=survey:after-call", "after-call")
     none = call(flow("wish", wish=n.WishSurvey("-", "sales"), sales=TO_SALES))
     assert (none.path[0], none.handed[0].survey) == ("wish=none", "-")
+
+
+def for_agent(**changes: object) -> n.Flow:
+    fields: dict[str, object] = {
+        "agent": "sara",
+        "queue": "sales",
+        "priority": 3,
+        "wait_ms": 20_000,
+        "away": "gone",
+        "busy": "taken",
+    }
+    node = n.ToAgent(**{**fields, **changes})  # type: ignore[arg-type]
+    gone, taken = n.Hangup("gone"), n.Hangup("taken")
+    return flow("to", to=node, gone=gone, taken=taken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "agents", "path"),
+    [
+        ({}, {}, ["to=queue:sales"]),
+        ({}, {"sara": "unseen"}, ["to=queue:sales"]),
+        ({}, {"sara": "away"}, ["to=away", "gone=gone"]),
+        ({}, {"sara": "busy"}, ["to=busy", "taken=taken"]),
+        ({"busy": ""}, {"sara": "busy"}, ["to=queue:sales"]),
+        ({"agent": "$entry"}, {}, ["to=queue:sales"]),
+        ({"agent": "$nobody"}, {}, ["to=nobody", "gone=gone"]),
+    ],
+)
+def test_an_agent_is_looked_for_before_the_caller_waits(
+    changes: dict[str, object], agents: dict[str, str], path: list[str]
+) -> None:
+    heard = call(for_agent(**changes), switch=Switch(agents=agents))
+    assert heard.path == path
+    for handed in heard.handed:
+        assert (handed.queue, handed.priority, handed.preferred_ms) == ("sales", 3, 20_000)
+        assert handed.preferred_agent == ("500" if changes.get("agent") else "sara")
+
+
+def test_an_agent_whom_nobody_can_see_is_waited_for_all_the_same() -> None:
+    heard = call(for_agent(), switch=Switch(mute=frozenset({"LookAtAgent"})))
+    assert (heard.path, heard.handed[0].preferred_agent) == (["to=queue:sales"], "sara")
+    assert heard.duration_ms == n.Limits().look_ms + 20

@@ -263,6 +263,19 @@ def test_preferred_agent_is_waited_for_and_then_anybody_is_asked() -> None:
     assert (floor.offer("c2").agent_id, floor.offer("c2").waited_ms) == ("bob", 15_000)
 
 
+@pytest.mark.parametrize("queue_ms", [0, 60_000])
+def test_a_caller_for_one_agent_waits_as_long_as_the_flow_says(queue_ms: int) -> None:
+    floor = one_queue(preferred_ms=queue_ms)
+    floor.available(*AGENTS)
+    floor.waits("c0", "q")
+    assert floor.talks("c0") == "ann"
+    floor.waits("c1", "q", preferred_agent="ann", preferred_ms=20_000)
+    floor.pass_ms(19_000)
+    assert [o.contact_id for o in floor.facts(f.OfferMade)] == ["c0"]
+    floor.pass_ms(1_000)
+    assert (floor.offer("c1").agent_id, floor.offer("c1").waited_ms) == ("bob", 20_000)
+
+
 @pytest.mark.parametrize("presence", ["break", "offline"])
 def test_preferred_agent_who_leaves_is_waited_for_no_longer(presence: str) -> None:
     floor = one_queue(preferred_ms=60_000)

@@ -24,6 +24,7 @@ class ContactWaiting(msgspec.Struct, frozen=True, kw_only=True):
     recovered: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
     callback_id: str = ""
     kind: str = ""
 

@@ -30,6 +30,7 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     requeued: bool = False
     service_class: str = ""
     preferred_agent: str = ""
+    preferred_ms: int = 0
     returned_ms: int = 0
     kind: str = ""
     callback_id: str = ""

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ContactWaiting(_message.Message):
-    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent", "kind", "callback_id")
+    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent", "preferred_ms", "kind", "callback_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class ContactWaiting(_message.Message):
     RECOVERED_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_MS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
@@ -43,9 +44,10 @@ class ContactWaiting(_message.Message):
     recovered: bool
     service_class: str
     preferred_agent: str
+    preferred_ms: int
     kind: str
     callback_id: str
-    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., preferred_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
     __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms", "outcome")
