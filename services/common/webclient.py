@@ -226,7 +226,10 @@ class WebClient:
             reason = "certificate" if _is_tls(e) else "connection"
             raise WebUnavailable(reason, str(e), passes=reason == "connection") from None
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as e:
-            raise WebUnavailable("protocol", str(e)) from None
+            passes = isinstance(
+                e, httpcore.RemoteProtocolError
+            )  # A server that closes what was kept open, too.
+            raise WebUnavailable("protocol", str(e), passes=passes) from None
 
 
 def _is_tls(error: BaseException) -> bool:

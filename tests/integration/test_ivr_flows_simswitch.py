@@ -15,12 +15,13 @@ from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer
-from services.common.webclient import WebClient
+from services.common.webclient import WebClient, networks
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
 from tests.integration.simswitch_kit import Lab, lab
+from tests.integration.web_peer import WebPeer
 
 FRONT = Path(__file__).parents[1] / "freeswitch" / "front.yaml"
 FACTS = subjects.any_fact(service="ivr")
@@ -29,10 +30,11 @@ FACTS = subjects.any_fact(service="ivr")
 class Floor:
     """A simulated switch with ivr beside it."""
 
-    def __init__(self, switch: Lab, broker: MemoryBroker, server: OutboundServer) -> None:
+    def __init__(self, switch: Lab, broker: MemoryBroker, server: OutboundServer, ivr: Ivr) -> None:
         self.lab = switch
         self.broker = broker
         self.server = server
+        self.ivr = ivr
 
     def call(self, entry: str) -> Channel:
         return self.lab.caller(entry)
@@ -66,7 +68,9 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
     outbox = Outbox(bus, settings.ivr_outbox_size)
     appending = asyncio.create_task(outbox.run())
-    ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT), WebClient())
+    ivr = Ivr(
+        settings, SystemClock(), bus, outbox, load(FRONT), WebClient(networks(["127.0.0.0/8", "::1/128"]))
+    )
     hub = GeventHub()
     hub.start()
     server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
@@ -74,7 +78,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
             switch.switch._missing_file_ms = 300  # every prompt is there, and short
-            yield Floor(switch, broker, server)
+            yield Floor(switch, broker, server, ivr)
     finally:
         await server.stop(0)
         hub.stop()
@@ -204,3 +208,20 @@ async def test_an_ivr_that_goes_during_a_message_leaves_music_that_no_key_ends(
     assert leg.app_log[-1][:2] == ("playback", "local_stream://moh"), "the key ended the music"
     assert leg.var("cc_state") == "waiting"
     assert leg.var("cc_queue") == ("box" if how == "stopped" else "")
+
+
+async def test_a_flow_asks_web_services_and_goes_on_however_they_answer(floor: Floor, tmp_path: Path) -> None:
+    async with WebPeer() as peer:
+        document = tmp_path / "front.yaml"
+        document.write_text(FRONT.read_text().replace("http://localhost:1", peer.url))
+        floor.ivr.use(load(document))
+        leg = floor.call("3006")
+        await floor.plays(leg, "/en/right")
+        await floor.ends(leg)
+        steps = await floor.facts("IvrStepTaken")
+        assert [(s.flow_node, s.result) for s in steps] == [
+            ("who", "answered"), ("check", "answered"), ("which", "is:gold"), ("right", "played"), ("slow", "failed:timeout"),
+            ("garbage", "failed:not_json"), ("failed", "status:500"), ("closed", "played"), ("bye", "told"),
+        ]  # fmt: skip
+        assert peer.requests[1].startswith("GET /ok?customer=4711 ")
+        assert not any("gold" in str(step) for step in steps if step.flow_node != "which")

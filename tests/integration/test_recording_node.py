@@ -301,3 +301,29 @@ async def test_messages_are_a_list_of_work_that_whoever_takes_calls_sees_and_one
         talk = (await http.get("/v1/recordings?contact_id=c1", headers=reza)).json()["recordings"][0]
         refused = await http.post(f"/v1/messages/{talk['recording_id']}/handled", headers=reza)
         assert refused.status_code == 404
+
+
+async def test_what_a_caller_says_of_an_agent_is_not_for_the_agent(library: Folder) -> None:
+    path = "demo/2026/11/21/c0.comment.why.wav"
+    make_wav(library.root / path, 1.0)
+    recording = library.recording(path)
+    assert recording is not None
+    assert (recording.contact, recording.is_comment, recording.message_for) == ("c0", True, "")
+    library.write(
+        Sidecar(
+            id=recording.recording_id, tenant="demo", contact="c0", path=path, agent="sara", queue="sales", kind="comment",
+            started_at_us=1_795_262_400_000_000, duration_ms=1000,
+        )
+    )  # fmt: skip
+    app = make_app("recording", "0", Readiness(), auth_secret=SECRET)
+    app.include_router(api.build_router(library, SystemClock()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+
+        async def heard_by(role: auth.Role, subject: str) -> int:
+            token = auth.issue(SECRET, tenant="demo", role=role, subject=subject, ttl_s=60)
+            headers = {"Authorization": f"Bearer {token}"}
+            address = f"/v1/recordings/{recording.recording_id}/audio"
+            return (await http.get(address, headers=headers)).status_code
+
+        assert await heard_by("agent", "sara") == 404
+        assert await heard_by("supervisor", "boss") == 200

@@ -14,6 +14,7 @@ from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
+from services.reporting import survey_api
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
 from services.reporting.core import facts as f
@@ -55,6 +56,7 @@ async def site(store: ServerStore, store_url: StoreUrl) -> AsyncIterator[Site]:
     reports = Reports(store, ManualClock(NOW_US), lambda tenant: TARGETS)
     reports.open()
     app.include_router(build_router(reports))
+    app.include_router(survey_api.build_router(reports))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
         yield Site(client, Writer(store, store_url.database), reports)
@@ -239,3 +241,50 @@ async def test_before_the_tables_are_there_the_answer_is_not_ready(site: Site) -
     site.reports._open = False
     answer = await site.get("summary")
     assert (answer.status_code, answer.json()["type"]) == (503, "not-ready")
+
+
+async def test_surveys_by_question_agent_and_queue(site: Site) -> None:
+    teller = Teller("demo")
+    story = Story("s1")
+
+    def said(contact: str, agent: str, question: str, score: int, least: int, most: int) -> None:
+        teller.event(
+            story,
+            f.SurveyAnswered(
+                contact_id=contact, survey="after-call", question=question, kind="score", score=score, least=least, most=most,
+                queue="sales", agent_id=agent, at_us=teller.later(1_000),
+            ),
+            "ivr",
+        )  # fmt: skip
+
+    for n, score in enumerate([10, 9, 8, 6, 0]):
+        said(f"c{n}", "sara" if n < 3 else "reza", "nps", score, 0, 10)
+    for n, score in enumerate([5, 4, 3]):
+        said(f"c{n}", "sara", "csat", score, 1, 5)
+    why = f.SurveyAnswered(
+        contact_id="c0", survey="after-call", question="why", kind="comment", at_us=teller.later(1)
+    )
+    teller.event(story, why, "ivr")
+    for n, outcome in enumerate(["finished", "finished", "hung_up"]):
+        ended = f.SurveyEnded(
+            contact_id=f"c{n}", survey="after-call", outcome=outcome, answers=2 - n, queue="sales", agent_id="sara", at_us=teller.later(9),
+        )  # fmt: skip
+        teller.event(story, ended, "ivr")
+    await site.write(story, story)  # told twice is told once
+
+    (survey,) = (await site.get("surveys")).json()["surveys"]
+    assert (survey["survey"], survey["begun"], survey["answered"]) == ("after-call", 3, 2)
+    assert survey["by_outcome"] == {"finished": 2, "hung_up": 1}
+    csat, nps = survey["questions"]
+    assert (csat["question"], csat["answers"], csat["mean"], csat["nps"]) == ("csat", 3, 4.0, None)
+    assert csat["satisfied"] == pytest.approx(2 / 3)
+    # Two promoters and two detractors of five.
+    assert (nps["answers"], nps["mean"], nps["nps"], nps["satisfied"]) == (5, 6.6, 0.0, None)
+    assert [q["nps"] for q in survey["by_agent"]["reza"]] == [-100.0]
+    assert set(survey["by_queue"]) == {"sales"}
+    (of_reza,) = (await site.get("surveys", agent="reza")).json()["surveys"]
+    assert (of_reza["begun"], [q["answers"] for q in of_reza["questions"]]) == (0, [2])
+    assert (await site.get("surveys", tenant="other")).json()["surveys"] == []
+    assert (await site.get("surveys", as_role="agent")).status_code == 403
+    summary = (await site.get("summary")).json()
+    assert summary["received"] == 0, "an answer makes no contact"

@@ -313,3 +313,20 @@ async def test_openapi_has_models_and_examples_of_every_part(admin: Admin) -> No
         assert schema["examples"][0], kind
         name = schema.get("$ref", schema.get("allOf", [{}])[0].get("$ref", "")).rpartition("/")[2]
         assert described["components"]["schemas"][name]["properties"]
+
+
+async def test_customers_one_by_one_and_as_a_table(admin: Admin) -> None:
+    put = await admin.edit("PUT", "customers/+989121234567", json={"name": "Sara", "language": "fa"})
+    assert put.status_code == 200, put.text
+    table = "number,name,language\n+989350000001,Ali,fa\n09350000002,,en\n"
+    put = await admin.edit("PUT", "customers", content=table, headers={"Content-Type": "text/csv"})
+    assert put.status_code == 200, put.text
+    found = (await admin.http.get("/v1/center/customers")).json()
+    assert found == {"+989350000001": {"name": "Ali", "language": "fa"}, "09350000002": {"language": "en"}}
+    wrong = await admin.edit("PUT", "customers", content="number,colour\n1,red\n")
+    assert (wrong.status_code, wrong.json()["type"]) == (422, "table-invalid")
+    unknown = await admin.edit("PUT", "customers", content="number,class\n0935,none\n")
+    assert unknown.status_code == 422
+    assert [e["path"] for e in unknown.json()["errors"]] == ["customers.0935.class"]
+    reader = await admin.http.put("/v1/center/customers", content=table, headers=bearer("supervisor"))
+    assert reader.status_code == 403

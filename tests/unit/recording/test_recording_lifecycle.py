@@ -97,6 +97,22 @@ def test_the_first_agent_of_a_contact_names_the_file() -> None:
     assert stored(life.handle(c.Examined(at_us=NOW, recording=REC, found=SOUND))).agent_id == "sara"
 
 
+def test_what_is_said_in_a_survey_is_of_the_conversation_before_it() -> None:
+    comment = c.Recording(
+        recording_id="r9",
+        tenant="demo",
+        contact="c1",
+        path="demo/2026/11/21/c1.comment.why.wav",
+        is_comment=True,
+    )
+    life = c.Lifecycle("fs1")
+    life.handle(c.Talking(at_us=NOW, contact="c1", agent="sara", queue="sales", bridged_at_us=NOW))
+    life.handle(c.Began(at_us=NOW + 5, recording=comment))
+    life.handle(c.Stopped(at_us=NOW + 9, recording=comment))
+    fact = stored(life.handle(c.Examined(at_us=NOW + 10, recording=comment, found=SOUND)))
+    assert (fact.kind, fact.agent_id, fact.queue, fact.started_at_us) == ("comment", "sara", "sales", NOW + 5)
+
+
 def test_a_message_is_nobodys_conversation_and_waits_for_no_name() -> None:
     message = c.Recording(
         recording_id="r2",
