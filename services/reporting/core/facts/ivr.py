@@ -46,6 +46,7 @@ class PromptMissed(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     given_up: bool = False
     at_us: int = 0
+    by_voice: bool = False
 
 
 class ContactHandedOver(msgspec.Struct, frozen=True, kw_only=True):
