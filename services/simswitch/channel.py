@@ -399,6 +399,8 @@ class Channel(WaitingLeg):
         """``uuid_transfer <uuid> 'app:data,...' inline``."""
         self.profile.extension = ("inline", tuple((a.app, a.data) for a in actions))
         self._begin_routing()
+        # The extension was the destination until here; again the one before it is (inline_dialplan_hunt).
+        self.profile.destination, self.profile.rdnis = self.profile.rdnis, ""
         await self.run_actions(actions)
 
     async def run_actions(self, actions: Sequence[Action]) -> None:

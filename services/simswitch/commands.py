@@ -48,18 +48,23 @@ async def _uuid_setvar(switch: Switch, argument: str) -> str:
 
 
 async def _uuid_setvar_multi(switch: Switch, argument: str) -> str:
-    uuid, _, rest = argument.partition(" ")
-    if not uuid or not rest:
-        return "-USAGE: <uuid> <var>=<value>;<var>=<value>...\n"
+    """Each pair without a name is complained of; the usage follows when nothing was set, the leg that is not there included."""
+    usage = "-USAGE: <uuid> <var>=<value>;<var>=<value>...\n"
+    uuid, blank, rest = argument.partition(" ")
+    if not blank:
+        return usage
     leg = switch.find(uuid)
     if leg is None:
-        return NO_CHANNEL
+        return NO_CHANNEL + usage
+    told, done = "", usage
     for pair in separate(rest, ";"):
         name, _, value = pair.partition("=")
-        if not name:
-            return "-ERR No variable specified\n"
-        leg.set(name, value)
-    return "+OK\n"
+        if name:
+            leg.set(name, value)
+            done = "+OK\n"
+        else:
+            told += "-ERR No variable specified\n"
+    return told + done
 
 
 async def _uuid_getvar(switch: Switch, argument: str) -> str:

@@ -1,9 +1,12 @@
-"""``bind_meta_app``: feature keys of a phone in a conversation. Measured on 1.10.12.
+"""``bind_meta_app``: feature keys of a phone in a conversation. Measured on 1.10.12, and read (switch_ivr_async.c, meta_on_dtmf).
 
 ``bind_meta_app <key> <a|b|ab> <flags> <app>[::<data>]``: ``*`` and the key, pressed by the phone, run the application
-instead of being DTMF; no DTMF event comes, and none for another key after ``*`` either. ``uuid_recv_dtmf`` is no phone: its digits
-are DTMF. The application is broadcast to the leg that pressed (``s``, ``a``) or to the other (``o``, ``b``), about
-half a second later, while the other one gets the hold music, unless ``n`` (no music) or ``i`` (inline). ``1`` is for once.
+instead of being DTMF; no DTMF event comes, and none for another key after ``*`` either. A second ``*``, and a key more than five seconds
+after the first, are DTMF again. ``uuid_recv_dtmf`` is no phone: its digits are DTMF. The application is broadcast to the leg that
+pressed (``s``, ``a``) or to the other (``o``, ``b``), about half a second later, while the other one gets the hold music, unless ``n``
+(no music). With ``i`` (inline) it runs at once, in whichever thread heard the key, whatever the leg is doing. ``1`` is for once.
+
+A ``*`` is taken from the first binding on, until all are unbound at once; a key that is unbound alone is like any other after it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from services.simswitch.channel import Channel
 from services.simswitch.messages import broadcast_message
 
 _DELAY_S: Final = 0.4
+_TOGETHER_S: Final = 5
 _KEYS: Final = frozenset("0123456789*#")
 
 
@@ -35,11 +39,14 @@ class MetaKeys:
     def __init__(self, leg: Channel) -> None:
         self._leg = leg
         self._bound: dict[str, Binding] = {}
+        self._up = False
         self._star = False
+        self._last_s = 0
 
     def bind(self, key: str, binding: Binding) -> None:
         """Bind, or bind anew."""
         self._bound[key] = binding
+        self._up = True
 
     def unbind(self, key: str) -> None:
         """Forget one key; every key when it is empty."""
@@ -47,34 +54,49 @@ class MetaKeys:
             self._bound.pop(key, None)
         else:
             self._bound.clear()
+            self._up = self._star = False
 
     def take(self, digit: str) -> bool:
         """Whether the key is no DTMF."""
-        if not self._bound:
+        if not self._up:
+            return False
+        now_s = self._leg.switch.clock.now_us() // 1_000_000  # It compares whole seconds.
+        late, self._last_s = now_s - self._last_s > _TOGETHER_S, now_s
+        if self._star and late:
             self._star = False
             return False
-        if not self._star:
-            self._star = digit == "*"
+        if digit == "*":
+            self._star = not self._star
             return self._star
+        if not self._star:
+            return False
         self._star = False
         binding = self._bound.get(digit)
         if binding is not None:
             if "1" in binding.flags:
                 del self._bound[digit]
-            asyncio.get_running_loop().call_later(_DELAY_S, self._run, binding)
+            if "i" in binding.flags:
+                leg, _ = self._legs(binding)
+                leg.switch.spawn(leg.execute(binding.app, binding.data), f"keys of {leg.uuid}")
+            else:
+                asyncio.get_running_loop().call_later(_DELAY_S, self._run, binding)
         return True
 
-    def _run(self, binding: Binding) -> None:
+    def _legs(self, binding: Binding) -> tuple[Channel, Channel | None]:
+        """Who runs the application, and who waits meanwhile."""
         leg, other = self._leg, self._leg.partner
-        target, waits = leg, other
         if other is not None and ("o" in binding.flags or "b" in binding.flags):
-            target, waits = other, leg
+            return other, leg
+        return leg, other
+
+    def _run(self, binding: Binding) -> None:
+        target, waits = self._legs(binding)
         if target.down:
             return
         message = broadcast_message(binding.app, binding.data)
         message.lead_s = 0.0
-        music = leg.var("hold_music") or leg.switch.globals.get("hold_music", "")
-        if waits is not None and music and not {"n", "i"} & set(binding.flags):
+        music = self._leg.var("hold_music") or self._leg.switch.globals.get("hold_music", "")
+        if waits is not None and music and "n" not in binding.flags:
             hears = waits
             hears.queue(broadcast_message("playback", music, loops=-1, role="hold"))
             message.lead_s = 0.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid as uuids
 from functools import partial
 
+from services.common.esl.quoting import separate
 from services.simswitch.channel import Channel
 from services.simswitch.core.dialplan import inline
 
@@ -28,7 +29,7 @@ def transfer(leg: Channel, destination: str, dialplan: str, context: str) -> Non
     leg.other = {}
     note_transfer(leg, f"bl_xfer:{destination}/{context}/{dialplan}")
     if inline_:
-        leg.redirect_to(partial(leg.run_inline, inline(destination)), "CS_ROUTING")
+        leg.redirect_to(partial(leg.run_inline, inline(destination, separate)), "CS_ROUTING")
     else:
         leg.redirect_to(leg.route, "CS_ROUTING")
 

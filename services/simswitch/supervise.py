@@ -3,8 +3,9 @@
 The listener's leg stays in its application (CS_EXECUTE) and the leg listened to gets a media bug: MEDIA_BUG_START with the
 function ``eavesdrop``, then CALL_UPDATE tells the listener's phone whom it hears. The bug goes with whichever of the two ends first,
 and follows the leg through bridges and parking. A leg that does not exist ends the application at once, which looks
-like success. The keys 1, 2, 3 and 0 of the listener (who is spoken to) are DTMF events and nothing else; the voices are
-not mixed into recordings here.
+like success. The keys 1, 2, 3 and 0 of the listener (who is spoken to) are DTMF events and nothing else, ``*`` ends the listening; with
+``eavesdrop_enable_dtmf=false``, and in ``three_way``, nobody takes a key, and those that came are forgotten. What is queued
+for the leg (``uuid_broadcast``, ``sendmsg``) waits for that, too. The voices are not mixed into recordings here.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from __future__ import annotations
 from services.simswitch import bugs
 from services.simswitch.channel import Channel
 
+_KEYS = "eavesdrop_enable_dtmf"
+
 
 async def eavesdrop(leg: Channel, data: str) -> str:
     """``eavesdrop <uuid>|all``."""
-    return await _listen(leg, data.strip())
+    return await _listen(leg, data.strip(), keys=not leg.var(_KEYS) or leg.truth(_KEYS))
 
 
 async def three_way(leg: Channel, data: str) -> str:
     """``three_way <uuid>``: listening in with both sides spoken to."""
-    return await _listen(leg, data.strip())
+    return await _listen(leg, data.strip(), keys=False)
 
 
 def display(leg: Channel, shown: str) -> None:
@@ -35,7 +38,7 @@ def display(leg: Channel, shown: str) -> None:
     leg.switch.fire("CALL_UPDATE", leg, head=head)
 
 
-async def _listen(leg: Channel, target: str) -> str:
+async def _listen(leg: Channel, target: str, *, keys: bool) -> str:
     heard = _any_call(leg) if target == "all" else leg.switch.find(target)
     if heard is None or heard is leg or heard.down or not heard.answered:
         return ""
@@ -46,11 +49,14 @@ async def _listen(leg: Channel, target: str) -> str:
     display(leg, f"{name}|{number}")
     heard.overhearing.add(leg)
     try:
-        await leg.wait(None, until=lambda: heard.down)
+        await leg.wait(
+            None, digits="take" if keys else "keep", accept="*", messages=False, until=lambda: heard.down
+        )
     finally:
         heard.overhearing.discard(leg)
         if heard.listeners:
             bugs.stop_eavesdrop(heard)
+        leg.drop_digits()
     return ""
 
 

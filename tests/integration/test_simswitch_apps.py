@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.clock import SystemClock
 from tests.integration.simswitch_kit import Client
 from tests.integration.test_simswitch_transfers import Seen, label, parked, talking, until_seen
 
@@ -176,11 +177,42 @@ async def test_feature_keys_of_a_phone_are_no_digits(tmp_path: Path) -> None:
         assert [x for x in seen.of("A") if x.startswith("DTMF")] == ["DTMF 5"], "neither *2 nor *3"
         assert await client.api("uuid_recv_dtmf A *2") == "+OK A received DTMF *2."
         await until_seen(sw, seen, "A", "DTMF 2")
-        await run(client, "A", "unbind_meta_app", "2")
+        seen = Seen(client)
+        for key in "**":
+            agent.press(key)
+        await until_seen(sw, seen, "A", "DTMF *")
+        agent.press("*")
+        sw.switch.clock = LaterClock(6)
+        agent.press("2")
+        await until_seen(sw, seen, "A", "DTMF 2")
+        await run(client, "A", "unbind_meta_app", "")
         await done(client, "unbind_meta_app")
         seen = Seen(client)
         agent.press("*")
         await until_seen(sw, seen, "A", "DTMF *")
+
+
+async def test_an_inline_feature_key_acts_at_once_whatever_the_leg_does(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (_, client, agent, _):
+        event = "event::Event-Name=CUSTOM,Event-Subclass=peyvand::feature,what=hold"
+        await run(client, "A", "bind_meta_app", f"2 a si {event}")
+        await done(client, "bind_meta_app")
+        await run(client, "A", "playback", "silence_stream://-1", "held\nevent-lock: true")
+        await client.event("PLAYBACK_START", Unique_ID="A")
+        for key in "*2":
+            agent.press(key)
+        fired = await client.event("CUSTOM", Event_Subclass="peyvand::feature")
+        assert (fired["what"], fired["Unique-ID"]) == ("hold", "A")
+
+
+class LaterClock(SystemClock):
+    """So many seconds ahead."""
+
+    def __init__(self, seconds: int) -> None:
+        self._ahead_us = seconds * 1_000_000
+
+    def now_us(self) -> int:
+        return super().now_us() + self._ahead_us
 
 
 async def test_plans_for_later(tmp_path: Path) -> None:

@@ -292,6 +292,9 @@ async def test_show_channels_has_the_real_columns_and_shows_variables_late(tmp_p
         assert await client.api("uuid_getvar C cc_state") == "waiting"
         assert await client.api("uuid_getvar C none") == "_undef_"
         assert await client.api("uuid_setvar_multi C a=1;b=2") == "+OK"
+        usage = "-USAGE: <uuid> <var>=<value>;<var>=<value>..."
+        assert await client.api("uuid_setvar_multi nobody a=1") == f"-ERR No such channel!\n{usage}"
+        assert await client.api("uuid_setvar_multi C =1") == f"-ERR No variable specified\n{usage}"
         assert (sw.switch.channels["C"].var("a"), sw.switch.channels["C"].var("b")) == ("1", "2")
 
 

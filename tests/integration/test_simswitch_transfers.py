@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from services.simswitch import hold, transfers
 from services.simswitch.channel import Channel
 from services.simswitch.core import scenario as sc
@@ -359,6 +361,27 @@ async def test_intercept_takes_a_caller_over(tmp_path: Path) -> None:
         )
         done = await client.event("CHANNEL_HANGUP_COMPLETE", Unique_ID="N")
         assert done["Hangup-Cause"] == "NORMAL_CLEARING"
+
+
+@pytest.mark.parametrize("keys", ["", "false"])
+async def test_what_an_eavesdropper_is_told_waits_for_its_end(tmp_path: Path, keys: str) -> None:
+    """Recorded on a real switch: it parses no message; with ``eavesdrop_enable_dtmf=false`` its keys are nobody's, else ``*`` ends it."""
+    async with talking(tmp_path) as (sw, client, agent, _):
+        await parked(sw, client, "S", "1002")
+        await client.api(f"uuid_setvar S eavesdrop_enable_dtmf {keys}")
+        seen = Seen(client)
+        await client.api("uuid_transfer S 'm:^:eavesdrop:A^park:' inline")
+        await until_seen(sw, seen, "A", "MEDIA_BUG_START eavesdrop")
+        await client.api("uuid_broadcast S silence_stream://100 aleg")
+        await client.api("uuid_recv_dtmf S 12*")
+        if keys:
+            agent.end("NORMAL_CLEARING", by="agent")
+        await until_seen(sw, seen, "S", "EXECUTE_COMPLETE playback")
+        order = [x for x in seen.of("S") if x.startswith(("DTMF", "EXECUTE"))]
+        pressed = [] if keys else ["DTMF 1", "DTMF 2", "DTMF *"]
+        assert order[order.index("EXECUTE eavesdrop") + 1 :] == [
+            *pressed, "EXECUTE_COMPLETE eavesdrop", "EXECUTE park", "EXECUTE playback", "EXECUTE_COMPLETE playback"
+        ]  # fmt: skip
 
 
 async def test_eavesdrop_is_a_bug_on_the_leg_that_is_heard(tmp_path: Path) -> None:

@@ -67,14 +67,17 @@ def expand(text: str, lookup: Callable[[str], str | None]) -> str:
     return "${".join(_VARIABLE.sub(lambda m: lookup(m[1]) or "", part) for part in parts)
 
 
-def inline(text: str) -> tuple[Action, ...]:
-    """The actions of ``uuid_transfer <uuid> 'app:data,app2:data2' inline``; ``m:^:`` names another separator."""
+def inline(text: str, split: Callable[[str, str], list[str]]) -> tuple[Action, ...]:
+    """The actions of ``uuid_transfer <uuid> 'app:data,app2:data2' inline``; ``m:^:`` names another separator.
+
+    ``split``: ``switch_separate_string``, which takes quotes for what they are (`quoting.separate`).
+    """
     separator = ","
     if text.startswith("m:") and len(text) > 4 and text[3] == ":":
         separator, text = text[2], text[4:]
     actions = []
-    for item in text.split(separator):
-        app, _, data = item.strip().partition(":")
+    for item in split(text, separator):
+        app, _, data = item.partition(":")
         if app:
             actions.append(Action(app, data))
     return tuple(actions)

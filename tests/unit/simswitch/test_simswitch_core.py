@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from services.common.errors import ConfigError
+from services.common.esl.quoting import separate
 from services.simswitch import dial_string
 from services.simswitch.config import SimswitchSettings, overrides
 from services.simswitch.core import cdr, dialplan, leg, leg_variables, media, scenario
@@ -88,13 +89,15 @@ def test_globals_come_from_set_then_environment() -> None:
 
 
 def test_inline_actions_and_their_separator() -> None:
-    actions = dialplan.inline("set:cc_state=waiting,playback:local_stream://moh,park:")
+    quoted = dialplan.inline("set:a=b,set:c='q, r',park:", separate)
+    assert [x.data for x in quoted] == ["a=b", "c=q, r", ""]
+    actions = dialplan.inline("set:cc_state=waiting,playback:local_stream://moh,park:", separate)
     assert [(a.app, a.data) for a in actions] == [
         ("set", "cc_state=waiting"),
         ("playback", "local_stream://moh"),
         ("park", ""),
     ]
-    assert dialplan.inline("m:^:set:a=1,2^park") == (
+    assert dialplan.inline("m:^:set:a=1,2^park", separate) == (
         dialplan.Action("set", "a=1,2"),
         dialplan.Action("park", ""),
     )
