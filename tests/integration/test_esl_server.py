@@ -163,6 +163,7 @@ async def test_a_hand_over_sets_the_variables_and_lets_go_in_one_write(desk: Des
         assert variables.headers["event-lock"] == "true"
         assert variables.body == "^^;cc_state=handover;cc_queue=sales"
         assert (await call.command()).line == "exit"
+        assert not leaving.done(), "a socket that is closed before its commands are read loses them"
         call.peer.send(reply("+OK") + reply("+OK bye"))
         await leaving
         assert await call.ended()

@@ -271,7 +271,7 @@ def actions(name: str) -> list[str]:
 def test_the_dialplan_asks_for_async_and_full() -> None:
     """Without ``full`` there is no linger, api or event; without ``async`` all waits until an application ends."""
     sockets = actions("socket")
-    assert len(sockets) == 3, "entry points, feature codes, numbers that phones dial"
+    assert len(sockets) == 4, "entry points, surveys, feature codes, numbers that phones dial"
     assert all(data.endswith(" async full") for data in sockets)
 
 
@@ -344,6 +344,9 @@ def test_lines_are_split_before_values_are_decoded() -> None:
     """``%0A`` in a caller's name is data, and so are U+2028 and a vertical tab."""
     event = an_event(framed("Event-Name: TRAP\nA: x%0AB: forged\u2028C: forged\x0bD: forged\n\n".encode()))
     assert set(event.headers) == {"Event-Name", "A"}
+    (frame,) = decoded("Content-Type: command/reply\nReply-Text: +OK x\u2028Content-Length: 5\n\n".encode())
+    assert isinstance(frame, Frame)
+    assert frame.text == "+OK x\u2028Content-Length: 5"
 
 
 def test_bytes_that_are_no_utf8_spoil_one_value() -> None:
@@ -399,7 +402,9 @@ def test_a_header_that_comes_twice_counts_once() -> None:
     for event in events:
         assert event.raw.count(b"\nHangup-Cause: ") == 2
         assert event.get("Hangup-Cause") == event.headers["Hangup-Cause"] != ""
-    differing = an_event(framed(b'{"Event-Name":"TRAP","A":"first","A":"last"}', b"json"))
+    again = framed(b'{"Event-Name":"TRAP","A":"first","A":"last"}', b"json")
+    _, differing = decoded(again * 2)  # the second one is read without decoding all of it
+    assert isinstance(differing, Event)
     assert differing.get("A") == differing.headers["A"] == "last"
 
 
