@@ -10,7 +10,7 @@ from services.center import prompt_file
 from services.center.model import Center
 from services.center.numbers import file_string
 from services.center.sayings import say
-from services.common.esl import Event, multiset
+from services.common.esl import Event, multiset, neutralise
 from services.ivr.core import model as core
 
 # What the application playback answers when there was nothing to hear (mod_dptools.c, playback_function).
@@ -129,10 +129,11 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
 
 def handed_over(channel: Event, values: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of HANDED_OVER: what ``peyvand::waiting`` will say of the call, as far as it is known here."""
-    known = {name: channel.get(name) for name in _OF_THE_CHANNEL}
+    # A caller's name may hold whatever its phone sent, a line's end too: that costs the name some characters, and not the caller the menu.
+    known = {name: neutralise(channel.get(name)) for name in _OF_THE_CHANNEL}
     for name in channel.headers:
         if name.startswith("variable_cc_"):
-            known[name] = channel.get(name)
+            known[name] = neutralise(channel.get(name))
     known |= {f"variable_{name}": value for name, value in values.items()}
     told = {name: value for name, value in known.items() if value.strip() and name not in _UNASKED}
     return {"Leg": channel.unique_id, **told}

@@ -14,7 +14,7 @@ from services.common import auth
 from services.common.bus import Appended, Outgoing, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.errors import BusUnavailable, ContractError
-from services.common.esl import Event
+from services.common.esl import Event, command
 from services.common.http import Readiness, make_app
 from services.contracts.peyvand.ivr.v1.events_pb2 import IvrEnded
 from services.ivr import api
@@ -255,3 +255,17 @@ def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) ->
     assert (read.survey, read.preferred_ms) == ("after", 9_000)
     without = channel.hand_over(leg, center, m.HandOver("sales", 0, (), "en", ""), 7)
     assert "cc_wish" not in without
+
+
+def test_a_callers_name_with_a_lines_end_in_it_does_not_cost_the_hand_over() -> None:
+    """Phones send what they like; the command that tells queue of the caller takes no line's end."""
+    waits = Event.of(
+        {
+            "Unique-ID": "c1",
+            "Caller-Caller-ID-Name": "100% sure A \n${x}\0",
+            "Caller-Caller-ID-Number": "0912\r",
+        }
+    )
+    told = channel.handed_over(waits, {"cc_queue": "sales"})
+    assert command("sendevent CUSTOM", {"Event-Subclass": channel.HANDED_OVER, **told})
+    assert told["Caller-Caller-ID-Name"].startswith("100% sure A")
