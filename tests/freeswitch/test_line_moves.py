@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.freeswitch.hearing import heard
-from tests.freeswitch.steps import booked, hang_up, until, waits
+from tests.freeswitch.steps import booked, hang_up, offers, until, waits
 from tests.freeswitch.switch import FreeSwitch
 from tests.freeswitch.test_two_nodes import Pair, two_nodes
 
@@ -88,7 +88,8 @@ async def test_waiting_callers_go_on_at_the_other_node_and_whose_carrier_is_deaf
     async def talks() -> Any:
         return [c["contact_id"] for c in await pair.calls("steady", "talking")]
 
-    assert await until("the first caller talks", talks) == [first["contact_id"]], "the place is lost"
+    who = await until("the first caller talks", talks)
+    assert who == [first["contact_id"]], f"the place is lost: {await offers(pair, first['contact_id'])}"
     assert await pair.there.channels() == 2, "the caller's line and the agent's are on one node"
     says, _ = await heard(replace(pair, switch=emptied.carrier), line, TONES)
     assert says == {"agent"}, "the customer does not hear the agent"
