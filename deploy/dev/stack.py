@@ -217,9 +217,12 @@ class Stack:
         return {f"fs{n + 1}": self.port("switch") - n for n in range(self.nodes)}
 
     def _sip_of_nodes(self) -> dict[str, str]:
-        """Where the simulated nodes reach each other."""
+        """Where the simulated nodes reach each other, and that they take over each other's lines."""
         nodes = enumerate(self._esl_ports())
-        return {"PEYVAND_QUEUE_NODES": ",".join(f"{node}=127.0.0.1:{_NODES_SIP + n}" for n, node in nodes)}
+        return {
+            "PEYVAND_QUEUE_NODES": ",".join(f"{node}=127.0.0.1:{_NODES_SIP + n}" for n, node in nodes),
+            "PEYVAND_QUEUE_MOVES": "true",
+        }
 
     def _process(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], ready_url: str = ""

@@ -34,7 +34,7 @@ class QueueSettings(SwitchSettings, CenterSettings):
         "Empty: an agent's phone is dialled from the caller's node alone.",
     )
     queue_moves: bool = Field(
-        True,
+        False,
         description="Callers who wait on a node that drains go on at another one: it takes over their lines by a re-INVITE, which every "
         "carrier understands that takes calls of both nodes. False: they stay and are served, unless PEYVAND_QUEUE_REFERS says otherwise.",
     )

@@ -93,7 +93,13 @@ async def two_nodes(folder: Path, *, refers: bool) -> AsyncIterator[Pair]:
         sounds=here.sounds,
         recordings=here.recordings,
         cdr_spool=here.cdr_spool,
-        extra_env={"queue": {"PEYVAND_QUEUE_NODES": nodes, "PEYVAND_QUEUE_REFERS": addresses}},
+        extra_env={
+            "queue": {
+                "PEYVAND_QUEUE_NODES": nodes,
+                "PEYVAND_QUEUE_REFERS": addresses,
+                "PEYVAND_QUEUE_MOVES": "true",
+            }
+        },
     )
     lab, phones = Lab(here, folder / "callers"), Lab(there, folder / "phones")
     try:

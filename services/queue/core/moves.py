@@ -334,6 +334,7 @@ def known(node: Node, event: ContactKnown) -> None:
             tenant=leg.tenant,
             state="waiting",
             silent=leg.silent,
+            taken=leg.taken,
             ani=event.caller.ani or leg.ani,
         )
     _take(node, leg)
@@ -358,6 +359,8 @@ def _take(node: Node, leg: CallerLeg) -> None:
         cc_class=leg.service_class,
         cc_preferred_agent=leg.preferred_agent,
         cc_started_ms=str(leg.started_ms),
+        # FreeSWITCH would give every later re-INVITE of the leg the same number (sofia_glue.c), and the carrier refuse it.
+        **({"sip_invite_cseq": ""} if leg.taken else {}),
     )
     caller = adopt(node, leg, recovered=True)
     if caller is not None and leg.silent:

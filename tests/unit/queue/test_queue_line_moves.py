@@ -197,6 +197,10 @@ def test_the_line_goes_on_there_at_the_same_place_and_what_is_left_here_is_let_g
     assert isinstance(moved, facts.ContactWaiting)
     assert moved.waiting_since_us // 1000 == pair.place_us // 1000
     assert pair.there.legs["c1"].mode == "music"
+    (taken,) = [
+        c for c in pair.there.sent if isinstance(c, outputs.SetVars) and ("sip_invite_cseq", "") in c.values
+    ]
+    assert taken.leg == "c1", "later requests have numbers of their own"
     pair.run(30)
     assert pair.gone() == []
 
