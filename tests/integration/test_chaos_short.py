@@ -1,4 +1,4 @@
-"""A short chaos: routing, queue and ivr twice, two FreeSWITCH nodes, NATS on three servers; eight faults, nobody is lost."""
+"""A short chaos: routing, queue and ivr twice, two FreeSWITCH nodes, NATS on three servers; ten faults, nobody is lost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from deploy.dev.stack import ROOT
 pytestmark = [pytest.mark.nats, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-async def test_chaos_of_half_a_minute_loses_nobody(tmp_path: Path) -> None:
+async def test_chaos_of_a_quarter_of_a_minute_loses_nobody(tmp_path: Path) -> None:
     options = {
-        "minutes": "0.35",
-        "rate": "2",
-        "faults": "8",
-        "agents": "40",
+        "minutes": "0.27",
+        "rate": "2.5",
+        "faults": "10",  # one of them hits both copies of a service
+        "agents": "30",
         "seed": "5",
         "only": "ivr,routing,queue",
         "without": "nats",  # An election takes up to eleven seconds; `make chaos` has them.
@@ -45,5 +45,5 @@ async def test_chaos_of_half_a_minute_loses_nobody(tmp_path: Path) -> None:
     assert {name: line[name] for name in ("lost", "dropped_talking", "double_offers", "stuck", "mismatched")} == {
         "lost": 0, "dropped_talking": 0, "double_offers": 0, "stuck": 0, "mismatched": 0
     }  # fmt: skip
-    assert line["faults"] >= 7  # One may find the process down already.
+    assert line["faults"] >= 8  # Some may find the process down already.
     assert line["answered"] > 15

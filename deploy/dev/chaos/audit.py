@@ -98,6 +98,13 @@ class Ledgers:
         ]
         return min(ends, default=1 << 62)
 
+    def left_us(self, leg: Line) -> int:
+        """When the caller had left for whom the agent answered without ever talking: who is told so for two seconds has no call."""
+        caller = self.legs.get(leg["claimed_contact"])
+        if caller is None or not leg["answered_us"] or leg["first_bridge_us"] or not caller["hung_up_us"]:
+            return 1 << 62
+        return int(max(caller["hung_up_us"], leg["answered_us"]))
+
     def went_down(self, call: Line, bridge: Line) -> bool:
         """Whether the caller's leg or a leg of the agent's went down with its switch."""
         agent = self.legs.get(bridge["agent_leg"])
@@ -224,7 +231,7 @@ def agents_legs(ledgers: Ledgers) -> Iterable[Finding]:
     for leg in ledgers.legs.values():
         if leg["direction"] == "outbound" and leg["claimed_contact"]:
             until_us = leg["first_bridge_us"] or leg["hung_up_us"] or leg["ended_us"]
-            until_us = min(until_us, ledgers.forsaken_us(leg))
+            until_us = min(until_us, ledgers.forsaken_us(leg), ledgers.left_us(leg))
             if leg["cause"] == "USER_BUSY":
                 # Refused at once by a phone that is in use: a second call, however short.
                 until_us = max(until_us, leg["created_us"] + OVERLAP_US + 1)

@@ -34,7 +34,7 @@ KILL, HANG, CRASH, PARTITION = "kill", "hang", "crash", "partition"
 SERVICES: Final = ("ivr", "routing", "queue", "recording", "reporting")
 _BOTH: Final = ("ivr", "routing", "queue")
 _QUIET_S: Final = 5.0
-"""No fault in the first seconds of a run."""
+"""No fault in the first and the last seconds of a run; of a short one in its first and last eighth."""
 _COVERED_S: Final = 30.0
 _NATS_APART_S: Final = 25.0
 _WEIGHTS: Final = {
@@ -95,10 +95,11 @@ def plan(
         wanted.append(chance.choices(list(kinds), list(kinds.values()))[0])
     wanted = wanted[:count]
     chance.shuffle(wanted)
-    pace_s = (seconds - 2 * _QUIET_S) / max(count, 1)
+    quiet_s = min(_QUIET_S, seconds / 8)
+    pace_s = (seconds - 2 * quiet_s) / max(count, 1)
     planned, last_nats_s = [], -_NATS_APART_S
     for n, (target, how) in enumerate(wanted):
-        at_s = _QUIET_S + (n + chance.random()) * pace_s
+        at_s = quiet_s + (n + chance.random()) * pace_s
         if target == "nats" and at_s - last_nats_s < _NATS_APART_S and pace_s * count > _NATS_APART_S:
             target, how = "routing", KILL
         if target == "nats":

@@ -168,6 +168,17 @@ def test_audit_finds_an_agent_whose_phone_rang_while_talking() -> None:
     assert kinds(agents_legs(Ledgers(lines))) == []
 
 
+@pytest.mark.parametrize(("answered_s", "found"), [(12, []), (0, ["double_offers"])])
+def test_audit_lets_an_agent_be_told_that_the_caller_has_left(answered_s: int, found: list[str]) -> None:
+    """A phone that rings on for somebody who has left is another matter."""
+    lines = [
+        leg("c1", hung_up_us=13 * S),
+        agents_leg("a1", "c1", first_bridge_us=0, answered_us=answered_s * S, hung_up_us=16 * S),
+        agents_leg("a2", "c2", created_us=14 * S, first_bridge_us=0, hung_up_us=14 * S, cause="USER_BUSY"),
+    ]
+    assert kinds(agents_legs(Ledgers(lines))) == found
+
+
 @pytest.mark.parametrize(("cause", "found"), [("CRASH", []), ("NO_ANSWER", ["double_offers"])])
 def test_audit_lets_a_phone_ring_on_for_a_node_that_went_down(cause: str, found: list[str]) -> None:
     lines = [
