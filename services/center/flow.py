@@ -373,6 +373,15 @@ class ReturnNode(Part):
     return_: Token = Field(alias="return")
 
 
+class AnswerNode(Part):
+    """Answer the call. Only where the dialplan has not (``CC_EARLY``): until then what is played is early media, and the carrier bills
+    nothing. Every node that needs the caller's keys or voice, a queue or a number outside answers by itself.
+    """
+
+    answer: Literal[True]
+    then: Token
+
+
 class HangupNode(Part):
     """End the call."""
 
@@ -410,6 +419,7 @@ _NODES: tuple[tuple[str, type[Part]], ...] = (
     ("flow", FlowNode),
     ("call", CallNode),
     ("return", ReturnNode),
+    ("answer", AnswerNode),
     ("hangup", HangupNode),
 )
 NODE_KINDS = tuple(kind for kind, _ in _NODES)
@@ -473,6 +483,7 @@ AnyNode = (
     | FlowNode
     | CallNode
     | ReturnNode
+    | AnswerNode
     | HangupNode
 )
 Node = Annotated[
@@ -503,6 +514,7 @@ Node = Annotated[
     | Annotated[FlowNode, Tag("<flow>")]
     | Annotated[CallNode, Tag("<call>")]
     | Annotated[ReturnNode, Tag("<return>")]
+    | Annotated[AnswerNode, Tag("<answer>")]
     | Annotated[HangupNode, Tag("<hangup>")],
     Discriminator(_kind),
     BeforeValidator(_node),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from services.center import speech_check
 from services.center.flow import (
     AgentNode,
+    AnswerNode,
     AnyNode,
     AskNode,
     BranchNode,
@@ -73,6 +74,8 @@ def ways(node: AnyNode) -> list[Way]:
             for name, edges in (("is", node.is_), ("begins", node.begins), ("between", node.between)):
                 found += [((name, value), to, False) for value, to in edges.items()]
             return [*found, (("otherwise",), node.otherwise, False)]
+        case AnswerNode():
+            return [(("then",), node.then, False)]
         case AgentNode():
             busy: list[Way] = [(("busy",), node.busy, False)] if node.busy else []
             return [*busy, (("away",), node.away, False)]

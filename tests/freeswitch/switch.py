@@ -166,6 +166,7 @@ class FreeSwitch:
             **os.environ,
             "CC_NODE": self.name,
             "CC_IVR": f"127.0.0.1:{self.ivr_port}",
+            "CC_EARLY": "3008|3009",
             "CC_DOMAIN": DOMAIN,
             "CC_AGENTS_PORT": str(self.agents_port),
             "CC_TRUNK_PORT": str(self.trunk_port),

@@ -76,7 +76,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
     port = await server.start()
     try:
-        async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
+        async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}", cc_early="3008|3009") as switch:
             switch.switch._missing_file_ms = 300  # every prompt is there, and short
             yield Floor(switch, broker, server, ivr)
     finally:
@@ -225,3 +225,32 @@ async def test_a_flow_asks_web_services_and_goes_on_however_they_answer(floor: F
         ]  # fmt: skip
         assert peer.requests[1].startswith("GET /ok?customer=4711 ")
         assert not any("gold" in str(step) for step in steps if step.flow_node != "which")
+
+
+async def test_a_call_that_nobody_answers_hears_that_it_is_closed(floor: Floor) -> None:
+    leg = floor.call("3008")
+    await floor.plays(leg, "/en/closed")
+    assert leg.answer_state == "early"
+    await floor.ends(leg)
+    assert not leg.answered
+    ended = await floor.facts("IvrEnded")
+    assert (ended[0].outcome, ended[0].flow_node) == ("finished", "bye")
+
+
+async def test_a_menu_answers_by_itself_and_an_ivr_that_dies_before_it_does_not_cost_the_call(
+    floor: Floor,
+) -> None:
+    leg = floor.call("3009")
+    await floor.plays(leg, "/en/hello")
+    assert not leg.answered
+    await floor.plays(leg, "/en/choose")
+    assert leg.answered
+    leg.press("1")
+    await floor.ends(leg)
+    dying = floor.call("3009")
+    await floor.plays(dying, "/en/hello")
+    assert dying.controller is not None
+    dying.controller.drop()
+    await floor.lab.until(lambda: dying.app_log[-1][:2] == ("playback", "local_stream://moh"))
+    assert dying.answered
+    assert dying.var("cc_state") == "waiting"

@@ -116,6 +116,7 @@ NODE = st.one_of(
         NAME,
         st.just("") | NAME,
     ),
+    st.builds(n.Answer, NAME),
     st.builds(n.WishSurvey, st.sampled_from(["f", "-"]), NAME),
     st.builds(n.TakeAnswer, PROMPT, st.just("why"), st.just(20), st.just(3), NAME),
     st.builds(
@@ -198,6 +199,7 @@ SPEECH = st.one_of(
 @settings(max_examples=200, deadline=None)
 @given(
     is_survey=st.booleans(),
+    is_early=st.booleans(),
     runs=PLAN,
     actions=st.lists(ACTION, max_size=40),
     end=END,
@@ -208,6 +210,7 @@ SPEECH = st.one_of(
 )
 def test_every_call_ends_once_within_its_limits(
     is_survey: bool,
+    is_early: bool,
     runs: n.Plan,
     actions: list[tuple[int, str]],
     end: tuple[int, str] | None,
@@ -220,7 +223,16 @@ def test_every_call_ends_once_within_its_limits(
     if is_survey:
         runs = n.Plan(runs.flows, runs.first, None)
     does = [*actions, *([end] if end else [])]
-    heard = call(runs, does, limits=LIMITS, switch=switch, chance=chance, acts=acts, events=speech)
+    heard = call(
+        runs,
+        does,
+        limits=LIMITS,
+        switch=switch,
+        chance=chance,
+        answered=not is_early,
+        acts=acts,
+        events=speech,
+    )
     assert len(heard.ended) == 1
     assert heard.outcome in m.OUTCOMES
     assert len(heard.steps) <= LIMITS.max_steps + 1
@@ -233,6 +245,10 @@ def test_every_call_ends_once_within_its_limits(
     if heard.outcome == "failed" and not is_survey:
         assert end is not None
         assert end[1] == "lost"
+    answers = sum(isinstance(output, m.AnswerCall) for output in heard.outputs)
+    assert answers <= int(is_early)
+    if is_early and (heard.handed or heard.dialled or any(s.kind in ("menu", "ask") for s in heard.steps)):
+        assert answers == 1
     numbers = [step.step_no for step in heard.steps]
     assert numbers == sorted(set(numbers)), "each node is reported once, in order"
     assert all(step.flow in FLOWS and step.version == 1 for step in heard.steps)

@@ -160,6 +160,7 @@ class Call:
                 self._leg.caller,
                 self._leg.entry,
                 secrets.randbits(63),
+                self._leg.answered,
             )
         )
         while self._ended is None:
@@ -221,6 +222,8 @@ class Call:
                 self._speech.hear(functools.partial(self._start, self._speech.listen(output)))
             case core.StopHearing():
                 self._speech.deafen()
+            case core.AnswerCall():
+                await self._session.execute("answer", wait=False)
             case core.HideKeys():
                 await self._session.execute("multiset", channel.HIDE_KEYS, wait=False)
             case core.RecordMessage() | core.RecordAnswer():

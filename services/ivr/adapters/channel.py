@@ -61,6 +61,8 @@ class Leg:
     """The phone that dialled, for calls from agents; empty for calls from outside."""
     dialled: bool = False
     """An agent's phone dialled a number, and nobody has looked yet whose it is."""
+    answered: bool = True
+    """False: the dialplan has left it to the flow."""
 
     @property
     def is_feature_code(self) -> bool:
@@ -79,6 +81,7 @@ def leg_of(channel: Event) -> Leg:
         caller_name=channel.get("Caller-Caller-ID-Name"),
         agent_extension=channel.variable("cc_agent_ext"),
         dialled=channel.variable("cc_state") == "dialled",
+        answered=channel.get("Answer-State") not in ("ringing", "early"),
     )
 
 
@@ -135,6 +138,7 @@ def handed_over(channel: Event, values: Mapping[str, str]) -> dict[str, str]:
         if name.startswith("variable_cc_"):
             known[name] = neutralise(channel.get(name))
     known |= {f"variable_{name}": value for name, value in values.items()}
+    known["Answer-State"] = "answered"  # What the channel said at its beginning may be older than our answer.
     told = {name: value for name, value in known.items() if value.strip() and name not in _UNASKED}
     return {"Leg": channel.unique_id, **told}
 

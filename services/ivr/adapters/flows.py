@@ -243,6 +243,7 @@ def _end(
     | document.FlowNode
     | document.CallNode
     | document.ReturnNode
+    | document.AnswerNode
     | document.HangupNode,
 ) -> core.Node:
     match node:
@@ -270,6 +271,8 @@ def _end(
             return core.ToNumber(node.transfer, node.otherwise)
         case document.FlowNode():
             return core.GoTo(node.flow)
+        case document.AnswerNode():
+            return core.Answer(node.then)
         case document.CallNode():
             return core.CallFlow(node.call, dict(node.with_), dict(node.then))
         case document.ReturnNode():

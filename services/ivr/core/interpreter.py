@@ -34,6 +34,7 @@ from services.center.phrases import filled
 from services.ivr.core.hours import is_open
 from services.ivr.core.model import (
     AgentSeen,
+    AnswerCall,
     ArmTimer,
     Begun,
     Broken,
@@ -67,6 +68,7 @@ from services.ivr.core.model import (
     WebFailed,
 )
 from services.ivr.core.nodes import (
+    Answer,
     Ask,
     AskWeb,
     Assign,
@@ -98,6 +100,23 @@ from services.ivr.core.nodes import (
 from services.ivr.core.state import TIME_LIMIT, State, Utterance
 from services.ivr.core.understanding import Understanding
 
+_EARLY = (
+    Play,
+    Say,
+    Hours,
+    Branch,
+    Look,
+    Split,
+    Assign,
+    AskWeb,
+    LookUp,
+    WishSurvey,
+    GoTo,
+    CallFlow,
+    Return,
+    Hangup,
+)
+"""What may go on before the call is answered."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -200,6 +219,7 @@ class _Step(Understanding):
         s.started_us = s.entered_us = event.at_us
         s.languages = event.languages
         s.chance = event.chance
+        s.unanswered = not event.answered
         language = event.languages[0] if event.languages else ""
         s.variables = {"caller": event.caller, "entry": event.entry, "language": language}
         self.out.append(ArmTimer(TIME_LIMIT, self.limits.max_time_ms))
@@ -226,8 +246,16 @@ class _Step(Understanding):
         else:
             self.perform(node)
 
+    def answer(self) -> None:
+        """Answer the call, once."""
+        if self.state.unanswered:
+            self.state.unanswered = False
+            self.out.append(AnswerCall())
+
     def perform(self, node: Node) -> None:
         s = self.state
+        if not isinstance(node, _EARLY):
+            self.answer()
         match node:
             case Play():
                 self.speak([self.prompt(name) for name in node.prompts], "then")
@@ -264,6 +292,9 @@ class _Step(Understanding):
             case Hangup():
                 self.leave(node.achieved)
                 self.end("closed" if s.was_closed else "finished", "NORMAL_CLEARING", hang_up=True)
+            case Answer():
+                self.leave("answered")
+                self.next = node.then
             case _:
                 self.decide(node)
 
@@ -346,6 +377,7 @@ class _Step(Understanding):
 
     def hand_over(self, to: ToQueue) -> None:
         s = self.state
+        self.answer()
         s.mode = "handing"
         self.out.append(
             HandOver(

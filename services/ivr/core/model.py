@@ -19,6 +19,8 @@ class Begun(msgspec.Struct, frozen=True):
     entry: str
     chance: int = 0
     """Any number, another one for each call: what splits are drawn from."""
+    answered: bool = True
+    """False: what is played is early media, for nobody has answered."""
 
 
 class PlayEnded(msgspec.Struct, frozen=True):
@@ -246,6 +248,10 @@ class ArmTimer(msgspec.Struct, frozen=True):
     after_ms: int
 
 
+class AnswerCall(msgspec.Struct, frozen=True):
+    """Answer the call before whatever comes next."""
+
+
 class HideKeys(msgspec.Struct, frozen=True):
     """Secret keys follow: FreeSWITCH must not write what this call presses into its records."""
 
@@ -385,6 +391,7 @@ Output = (
     | StopHearing
     | StopPlaying
     | ArmTimer
+    | AnswerCall
     | HideKeys
     | RecordMessage
     | LookAtQueue

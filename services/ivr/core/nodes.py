@@ -265,6 +265,12 @@ class Return(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """Answer the call, if it is not."""
+
+    then: str
+
+
 class Hangup(msgspec.Struct, frozen=True, tag=True):
     """End the call. ``achieved`` is the result that the report has."""
 
@@ -297,6 +303,7 @@ Node = (
     | GoTo
     | CallFlow
     | Return
+    | Answer
     | Hangup
 )
 
@@ -324,6 +331,7 @@ _KINDS = {
     GoTo: "flow",
     CallFlow: "call",
     Return: "return",
+    Answer: "answer",
     Hangup: "hangup",
 }
 

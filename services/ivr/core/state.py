@@ -70,5 +70,7 @@ class State(msgspec.Struct):
     """The flow that asks the caller after the conversation; ``-``: none does."""
     answered: int = 0
     """Questions of a survey that the caller has answered."""
+    unanswered: bool = False
+    """Nobody has answered: early media."""
     reported: bool = True
     """Whether the way out of the present node was reported."""

@@ -23,13 +23,13 @@ _WORDS = {
     "call": "اجرای", "return": "بازگشت", "hangup": "پایان تماس", "otherwise": "در غیر این صورت", "yes": "بله",
     "no": "خیر", "open": "باز", "closed": "بسته", "emergency": "اضطراری", "entered": "وارد شد", "start": "شروع",
     "person": "کارشناس", "done": "پرسش دیگری نیست", "recorded": "ضبط شد", "http": "پرسش از سرویس", "lookup": "شناسایی مشتری", "rate": "امتیاز", "comment": "نظر",
-    "survey": "نظرسنجی", "agent": "کارشناس", "busy": "مشغول", "away": "نیست", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
+    "survey": "نظرسنجی", "agent": "کارشناس", "answer": "پاسخ به تماس", "busy": "مشغول", "away": "نیست", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
 }  # fmt: skip
 _FILLS = {
     "play": "#eaf2fb", "say": "#eaf2fb", "speak": "#eaf2fb", "listen": "#fff4d6", "faq": "#fff4d6", "menu": "#fff4d6", "ask": "#fff4d6", "confirm": "#fff4d6", "language": "#fff4d6",
     "hours": "#efe9f7", "branch": "#efe9f7", "look": "#efe9f7", "split": "#efe9f7", "set": "#f1f3f5",
     "http": "#fdeede", "lookup": "#fdeede", "rate": "#fff4d6", "comment": "#e3f4ee", "survey": "#f1f3f5",
-    "record": "#e3f4ee", "queue": "#d9f2df", "agent": "#d9f2df", "callback": "#d9f2df", "transfer": "#d9f2df", "hangup": "#f6e0e0",
+    "record": "#e3f4ee", "queue": "#d9f2df", "agent": "#d9f2df", "answer": "#f1f3f5", "callback": "#d9f2df", "transfer": "#d9f2df", "hangup": "#f6e0e0",
     "flow": "#f1f3f5", "call": "#f1f3f5", "return": "#f6e0e0",
 }  # fmt: skip
 _FONT = "Vazirmatn, 'DejaVu Sans', 'Segoe UI', sans-serif"

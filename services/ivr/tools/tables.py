@@ -34,7 +34,7 @@ from services.center.loader import CenterError, Fault
 from services.center.model import Center
 from services.center.words import EntryNumber, Language, Part, Token, Variable
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
-from services.ivr.core.model import Begun
+from services.ivr.core.model import AnswerCall, Begun
 from services.ivr.core.nodes import Plan
 from services.ivr.core.rehearsal import Act, Heard, QueueNow, Rehearsal, Reply, Switch
 
@@ -83,6 +83,10 @@ class Call(Part):
     """Agents who are not ready when a flow looks at them."""
     survey: Token | None = None
     """The flow, of a call after a conversation."""
+    early: bool = False
+    """Whether the dialplan leaves it to the flow to answer."""
+    answered: bool | None = None
+    """Whether an early call was answered."""
     at: Moment | None = None
     caller: str = "+989121234567"
     does: list[Does] = []
@@ -183,6 +187,7 @@ def rehearse(center: Center, file: Path) -> Result:
             languages=center.language_order(center.first_language(entry)),
             caller=call.caller,
             entry=number,
+            answered=not call.early,
         )
         plan = survey_plan(call.survey, flows) if call.survey else plan_of(center, entry, flows)
         heard = _heard(call, plan, begun)
@@ -280,6 +285,9 @@ def _wrong(call: Call, heard: Heard) -> list[str]:
         found = getattr(handed, part) if handed is not None else ""
         if wanted is not None and wanted != found:
             wrong.append(f"{name} is {found!r}; expected {wanted!r}")
+    was_answered = not call.early or any(isinstance(output, AnswerCall) for output in heard.outputs)
+    if call.answered is not None and call.answered != was_answered:
+        wrong.append(f"answered: {was_answered}; expected {call.answered}")
     rated: dict[str, int | str] = {r.question: "said" if r.said_ms else r.score for r in heard.rated}
     if call.rates is not None and rated != call.rates:
         wrong.append(f"rates {rated}; expected {call.rates}")

@@ -26,11 +26,12 @@ def call(
     languages: tuple[str, ...] = ("fa", "en"),
     caller: str = "09121234567",
     chance: int = 0,
+    answered: bool = True,
     acts: Sequence[Act] = (),
     events: Iterable[m.Event] = (),
 ) -> Heard:
     """Run a call to its end. ``does`` is (milliseconds after the start, key or "hangup", "lost", "broken")."""
-    begun = m.Begun(START_US, languages, caller, "500", chance)
+    begun = m.Begun(START_US, languages, caller, "500", chance, answered)
     runs = flows if isinstance(flows, n.Plan) else plan(flows)
     rehearsal = Rehearsal(runs, begun, limits=limits, switch=switch, interpreter=Watched)
     heard = rehearsal.run([*(_event(*act) for act in does), *events], acts)

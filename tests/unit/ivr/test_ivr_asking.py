@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
-from services.ivr.core.rehearsal import PLAY_MS, Reply
+from services.ivr.core.rehearsal import PLAY_MS, Rehearsal, Reply
 from services.ivr.core.web import Customer, Request, Wanted, fill
-from tests.unit.ivr.caller import Switch, call, flow, plan
+from tests.unit.ivr.caller import START_US, Switch, call, flow, plan
 
 BYE = n.Hangup()
 TO_SALES = n.ToQueue("sales", 0, service_class="$customer_class", preferred_agent="$customer_agent")
@@ -247,3 +247,35 @@ def test_an_agent_whom_nobody_can_see_is_waited_for_all_the_same() -> None:
     heard = call(for_agent(), switch=Switch(mute=frozenset({"LookAtAgent"})))
     assert (heard.path, heard.handed[0].preferred_agent) == (["to=queue:sales"], "sara")
     assert heard.duration_ms == n.Limits().look_ms + 20
+
+
+def early(runs: n.Flow, does: list[tuple[int, str]] | None = None) -> tuple[list[str], str]:
+    """What is done and where a call ends that nobody has answered: prompts, and ``answer`` in its place."""
+    begun = m.Begun(START_US, ("en",), "1", "5", answered=False)
+    events = [m.KeyPressed(START_US + ms * 1000, key) for ms, key in does or []]
+    heard = Rehearsal(plan(runs), begun).run(events)
+    done = {m.AnswerCall: "answer", m.HandOver: "hand over", m.Transfer: "transfer"}
+    found = [o.prompt if isinstance(o, m.PlayPrompt) else done.get(type(o), "") for o in heard.outputs]
+    return [what for what in found if what], heard.outcome
+
+
+@pytest.mark.parametrize(
+    ("node", "done", "outcome"),
+    [
+        (BYE, ["hello"], "finished"),
+        (n.Answer("bye"), ["hello", "answer"], "finished"),
+        (n.Menu("menu", {"1": "bye"}, "bye", 1_000, 1), ["hello", "answer", "menu"], "finished"),
+        (n.TakeMessage("leave", "q", 9, 3, 0, "bye", "bye"), ["hello", "answer", "leave"], "finished"),
+        (n.ToQueue("q", 0), ["hello", "answer", "hand over"], "handed_over"),
+        (n.ToNumber("+98"), ["hello", "answer", "transfer"], "transferred"),
+        (n.Return("x"), ["hello", "answer", "hand over"], "handed_over"),
+    ],
+)
+def test_who_needs_the_caller_answers_and_nobody_else(node: n.Node, done: list[str], outcome: str) -> None:
+    assert early(flow("hello", hello=n.Play(("hello",), "next"), next=node, bye=BYE)) == (done, outcome)
+
+
+def test_a_call_is_answered_once() -> None:
+    answers = flow("one", one=n.Answer("two"), two=n.Answer("q"), q=n.ToQueue("q", 0))
+    assert early(answers)[0] == ["answer", "hand over"]
+    assert not any(isinstance(o, m.AnswerCall) for o in call(answers).outputs), "the dialplan has"
