@@ -271,7 +271,9 @@ def actions(name: str) -> list[str]:
 def test_the_dialplan_asks_for_async_and_full() -> None:
     """Without ``full`` there is no linger, api or event; without ``async`` all waits until an application ends."""
     sockets = actions("socket")
-    assert len(sockets) == 4, "entry points, surveys, feature codes, numbers that phones dial"
+    assert len(sockets) == 5, (
+        "entry points, those that come unanswered, surveys, feature codes, numbers that phones dial"
+    )
     assert all(data.endswith(" async full") for data in sockets)
 
 
