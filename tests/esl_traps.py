@@ -273,25 +273,25 @@ TRAPS: tuple[Trap, ...] = (
     ),
     trap(
         "A lingering socket holds the session",
-        "server:_LINGER_MAX_S",
+        "link:_LINGER_MAX_S",
         SERVER + "test_a_session_is_closed_when_the_last_event_never_comes",
     ),
     trap(
         "After the hangup sendmsg says +OK and runs nothing",
-        "server:_Link.execute",
+        "link:Link.execute",
         SOCKET + "test_after_the_hangup_nothing_is_sent_that_would_never_run",
         SERVER + "test_a_hangup_fails_whoever_waits_and_the_socket_closes_after_the_last_event",
     ),
     trap(
         "A socket that dies at once orphans the call",
-        f"server:_REFUSE_AFTER_S {DIALPLAN}",
+        f"link:_REFUSE_AFTER_S {DIALPLAN}",
         TEXT + "test_a_refused_call_is_let_go_after_the_dangerous_moment",
         SOCKET + "test_a_call_too_many_is_held_over_the_dangerous_moment",
         TEXT + "test_the_dialplan_goes_on_without_us_and_survives_a_failed_bridge",
     ),
     trap(
         "exit must be read before the socket is closed",
-        "server:OutboundSession.exit",
+        "server:OutboundSession.leave",
         SERVER + "test_a_hand_over_sets_the_variables_and_lets_go_in_one_write",
     ),
     harmless(
@@ -301,7 +301,7 @@ TRAPS: tuple[Trap, ...] = (
     # -- sendmsg
     trap(
         "A completion belongs to the Event-UUID, not to the application's name",
-        "node:Node.submit_app server:_Link.on_events",
+        "node:Node.submit_app link:Link.on_events",
         CLIENT + "test_an_application_is_matched_by_the_id_we_gave_it",
         DEFECTS + "test_d09_an_application_ends_with_its_own_completion",
     ),
@@ -317,7 +317,7 @@ TRAPS: tuple[Trap, ...] = (
     ),
     trap(
         "An unknown application hangs up without a completion",
-        "protocol:sendmsg server:_Link.on_events",
+        "protocol:sendmsg link:Link.on_events",
         TEXT + "test_what_is_no_applications_name_is_refused",
         SOCKET + "test_an_unknown_application_ends_in_the_hangup_that_it_causes",
     ),

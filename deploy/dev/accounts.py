@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.dev.balance import ABANDONED, ANSWERED, OTHER, Account, Books, Call, Contact, Recording
-from services.common.bus import Bus, codec, subjects
+from services.common.bus import Bus, Envelope, codec, subjects
+from services.contracts.peyvand.ivr.v1.events_pb2 import IvrStepsTaken
 from services.contracts.peyvand.routing.v1 import log_pb2
 from services.reporting.books import Books as StoredBooks
 
@@ -60,12 +61,20 @@ async def read_books(stored: StoredBooks) -> Books:
 async def read_stream_facts(bus: Bus, tenant: str) -> list[str]:
     """The ids of all facts of a tenant that are stored on the bus."""
     ids = [
-        envelope.id
-        for service in ("ivr", "queue", "recording")
+        fact_id
+        for service in ("ivr", "queue", "recording", "center")
         async for envelope in bus.read_log(subjects.any_fact(tenant, service), after_seq=0)
+        for fact_id in _facts_in(envelope)
     ]
     async for envelope in bus.read_log(subjects.log(tenant), after_seq=0):
         decided = codec.decode(envelope)
         assert isinstance(decided, log_pb2.Decided)
         ids += [f"{envelope.id}.{index}" for index in range(len(decided.facts))]
     return ids
+
+
+def _facts_in(envelope: Envelope) -> list[str]:
+    """The ids of the facts of one message: steps of a call come inside of others."""
+    message = codec.decode(envelope)
+    steps = [f"{envelope.id}.{index}" for index in range(len(getattr(message, "steps", ())))]
+    return steps if isinstance(message, IvrStepsTaken) else [*steps, envelope.id]

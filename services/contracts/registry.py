@@ -32,6 +32,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.ivr.v1.ContactStarted": peyvand_ivr_v1_events_pb2.ContactStarted,
     "peyvand.ivr.v1.IvrEnded": peyvand_ivr_v1_events_pb2.IvrEnded,
     "peyvand.ivr.v1.IvrStepTaken": peyvand_ivr_v1_events_pb2.IvrStepTaken,
+    "peyvand.ivr.v1.IvrStepsTaken": peyvand_ivr_v1_events_pb2.IvrStepsTaken,
     "peyvand.ivr.v1.PromptMissed": peyvand_ivr_v1_events_pb2.PromptMissed,
     "peyvand.ivr.v1.SurveyAnswered": peyvand_ivr_v1_events_pb2.SurveyAnswered,
     "peyvand.ivr.v1.SurveyEnded": peyvand_ivr_v1_events_pb2.SurveyEnded,

@@ -12,6 +12,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.common.v1.SnapshotChunk": ("snapshot_id",),
     "peyvand.ivr.v1.ContactStarted": ("contact_id", "node", "entry_point", "started_at_us",),
     "peyvand.ivr.v1.IvrStepTaken": ("contact_id", "flow_node", "at_us",),
+    "peyvand.ivr.v1.IvrStepsTaken": ("contact_id", "at_us",),
     "peyvand.ivr.v1.PromptMissed": ("contact_id", "flow_node", "prompt", "at_us",),
     "peyvand.ivr.v1.ContactHandedOver": ("contact_id", "queue", "at_us",),
     "peyvand.ivr.v1.IvrEnded": ("contact_id", "outcome", "at_us",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import msgspec
 import structlog
 
@@ -28,6 +30,9 @@ from services.ivr.core.interpreter import Interpreter
 from services.ivr.core.nodes import Flow, Limits
 
 log = structlog.get_logger()
+
+EVENTS = ("DTMF", "CHANNEL_BRIDGE")
+"""What calls hear of their channels beside its end and that of applications: see ``channel.event_of``."""
 
 
 class Ivr:
@@ -123,8 +128,31 @@ class _Calls:
         await self._server.stop(self._grace_s)
 
 
+_FILES_BESIDE = 100
+"""Open files of the process that are no calls."""
+
+
+def make_room(max_sessions: int) -> None:
+    """See that every call can have its socket: a call that cannot be accepted is not refused, its caller hears nothing.
+
+    Raises ConfigError when the system allows too few open files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = max_sessions + _FILES_BESIDE
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"PEYVAND_IVR_MAX_SESSIONS={max_sessions} takes {needed} open files; the system allows {hard} (ulimit -Hn)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 async def start(settings: IvrSettings, rt: Runtime) -> None:
-    """Wire ivr. Calls are taken whether or not NATS is there: a caller does not wait for the books."""
+    """Wire ivr. Calls are taken whether or not NATS is there: a caller does not wait for the books.
+
+    Raises ConfigError for a port that cannot be had, and for more calls than the system has files for.
+    """
+    make_room(settings.ivr_max_sessions)
     bus = start_bus(settings, rt)
     outbox = Outbox(bus, settings.ivr_outbox_size)
     rt.add(outbox, "outbox")
@@ -145,7 +173,7 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
         settings.ivr_esl_port,
         ivr.on_session,
         max_sessions=settings.ivr_max_sessions,
-        events=("DTMF",),
+        events=EVENTS,
     )
     rt.add(_Calls(server, settings.ivr_stop_grace_s), "calls")
     try:

@@ -22,8 +22,13 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import live_api, migrate, survey_api
-from services.reporting.adapters.bus import EVENT_SUBJECTS, ROUTING_SUBJECTS, placed_facts
+from services.reporting import flow_api, live_api, migrate, survey_api
+from services.reporting.adapters.bus import (
+    CENTER_SUBJECTS,
+    EVENT_SUBJECTS,
+    ROUTING_SUBJECTS,
+    placed_facts,
+)
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
 from services.reporting.adapters.spool import Spool
 from services.reporting.adapters.writer import Writer
@@ -41,6 +46,7 @@ LEGS_REFUSED = Counter("peyvand_reporting_legs_refused_total", "Legs that no tab
 
 EVENTS_CONSUMER: Final = "reporting-events"
 ROUTING_CONSUMER: Final = "reporting-routing"
+CENTER_CONSUMER: Final = "reporting-center"
 BATCH: Final = 1000
 LINGER_S: Final = 0.5
 # A message is put aside when its handler ended so often without a verdict. Rows are a function of the message, so a
@@ -97,8 +103,12 @@ class Ingest:
             raise StoreUnavailable(str(e)) from e
 
     async def consume(self, bus: Bus, *, batch: int = BATCH, linger_s: float = LINGER_S) -> None:
-        """Begin to read both streams; goes on in the background until the bus is stopped."""
-        for durable, subjects in ((EVENTS_CONSUMER, EVENT_SUBJECTS), (ROUTING_CONSUMER, ROUTING_SUBJECTS)):
+        """Begin to read the streams; goes on in the background until the bus is stopped."""
+        for durable, subjects in (
+            (EVENTS_CONSUMER, EVENT_SUBJECTS),
+            (ROUTING_CONSUMER, ROUTING_SUBJECTS),
+            (CENTER_CONSUMER, CENTER_SUBJECTS),
+        ):
             await bus.consume(
                 durable, subjects, self.facts, batch=batch, linger_s=linger_s, max_deliver=MAX_DELIVER
             )
@@ -199,6 +209,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
+    rt.app.include_router(flow_api.build_router(reports))
 
     bus = start_bus(settings, rt, on_ready=bus_ready)
     watch = await open_centers(

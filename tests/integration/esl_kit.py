@@ -75,7 +75,9 @@ class Desk:
         self.sessions: asyncio.Queue[OutboundSession] = asyncio.Queue()
         self.work: Callable[[OutboundSession], Awaitable[None]] = self._wait
         self.release = asyncio.Event()
-        self.server = OutboundServer(hub, "127.0.0.1", 0, self._on_session, max_sessions=2)
+        self.server = OutboundServer(
+            hub, "127.0.0.1", 0, self._on_session, max_sessions=2, events=("DTMF", "RECORD_STOP")
+        )
         self.port = 0
 
     async def session(self) -> OutboundSession:

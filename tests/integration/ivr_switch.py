@@ -10,9 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 UUID = "6c0e2f3a-7f0d-4d3c-9c57-0a2b1c3d4e5f"
+
+
+def facts_in(what: str, message: Any) -> Iterator[tuple[str, Any]]:
+    """What a message of ivr tells: its steps, each as ``stepped``, then itself."""
+    for step in getattr(message, "steps", ()):
+        yield "stepped", step
+    if what != "stepped-on":
+        yield what, message
 
 
 class FakeCall:

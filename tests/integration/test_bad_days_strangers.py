@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from services.common import auth
-from services.common.esl import server as esl_server
+from services.common.esl import link as esl_link
 from tests.integration.bad_days import ROOT, SECRET, in_process
 from tests.integration.ivr_switch import FakeCall
 
@@ -150,7 +150,7 @@ async def test_another_tenants_supervisor_finds_nothing(
 async def test_who_calls_ivrs_socket_without_being_a_switch_is_shown_out_and_the_next_call_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(esl_server, "_GREETING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(esl_link, "_BEGIN_S", 0.3)
     async with in_process("ivr", monkeypatch, IVR_SOUNDS_DIR="/sounds") as rt:
         port = int(rt.readiness.report()["parts"]["esl"]["detail"].rpartition(":")[2])
         refused = (

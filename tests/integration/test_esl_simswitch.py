@@ -33,12 +33,12 @@ async def test_a_call_goes_from_the_outbound_socket_to_the_client_of_the_node(tm
     async def on_session(session: OutboundSession) -> None:
         sessions.put_nowait(session)
         completed.put_nowait(await session.execute("playback", "silence_stream://50"))
-        await session.exit(("multiset", multiset({"cc_state": "handover", "cc_queue": "sales"})))
+        session.leave(("multiset", multiset({"cc_state": "handover", "cc_queue": "sales"})))
 
     async def on_up() -> None:
         up.set()
 
-    server = OutboundServer(hub, "127.0.0.1", 0, on_session, max_sessions=10)
+    server = OutboundServer(hub, "127.0.0.1", 0, on_session, max_sessions=10, events=("DTMF",))
     port = await server.start()
     async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as sw:
         address = SwitchAddress("fs1", "127.0.0.1", sw.socket.port, "ClueCon")

@@ -23,11 +23,12 @@ from services.contracts.peyvand.routing.v1.rpc_pb2 import (
     SetAgentPresence,
     SetDisposition,
 )
+from services.ivr.adapters import call as call_module
 from services.ivr.adapters import code_call
 from services.ivr.adapters.outbox import Outbox
-from services.ivr.app import Ivr
+from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
-from tests.integration.ivr_switch import UUID, FakeCall
+from tests.integration.ivr_switch import UUID, FakeCall, facts_in
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
 ENTRY = {"cc_entry": "1000", "cc_contact": UUID, "cc_node": "fs1", "cc_state": "ivr"}
@@ -52,7 +53,11 @@ class Stage:
     async def facts(self, last: str) -> list[tuple[str, Any]]:
         """Wait for the fact ``last``; return all as (what, message)."""
         for _ in range(1000):
-            found = [(e.subject.split(".")[-1], codec.decode(e)) for e in self.broker.entries(FACTS)]
+            found = [
+                fact
+                for entry in self.broker.entries(FACTS)
+                for fact in facts_in(entry.subject.split(".")[-1], codec.decode(entry))
+            ]
             if found and found[-1][0] == last:
                 return found
             await asyncio.sleep(0.01)
@@ -69,7 +74,7 @@ async def stage() -> AsyncIterator[Stage]:
     ivr = Ivr(settings, SystemClock(), bus, outbox, load(CENTERS), WebClient())
     hub = GeventHub()
     hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=50, events=("DTMF",))
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=50, events=EVENTS)
     port = await server.start()
     stage = Stage(port, broker, bus, server, ivr)
     try:
@@ -161,6 +166,29 @@ async def test_facts_are_stored_once_when_confirmations_get_lost(stage: Stage) -
     assert [what for what, _ in facts] == ["started", "stepped", "ended"]
 
 
+@pytest.mark.parametrize("setting", [("_UNTOLD_S", 0.05), ("_MOST_UNTOLD", 2)], ids=["long", "many"])
+async def test_a_call_that_goes_on_tells_its_steps_before_its_end_and_each_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, float]
+) -> None:
+    monkeypatch.setattr(call_module, *setting)
+    call = await stage.call()
+    await call.playing("welcome")
+    await call.end_playback()
+    await call.playing("main-menu")
+    for _ in range(1000):
+        told = [codec.decode(e) for e in stage.broker.entries(FACTS) if e.type.endswith("IvrStepsTaken")]
+        if told:
+            break
+        await asyncio.sleep(0.01)
+    assert [step.flow_node for step in told[0].steps] == ["hello", "hours"], "the call is still in the menu"
+    await call.hang_up()
+    facts = await stage.facts("ended")
+    assert [f.flow_node for what, f in facts if what == "stepped"] == ["hello", "hours", "menu"]
+    assert [f.step_no for what, f in facts if what == "stepped"] == [1, 2, 3]
+    ids = [e.id for e in stage.broker.entries(FACTS)]
+    assert len(set(ids)) == len(ids) == 3
+
+
 async def test_hang_up_in_the_menu_ends_with_its_cause(stage: Stage) -> None:
     call = await stage.call()
     await call.playing("welcome")
@@ -225,7 +253,7 @@ async def test_a_call_ends_in_the_version_in_which_it_began(stage: Stage, tmp_pa
         if sum(type(fact).__name__ == "ContactHandedOver" for fact in facts) == 2:
             break
         await asyncio.sleep(0.01)
-    steps = [(f.flow_node, f.flow_version) for f in facts if type(f).__name__ == "IvrStepTaken"]
+    steps = [(s.flow_node, s.flow_version) for f in facts for s in getattr(f, "steps", ())]
     assert steps == [
         ("hello", 2), ("hours", 2), ("menu", 2), ("to-sales", 2),
         ("hello", 3), ("hours", 3), ("menu", 3), ("to-billing", 3),

@@ -17,9 +17,10 @@ from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer
 from services.common.webclient import WebClient, networks
 from services.ivr.adapters.outbox import Outbox
-from services.ivr.app import Ivr
+from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
+from tests.integration.ivr_switch import facts_in
 from tests.integration.simswitch_kit import Lab, lab
 from tests.integration.web_peer import WebPeer
 
@@ -49,7 +50,9 @@ class Floor:
     async def facts(self, kind: str) -> list[Any]:
         """All facts of this type, once the call has ended for ivr."""
         for _ in range(2000):
-            found = [codec.decode(entry) for entry in self.broker.entries(FACTS)]
+            found = [
+                fact for entry in self.broker.entries(FACTS) for _, fact in facts_in("", codec.decode(entry))
+            ]
             if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in found):
                 return [fact for fact in found if type(fact).__name__ == kind]
             await asyncio.sleep(0.005)
@@ -73,7 +76,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     )
     hub = GeventHub()
     hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}", cc_early="3008|3009") as switch:

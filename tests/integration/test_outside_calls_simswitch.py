@@ -14,11 +14,12 @@ from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer, SwitchAddress
+from services.common.webclient import WebClient
 from services.contracts.peyvand.queue.v1 import trunks_pb2
 from services.ivr.adapters.channel import Leg
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.adapters.trunks import Trunks
-from services.ivr.app import Ivr
+from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.queue.adapters import centers, switch
 from services.queue.app import client_factory
@@ -94,8 +95,8 @@ async def house(tmp_path: Path, *, channels: int = 60) -> AsyncIterator[House]:
         settings = IvrSettings(auth_secret="x" * 32, ivr_sounds_dir="/sounds", ivr_esl_port=0)
         outbox = Outbox(bus(), settings.ivr_outbox_size)
         stack.push_async_callback(_ended, asyncio.create_task(outbox.run()))
-        ivr = Ivr(settings, SystemClock(), bus(), outbox, watch.current)
-        server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+        ivr = Ivr(settings, SystemClock(), bus(), outbox, watch.current, WebClient())
+        server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
         port = await server.start()
         stack.push_async_callback(server.stop, 0)
         sw = await stack.enter_async_context(lab(tmp_path, cc_ivr=f"127.0.0.1:{port}"))

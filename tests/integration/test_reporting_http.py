@@ -14,7 +14,7 @@ from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
-from services.reporting import survey_api
+from services.reporting import flow_api, survey_api
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
 from services.reporting.core import facts as f
@@ -57,6 +57,7 @@ async def site(store: ServerStore, store_url: StoreUrl) -> AsyncIterator[Site]:
     reports.open()
     app.include_router(build_router(reports))
     app.include_router(survey_api.build_router(reports))
+    app.include_router(flow_api.build_router(reports))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
         yield Site(client, Writer(store, store_url.database), reports)
@@ -288,3 +289,94 @@ async def test_surveys_by_question_agent_and_queue(site: Site) -> None:
     assert (await site.get("surveys", as_role="agent")).status_code == 403
     summary = (await site.get("summary")).json()
     assert summary["received"] == 0, "an answer makes no contact"
+
+
+def walked(teller: Teller, *steps: tuple[str, str, int, str], version: int = 3) -> Story:
+    """A call through these nodes: what was keyed, the milliseconds, the way out."""
+    teller.told += 1
+    story = Story(f"f{teller.told}")
+    for number, (node, keyed, spent_ms, result) in enumerate(steps, start=1):
+        at = teller.later(spent_ms)
+        step = f.IvrStepTaken(
+            contact_id=story.contact_id, step_no=number, flow="main", flow_version=version, flow_node=node,
+            kind="menu", result=result, spent_ms=spent_ms, at_us=at, entered_at_us=at - spent_ms * 1000, input=keyed,
+        )  # fmt: skip
+        teller.event(story, step, "ivr")
+    return story
+
+
+async def test_flows_show_where_callers_leave(site: Site) -> None:
+    teller = Teller("demo")
+    await site.write(
+        walked(teller, ("hello", "", 2_000, "played"), ("menu", "1", 4_000, "digit:1")),
+        walked(teller, ("hello", "", 2_000, "played"), ("menu", "", 9_000, "hung_up")),
+        walked(teller, ("hello", "", 1_000, "hung_up")),
+        walked(teller, ("hello", "", 2_000, "played"), ("menu", "", 5_000, "hung_up"), version=2),
+    )
+    await site.write(walked(Teller("other"), ("hello", "", 1_000, "hung_up")))
+    body = (await site.get("flows")).json()
+    told = [(n["flow"], n["version"], n["node"], n["visits"], n["left"], n["results"]) for n in body["nodes"]]
+    assert told == [
+        ("main", 3, "hello", 3, 1, {"played": 2, "hung_up": 1}),
+        ("main", 3, "menu", 2, 1, {"digit:1": 1, "hung_up": 1}),
+        ("main", 2, "hello", 1, 0, {"played": 1}),
+        ("main", 2, "menu", 1, 1, {"hung_up": 1}),
+    ]
+    menu = body["nodes"][1]
+    assert (menu["left_share"], menu["spent_avg_s"], menu["left_after_p50_s"]) == (0.5, 6.5, 9.0)
+    assert body["nodes"][2]["left_after_p50_s"] is None
+    older = (await site.get("flows", version=2, node="menu")).json()["nodes"]
+    assert [(n["version"], n["node"]) for n in older] == [(2, "menu")]
+    assert (await site.get("flows", flow="nobody")).json()["nodes"] == []
+    assert (await site.get("flows", as_role="agent")).status_code == 403
+
+
+async def test_the_view_of_flows_agrees_with_the_report(site: Site, store: ServerStore) -> None:
+    teller = Teller("demo")
+    await site.write(
+        walked(teller, ("hello", "", 2_000, "played"), ("menu", "", 9_000, "timeout")),
+        walked(teller, ("hello", "", 1_000, "hung_up")),
+    )
+    rows = await store.query("SELECT * FROM v_flow_nodes WHERE tenant = 'demo' ORDER BY flow_node")
+    assert [
+        (
+            r["flow_node"],
+            r["visits"],
+            r["left_count"],
+            r["unanswered_count"],
+            r["total_ms"],
+            r["left_after_ms"],
+        )
+        for r in rows
+    ] == [("hello", 2, 1, 0, 3_000, 1_000), ("menu", 1, 0, 1, 9_000, 0)]
+
+
+async def test_revisions_of_the_center_are_told_newest_first(site: Site) -> None:
+    story = Story("r")
+    for number, reason in ((1, "first"), (2, "Sara has finished her training")):
+        revised = f.CenterRevised(
+            number=number, revision=f"{number:012x}", kind="edited", actor="admin:maryam", reason=reason,
+            changes=(f.CenterChange(path="agents.sara.skills.sales", before="3", after="5"),),
+            at_us=EPOCH_US + number,
+        )  # fmt: skip
+        story.placed.append(
+            f.Placed(
+                id=f"r{number}",
+                stream="CC_CENTER",
+                seq=number,
+                idx=0,
+                type="peyvand.center.v1.CenterRevised",
+                tenant="demo",
+                contact_id="",
+                at_us=revised.at_us,
+                revision=revised.revision,
+                fact=revised,
+            )
+        )
+    await site.write(story)
+    found = (await site.get("center-revisions")).json()["revisions"]
+    assert [(r["number"], r["reason"]) for r in found] == [
+        (2, "Sara has finished her training"),
+        (1, "first"),
+    ]
+    assert found[0]["changes"] == [{"path": "agents.sara.skills.sales", "before": "3", "after": "5"}]

@@ -20,7 +20,7 @@ from services.common.webclient import WebClient
 from services.contracts.peyvand.ivr.v1.events_pb2 import SurveyAnswered, SurveyEnded
 from services.contracts.peyvand.routing.v1 import log_pb2
 from services.ivr.adapters.outbox import Outbox
-from services.ivr.app import Ivr
+from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
 from tests.integration.simswitch_kit import Lab, Phone, lab
@@ -71,7 +71,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[tuple[Desk, OutboundServer]]:
     ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT), WebClient())
     hub = GeventHub()
     hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     made: Desk | None = None
     try:

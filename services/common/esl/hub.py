@@ -212,6 +212,8 @@ def fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 async def within(future: asyncio.Future[T], timeout_s: float | None, what: str) -> T:
     """Wait for an answer of FreeSWITCH. Raises SwitchTimeout, with the first words of ``what`` was asked."""
+    if timeout_s is None:
+        return await future
     try:
         async with asyncio.timeout(timeout_s):
             return await future

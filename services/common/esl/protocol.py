@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -100,7 +100,7 @@ class Event(msgspec.Struct, gc=False, eq=False):
 
     name: str
     raw: bytes = b""
-    _all: dict[str, str | list[str]] | None = None
+    _all: Mapping[str, str | list[str]] | None = None
     _looks: int = 0
 
     @classmethod
@@ -220,13 +220,15 @@ class Decoder:
     call raises it. An event whose text cannot be read comes as a `Frame` with its content type, and the next one is fine.
     """
 
-    __slots__ = ("_buffer", "_size", "_view", "_wanted", "error")
+    __slots__ = ("_buffer", "_least", "_size", "_view", "_wanted", "error")
 
-    def __init__(self) -> None:
+    def __init__(self, buffer_bytes: int | None = None) -> None:
+        """``buffer_bytes``: what is kept for the connection's life; ``BUFFER_BYTES`` by default."""
         self.error: ProtocolError | None = None
         self._size = 0  # bytes in the buffer that are not decoded yet; they begin at 0
         self._wanted = 0  # not worth looking before so many are there
-        self._allocate(BUFFER_BYTES)
+        self._least = buffer_bytes or BUFFER_BYTES
+        self._allocate(self._least)
 
     def feed(self, data: bytes) -> list[Item]:
         """Take the next bytes; return what they complete, in order. Raises ProtocolError."""
@@ -260,8 +262,8 @@ class Decoder:
         rest = self._size - used
         if used:
             kept = bytes(self._view[used : self._size])
-            if len(self._buffer) > BUFFER_BYTES >= 4 * rest:
-                self._allocate(BUFFER_BYTES)  # the large frame is over
+            if len(self._buffer) > self._least >= 4 * rest:
+                self._allocate(self._least)  # the large frame is over
             self._view[:rest] = kept
         self._size = rest
         self._wanted = wanted
@@ -320,7 +322,7 @@ def _decode_all(data: bytearray, view: memoryview, size: int, out: list[Item]) -
         if end - at > MAX_HEAD_BYTES:
             raise ProtocolError(_TOO_LONG)
         head = bytes(view[at:end])
-        headers, length = _head(head)
+        headers, length = _short_head(head) if end - at <= _SHORT else _head(head)
         stop = end + 2 + length
         if stop > size:
             return at, stop - at
@@ -355,6 +357,11 @@ def _head(head: bytes) -> tuple[dict[str, str], int]:
             raise ProtocolError(f"not a header: {line[:80]!r}")
     length = headers.get("Content-Length")
     return headers, 0 if length is None else _length(length.encode())
+
+
+# Most replies are one of a few: "+OK", or so many bytes of an answer. Nobody changes the headers of a frame.
+_SHORT = 64
+_short_head = functools.lru_cache(maxsize=512)(_head)
 
 
 def _frame(head: bytes, headers: dict[str, str], body: bytes) -> Item:
@@ -431,8 +438,26 @@ def _decoded(value: str) -> str | list[str]:
 
 def event_from_connect(frame: Frame) -> Event:
     """Return the call as the reply to ``connect`` describes it: the one reply whose values are percent-encoded."""
-    headers = {name: _decoded(value) for name, value in frame.headers.items()}
-    return Event.of(headers)
+    headers = _Encoded(frame.headers)
+    return Event(_name(headers), b"", headers)
+
+
+class _Encoded(Mapping[str, str | list[str]]):
+    """Headers whose values are decoded when they are asked for: of some hundred of a call a dozen are."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Mapping[str, str]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str | list[str]:
+        return _decoded(self._raw[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
 
 def sendmsg(app: str, arg: str, app_id: str, *, unique_id: str = "", event_lock: bool) -> bytes:

@@ -9,7 +9,12 @@ thread and one coroutine on the event loop. What was measured and holds here:
 * After the hangup ``sendmsg`` answers ``+OK`` and runs nothing: whoever waits is told at CHANNEL_HANGUP.
 * A socket that dies within a millisecond of ``connect`` may leave the call orphaned (14 of 20 without ``socket_resume``);
   after two it never did. So a refusal comes a moment late.
-* ``exit`` is awaited before the socket is closed: a reset would throw away commands that FreeSWITCH has not read yet.
+* The answer to ``exit`` is awaited before the socket is closed: a reset would throw away commands that FreeSWITCH has not read yet.
+* ``myevents`` subscribes 23 kinds of events, of 3 to 12 KB each; a call in a menu has about forty of them, and needs seven. What nobody
+  asked for is taken out by ``nixevent`` in the same greeting: FreeSWITCH then neither writes nor sends it. (``noevents`` would also throw
+  away what is queued, the end of the call among it.)
+* FreeSWITCH looks for events every 20 ms, or when a newline comes. Twenty milliseconds after a key are nothing to a caller, and newlines cost:
+  they are sent while hardly anybody else is here.
 
 Whatever becomes of the coroutine, it ends in letting the call go: the dialplan has the next action, and no caller is
 hung up on because of us.
@@ -21,49 +26,34 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
-import gevent
 import structlog
-from gevent.server import StreamServer
-from greenswitch import esl as greenswitch
-from prometheus_client import Counter, Gauge
 
-from services.common.errors import CallGone, SwitchUnavailable
+from services.common.errors import CallGone
 from services.common.esl.hub import GeventHub, within
-from services.common.esl.protocol import Event, Frame, command, event_from_connect, sendmsg
+from services.common.esl.link import Link, Listener, ignore
+from services.common.esl.protocol import Event, Frame, command, sendmsg
 from services.common.esl.quoting import setvar_multi
-from services.common.esl.transport import LinkLost, Protocol, Waiter
-from services.common.ids import new_id
-from services.common.metrics import ESL_MALFORMED
 
 _log = structlog.get_logger(__name__)
 
-# Calls we hold. Near the limit the next ones go on in the dialplan without us: start another copy of the service.
-ESL_SESSIONS = Gauge("peyvand_esl_sessions", "Calls whose outbound socket is open")
-# Calls that found no place, or whose greeting failed. Each one went on to the dialplan's next action.
-ESL_REFUSED = Counter(
-    "peyvand_esl_sessions_refused_total", "Outbound sockets that were turned away", ["reason"]
-)
-
-_GREETING_TIMEOUT_S = 5.0
-_REFUSE_AFTER_S = 0.02
-# After CHANNEL_HANGUP the rest takes milliseconds; a socket that lingers for longer would hold a session of the switch.
-_LINGER_MAX_S = 5.0
-_EXIT_TIMEOUT_S = 2.0
 # Events nobody fetches. A call has about 50; more than this is a handler that has stopped reading.
 _MAX_UNREAD = 1_000
-# A poke costs some microseconds here, and FreeSWITCH looks by itself every 20 ms: so more calls, fewer pokes for each.
-_POKE_S = 0.005
-_POKE_SHARE_S = 0.000_25
-_POKE_USELESS_S = 0.02
+# What the session itself needs.
+_NEEDED = ("CHANNEL_EXECUTE_COMPLETE", "CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE")
+# What ``myevents`` subscribes (mod_event_socket.c, parse_command).
+_MYEVENTS = """CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_CREATE CHANNEL_DATA CHANNEL_DESTROY CHANNEL_EXECUTE
+    CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_ORIGINATE CHANNEL_UUID CHANNEL_OUTGOING
+    CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_STATE CHANNEL_UNBRIDGE CHANNEL_UNPARK
+    DETECTED_SPEECH DTMF NOTALK TALK"""
 
 
 class OutboundServer:
     """Accepts calls from the ``socket`` application and runs ``on_session`` for each.
 
-    Above ``max_sessions`` a call is turned away, and the dialplan goes on. ``events`` are subscribed beside those of
-    ``myevents``, which lacks the RECORD, PLAYBACK and HOLD events.
+    Above ``max_sessions``, and while the event loop is behind, a call is turned away, and the dialplan goes on. Its own ``events`` reach a session, its hangup, and nothing else.
     """
 
     def __init__(
@@ -74,17 +64,22 @@ class OutboundServer:
         on_session: Callable[[OutboundSession], Awaitable[None]],
         *,
         max_sessions: int,
-        events: Sequence[str] = ("RECORD_STOP",),
+        events: Sequence[str],
     ) -> None:
         self._hub = hub
         self._on_session = on_session
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener = _Listener(host, port, max_sessions, self._greeting(events), self._accepted, hub)
+        self._listener = Listener(host, port, max_sessions, self._greeting(events), self._accepted, hub)
 
     @staticmethod
     def _greeting(events: Sequence[str]) -> list[str]:
         lines = ["connect", "linger", "myevents json"]
-        return [*lines, "event json " + " ".join(events)] if events else lines
+        # Alone it is what limits all that follows to this call; of its own list hardly anything is wanted.
+        mine = _MYEVENTS.split()
+        lines.append("nixevent " + " ".join(name for name in mine if name not in (*_NEEDED, *events)))
+        # Behind the word CUSTOM everything is a subclass, so it is for the caller to have it last.
+        beside = [name for name in events if name not in mine]
+        return [*lines, "event json " + " ".join(beside)] if beside else lines
 
     @property
     def sessions(self) -> int:
@@ -106,9 +101,13 @@ class OutboundServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # They have been told to leave; those that FreeSWITCH does not answer are closed all the same.
         await self._hub.call(self._listener.close_all)
 
-    def _accepted(self, link: _Link, channel: Event) -> None:
+    def _accepted(self, link: Link, channel: Event) -> None:
+        link.begun = True
+        if link.lost is not None:
+            return  # it could not wait for us
         session = OutboundSession(self._hub, link, channel)
         link.session = session
         task = asyncio.get_running_loop().create_task(self._run(session), name=f"call-{session.unique_id}")
@@ -123,22 +122,26 @@ class OutboundServer:
         except Exception:
             _log.exception("session_failed", unique_id=session.unique_id)
         finally:
-            await session.exit()
+            session.leave()
 
 
 class OutboundSession:
     """One call. ``channel`` is the call as it was when it was handed to us, with all its variables."""
 
-    def __init__(self, hub: GeventHub, link: _Link, channel: Event) -> None:
+    def __init__(self, hub: GeventHub, link: Link, channel: Event) -> None:
         self.channel = channel
         self.unique_id = channel.unique_id
         self.hung_up = False
         self.ended = False
+        self._left = False
+        self._apps = 0
         self._hub = hub
         self._link = link
         self._unread: deque[Event] = deque(maxlen=_MAX_UNREAD)
         self._news = asyncio.Event()
         self._overflow_logged = False
+        self._on_event: Callable[[Event], None] | None = None
+        self._on_over: Callable[[], None] | None = None
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -160,8 +163,20 @@ class OutboundSession:
                     await self._news.wait()
         return self._unread.popleft() if self._unread else None
 
+    def listen(self, on_event: Callable[[Event], None], on_over: Callable[[], None]) -> None:
+        """Have the call's events told, in order, instead of kept; ``on_over`` when there will be no more, even now."""
+        self._on_event, self._on_over = on_event, on_over
+        while self._unread:
+            on_event(self._unread.popleft())
+        if self.ended:
+            on_over()
+
     def on_events(self, events: list[Event]) -> None:
         """Take events that the socket delivered."""
+        if self._on_event is not None:
+            for event in events:
+                self._on_event(event)
+            return
         if len(self._unread) + len(events) > _MAX_UNREAD and not self._overflow_logged:
             self._overflow_logged = True
             _log.error("session_events_unread", unique_id=self.unique_id, dropped="the oldest")
@@ -176,6 +191,8 @@ class OutboundSession:
         """Learn that no event will follow."""
         self.ended = True
         self._news.set()
+        if self._on_over is not None:
+            self._on_over()
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +225,7 @@ class OutboundSession:
         expanded: neutralise untrusted text. Raises CallGone when the call is hung up or the socket is closed,
         SwitchTimeout after ``timeout_s``, UnsafeCommandError.
         """
-        app_id = new_id()
+        app_id = self._app_id()
         data = sendmsg(app, arg, app_id, event_lock=event_lock)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._hub.post(self._link.execute, app_id, data, self._hub.waiter(future), wait)
@@ -219,6 +236,27 @@ class OutboundSession:
                 self._hub.post(self._link.forget, app_id)
         return event if wait else None
 
+    def run(self, app: str, arg: str, done: Callable[[Event | Exception], None] | None = None) -> None:
+        """Queue an application behind those before it; ``done`` gets its CHANNEL_EXECUTE_COMPLETE, or why there will be none.
+
+        Without ``done`` nobody hears of it again. Raises UnsafeCommandError.
+        """
+        app_id = self._app_id()
+        data = sendmsg(app, arg, app_id, event_lock=True)
+        if done is None:
+            self._hub.post(self._link.submit, data, (ignore,))
+        else:
+            self._hub.post(self._link.execute, app_id, data, self._told(done), True)
+
+    def _told(self, done: Callable[[Any], None]) -> Callable[[Any], None]:
+        """What the hub's thread calls with a result."""
+        return partial(self._hub.deliver, done)
+
+    def _app_id(self) -> str:
+        # Completions come to this socket only, so it is enough that no two of its applications have the same.
+        self._apps += 1
+        return f"{self.unique_id}.{self._apps}"
+
     async def api(self, command_line: str, *, timeout_s: float = 5.0) -> str:
         """Run an API command on the call's own socket; return its text. Raises CallGone, SwitchTimeout."""
         data = command(f"api {command_line}")
@@ -226,248 +264,51 @@ class OutboundSession:
         self._hub.post(self._link.submit, data, (self._hub.waiter(future),))
         return (await within(future, timeout_s, f"{self.unique_id}: {command_line}")).text
 
-    async def set_and_tell(
+    def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set channel variables (an empty value unsets) at once, whatever runs on the channel; nobody waits for the answer.
+
+        Raises UnsafeCommandError.
+        """
+        data = command(f"api uuid_setvar_multi {self.unique_id} {setvar_multi(variables)}")
+        self._hub.post(self._link.submit, data, (ignore,))
+
+    def break_off(self) -> None:
+        """Break off the application that runs; nobody waits for the answer: its end is the answer."""
+        self._hub.post(self._link.submit, command(f"api uuid_break {self.unique_id}"), (ignore,))
+
+    def set_and_tell(
         self,
         variables: Mapping[str, str],
         subclass: str,
         headers: Mapping[str, str],
-        *,
-        timeout_s: float = 5.0,
+        done: Callable[[Exception | None], None],
     ) -> None:
         """Set channel variables (an empty value unsets), then fire a CUSTOM event with these headers, both in one write.
 
         Unlike an application it does not wait for the channel's 20 ms clock, nor for what runs on the channel. The headers must
-        not have ``Unique-ID``: FreeSWITCH would keep such an event for the channel's own thread. Raises CallGone,
-        SwitchTimeout, UnsafeCommandError.
+        not have ``Unique-ID``: FreeSWITCH would keep such an event for the channel's own thread. ``done`` gets None when FreeSWITCH
+        has set them, else CallGone. Raises UnsafeCommandError.
         """
-        what = f"uuid_setvar_multi {self.unique_id}"
-        data = command(f"api {what} {setvar_multi(variables)}")
+        data = command(f"api uuid_setvar_multi {self.unique_id} {setvar_multi(variables)}")
         data += command("sendevent CUSTOM", {"Event-Subclass": subclass, **headers})
-        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._hub.post(self._link.submit, data, (self._hub.waiter(future), _ignore))
-        text = (await within(future, timeout_s, f"{self.unique_id}: {what}")).text
-        if text.startswith("-"):
-            raise CallGone(f"{self.unique_id}: {text.strip()}")
 
-    async def exit(self, *applications: tuple[str, str]) -> None:
+        def answered(reply: Frame | Exception) -> None:
+            if isinstance(reply, Frame):
+                text = reply.text
+                done(CallGone(f"{self.unique_id}: {text.strip()}") if text.startswith("-") else None)
+            else:
+                done(reply)
+
+        self._hub.post(self._link.submit, data, (self._told(answered), ignore))
+
+    def leave(self, *applications: tuple[str, str]) -> None:
         """Let the call go on in the dialplan; nothing happens if it is gone.
 
         ``applications`` (name and argument) are queued before it in the same write, such as the ``multiset`` of a hand-over.
+        The socket is closed when FreeSWITCH has read all of it: a reset would throw away what it has not.
         """
-        if self.ended:
+        if self.ended or self._left:
             return
-        commands = [sendmsg(app, arg, new_id(), event_lock=True) for app, arg in applications]
-        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        waiters: list[Waiter] = [_ignore] * len(commands)
-        data = b"".join([*commands, command("exit")])
-        self._hub.post(self._link.submit, data, [*waiters, self._hub.waiter(future)])
-        with contextlib.suppress(CallGone, SwitchUnavailable):
-            await within(future, _EXIT_TIMEOUT_S, f"{self.unique_id}: exit")
-        self._hub.post(self._link.close, "stopped", "the call was let go")
-
-
-class _Link(Protocol, greenswitch.OutboundSession):  # type: ignore[misc]
-    """The call's socket, in the hub's thread."""
-
-    def __init__(self, sock: Any, hub: GeventHub, accepted: Callable[[_Link, Event], None]) -> None:
-        # greenswitch's own constructor starts its reader on a buffered file at once
-        greenswitch.ESLProtocol.__init__(self)
-        self.sock = sock
-        self.session: OutboundSession | None = None  # for the event loop's thread
-        self.greeted = gevent.event.Event()
-        self.accepted = False
-        self._hub = hub
-        self._accepted = accepted
-        self._unique_id = ""
-        self._hangup_cause = ""
-        self._malformed_logged = False
-        self._apps: dict[str, Callable[[Event | Exception], None]] = {}
-        self.connected = True
-        self.start_event_handlers()
-
-    def greet(self, lines: Sequence[str]) -> None:
-        """Send the greeting with one write. ``greeted`` is set when FreeSWITCH has told which call it is."""
-        self.submit(
-            b"".join(command(line) for line in lines),
-            [self._on_connected, *[self._on_subscribed] * (len(lines) - 1)],
-        )
-
-    def _on_connected(self, reply: Frame | Exception) -> None:
-        # Here, in the reader: the events behind this reply must find the session.
-        if isinstance(reply, Exception):
-            return
-        channel = event_from_connect(reply)
-        self._unique_id = channel.unique_id
-        if not self._unique_id:
-            self.close("broken", f"the reply to connect describes no call: {reply.text[:80]!r}")
-            return
-        self.accepted = True
-        self._hub.deliver(self._accepted, self, channel)
-        self.greeted.set()
-
-    def _on_subscribed(self, reply: Frame | Exception) -> None:
-        if isinstance(reply, Frame) and not reply.text.startswith("+OK"):
-            _log.error("outbound_socket_limited", reply=reply.text, expected="socket HOST:PORT async full")
-
-    def execute(
-        self, app_id: str, data: bytes, waiter: Callable[[Event | Exception], None], wait: bool
-    ) -> None:
-        """Queue an application; ``waiter`` gets its completion, or with ``wait`` false an event without meaning at once."""
-        if self._hangup_cause:
-            waiter(CallGone(f"{self._unique_id}: {self._hangup_cause}"))
-            return
-
-        def on_reply(reply: Frame | Exception) -> None:
-            if isinstance(reply, Frame) and reply.text.startswith("+OK"):
-                if wait:
-                    return
-                result: Event | Exception = Event("CHANNEL_EXECUTE")
-            else:
-                result = CallGone(f"{self._unique_id}: {reply.text}") if isinstance(reply, Frame) else reply
-            self._apps.pop(app_id, None)
-            waiter(result)
-
-        if wait:
-            self._apps[app_id] = waiter
-        self.submit(data, (on_reply,))
-
-    def forget(self, app_id: str) -> None:
-        """Nobody waits for the application any more."""
-        self._apps.pop(app_id, None)
-
-    def on_events(self, events: list[Event]) -> None:
-        over = False
-        for event in events:
-            if event.name == "CHANNEL_EXECUTE_COMPLETE":
-                waiter = self._apps.pop(event.application_id, None)
-                if waiter is not None:
-                    waiter(event)
-            elif event.name == "CHANNEL_HANGUP" and event.unique_id == self._unique_id:
-                self._hung_up(event.get("Hangup-Cause", "hung up"))
-            elif event.name == "CHANNEL_HANGUP_COMPLETE" and event.unique_id == self._unique_id:
-                over = True
-        self._hub.deliver(self._to_session, events)
-        if over:
-            self.close("closed", "the call is over")
-
-    def on_notice(self, frame: Frame) -> None:
-        if self._lingering and not self._hangup_cause:
-            self._hung_up("hung up")
-
-    def on_malformed(self, frame: Frame) -> None:
-        ESL_MALFORMED.labels("outbound").inc()
-        if self._malformed_logged:
-            return
-        self._malformed_logged = True
-        _log.error(
-            "event_malformed", unique_id=self._unique_id, headers=frame.headers, start=repr(frame.body[:200])
-        )
-
-    def on_lost(self, lost: LinkLost) -> None:
-        self.greeted.set()
-        self._hub.deliver(self._session_over)
-        self._fail_apps(self.error_for(lost))
-
-    def error_for(self, lost: LinkLost) -> Exception:
-        return CallGone(f"{self._unique_id}: {self._hangup_cause or lost}")
-
-    def _hung_up(self, cause: str) -> None:
-        self._hangup_cause = cause
-        self._hub.deliver(
-            self._session_hung_up
-        )  # first: who is failed next asks the session whether it was this
-        self._fail_apps(CallGone(f"{self._unique_id}: {cause}"))
-        gevent.spawn_later(_LINGER_MAX_S, self.close, "closed", "the call is over")
-
-    def _fail_apps(self, error: Exception) -> None:
-        apps, self._apps = self._apps, {}
-        for waiter in apps.values():
-            waiter(error)
-
-    # -- the event loop's thread -------------------------------------------------------------------------------------
-
-    def _to_session(self, events: list[Event]) -> None:
-        if self.session is not None:
-            self.session.on_events(events)
-
-    def _session_over(self) -> None:
-        if self.session is not None:
-            self.session.on_lost()
-
-    def _session_hung_up(self) -> None:
-        if self.session is not None:
-            self.session.on_hangup()
-
-
-class _Listener(greenswitch.OutboundESLServer):  # type: ignore[misc]
-    """greenswitch's server with an accept loop that does not poll, in the hub's thread."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        max_sessions: int,
-        greeting: Sequence[str],
-        accepted: Callable[[_Link, Event], None],
-        hub: GeventHub,
-    ) -> None:
-        super().__init__(host, [port], accepted, max_sessions)
-        self._greeting = greeting
-        self._hub = hub
-        self._links: set[_Link] = set()
-        self._poker: Any = None
-
-    def listen(self) -> int:
-        """Listen; return the port. Raises OSError."""
-        self.server = StreamServer((self.bind_address, self.bind_port[0]), self._handle, backlog=1024)
-        self.server.start()
-        port: int = self.server.server_port
-        self.bound_port = port
-        return port
-
-    def stop(self) -> None:
-        """Take no more calls."""
-        if self.server is not None:
-            self.server.stop()
-
-    def close_all(self) -> None:
-        """Close what is left; the calls go on in the dialplan."""
-        for link in tuple(self._links):
-            link.close("stopped", "the service ends")
-
-    def _handle(self, sock: Any, address: object) -> None:
-        # StreamServer closes the socket when this returns
-        if len(self._links) >= self.max_connections:
-            ESL_REFUSED.labels("full").inc()
-            _log.warning("call_refused", reason="full", max_sessions=self.max_connections)
-            gevent.sleep(_REFUSE_AFTER_S)
-            return
-        link = _Link(sock, self._hub, self.application)
-        self._links.add(link)
-        ESL_SESSIONS.inc()
-        try:
-            link.greet(self._greeting)
-            if not link.greeted.wait(_GREETING_TIMEOUT_S):
-                link.close("silent", f"no reply to connect within {_GREETING_TIMEOUT_S} s")
-            if not link.accepted:
-                ESL_REFUSED.labels("greeting").inc()
-                _log.warning("call_refused", reason="greeting", peer=str(address), detail=str(link.lost))
-            elif not self._poker:
-                self._poker = gevent.spawn(self._poke)
-            link.closed.wait()
-        finally:
-            self._links.discard(link)
-            ESL_SESSIONS.dec()
-
-    def _poke(self) -> None:
-        """Fetch events for all calls; a call's handler always waits for one."""
-        while self._links:
-            share = max(_POKE_S, len(self._links) * _POKE_SHARE_S)
-            gevent.sleep(share)
-            if share < _POKE_USELESS_S:
-                for link in self._links:
-                    link.poke()
-
-
-def _ignore(reply: Frame | Exception) -> None:
-    """Take a reply that decides nothing."""
+        self._left = True
+        commands = [sendmsg(app, arg, self._app_id(), event_lock=True) for app, arg in applications]
+        self._hub.post(self._link.leave, b"".join([*commands, command("exit")]), len(commands))

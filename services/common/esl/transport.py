@@ -43,6 +43,7 @@ Kind = Literal[
     "backlog",
     "stopped",
     "resync",
+    "slow",
 ]
 
 # A read of so much means that FreeSWITCH is ahead of us.
@@ -69,6 +70,7 @@ class Protocol:
     # When bytes came last, by the monotonic clock.
     heard_at: float
     _lingering: bool
+    _receive_events_greenlet: Any
     _auth_request_event: Any
 
     # -- for subclasses ----------------------------------------------------------------------------------------------
@@ -93,7 +95,12 @@ class Protocol:
     # -- life --------------------------------------------------------------------------------------------------------
 
     def start_event_handlers(self) -> None:
-        """Begin to read ``self.sock``."""
+        """Begin to read ``self.sock``, in a greenlet."""
+        self.set_up()
+        self._receive_events_greenlet = gevent.spawn(self.receive_events)
+
+    def set_up(self) -> None:
+        """Make ``self.sock`` ready for reading and writing."""
         self.sock.setblocking(False)
         for level, option, value in (
             (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1),
@@ -115,7 +122,7 @@ class Protocol:
         self._readable = hub_loop.io(self.sock.fileno(), 1)
         self._writable = hub_loop.io(self.sock.fileno(), 2)
         self._flusher: Any = None
-        self._receive_events_greenlet = gevent.spawn(self.receive_events)
+        self._receive_events_greenlet = None
 
     def close(self, kind: Kind, text: str) -> None:
         """Close the socket now. Never waits: FreeSWITCH would first wait for its background jobs to say good-bye."""

@@ -1,16 +1,16 @@
 """One call: the channel's events into the interpreter, its outputs onto the channel and into facts.
 
-Everything that happens to a call goes through one inbox and is handled one by one. Playbacks, the transfer and the
-hand-over run as tasks whose ends come back as events; so the interpreter hears of a key or a hang-up at once, whatever
+Everything that happens to a call goes through one inbox and is handled one by one, in the moment in which it comes. Playbacks, the
+hand-over, and what runs as a task come back as events; so the interpreter hears of a key or a hang-up at once, whatever
 runs. Nothing here waits for the bus.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import secrets
+import random
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
@@ -51,6 +51,10 @@ BROKEN = Counter("peyvand_ivr_flows_broken_total", "Flows broken off by an inter
 _BREAK_AGAIN_S = 0.25
 _BREAKS = 8
 _END_S = 5.0
+# Steps are told with the hand-over or the end of the call, which most calls reach sooner than this: one fact instead of one a node. What a
+# killed process has not told yet is where callers were in a menu that they now skip; no book counts it (services/adr/0045).
+_UNTOLD_S = 30.0
+_MOST_UNTOLD = 50
 _MOST_FAILURES = 3
 
 
@@ -63,15 +67,23 @@ class Session(Protocol):
 
     @property
     def events(self) -> AsyncIterator[Event]: ...
+    def listen(self, on_event: Callable[[Event], None], on_over: Callable[[], None]) -> None: ...
+    def run(self, app: str, arg: str, done: Callable[[Event | Exception], None] | None = None) -> None: ...
     @overload
     async def execute(self, app: str, arg: str = "", *, wait: Literal[True] = True) -> Event: ...
     @overload
     async def execute(self, app: str, arg: str = "", *, wait: bool) -> Event | None: ...
     async def api(self, command_line: str) -> str: ...
-    async def set_and_tell(
-        self, variables: Mapping[str, str], subclass: str, headers: Mapping[str, str]
+    def set_variables(self, variables: Mapping[str, str]) -> None: ...
+    def break_off(self) -> None: ...
+    def set_and_tell(
+        self,
+        variables: Mapping[str, str],
+        subclass: str,
+        headers: Mapping[str, str],
+        done: Callable[[Exception | None], None],
     ) -> None: ...
-    async def exit(self, *applications: tuple[str, str]) -> None: ...
+    def leave(self, *applications: tuple[str, str]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,48 @@ class Surroundings:
     trunks: Trunks
     web: Web
     speech: SpeechOfProcess
+
+
+class _Inbox:
+    """Events of a call, handled one by one in the order in which they came; what comes while one is handled waits for its turn."""
+
+    def __init__(self, handle: Callable[[core.Event], None]) -> None:
+        self._handle = handle
+        self._events: deque[core.Event] = deque()
+        self._busy = False
+
+    def put_nowait(self, event: core.Event) -> None:
+        """For tasks of the call, which an event may cancel: it is handled when the task has let go of the event loop."""
+        asyncio.get_running_loop().call_soon(self.take, event)
+
+    def take(self, event: core.Event) -> None:
+        """Handle the event now, or when those before it are handled."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._busy = False
+
+
+class _Running:
+    """An application that runs on the channel, as far as anybody asks."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def end(self) -> None:
+        self._done = True
+
+    def cancel(self) -> bool:
+        """Nothing here waits for it."""
+        return False
 
 
 class Call:
@@ -114,18 +168,22 @@ class Call:
         self._interpreter = interpreter
         self._around = around
         self._state = State()
-        self._inbox: asyncio.Queue[core.Event] = asyncio.Queue()
+        self._inbox = _Inbox(self._handle)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self._playback: asyncio.Task[None] | None = None
         self._preparing: core.SpeakText | None = None
         """What is to be played, but is not sound yet."""
         self._speech = SpeechOfCall(around.speech, session, center, self._now, self._inbox.put_nowait)
+        self._playback: asyncio.Task[None] | _Running | None = None
+        self._over = asyncio.get_running_loop().create_future()
+        self._failures = 0
         self._handed: core.HandOver | None = None
         self._ended: core.Ended | None = None
         self._missed = 0
         self._after = after
         self._recorded_as = ""
+        self._untold: list[core.StepTaken] = []
+        self._telling: asyncio.TimerHandle | None = None
         self._started_us = around.clock.now_us()
         flow = entry.flow if after is None else after.flow
         self._facts = Facts(center.tenant, leg.contact_id, self._started_us, flow, after)
@@ -134,52 +192,56 @@ class Call:
         """Serve the call until it ended or was handed over. When cancelled, hand over to the fallback queue."""
         if self._after is None:
             self._around.put(self._facts.started(self._leg, self._center, self._number, self._entry))
-        pump = asyncio.get_running_loop().create_task(self._pump())
+        self._session.listen(self._heard, self._gone)
+        begun = core.Begun(
+            self._started_us,
+            self._center.language_order(self._first_language()),
+            self._leg.caller,
+            self._leg.entry,
+            random.getrandbits(63),
+            self._leg.answered,
+        )
         try:
-            await self._serve()
-            if self._ended is not None and self._ended.hang_up:
-                # Our letting go would start the next action of the dialplan: so only after the leg is gone.
-                await asyncio.wait([pump], timeout=_END_S)
+            self._inbox.take(begun)
+            await self._over
         except asyncio.CancelledError:
-            await self._let_go()
+            self._let_go()
             raise
         finally:
             for timer in self._timers:
                 timer.cancel()
-            for task in (*self._tasks, pump):
-                task.cancel()
-            await asyncio.gather(*self._tasks, pump, return_exceptions=True)
+            self._tell_steps()
+            if self._tasks:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
             self._log()
 
-    async def _serve(self) -> None:
-        failures = 0
-        self._inbox.put_nowait(
-            core.Begun(
-                self._started_us,
-                self._center.language_order(self._first_language()),
-                self._leg.caller,
-                self._leg.entry,
-                secrets.randbits(63),
-                self._leg.answered,
-            )
-        )
-        while self._ended is None:
-            event = await self._inbox.get()
-            try:
-                self._state, outputs = self._interpreter.step(self._state, event)
-                if isinstance(event, core.Begun) and self._after is None and self._stays(outputs):
-                    self._start(self._claim())
-                for output in outputs:
-                    await self._perform(output)
-            except CallGone:
-                continue  # the pump brings the reason
-            except Exception as e:
-                failures += 1
-                BROKEN.inc()
-                log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
-                if failures >= _MOST_FAILURES:
-                    break
+    def _handle(self, event: core.Event) -> None:
+        """Step, and do what comes of it. Whatever goes wrong here ends in the fallback queue."""
+        if self._ended is not None or self._over.done():
+            return
+        try:
+            self._state, outputs = self._interpreter.step(self._state, event)
+            if isinstance(event, core.Begun) and self._after is None and self._stays(outputs):
+                self._claim()
+            for output in outputs:
+                self._perform(output)
+        except CallGone:
+            return  # the end of the events brings the reason
+        except Exception as e:
+            self._failures += 1
+            BROKEN.inc()
+            log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
+            if self._failures >= _MOST_FAILURES:
+                self._finish()
+            else:
                 self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
+
+    def _finish(self) -> None:
+        """Let ``run`` return."""
+        if not self._over.done():
+            self._over.set_result(None)
 
     def _first_language(self) -> str:
         spoken = self._after.language if self._after is not None else ""
@@ -190,24 +252,24 @@ class Call:
         """Whether the call is here for longer than its first step; a hand-over says all that a claim does."""
         return not any(isinstance(output, core.HandOver) for output in outputs)
 
-    async def _claim(self) -> None:
-        await self._session.execute(
-            "multiset", channel.claim(self._leg, self._center, self._started_us // 1000), wait=False
-        )
+    def _claim(self) -> None:
+        self._session.set_variables(channel.claim(self._leg, self._center, self._started_us // 1000))
 
-    async def _pump(self) -> None:
-        """Channel events into the inbox. The last word is HungUp or Lost, always."""
-        async for event in self._session.events:
-            meaning = channel.event_of(event, self._now())
-            if meaning is not None:
-                self._inbox.put_nowait(meaning)
+    def _heard(self, event: Event) -> None:
+        meaning = channel.event_of(event, self._now())
+        if meaning is not None:
+            self._inbox.take(meaning)
+
+    def _gone(self) -> None:
+        """There will be no more events. The last word is HungUp or Lost, always."""
         now = self._now()
-        self._inbox.put_nowait(core.HungUp(now, "") if self._session.hung_up else core.Lost(now))
+        self._inbox.take(core.HungUp(now, "") if self._session.hung_up else core.Lost(now))
+        self._finish()
 
-    async def _perform(self, output: core.Output) -> None:
+    def _perform(self, output: core.Output) -> None:
         match output:
             case core.PlayPrompt() | core.SayText():
-                self._playback = self._start(self._play(output))
+                self._playback = self._play(output)
             case core.SpeakText():
                 self._preparing = output
                 self._playback = self._start(self._speak(output))
@@ -217,15 +279,15 @@ class Call:
                 self._inbox.put_nowait(core.PlayEnded(self._now(), self._preparing.play, True))
                 self._preparing = None
             case core.StopPlaying():
-                self._start(self._break_off(self._playback))
+                self._break_off(self._playback, _BREAKS)
             case core.HearCaller():
                 self._speech.hear(functools.partial(self._start, self._speech.listen(output)))
             case core.StopHearing():
                 self._speech.deafen()
             case core.AnswerCall():
-                await self._session.execute("answer", wait=False)
+                self._session.run("answer", "")
             case core.HideKeys():
-                await self._session.execute("multiset", channel.HIDE_KEYS, wait=False)
+                self._session.set_variables(channel.HIDE_KEYS)
             case core.RecordMessage() | core.RecordAnswer():
                 self._playback = self._start(self._record(output))
             case core.LookAtQueue():
@@ -240,7 +302,7 @@ class Call:
             case core.ArmTimer():
                 self._arm(output)
             case core.StepTaken():
-                self._around.put(self._facts.stepped(output))
+                self._step(output)
             case core.PromptMissing():
                 self._missed += 1
                 self._around.put(self._facts.prompt_missed(output, self._missed))
@@ -256,30 +318,34 @@ class Call:
                 self._start(self._transfer(output.number))
             case core.HandOver():
                 self._handed = output
-                self._start(self._hand_over(output))
+                self._hand_over(output)
             case core.Ended():
-                await self._end(output)
+                self._end(output)
 
-    async def _end(self, output: core.Ended) -> None:
+    def _end(self, output: core.Ended) -> None:
         self._ended = output
         if self._after is not None:
             self._around.put(self._facts.surveyed(output, self._state.answered))
         elif output.outcome == "handed_over":
             if self._handed is not None and output.cause != "unconfirmed":
-                self._around.put(self._facts.handed_over(self._handed, output.at_us))
+                self._around.put(self._facts.handed_over(self._handed, output.at_us, self._take_untold()))
         else:
-            self._around.put(self._facts.ended(output))
+            self._around.put(self._facts.ended(output, self._take_untold()))
         if output.hang_up:
-            await self._session.execute("hangup", output.cause or "NORMAL_CLEARING", wait=False)
+            self._session.run("hangup", output.cause or "NORMAL_CLEARING")
+            # Our letting go would start the next action of the dialplan: so only after the leg is gone.
+            self._timers.append(asyncio.get_running_loop().call_later(_END_S, self._finish))
+        else:
+            self._finish()
 
-    async def _let_go(self) -> None:
+    def _let_go(self) -> None:
         """The process stops: write the hand-over and exit in one write; nobody is left to wait for a confirmation."""
         if self._ended is not None:
             return
         self._state, outputs = self._interpreter.step(self._state, core.Broken(self._now(), "stopping"))
         for output in outputs:
             if isinstance(output, core.StepTaken):
-                self._around.put(self._facts.stepped(output))
+                self._untold.append(output)
             elif isinstance(output, core.HandOver):
                 self._handed = output
             elif isinstance(output, core.Ended):  # A survey: the dialplan ends the call.
@@ -288,11 +354,30 @@ class Call:
         if self._handed is not None:
             if self._playback is not None and not self._playback.done() and self._preparing is None:
                 # Without a playback the break would end the music that the dialplan plays next.
-                with contextlib.suppress(CallGone):
-                    await self._session.api(f"uuid_break {self._session.unique_id}")
-            await self._session.exit(("multiset", multiset(self._hand_over_values(self._handed))))
-            self._around.put(self._facts.handed_over(self._handed, self._now()))
+                self._session.break_off()
+            self._session.leave(("multiset", multiset(self._hand_over_values(self._handed))))
+            self._around.put(self._facts.handed_over(self._handed, self._now(), self._take_untold()))
             self._ended = core.Ended("handed_over", self._state.node, "stopping", False, self._now())
+
+    # -- steps that were not told yet ------------------------------------------------------------------------------
+
+    def _step(self, step: core.StepTaken) -> None:
+        self._untold.append(step)
+        if len(self._untold) == 1:
+            self._telling = asyncio.get_running_loop().call_later(_UNTOLD_S, self._tell_steps)
+        elif len(self._untold) >= _MOST_UNTOLD:
+            self._tell_steps()
+
+    def _tell_steps(self) -> None:
+        if steps := self._take_untold():
+            self._around.put(self._facts.stepped(steps))
+
+    def _take_untold(self) -> list[core.StepTaken]:
+        steps, self._untold = self._untold, []
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        return steps
 
     # -- tasks whose end is an event -------------------------------------------------------------------------------
 
@@ -313,13 +398,22 @@ class Call:
             log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
             self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
 
-    async def _play(self, output: core.PlayPrompt | core.SayText) -> None:
+    def _play(self, output: core.PlayPrompt | core.SayText) -> _Running:
+        running = _Running()
+
+        def played(complete: Event | Exception) -> None:
+            running.end()
+            if isinstance(complete, Event):
+                heard = channel.heard(complete)
+                self._inbox.take(core.PlayEnded(self._now(), output.play, heard))
+
         argument = channel.playback(self._around.sounds_dir, self._center, output)
-        if not argument:
+        if argument:
+            self._session.run("playback", argument, played)
+        else:
+            running.end()
             self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, True, said=False))
-            return
-        complete = await self._session.execute("playback", argument)
-        self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, channel.heard(complete)))
+        return running
 
     async def _speak(self, output: core.SpeakText) -> None:
         playable = await self._speech.playable(output)
@@ -366,12 +460,12 @@ class Call:
         else:
             self._inbox.put_nowait(core.WebAnswered(self._now(), output.request, status, values))
 
-    async def _break_off(self, playback: asyncio.Task[None] | None) -> None:
-        for _ in range(_BREAKS):
-            if playback is None or playback.done():
-                return
-            await self._session.api(f"uuid_break {self._session.unique_id}")
-            await asyncio.wait([playback], timeout=_BREAK_AGAIN_S)
+    def _break_off(self, playback: asyncio.Task[None] | _Running | None, times: int) -> None:
+        if not times or playback is None or playback.done():
+            return
+        self._session.break_off()
+        again = asyncio.get_running_loop().call_later(_BREAK_AGAIN_S, self._break_off, playback, times - 1)
+        self._timers.append(again)
 
     async def _transfer(self, number: str) -> None:
         argument = await self._around.trunks.bridge_argument(self._center, self._leg, number)
@@ -385,22 +479,25 @@ class Call:
             self._inbox.put_nowait(core.TransferConnected(self._now()))
         self._inbox.put_nowait(core.TransferEnded(self._now(), result))
 
-    async def _hand_over(self, output: core.HandOver) -> None:
+    def _hand_over(self, output: core.HandOver) -> None:
+        def written(result: Event | Exception | None) -> None:
+            if not isinstance(result, Exception):
+                self._inbox.take(core.HandedOver(self._now()))
+
         values = self._hand_over_values(output)
         if self._playback is not None and not self._playback.done():
             # In its turn behind the playback, which is being broken off: letting go sooner, the break might hit the music.
-            await self._session.execute("multiset", multiset(values))
+            self._session.run("multiset", multiset(values), written)
         else:
             headers = channel.handed_over(self._session.channel, values)
-            await self._session.set_and_tell(values, channel.HANDED_OVER, headers)
-        self._inbox.put_nowait(core.HandedOver(self._now()))
+            self._session.set_and_tell(values, channel.HANDED_OVER, headers, written)
 
     def _hand_over_values(self, output: core.HandOver) -> dict[str, str]:
         return channel.hand_over(self._leg, self._center, output, self._started_us // 1000)
 
     def _arm(self, output: core.ArmTimer) -> None:
         def fire() -> None:
-            self._inbox.put_nowait(core.TimerFired(self._now(), output.timer))
+            self._inbox.take(core.TimerFired(self._now(), output.timer))
 
         self._timers.append(asyncio.get_running_loop().call_later(output.after_ms / 1000, fire))
 

@@ -10,7 +10,7 @@ from services.center import prompt_file
 from services.center.model import Center
 from services.center.numbers import file_string
 from services.center.sayings import say
-from services.common.esl import Event, multiset, neutralise
+from services.common.esl import Event, neutralise
 from services.ivr.core import model as core
 
 # What the application playback answers when there was nothing to hear (mod_dptools.c, playback_function).
@@ -85,16 +85,17 @@ def leg_of(channel: Event) -> Leg:
     )
 
 
-def claim(leg: Leg, center: Center, started_ms: int) -> str:
-    """Return the multiset argument that says who serves the call, for CDRs and for whoever takes over."""
-    return multiset(
-        {
-            "cc_tenant": center.tenant,
-            "cc_revision": center.revision,
-            "cc_started_ms": str(started_ms),
-            "presence_data": f"c/{center.tenant}/{leg.contact_id}",
-        }
-    )
+def claim(leg: Leg, center: Center, started_ms: int) -> dict[str, str]:
+    """Return the variables that say who serves the call, for CDRs and for whoever takes over.
+
+    ``presence_data`` shows in ``show channels`` from the next application on (CHANNEL_EXECUTE in switch_core_sqldb.c).
+    """
+    return {
+        "cc_tenant": center.tenant,
+        "cc_revision": center.revision,
+        "cc_started_ms": str(started_ms),
+        "presence_data": f"c/{center.tenant}/{leg.contact_id}",
+    }
 
 
 # Queue hears of the caller by this event, at once; the dialplan's own word follows when the channel's clock lets it.
@@ -154,7 +155,7 @@ def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.Say
     return file_string(files) if files else ""
 
 
-HIDE_KEYS = multiset({"digits_dialed_filter": ".+"})
+HIDE_KEYS = {"digits_dialed_filter": ".+"}
 """Of all keys of a call FreeSWITCH keeps ``digits_dialed``, which its CDR has; what this pattern matches it writes as X."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.center.model import Center, EntryPoint
@@ -10,6 +11,7 @@ from services.contracts.peyvand.ivr.v1.events_pb2 import (
     ContactHandedOver,
     ContactStarted,
     IvrEnded,
+    IvrStepsTaken,
     IvrStepTaken,
     PromptMissed,
     SurveyAnswered,
@@ -51,22 +53,30 @@ class Facts:
         )
         return self._fact("started", f"{self.contact_id}:started", message, self.started_us)
 
-    def stepped(self, step: core.StepTaken) -> Outgoing:
-        """The caller went through a node."""
-        message = IvrStepTaken(
-            contact_id=self.contact_id,
-            step_no=step.step_no,
-            flow=step.flow,
-            flow_node=step.node,
-            kind=step.kind,
-            result=step.result,
-            spent_ms=step.spent_ms,
-            at_us=step.at_us,
-            entered_at_us=step.entered_us,
-            input=step.input,
-            flow_version=step.version,
-        )
-        return self._fact("stepped", self._id("stepped", step.step_no), message, step.at_us)
+    def stepped(self, steps: Sequence[core.StepTaken]) -> Outgoing:
+        """The caller went through some nodes, at least one."""
+        at_us = steps[-1].at_us
+        message = IvrStepsTaken(contact_id=self.contact_id, steps=self._steps(steps), at_us=at_us)
+        return self._fact("stepped-on", self._id("stepped-on", steps[0].step_no), message, at_us)
+
+    def _steps(self, steps: Sequence[core.StepTaken]) -> list[IvrStepTaken]:
+        return [
+            IvrStepTaken(
+                contact_id=self.contact_id,
+                step_no=step.step_no,
+                flow=step.flow,
+                # Never empty: the fact around it would be refused, and with it how the call ended.
+                flow_node=step.node or "(none)",
+                kind=step.kind,
+                result=step.result,
+                spent_ms=step.spent_ms,
+                at_us=step.at_us,
+                entered_at_us=step.entered_us,
+                input=step.input,
+                flow_version=step.version,
+            )
+            for step in steps
+        ]
 
     def prompt_missed(self, missing: core.PromptMissing, number: int) -> Outgoing:
         """A prompt could not be heard in a language. ``number`` counts those of the call."""
@@ -82,8 +92,8 @@ class Facts:
         )
         return self._fact("prompt-missed", self._id("prompt-missed", number), message, missing.at_us)
 
-    def handed_over(self, output: core.HandOver, at_us: int) -> Outgoing:
-        """The queue is written on the channel."""
+    def handed_over(self, output: core.HandOver, at_us: int, steps: Sequence[core.StepTaken]) -> Outgoing:
+        """The queue is written on the channel. ``steps``: those that were not told yet."""
         message = ContactHandedOver(
             contact_id=self.contact_id,
             queue=output.queue,
@@ -92,11 +102,12 @@ class Facts:
             language=output.language,
             customer=output.customer,
             at_us=at_us,
+            steps=self._steps(steps),
         )
         return self._fact("handed-over", self._id("handed-over", 0), message, at_us)
 
-    def ended(self, output: core.Ended) -> Outgoing:
-        """The call ended inside ivr."""
+    def ended(self, output: core.Ended, steps: Sequence[core.StepTaken]) -> Outgoing:
+        """The call ended inside ivr. ``steps``: those that were not told yet."""
         message = IvrEnded(
             contact_id=self.contact_id,
             outcome=output.outcome,
@@ -104,6 +115,7 @@ class Facts:
             cause=output.cause,
             duration_ms=max(0, (output.at_us - self.started_us) // 1000),
             at_us=output.at_us,
+            steps=self._steps(steps),
         )
         return self._fact("ended", self._id("ended", 0), message, output.at_us)
 

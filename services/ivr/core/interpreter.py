@@ -145,7 +145,8 @@ class _Step(Understanding):
             case Begun() if s.mode == "new":
                 self.begin(event)
             case HungUp():
-                self.leave("hung_up")
+                # Who hangs up after talking has not left the flow.
+                self.leave("connected" if s.bridged else "hung_up")
                 self.end("transferred" if s.bridged else "hung_up", event.cause, hang_up=False)
             case Lost():
                 self.leave("lost")

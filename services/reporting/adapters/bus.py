@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -10,12 +11,23 @@ from prometheus_client import Counter
 
 from services.common.bus import Envelope, codec, subjects
 from services.common.errors import DecodeError
-from services.reporting.core.facts import OBSERVATIONS, Decided, Placed, Unread
+from services.reporting.core.facts import (
+    OBSERVATIONS,
+    CenterRevised,
+    ContactHandedOver,
+    Decided,
+    IvrEnded,
+    IvrStepsTaken,
+    IvrStepTaken,
+    Placed,
+    Unread,
+)
 
 log = structlog.get_logger()
 
 EVENT_SUBJECTS: Final = tuple(subjects.any_fact(service=s) for s in ("ivr", "queue", "recording"))
 ROUTING_SUBJECTS: Final = (subjects.any_fact(service="routing"),)
+CENTER_SUBJECTS: Final = (subjects.any_fact(service="center"),)
 
 # Messages kept as they came, because this program cannot read them. Above zero: a newer sender (update reporting), or a
 # broken one; the log names the first of each type.
@@ -31,6 +43,9 @@ _CLOCK_STEP_US: Final = 366 * 86_400 * 1_000_000
 _STRUCTS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in OBSERVATIONS}
 _DECIDED: Final = "peyvand.routing.v1.Decided"
 _ROUTING: Final = "peyvand.routing.v1"
+_REVISED: Final = "peyvand.center.v1.CenterRevised"
+_PIN: Final = re.compile(r"scrypt\$[^\"\\\s]*")
+_STEP: Final = "peyvand.ivr.v1.IvrStepTaken"
 
 
 def placed_facts(envelope: Envelope) -> list[Placed]:
@@ -42,10 +57,15 @@ def placed_facts(envelope: Envelope) -> list[Placed]:
     try:
         if envelope.type == _DECIDED:
             return _decided(envelope)
+        if envelope.type == _REVISED:
+            return [_observed(envelope, _without_pins(codec.read(envelope, CenterRevised)))]
         kind = _STRUCTS.get(envelope.type.rpartition(".")[2])
         if kind is None:
             return [_unread(envelope, "unknown type")]
-        return [_observed(envelope, codec.read(envelope, kind))]
+        fact = codec.read(envelope, kind)
+        if isinstance(fact, (IvrStepsTaken, ContactHandedOver, IvrEnded)):
+            return _with_steps(envelope, fact)
+        return [_observed(envelope, fact)]
     except DecodeError as e:
         return [_unread(envelope, str(e))]
 
@@ -63,6 +83,46 @@ def _sound(fact: Any) -> Any:
         elif not (-_COUNT_MAX if name in _SIGNED else 0) <= value <= (_NUMBER_MAX if wide else _COUNT_MAX):
             raise DecodeError(f"{type(fact).__name__}.{name}: {value} is no number for it")
     return msgspec.structs.replace(fact, **mended) if mended else fact
+
+
+def _without_pins(revised: CenterRevised) -> CenterRevised:
+    """A PIN has few digits: whoever may read its hash may find it."""
+    return msgspec.structs.replace(
+        revised,
+        changes=tuple(
+            msgspec.structs.replace(
+                change, before=_PIN.sub("(secret)", change.before), after=_PIN.sub("(secret)", change.after)
+            )
+            for change in revised.changes
+        ),
+    )
+
+
+def _with_steps(envelope: Envelope, told: IvrStepsTaken | ContactHandedOver | IvrEnded) -> list[Placed]:
+    """Each step as a fact of its own, under the message's id and its place; then the message itself, if it says anything more."""
+    message = _observed(envelope, msgspec.structs.replace(told, steps=()))
+    placed = [
+        msgspec.structs.replace(
+            message, id=f"{envelope.id}.{idx}", idx=idx, type=_STEP, **_step(envelope, told, step)
+        )
+        for idx, step in enumerate(told.steps)
+    ]
+    if not isinstance(told, IvrStepsTaken):
+        placed.append(msgspec.structs.replace(message, idx=len(placed)))
+    return placed
+
+
+def _step(
+    envelope: Envelope, told: IvrStepsTaken | ContactHandedOver | IvrEnded, step: IvrStepTaken
+) -> dict[str, Any]:
+    try:
+        # Whose step it is the message around it says.
+        sound = _sound(msgspec.structs.replace(step, contact_id=told.contact_id))
+    except DecodeError as e:
+        # How the call ended does not depend on it.
+        _note(envelope, str(e))
+        return {"fact": Unread(problem=str(e), data_hex=envelope.data.hex())}
+    return {"fact": sound, "at_us": sound.at_us}
 
 
 def _observed(envelope: Envelope, read: Any) -> Placed:

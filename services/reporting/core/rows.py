@@ -16,6 +16,7 @@ from services.reporting.core.facts import (
     AgentActivityChanged,
     AgentBridged,
     AgentPresenceChanged,
+    CenterRevised,
     ContactClosed,
     ContactConnected,
     ContactGone,
@@ -43,6 +44,7 @@ from services.reporting.core.facts import (
 )
 from services.reporting.core.tables import (
     AGENT_CHANGES,
+    CENTER_REVISIONS,
     CONTACTS,
     FACTS,
     IVR_STEPS,
@@ -99,9 +101,9 @@ def rows_of(placed: Placed) -> list[Row]:
     fact = placed.fact
     rows = [_fact_row(placed)]
     if isinstance(fact, IvrStepTaken):
-        values = (fact.step_no, fact.flow, fact.flow_node, fact.kind, fact.result, fact.spent_ms)
-        key = (placed.tenant, placed.contact_id, placed.id, placed.at_us)
-        rows.append(Row(IVR_STEPS.name, (*key, *values)))
+        rows.append(_step_row(placed, fact))
+    elif isinstance(fact, CenterRevised):
+        rows.append(_revision_row(placed, fact))
     elif isinstance(fact, (SurveyAnswered, SurveyEnded)):
         rows.append(_survey_row(placed, fact))
     elif isinstance(fact, (AgentPresenceChanged, AgentActivityChanged)):
@@ -145,6 +147,47 @@ def _survey_row(placed: Placed, fact: SurveyAnswered | SurveyEnded) -> Row:
     known = {"tenant": placed.tenant, "contact_id": placed.contact_id, "id": placed.id, "at": placed.at_us}
     values = (known.get(name, getattr(fact, name, None)) for name in table.columns)
     return Row(table.name, tuple(values))
+
+
+def _step_row(placed: Placed, fact: IvrStepTaken) -> Row:
+    return Row(
+        IVR_STEPS.name,
+        (
+            placed.tenant,
+            placed.contact_id,
+            placed.id,
+            placed.at_us,
+            fact.step_no,
+            fact.flow,
+            fact.flow_version,
+            fact.flow_node,
+            fact.kind,
+            # Facts of before it was told have only how long the step took.
+            fact.entered_at_us or max(0, placed.at_us - fact.spent_ms * 1000),
+            fact.input,
+            fact.result,
+            fact.spent_ms,
+        ),
+    )
+
+
+def _revision_row(placed: Placed, fact: CenterRevised) -> Row:
+    return Row(
+        CENTER_REVISIONS.name,
+        (
+            placed.tenant,
+            fact.number,
+            fact.revision,
+            placed.id,
+            placed.at_us,
+            fact.based_on,
+            fact.kind,
+            fact.actor,
+            fact.reason,
+            [(change.path, change.before, change.after) for change in fact.changes],
+            fact.changes_left_out,
+        ),
+    )
 
 
 def _change_row(placed: Placed, fact: AgentPresenceChanged | AgentActivityChanged) -> Row:

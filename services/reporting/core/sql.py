@@ -251,6 +251,35 @@ def agent_times(span: Span, now_us: int) -> Statement:
     return Statement(sql, {"tenant": span.tenant, "from_us": span.from_us, "end_us": min(span.to_us, now_us)})
 
 
+def flow_nodes(span: Span, filters: Mapping[str, str], version: int | None) -> Statement:
+    """What happened in each node of each version of each flow; the newest version first, nodes as callers reach them."""
+    conditions = ["tenant = {tenant:String}", _within("at")]
+    conditions += [f"{column} = {{f_{column}:String}}" for column in filters]
+    params: dict[str, Any] = {f"f_{column}": value for column, value in filters.items()}
+    if version is not None:
+        conditions.append("flow_version = {version:UInt32}")
+        params["version"] = version
+    sql = (
+        "SELECT flow, flow_version, flow_node, any(kind) AS kind, count() AS visits, uniqExact(contact_id) AS contacts,"
+        " countIf(left_here) AS left_count, sum(spent_ms) AS spent_ms_sum,"
+        " quantilesExact(0.5, 0.95)(spent_ms) AS spent_ms_quantiles,"
+        " quantilesExactIf(0.5, 0.95)(spent_ms, left_here) AS left_after_ms_quantiles,"
+        " sumMap(map(toString(result), toUInt64(1))) AS results"
+        f" FROM v_ivr_steps WHERE {' AND '.join(conditions)} GROUP BY flow, flow_version, flow_node"
+        " ORDER BY flow, flow_version DESC, avg(step_no), flow_node"
+    )
+    return _statement(span, sql, params)
+
+
+def center_revisions(span: Span) -> Statement:
+    """Revisions of the center document that came into force in the span, newest first."""
+    sql = (
+        "SELECT number, revision, at, based_on, kind, actor, reason, changes, changes_left_out FROM v_center_revisions"
+        f" WHERE tenant = {{tenant:String}} AND {_within('at')} ORDER BY number DESC LIMIT 1000"
+    )
+    return _statement(span, sql, {})
+
+
 def facts_count(span: Span) -> Statement:
     """Facts of the span by type."""
     sql = (

@@ -5,7 +5,7 @@ Theory of operation
 Facts about one contact come on two streams, in any order between them, more than once, and partly long after the rest.
 Two kinds of tables make that harmless:
 
-* *Entries* (facts, ivr_steps, agent_changes, survey_answers, surveys): one row a fact under the fact's id. A repetition is the same row again;
+* *Entries* (facts, ivr_steps, agent_changes, survey_answers, surveys, center_revisions): one row a fact under the fact's id. A repetition is the same row again;
   ReplacingMergeTree keeps one.
 * *Cards* (contacts, offers, legs, recordings): one row a key that is filled in piece by piece. Each column is a *cell*, a
   pair (version, value), and merging rows takes the greatest pair of each column. The greatest of a set depends neither on
@@ -261,7 +261,21 @@ FACTS: Final = Entries(
 )
 IVR_STEPS: Final = Entries(
     "ivr_steps",
-    ("tenant", "contact_id", "id", "at", "step_no", "flow", "flow_node", "kind", "result", "spent_ms"),
+    (
+        "tenant",
+        "contact_id",
+        "id",
+        "at",
+        "step_no",
+        "flow",
+        "flow_version",
+        "flow_node",
+        "kind",
+        "entered_at",
+        "input",
+        "result",
+        "spent_ms",
+    ),
 )
 SURVEY_ANSWERS: Final = Entries(
     "survey_answers",
@@ -320,8 +334,32 @@ AGENT_CHANGES: Final = Entries(
     ),
 )
 
+CENTER_REVISIONS: Final = Entries(
+    "center_revisions",
+    (
+        "tenant",
+        "number",
+        "revision",
+        "id",
+        "at",
+        "based_on",
+        "kind",
+        "actor",
+        "reason",
+        "changes",
+        "changes_left_out",
+    ),
+)
+
 CARDS: Final[tuple[Card, ...]] = (CONTACTS, OFFERS, LEGS, RECORDINGS)
-ENTRIES: Final[tuple[Entries, ...]] = (FACTS, IVR_STEPS, AGENT_CHANGES, SURVEY_ANSWERS, SURVEYS)
+ENTRIES: Final[tuple[Entries, ...]] = (
+    FACTS,
+    IVR_STEPS,
+    AGENT_CHANGES,
+    SURVEY_ANSWERS,
+    SURVEYS,
+    CENTER_REVISIONS,
+)
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {card.name: card.columns for card in CARDS} | {
     entries.name: entries.columns for entries in ENTRIES
 }

@@ -17,6 +17,7 @@ import pytest
 
 from services.common.errors import ConfigError, UnsafeCommandError
 from services.common.esl.client import SwitchAddress, subscription
+from services.common.esl.link import _REFUSE_AFTER_S
 from services.common.esl.protocol import Decoder, Event, Frame, Item, event_from_connect, sendmsg
 from services.common.esl.quoting import (
     MAX_HEAD_BYTES,
@@ -28,7 +29,6 @@ from services.common.esl.quoting import (
     neutralise,
     setvar_multi,
 )
-from services.common.esl.server import _REFUSE_AFTER_S
 from tests import esl_reference
 from tests.esl_reference import read_commands
 from tests.esl_transcripts import transcript

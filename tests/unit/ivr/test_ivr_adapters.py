@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import resource
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from services.center import Center, CenterWatch, load
 from services.common import auth
 from services.common.bus import Appended, Outgoing, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
-from services.common.errors import BusUnavailable, ContractError
+from services.common.errors import BusUnavailable, ConfigError, ContractError
 from services.common.esl import Event, command
 from services.common.http import Readiness, make_app
 from services.contracts.peyvand.ivr.v1.events_pb2 import IvrEnded
@@ -21,6 +22,7 @@ from services.ivr import api
 from services.ivr.adapters import channel
 from services.ivr.adapters.flows import calendar_of, flows_of, plan_of
 from services.ivr.adapters.outbox import FACTS_LOST, Outbox
+from services.ivr.app import make_room
 from services.ivr.core import codes
 from services.ivr.core import model as m
 from services.ivr.core import nodes as n
@@ -111,6 +113,20 @@ def test_numbers_are_said_as_numbers_or_digits(center: Center) -> None:
 def test_transfer_events() -> None:
     assert channel.event_of(Event.of({"Event-Name": "CHANNEL_BRIDGE"}), 7) == m.TransferConnected(7)
     assert channel.event_of(Event.of({"Event-Name": "CHANNEL_PARK"}), 7) is None
+
+
+def test_ivr_does_not_start_with_more_calls_than_the_system_has_files_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: given.append(limits))
+    make_room(500)
+    assert given == []
+    make_room(2000)
+    assert given == [(2100, 4096)]
+    with pytest.raises(ConfigError, match=r"PEYVAND_IVR_MAX_SESSIONS=4000 takes 4100 open files.*4096"):
+        make_room(4000)
 
 
 def test_a_leg_with_hostile_names_is_only_data() -> None:

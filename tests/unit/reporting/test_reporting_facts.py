@@ -98,6 +98,75 @@ def test_an_unknown_kind_in_the_log_keeps_the_places_of_the_others() -> None:
     assert [p.id for p in placed] == ["m1.0", "m1.1"]
 
 
+IVR = "cc.v1.evt.demo.ivr.contact."
+
+
+def told(message: msgspec.Struct) -> list[f.Placed]:
+    """What reporting makes of a message of ivr."""
+    kind = f"peyvand.ivr.v1.{type(message).__name__}"
+    return placed_facts(envelope(IVR + "ended", kind, codec.to_proto(message, TYPES[kind])))
+
+
+STEPS = (
+    f.IvrStepTaken(
+        contact_id="c1", step_no=1, flow="main", flow_version=3, flow_node="menu", kind="menu", input="2",
+        result="digit:2", entered_at_us=1_000, spent_ms=4, at_us=5_000,
+    ),
+    f.IvrStepTaken(contact_id="c1", step_no=2, flow_node="bye", kind="play", result="hung_up", spent_ms=2, at_us=7_000),
+)  # fmt: skip
+
+
+def test_steps_told_with_the_end_are_facts_of_their_own_in_front_of_it() -> None:
+    ended = f.IvrEnded(contact_id="c1", outcome="hung_up", at_us=7_000, steps=STEPS)
+    placed = told(ended)
+    assert [(p.id, p.idx, p.type.rpartition(".")[2], p.at_us) for p in placed] == [
+        ("m1.0", 0, "IvrStepTaken", 5_000),
+        ("m1.1", 1, "IvrStepTaken", 7_000),
+        ("m1", 2, "IvrEnded", 7_000),
+    ]
+    assert {p.contact_id for p in placed} == {"c1"}
+    assert placed[2].fact == msgspec.structs.replace(ended, steps=()), "nothing is kept twice"
+    rows = [row for p in placed for row in rows_of(p) if row.table == "ivr_steps"]
+    columns = ("step_no", "flow", "flow_version", "flow_node", "entered_at", "input", "result", "spent_ms")
+    assert [tuple(row.values[COLUMNS["ivr_steps"].index(c)] for c in columns) for row in rows] == [
+        (1, "main", 3, "menu", 1_000, "2", "digit:2", 4),
+        (2, "", 0, "bye", 5_000, "", "hung_up", 2),
+    ]
+
+
+def test_steps_of_a_call_that_goes_on_are_nothing_but_steps() -> None:
+    placed = told(f.IvrStepsTaken(contact_id="c1", steps=STEPS, at_us=7_000))
+    assert [p.id for p in placed] == ["m1.0", "m1.1"]
+    assert [p.fact for p in placed] == list(STEPS)
+
+
+def test_a_step_that_makes_no_sense_does_not_hide_how_the_call_ended() -> None:
+    absurd = msgspec.structs.replace(STEPS[0], entered_at_us=2**60)
+    placed = told(f.ContactHandedOver(contact_id="c1", queue="sales", at_us=9_000, steps=(absurd, STEPS[1])))
+    assert [type(p.fact) for p in placed] == [f.Unread, f.IvrStepTaken, f.ContactHandedOver]
+    assert all(p.contact_id == "c1" and rows_of(p) for p in placed)
+
+
+def test_a_revision_of_the_center_has_no_hash_of_a_pin() -> None:
+    kind = "peyvand.center.v1.CenterRevised"
+    revised = TYPES[kind](
+        number=4, revision="1f0c3a9b7d52", kind="edited", actor="admin:maryam", document=b"pin: scrypt$1", at_us=9,
+        changes=[
+            {"path": "agents.sara.pin", "before": "", "after": '"scrypt$14$8$1$c2FsdA==$aGFzaA=="'},
+            {"path": "agents.omid", "before": '{"name": "Omid", "pin": "scrypt$14$8$1$c2FsdA=…', "after": ""},
+        ],
+    )  # type: ignore[call-arg]  # fmt: skip
+    subject = "cc.v1.evt.demo.center.document.revised"
+    (placed,) = placed_facts(envelope(subject, kind, revised.SerializeToString()))
+    rows = {row.table: dict(zip(COLUMNS[row.table], row.values, strict=True)) for row in rows_of(placed)}
+    assert "scrypt" not in repr(rows)
+    assert rows["center_revisions"]["changes"] == [
+        ("agents.sara.pin", "", '"(secret)"'),
+        ("agents.omid", '{"name": "Omid", "pin": "(secret)', ""),
+    ]
+    assert (rows["center_revisions"]["number"], rows["facts"]["revision"]) == (4, "1f0c3a9b7d52")
+
+
 def test_of_two_conversations_the_first_wait_and_the_last_agent_count() -> None:
     rows = []
     for seq, (agent, wait_ms) in enumerate([("sara", 0), ("omid", 9000)], start=1):

@@ -10,11 +10,13 @@ from typing import Final, get_args
 
 import msgspec
 
+from services.reporting.core.facts.center import CenterChange, CenterRevised
 from services.reporting.core.facts.ivr import (
     ContactHandedOver,
     ContactStarted,
     IvrEnded,
     IvrFact,
+    IvrStepsTaken,
     IvrStepTaken,
     PromptMissed,
     SurveyAnswered,
@@ -109,6 +111,8 @@ __all__ = [
     "CallbackAnswered",
     "CallbackAttempted",
     "CallbackChanged",
+    "CenterChange",
+    "CenterRevised",
     "ConferenceStarted",
     "ConsultEnded",
     "ConsultStarted",
@@ -134,6 +138,7 @@ __all__ = [
     "IvrEnded",
     "IvrFact",
     "IvrStepTaken",
+    "IvrStepsTaken",
     "KeyPressed",
     "NodeChanged",
     "NodeDrainChanged",
@@ -196,14 +201,14 @@ class Unread(msgspec.Struct, frozen=True, kw_only=True):
     data_hex: str = ""
 
 
-AnyFact = IvrFact | QueueFact | RecordingFact | RoutingFact | Unread
+AnyFact = IvrFact | QueueFact | RecordingFact | RoutingFact | CenterRevised | Unread
 
 OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
     *get_args(IvrFact),
     *get_args(QueueFact),
     *get_args(RecordingFact),
 )
-"""Facts that are a message each; those of routing come inside ``Decided``."""
+"""Messages of the stream of events. Those of routing come inside ``Decided``, and steps of a call inside the message that tells them."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

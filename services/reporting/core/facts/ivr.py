@@ -36,6 +36,14 @@ class IvrStepTaken(msgspec.Struct, frozen=True, kw_only=True):
     flow_version: int = 0
 
 
+class IvrStepsTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a call's way through its flow."""
+
+    contact_id: str = ""
+    steps: tuple[IvrStepTaken, ...] = ()
+    at_us: int = 0
+
+
 class PromptMissed(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt could not be heard in a language."""
 
@@ -59,6 +67,7 @@ class ContactHandedOver(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     customer: str = ""
     at_us: int = 0
+    steps: tuple[IvrStepTaken, ...] = ()
 
 
 class IvrEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +79,7 @@ class IvrEnded(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     duration_ms: int = 0
     at_us: int = 0
+    steps: tuple[IvrStepTaken, ...] = ()
 
 
 class SurveyAnswered(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,5 +118,12 @@ class SurveyEnded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 IvrFact = (
-    ContactStarted | IvrStepTaken | PromptMissed | ContactHandedOver | IvrEnded | SurveyAnswered | SurveyEnded
+    ContactStarted
+    | IvrStepTaken
+    | IvrStepsTaken
+    | PromptMissed
+    | ContactHandedOver
+    | IvrEnded
+    | SurveyAnswered
+    | SurveyEnded
 )

@@ -2,8 +2,8 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -57,6 +57,16 @@ class IvrStepTaken(_message.Message):
     flow_version: int
     def __init__(self, contact_id: _Optional[str] = ..., step_no: _Optional[int] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., kind: _Optional[str] = ..., result: _Optional[str] = ..., spent_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., entered_at_us: _Optional[int] = ..., input: _Optional[str] = ..., flow_version: _Optional[int] = ...) -> None: ...
 
+class IvrStepsTaken(_message.Message):
+    __slots__ = ("contact_id", "steps", "at_us")
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    contact_id: str
+    steps: _containers.RepeatedCompositeFieldContainer[IvrStepTaken]
+    at_us: int
+    def __init__(self, contact_id: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[IvrStepTaken, _Mapping]]] = ..., at_us: _Optional[int] = ...) -> None: ...
+
 class PromptMissed(_message.Message):
     __slots__ = ("contact_id", "flow", "flow_node", "prompt", "language", "given_up", "at_us", "by_voice")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -78,7 +88,7 @@ class PromptMissed(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., flow: _Optional[str] = ..., flow_node: _Optional[str] = ..., prompt: _Optional[str] = ..., language: _Optional[str] = ..., given_up: _Optional[bool] = ..., at_us: _Optional[int] = ..., by_voice: _Optional[bool] = ...) -> None: ...
 
 class ContactHandedOver(_message.Message):
-    __slots__ = ("contact_id", "queue", "priority", "skills", "language", "customer", "at_us")
+    __slots__ = ("contact_id", "queue", "priority", "skills", "language", "customer", "at_us", "steps")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +96,7 @@ class ContactHandedOver(_message.Message):
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     queue: str
     priority: int
@@ -93,23 +104,26 @@ class ContactHandedOver(_message.Message):
     language: str
     customer: str
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., customer: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[IvrStepTaken]
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., customer: _Optional[str] = ..., at_us: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[IvrStepTaken, _Mapping]]] = ...) -> None: ...
 
 class IvrEnded(_message.Message):
-    __slots__ = ("contact_id", "outcome", "flow_node", "cause", "duration_ms", "at_us")
+    __slots__ = ("contact_id", "outcome", "flow_node", "cause", "duration_ms", "at_us", "steps")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FLOW_NODE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     outcome: str
     flow_node: str
     cause: str
     duration_ms: int
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., outcome: _Optional[str] = ..., flow_node: _Optional[str] = ..., cause: _Optional[str] = ..., duration_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[IvrStepTaken]
+    def __init__(self, contact_id: _Optional[str] = ..., outcome: _Optional[str] = ..., flow_node: _Optional[str] = ..., cause: _Optional[str] = ..., duration_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[IvrStepTaken, _Mapping]]] = ...) -> None: ...
 
 class SurveyAnswered(_message.Message):
     __slots__ = ("contact_id", "survey", "flow_version", "question", "kind", "score", "least", "most", "said_ms", "recording_path", "queue", "agent_id", "offer_id", "at_us")
