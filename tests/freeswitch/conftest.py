@@ -16,7 +16,7 @@ from deploy.dev.stack import Stack, find_shift, table
 from tests.freeswitch.sipp import Lab
 from tests.freeswitch.switch import FreeSwitch, find_binary
 
-CENTERS = [Path(__file__).with_name(name) for name in ("center.yaml", "front.yaml")]
+CENTERS = [Path(__file__).with_name(name) for name in ("center.yaml", "front.yaml", "words.yaml")]
 
 
 @dataclass

@@ -24,6 +24,8 @@ from services.ivr.core import model as core
 
 log = structlog.get_logger()
 
+_MOST_LETTERS = 2_000
+"""Two minutes of speech."""
 _OLD_S = 600
 """A file of a caller's words that is so old belongs to nobody: whoever made it was killed."""
 
@@ -102,6 +104,8 @@ class SpeechOfCall:
     async def playable(self, output: core.SpeakText) -> Playable | None:
         """What FreeSWITCH plays for a text; None when it cannot be spoken."""
         text = output.text if output.instead is None else self._text_of(output.instead)
+        # A variable may hold what a web service answered: lines of it, and many.
+        text = " ".join(text.split())[:_MOST_LETTERS]
         voice = self._center.speech.voices.get(output.language, "")
         if not text:
             return None

@@ -26,6 +26,8 @@ from services.ivr.recognisers.engine import RATE
 log = structlog.get_logger()
 
 _RATE = 16_000
+_LEAST_BYTES = RATE // 10 * 2
+"""A tenth of a second: shorter is no word."""
 _BELOW_HZ = (2_000, 3_900)
 _ABOVE_HZ = 3_400
 _WINDOW = 320
@@ -44,7 +46,7 @@ class Sphinx:
 
     def understand(self, sound: bytes, phrases: Sequence[str]) -> str:
         possible = sorted(filter(None, (self._words(phrase) for phrase in phrases)))
-        if not possible:
+        if not possible or len(sound) < _LEAST_BYTES:
             return ""
         self._decoder.activate_search(self._grammar(possible))
         samples = widened(np.frombuffer(sound, dtype="<i2").astype(np.float64))

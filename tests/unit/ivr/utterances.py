@@ -1,4 +1,4 @@
-"""Callers' words, made by espeak-ng at test time, as a telephone brings them: 8 kHz, and none of it above 3.4 kHz."""
+"""Callers' words, made by espeak-ng at test time, as a telephone brings them: 8 kHz, and where the line is old none of it above 3.4 kHz."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _BAND_HZ = (300, 3_400)
 
 
 @cache
-def utterance(text: str, language: str = "en", voice: str = "") -> audio.Samples:
-    """The words, between -1 and 1."""
+def utterance(text: str, language: str = "en", voice: str = "", *, band: bool = True) -> audio.Samples:
+    """The words, between -1 and 1; ``band``: as a line brings them that has nothing beyond the telephone's band."""
     program = shutil.which("espeak-ng")
     assert program is not None
     samples = audio.speech(text, language, program, voice=voice)
+    if not band:
+        return samples
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / audio.RATE)
     spectrum[(hz < _BAND_HZ[0]) | (hz > _BAND_HZ[1])] = 0

@@ -1,0 +1,217 @@
+"""Texts that a voice speaks, prompts that vanished and callers who speak, on the simulated switch: with the real voice and the real recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.center import load, prompts
+from services.common.bus import codec, subjects
+from services.common.bus.memory import MemoryBroker, MemoryBus
+from services.common.clock import SystemClock
+from services.common.esl import GeventHub, OutboundServer
+from services.common.webclient import WebClient
+from services.ivr.adapters.outbox import Outbox
+from services.ivr.app import Ivr
+from services.ivr.config import IvrSettings
+from services.simswitch.channel import Channel
+from tests.integration.simswitch_kit import Lab, lab
+from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
+
+WORDS = Path(__file__).parents[1] / "freeswitch" / "words.yaml"
+FACTS = subjects.any_fact(service="ivr")
+
+
+class Floor:
+    """A simulated switch with ivr beside it."""
+
+    def __init__(self, switch: Lab, broker: MemoryBroker, folder: Path) -> None:
+        self.lab = switch
+        self.broker = broker
+        self.sounds = folder / "sounds"
+        self.speech = folder / "speech"
+
+    def call(self, entry: str) -> Channel:
+        return self.lab.caller(entry)
+
+    def played(self, leg: Channel) -> list[str]:
+        """What was played, without what leads to it."""
+        paths = [data for app, data, _ in leg.app_log if app == "playback"]
+        return [path.split("/words/")[-1].removesuffix(".wav") for path in paths]
+
+    async def listens(self, leg: Channel) -> None:
+        await self.lab.until(lambda: any("/heard/" in path for path in leg.recorders))
+
+    def say(self, leg: Channel, text: str) -> None:
+        leg.say(pcm(np.concatenate([utterance(text, band=False), silence(0.2)])))
+
+    async def ends(self, leg: Channel) -> None:
+        await self.lab.until(lambda: leg.down)
+        await self.lab.until(lambda: not list((self.speech / "heard").glob("*")))
+
+    async def steps(self) -> list[str]:
+        return [f"{s.flow_node}={s.result}" for s in await self.facts("IvrStepTaken")]
+
+    async def facts(self, kind: str) -> list[Any]:
+        """All facts of this type, once the call has ended for ivr."""
+        for _ in range(2000):
+            found = [codec.decode(entry) for entry in self.broker.entries(FACTS)]
+            if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in found):
+                return [fact for fact in found if type(fact).__name__ == kind]
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"the call has no end: {found}")
+
+
+@pytest.fixture
+def more_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(getattr(request, "param", {}))
+
+
+@pytest.fixture
+async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[Floor]:
+    (tmp_path / "speech").mkdir()
+    settings = IvrSettings(
+        auth_secret="x" * 32,
+        ivr_sounds_dir=str(tmp_path / "sounds"),
+        ivr_recordings_dir=str(tmp_path / "rec"),
+        ivr_speech_dir=tmp_path / "speech",
+        ivr_esl_port=0,
+        **more_settings,
+    )
+    centers = load(WORDS)
+    prompts.make(centers, tmp_path / "sounds", espeak="")
+    broker = MemoryBroker()
+    bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
+    outbox = Outbox(bus, settings.ivr_outbox_size)
+    appending = asyncio.create_task(outbox.run())
+    hub = GeventHub()
+    hub.start()
+    ivr = Ivr(settings, SystemClock(), bus, outbox, centers, WebClient())
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+    port = await server.start()
+    try:
+        async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
+            switch.switch.speech = tmp_path / "speech"
+            yield Floor(switch, broker, tmp_path)
+    finally:
+        await server.stop(0)
+        await ivr.stop()
+        hub.stop()
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+        await bus.stop()
+
+
+@needs_espeak
+@pytest.mark.slow
+async def test_a_word_interrupts_the_prompt_and_leads_where_it_says(floor: Floor) -> None:
+    leg = floor.call("3101")
+    await floor.listens(leg)
+    floor.say(leg, "speak to somebody")
+    await floor.ends(leg)
+    assert floor.played(leg) == ["en/wish", "en/person"]
+    assert await floor.steps() == ["wish=said:person", "person=played", "bye-person=person"]
+    (wish,) = [s for s in await floor.facts("IvrStepTaken") if s.flow_node == "wish"]
+    assert wish.input == "speak to somebody"
+
+
+@needs_espeak
+@pytest.mark.slow
+async def test_questions_are_answered_and_done_is_done(floor: Floor) -> None:
+    leg = floor.call("3102")
+    await floor.listens(leg)
+    floor.say(leg, "delivery time")
+    await floor.lab.until(lambda: "en/more" in floor.played(leg))
+    leg.press("9")
+    await floor.ends(leg)
+    assert await floor.steps() == ["ask=said:ask/time", "ask/time=played", "ask/more=digit:9", "bye=answered"]
+
+
+async def test_a_key_is_as_good_as_a_word(floor: Floor) -> None:
+    leg = floor.call("3101")
+    await floor.listens(leg)
+    leg.press("1")
+    await floor.ends(leg)
+    assert (await floor.steps())[0] == "wish=digit:1"
+    assert not leg.recorders, "nobody listens any more"
+
+
+@pytest.mark.parametrize("more_settings", [{"ivr_recognisers": ""}], indirect=True)
+async def test_without_a_recogniser_it_is_a_menu(floor: Floor) -> None:
+    leg = floor.call("3101")
+    await floor.lab.until(lambda: "en/wish" in floor.played(leg))
+    leg.press("2")
+    await floor.ends(leg)
+    assert (await floor.steps())[0] == "wish=digit:2"
+    assert not any("uuid_record" in str(entry) for entry in leg.app_log)
+
+
+@needs_espeak
+async def test_a_text_is_spoken_and_kept(floor: Floor) -> None:
+    for _ in range(2):
+        leg = floor.call("3103")
+        await floor.ends(leg)
+    kept = list((floor.speech / "spoken").rglob("*.wav"))
+    assert len(kept) == 1
+    assert floor.played(leg) == [str(kept[0].with_suffix(""))]
+    assert (await floor.steps())[:2] == ["say=played", "bye=spoken"]
+
+
+@pytest.mark.parametrize(
+    "more_settings",
+    [{"ivr_voice": "none"}, {"ivr_voice": "http", "ivr_voice_url": "http://127.0.0.1:9/"}],
+    ids=["nobody", "a service that is not there"],
+    indirect=True,
+)
+async def test_a_text_that_cannot_be_spoken_goes_the_failure_edge(floor: Floor) -> None:
+    leg = floor.call("3103")
+    await floor.ends(leg)
+    assert floor.played(leg) == []
+    assert await floor.steps() == ["say=missing", "mute=mute"]
+
+
+@needs_espeak
+async def test_a_prompt_that_vanished_is_heard_in_the_next_language_then_spoken(floor: Floor) -> None:
+    (floor.sounds / "words" / "en" / "gone.wav").unlink()
+    leg = floor.call("3104")
+    await floor.ends(leg)
+    assert floor.played(leg) == ["en/gone", "fa/gone"]
+    assert [(f.language, f.given_up, f.by_voice) for f in await floor.facts("PromptMissed")] == [
+        ("en", False, False)
+    ]
+    (floor.sounds / "words" / "fa" / "gone.wav").unlink()
+    floor.lab.switch._file_ms.clear()  # The simulated switch looks at each file once.
+    leg = floor.call("3104")
+    await floor.ends(leg)
+    *tried, spoken = floor.played(leg)
+    assert tried == ["en/gone", "fa/gone"]
+    assert "/spoken/" in spoken
+
+
+@pytest.mark.parametrize("more_settings", [{"ivr_voice": "none"}], indirect=True)
+async def test_what_cannot_be_heard_at_all_goes_the_failure_edge_at_once(floor: Floor) -> None:
+    for language in ("en", "fa"):
+        for prompt in ("gone", "menu"):
+            (floor.sounds / "words" / language / f"{prompt}.wav").unlink()
+    leg = floor.call("3104")
+    await floor.ends(leg)
+    assert await floor.steps() == ["gone=missing", "unheard=unheard"]
+    assert [(f.language, f.given_up, f.by_voice) for f in await floor.facts("PromptMissed")] == [
+        ("en", False, False), ("fa", False, False), ("en", True, True),
+    ]  # fmt: skip
+    leg = floor.call("3105")
+    await floor.ends(leg)
+    assert (await floor.steps())[2:] == ["menu=missing", "unheard=unheard"]
+
+
+async def test_a_caller_who_hangs_up_while_being_listened_to_leaves_nothing(floor: Floor) -> None:
+    leg = floor.call("3101")
+    await floor.listens(leg)
+    leg.end("NORMAL_CLEARING", by="caller")
+    await floor.ends(leg)
+    assert (await floor.steps())[-1] == "wish=hung_up"
