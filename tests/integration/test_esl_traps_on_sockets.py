@@ -307,7 +307,9 @@ async def test_the_last_event_comes_after_the_notice_and_then_we_let_go(
             b"Content-Disposition: linger\nContent-Length: 0\n\n"
         )
         call.hang_up_complete()
-        assert [found.name async for found in session.events] == ["CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"]
+        async with asyncio.timeout(5):
+            names = [found.name async for found in session.events]
+        assert names == ["CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"]
         assert await call.ended()
 
 
