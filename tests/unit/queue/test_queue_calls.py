@@ -71,6 +71,7 @@ def test_an_offer_becomes_a_conversation_in_the_tried_order(rig: Rig) -> None:
     ]  # fmt: skip
     before = dict(rig.commands(outputs.SetVars)[0].values)
     assert before["park_after_bridge"] == before["uuid_bridge_park_on_cancel"] == "true"
+    assert before["RECORD_STEREO"] == "true", "read when the recording starts"
     assert before["cc_state"] == "talking"
     assert before["socket_resume"] == "false"  # ivr may still hold the leg's socket
     bridge = rig.commands(outputs.Bridge)[0]

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from services.center import Center, load
+from services.common.esl import Event
 from services.queue.adapters import switch
 from services.queue.adapters.centers import spoken
 from services.queue.core import facts, inputs, outputs, plan
@@ -243,6 +244,27 @@ def test_a_message_is_left_without_us(rig: Rig) -> None:
     gone = rig.facts(facts.ContactGone)[0]
     assert isinstance(gone, facts.ContactGone)
     assert gone.state == "after"
+
+
+@pytest.mark.parametrize(
+    ("state", "bridged"),
+    [("CS_EXCHANGE_MEDIA", True), ("CS_SOFT_EXECUTE", True), ("CS_PARK", False), ("CS_EXECUTE", False)],
+)
+def test_who_talks_is_known_by_the_legs_state_alone(state: str, bridged: bool) -> None:
+    """After a bridge the partner's name stays on a leg, ``application`` and ``callstate`` are as they were in it."""
+    found = {
+        "Unique-ID": "c1",
+        "Channel-State": state,
+        "Channel-Call-State": "ACTIVE",
+        "variable_bridge_uuid": "a1",
+    }
+    assert switch.caller_leg(Event.of(found)).bridged is bridged
+
+
+def test_the_agents_leg_is_named_first_in_the_bridge() -> None:
+    """Caller first, a caller who leaves now leaves the agent's leg silent for ever, and an agent who does takes the caller along (5 of 24)."""
+    line = switch.api_line(outputs.Bridge(contact="c1", leg="a1", caller_leg="c1", offer="o1"), DIALING)
+    assert line == "uuid_bridge a1 c1"
 
 
 def test_the_tone_of_a_phone_instead_of_music() -> None:
