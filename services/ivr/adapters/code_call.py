@@ -22,6 +22,7 @@ from services.ivr.core.model import PlayPrompt
 log = structlog.get_logger()
 
 _END_S = 5.0
+_PUT_DOWN_S = 0.5  # A phone that has just had its BYE is busy for a moment.
 _TRIES = 5  # Routing locks the agent sooner; this bounds a call to a phone whose routing has other rules.
 _FIRST_KEY_S = 12.0  # The prompt, and a moment to remember.
 _NEXT_KEY_S = 4.0
@@ -37,10 +38,7 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
     if center is None or wish is None:
         prompt = codes.NOT_POSSIBLE
     elif isinstance(wish, codes.Supervise):
-        if await listening.listen(bus, center, leg, session.unique_id, wish.extension):
-            # The leg is at the call. ``exit`` now would stop the media of the leg that we no longer hold: on a real switch the
-            # supervisor heard nothing from then on. So the socket stays until the leg is over.
-            await drain(session)
+        if await _listens(session, leg, center, bus, wish.extension):
             return
         prompt = codes.NOT_POSSIBLE
     elif isinstance(wish, codes.SitDown):
@@ -56,6 +54,25 @@ async def serve(session: Session, leg: channel.Leg, center: Center | None, bus: 
         known_phone=center is not None,
     )
     await say_and_end(session, center, prompt, sounds_dir)
+
+
+async def _listens(session: Session, leg: channel.Leg, center: Center, bus: Bus, extension: str) -> bool:
+    """Let the phone hear an agent's conversation; return whether it does, or did."""
+    found = await listening.find(bus, center, leg, extension)
+    if found is None:
+        return False
+    if found.node == leg.node:
+        if not await listening.listen(bus, center, leg, session.unique_id, found):
+            return False
+        # The leg is at the call. ``exit`` now would stop the media of the leg that we no longer hold: on a real switch the
+        # supervisor heard nothing from then on. So the socket stays until the leg is over.
+        await drain(session)
+        return True
+    await session.execute("hangup", "NORMAL_CLEARING", wait=False)
+    await asyncio.wait([asyncio.ensure_future(drain(session))], timeout=_END_S)
+    await asyncio.sleep(_PUT_DOWN_S)
+    await listening.ring_back(bus, center, leg, found)
+    return True
 
 
 async def say_and_end(session: Session, center: Center | None, prompt: str, sounds_dir: str) -> None:

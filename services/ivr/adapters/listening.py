@@ -1,6 +1,8 @@
-"""``*33`` and an agent's extension: ask the node of that agent's call to send the leg that dialled to it."""
+"""``*33`` and an agent's extension: ask the node of that agent's call to send the leg that dialled to it, or to ring its phone."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,36 +19,62 @@ _ASK_S = 3.0
 _JOIN_S = 10.0
 
 
-async def listen(bus: Bus, center: Center, leg: channel.Leg, leg_id: str, extension: str) -> bool:
-    """Let the leg ``leg_id`` hear the conversation of the agent at ``extension``. Return whether it does.
+@dataclass(frozen=True)
+class Found:
+    """Whom somebody who dialled ``*33`` may listen to."""
 
-    A call on another node than the leg cannot be heard so; by HTTP the supervisor's phone is rung from the call's node.
-    """
+    supervisor: str
+    contact: str
+    node: str
+
+
+async def find(bus: Bus, center: Center, leg: channel.Leg, extension: str) -> Found | None:
+    """The conversation of the agent at ``extension``, for who is at the phone of ``leg``; None when there is none, or for nobody who supervises."""
     try:
         supervisor = await _supervisor_at(bus, center, leg.agent_extension)
         contact, node = await _conversation(bus, center, extension)
-        if not (supervisor and contact and node == leg.node):
-            return False
-        await bus.request(
-            subjects.rpc(center.tenant, "queue", node, "supervise"),
-            Supervise(
-                contact_id=contact,
-                mode="listen",
-                supervisor=supervisor,
-                leg_id=leg_id,
-            ),
-            timeout_s=_JOIN_S,
-        )
     except (Refused, NotReady, ContractError) as e:
-        log.warning(
-            "supervision_not_granted",
-            tenant=center.tenant,
-            extension=leg.agent_extension,
-            heard=extension,
-            reason=str(e),
-        )
+        _refused(center, leg, extension, e)
+        return None
+    return Found(supervisor, contact, node) if supervisor and contact and node else None
+
+
+async def listen(bus: Bus, center: Center, leg: channel.Leg, leg_id: str, found: Found) -> bool:
+    """Let the leg ``leg_id`` hear a conversation of its own node. Return whether it does."""
+    wish = Supervise(contact_id=found.contact, mode="listen", supervisor=found.supervisor, leg_id=leg_id)
+    return await _ask(bus, center, leg, found, wish)
+
+
+async def ring_back(bus: Bus, center: Center, leg: channel.Leg, found: Found) -> bool:
+    """Ring the phone of ``leg``, which has been put down, from the node that has the conversation: no leg can hear a call of another node."""
+    wish = Supervise(
+        contact_id=found.contact,
+        mode="listen",
+        supervisor=found.supervisor,
+        extension=leg.agent_extension,
+        phone_node=leg.node,
+    )
+    return await _ask(bus, center, leg, found, wish)
+
+
+async def _ask(bus: Bus, center: Center, leg: channel.Leg, found: Found, wish: Supervise) -> bool:
+    subject = subjects.rpc(center.tenant, "queue", found.node, "supervise")
+    try:
+        await bus.request(subject, wish, timeout_s=_JOIN_S)
+    except (Refused, NotReady, ContractError) as e:
+        _refused(center, leg, found.contact, e)
         return False
     return True
+
+
+def _refused(center: Center, leg: channel.Leg, heard: str, why: Exception) -> None:
+    log.warning(
+        "supervision_not_granted",
+        tenant=center.tenant,
+        extension=leg.agent_extension,
+        heard=heard,
+        reason=str(why),
+    )
 
 
 async def _supervisor_at(bus: Bus, center: Center, extension: str) -> str:
