@@ -12,15 +12,17 @@ import pytest
 
 from services.center import Center, CenterWatch, load
 from services.common import auth
-from services.common.bus import Appended, Outgoing, subjects
+from services.common.bus import Appended, Envelope, Outgoing, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.errors import BusUnavailable, ConfigError, ContractError
 from services.common.esl import Event, command
 from services.common.http import Readiness, make_app
 from services.contracts.peyvand.ivr.v1.events_pb2 import IvrEnded
+from services.contracts.peyvand.routing.v1.rpc_pb2 import AgentList, AgentState
 from services.ivr import api
 from services.ivr.adapters import channel
 from services.ivr.adapters.flows import calendar_of, flows_of, plan_of
+from services.ivr.adapters.looking import Agents
 from services.ivr.adapters.outbox import FACTS_LOST, Outbox
 from services.ivr.app import make_room
 from services.ivr.core import codes
@@ -285,3 +287,32 @@ def test_a_callers_name_with_a_lines_end_in_it_does_not_cost_the_hand_over() -> 
     told = channel.handed_over(waits, {"cc_queue": "sales"})
     assert command("sendevent CUSTOM", {"Event-Subclass": channel.HANDED_OVER, **told})
     assert told["Caller-Caller-ID-Name"].startswith("100% sure A")
+
+
+async def test_how_agents_are_is_asked_once_for_all_who_ask_within_a_second() -> None:
+    asked = 0
+
+    async def answer(_: Envelope) -> AgentList:
+        nonlocal asked
+        asked += 1
+        return AgentList(
+            agents=[
+                AgentState(agent_id="sara", presence="available", activity="idle"),
+                AgentState(agent_id="reza", presence="available", activity="talking"),
+                AgentState(agent_id="nima", presence="available", activity="unreachable"),
+                AgentState(agent_id="omid", presence="break", activity="idle"),
+                AgentState(agent_id="gone", presence="available", activity="idle", draining=True),
+            ]
+        )
+
+    bus = MemoryBus(MemoryBroker())
+    await bus.serve(subjects.rpc("demo", "routing", "agent", "list"), answer, queue="routing")
+    agents = Agents(bus)
+    names = ("sara", "reza", "nima", "omid", "gone", "nobody")
+    states = await asyncio.gather(*(agents.look("demo", name) for name in names))
+    assert dict(zip(names, states, strict=True)) == {
+        "sara": "ready", "reza": "busy", "nima": "away", "omid": "away", "gone": "away", "nobody": "away",
+    }  # fmt: skip
+    assert asked == 1
+    assert await agents.look("other", "sara") == "unseen", "nobody answers for that tenant"
+    await bus.stop()
