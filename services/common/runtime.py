@@ -27,6 +27,7 @@ from services.common import config, log
 from services.common.clock import Clock, SystemClock
 from services.common.errors import ConfigError, PeyvandError
 from services.common.http import Readiness, make_app
+from services.common.priority import take_place
 
 S = TypeVar("S", bound=config.Settings)
 
@@ -194,9 +195,15 @@ def _spare_the_collector() -> None:
 def _take_place(nice: int) -> None:
     """Go before or behind the other processes of the machine."""
     try:
-        os.nice(nice)
-    except PermissionError:
-        logger.warning("niceness_refused", setting="PEYVAND_NICE", wanted=nice, rlimit_nice_needed=20 - nice)
+        take_place(nice)
+    except OSError as e:
+        logger.warning(
+            "niceness_refused",
+            setting="PEYVAND_NICE",
+            wanted=nice,
+            rlimit_nice_needed=20 - nice,
+            reason=str(e),
+        )
 
 
 def run(

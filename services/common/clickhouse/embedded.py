@@ -50,6 +50,7 @@ from urllib.parse import quote
 
 from services.common.clickhouse import StoreUrl
 from services.common.errors import ConfigError, NotReady
+from services.common.priority import take_place
 
 ANALYST: Final = "analyst"
 MIN_PASSWORD: Final = 12
@@ -452,7 +453,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.die_with_parent:
         _die_with_parent()
     # It merges with all threads that it has, on the machine on which calls are served: they go first.
-    os.nice(NICE)
+    take_place(NICE)
     try:
         return serve(
             args.dir,
