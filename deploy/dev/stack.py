@@ -243,6 +243,7 @@ class Stack:
                     str(self.folder / "nats"),
                     "--port",
                     str(self.port("nats")),
+                    *(("--nice", str(min(row.nice for row in table()))) if self.switches else ()),
                 ),
                 {},
             ),

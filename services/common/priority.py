@@ -23,11 +23,16 @@ def take_place(nice: int, autogroup: Path = AUTOGROUP) -> None:
         return
     now = os.nice(nice)
     # A group is a session: of one that others belong to, it is not ours to say.
-    if os.getsid(0) == os.getpid() and autogroup.exists():
-        for _ in range(_TRIES):
-            try:
-                autogroup.write_text(str(now))
-            except BlockingIOError:
-                time.sleep(_PAUSE_S)
-            else:
-                return
+    if os.getsid(0) == os.getpid():
+        move_group(now, autogroup)
+
+
+def move_group(nice: int, autogroup: Path) -> None:
+    """Give a session's group its niceness, where the kernel has such groups. Raises OSError, mostly PermissionError."""
+    for _ in range(_TRIES if autogroup.exists() else 0):
+        try:
+            autogroup.write_text(str(nice))
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+        else:
+            return

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from services.common.errors import ConfigError, NotReady
+from services.common.priority import move_group, take_place
 
 _READY_S = 20.0
 _PR_SET_PDEATHSIG = 1
@@ -314,6 +315,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--dir", type=Path, required=True, help="folder of its data, configuration and log")
     parser.add_argument("--port", type=int, default=4222, help="port on 127.0.0.1; -1 takes a free one")
+    parser.add_argument("--nice", type=int, default=0, help="niceness of the server, where it may have it")
     args = parser.parse_args(argv)
     server = EmbeddedNats(args.dir, port=args.port)
 
@@ -323,7 +325,12 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
+        with contextlib.suppress(PermissionError):
+            take_place(args.nice)
         url = server.start()
+        if args.nice:  # The server leads a session of its own.
+            with contextlib.suppress(PermissionError):
+                move_group(args.nice, Path(f"/proc/{server.pid}/autogroup"))
         sys.stdout.write(
             json.dumps({"url": url, "monitor_url": server.monitor_url, "pid": server.pid}) + "\n"
         )
