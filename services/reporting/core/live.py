@@ -77,13 +77,14 @@ _SECOND_US: Final = 1_000_000
 class _Contact:
     """A contact in routing's care."""
 
-    __slots__ = ("counted", "queue", "since_us", "state")
+    __slots__ = ("counted", "placed_by", "queue", "since_us", "state")
 
     def __init__(self) -> None:
         self.queue = ""
-        self.state = "new"  # waiting, talking, leaving
+        self.state = "new"  # waiting, talking, leaving, outbound, callback
         self.since_us = 0
         self.counted = False
+        self.placed_by = ""  # The agent who called it.
 
 
 class LiveProjection:
@@ -149,7 +150,7 @@ class LiveProjection:
             case AgentPresenceChanged():
                 self._floor.presence_changed(fact, at_us)
             case AgentActivityChanged():
-                self._floor.activity_changed(fact, at_us)
+                self._floor.activity_changed(fact, at_us, placed=self._placed(fact))
             case NodeChanged():
                 self._nodes_down.pop(fact.node, None)
                 if not fact.up:
@@ -180,8 +181,18 @@ class LiveProjection:
         contact.queue, contact.state, contact.since_us = fact.queue, "waiting", fact.waiting_since_us
         self._set_waiting(fact.queue, +1, at_us)
 
+    def _placed(self, fact: AgentActivityChanged) -> bool:
+        """Whether the agent has placed the call that the fact is about: the first one who is busy with it has."""
+        contact = self._contacts.get(fact.contact_id)
+        if contact is None or contact.state != "outbound":
+            return False
+        contact.placed_by = contact.placed_by or fact.agent_id
+        return contact.placed_by == fact.agent_id
+
     def _connected(self, fact: ContactConnected, at_us: int) -> None:
         contact = self._contacts.setdefault(fact.contact_id, _Contact())
+        if contact.state == "outbound":
+            return  # The agents show it; the queue's number of talks is of those who came to it.
         self._leave(contact, at_us)
         contact.queue, contact.state, contact.since_us = fact.queue, "talking", at_us
         if contact.counted:

@@ -15,7 +15,17 @@ from services.reporting.core.live_facts import (
 )
 from services.reporting.core.live_levels import Level
 
-STATES: Final = ("ready", "talking", "handling", "ringing", "wrap_up", "break", "unreachable")
+STATES: Final = (
+    "ready",
+    "talking",
+    "outbound",
+    "own_call",
+    "handling",
+    "ringing",
+    "wrap_up",
+    "break",
+    "unreachable",
+)
 """In the order of the board's bar."""
 
 MAX_AGENT_ROWS: Final = 120
@@ -25,7 +35,10 @@ MISSED_REASONS: Final = ("no_answer", "declined", "busy", "unreachable")
 """Break reasons that routing gives by itself after a failed offer."""
 
 _ROW_ORDER: Final = {
-    s: n for n, s in enumerate(("unreachable", "break", "wrap_up", "ringing", "handling", "talking", "ready"))
+    s: n
+    for n, s in enumerate(
+        ("unreachable", "break", "wrap_up", "ringing", "handling", "own_call", "outbound", "talking", "ready")
+    )
 }
 _BY_ACTIVITY: Final = {
     "offered": "ringing",
@@ -36,8 +49,9 @@ _BY_ACTIVITY: Final = {
     # Contacts of other channels; whether a call may come in between is the center's rule.
     "handling": "handling",
     # A call that the agent makes or gets without us: on the phone, with no queue.
-    "own_call": "talking",
+    "own_call": "own_call",
 }
+_ON_THE_LINE: Final = frozenset({"offered", "ringing", "talking", "held"})
 _SECOND_US: Final = 1_000_000
 
 
@@ -46,6 +60,7 @@ class _Agent:
         "activity",
         "activity_us",
         "left_ready_us",
+        "placed",
         "presence",
         "presence_us",
         "queue",
@@ -60,10 +75,13 @@ class _Agent:
         self.activity_us = 0
         self.queue = ""
         self.left_ready_us = 0
+        self.placed = False  # The call at hand is one that the agent placed.
 
     @property
     def state(self) -> str:
         """A call outranks what the person says: somebody who logs out in a call is still talking."""
+        if self.placed and self.activity in _ON_THE_LINE:
+            return "outbound"
         if self.activity in _BY_ACTIVITY:
             return _BY_ACTIVITY[self.activity]
         if self.presence == "available":
@@ -113,12 +131,13 @@ class Floor:
         agent.presence, agent.reason, agent.presence_us = fact.presence, fact.reason, at_us
         self._after(fact.agent_id, agent, was_ready, at_us)
 
-    def activity_changed(self, fact: AgentActivityChanged, at_us: int) -> None:
+    def activity_changed(self, fact: AgentActivityChanged, at_us: int, *, placed: bool = False) -> None:
+        """``placed``: the agent has called the contact, whichever leg of it rings or talks now."""
         agent = self._agents.setdefault(fact.agent_id, _Agent())
         was_ready = agent.state == "ready"
         # Wrap-up belongs to the queue of the call before it, also where the fact does not repeat the queue.
         agent.queue = fact.queue or (agent.queue if fact.activity == "wrap_up" else "")
-        agent.activity, agent.activity_us = fact.activity, at_us
+        agent.activity, agent.activity_us, agent.placed = fact.activity, at_us, placed
         self._after(fact.agent_id, agent, was_ready, at_us)
 
     def _after(self, agent_id: str, agent: _Agent, was_ready: bool, at_us: int) -> None:

@@ -123,7 +123,11 @@ class QueueRow(msgspec.Struct, frozen=True):
 
 
 class AgentRow(msgspec.Struct, frozen=True):
-    """One agent that is logged in. ``state``: ready, ringing, talking, handling, wrap_up, break, unreachable."""
+    """One agent that is logged in.
+
+    ``state``: ready, ringing, talking, outbound (a call that the agent placed, from its first ring on), own_call (on the phone without us),
+    handling, wrap_up, break, unreachable.
+    """
 
     id: str
     names: Names

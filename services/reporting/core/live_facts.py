@@ -89,11 +89,12 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, handling, offered, talking, wrap_up, unreachable."""
+    """What the system sees: idle, handling, offered, talking, wrap_up, own_call, unreachable."""
 
     agent_id: str
     activity: str
     queue: str = ""
+    contact_id: str = ""
 
 
 class NodeChanged(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ const FEW_QUEUES = 5;
 const PEOPLE_ON_WALL = { few: 12, many: 6 };
 const ALARMS_ON_WALL = 4;
 const WAITING_BACK_MINUTES = 15;
-const STATES = ['ready', 'talking', 'handling', 'ringing', 'wrap_up', 'break', 'unreachable'];
+const STATES = ['ready', 'talking', 'outbound', 'own_call', 'handling', 'ringing', 'wrap_up', 'break', 'unreachable'];
+const ON_THE_PHONE = ['talking', 'outbound', 'own_call'];
 
 /** Words for screen readers only. @param {...(Node | string | null)} more */
 const sr = (...more) => h('span', { class: 'hidden' }, ...more);
@@ -76,6 +77,7 @@ function tiles(f, board, now) {
   const waitChange = t.waiting.value - t.waiting.before;
   const count = (/** @type {string} */ state) =>
     board.agent_states.find((/** @type {any} */ s) => s.state === state)?.count ?? 0;
+  const onThePhone = ON_THE_PHONE.reduce((n, state) => n + count(state), 0);
   return h(
     'div',
     { class: 'tiles' },
@@ -116,7 +118,7 @@ function tiles(f, board, now) {
       level: t.idle.level,
       value: f.number(t.idle.value),
       small: f.text('tile.of', { total: f.number(t.idle.logged_in) }),
-      first: f.text('tile.busy', { talking: f.number(count('talking')), pausing: f.number(count('break')) }),
+      first: f.text('tile.busy', { talking: f.number(onThePhone), pausing: f.number(count('break')) }),
       second: f.text('tile.wrap', { count: f.number(count('wrap_up')) }),
     }),
     tile(f, {

@@ -156,6 +156,8 @@ class Agent(msgspec.Struct):
     """Wrong PINs in a row."""
     locked_until_us: int = 0
     """No PIN is taken before this time."""
+    placed: bool = False
+    """The call that the agent has, or had before the wrap-up, was placed by an agent: the queue's past does not know of it."""
 
     @property
     def handles(self) -> bool:

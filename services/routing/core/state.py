@@ -256,6 +256,8 @@ class State(Memory):
             agent.idle_since_us = self.at_us
             taken = AtHand(one.channel, one.queue, one.share_of, self.at_us)
             self._hand(fact.agent_id, fact.contact_id, taken)
+        else:
+            agent.placed = contact.kind == OUTBOUND
 
     def _contact_transferred(self, fact: f.ContactTransferred) -> None:
         self.contacts[fact.contact_id].transfers += 1
@@ -405,7 +407,7 @@ class State(Memory):
         self.contacts[fact.contact_id].node = fact.node
 
     def _wrap_up_ended(self, fact: f.WrapUpEnded) -> None:
-        if fact.queue and fact.by != "completed":
+        if fact.queue and fact.by != "completed" and not self.agent(fact.agent_id).placed:
             self._history(fact.queue).wrapped_up(fact.wrap_up_ms, self.at_us)
 
     def _talk_ended(self, contact: Contact) -> int:

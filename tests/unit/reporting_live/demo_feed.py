@@ -148,11 +148,37 @@ class DemoDay:
             self._at(at + 30 * S, "pause", agent)
             return []
         del self._idle[agent]
+        draw = self._chance.random()
+        if draw < 0.3:
+            self._at(at + int(self._chance.uniform(60, 400) * S), "pause", agent)
+            self._place(at, agent, direct=draw < 0.1)
+            return []
         missed = self._chance.random() < 0.08
         reason = "no_answer" if missed else self._chance.choice([r.code for r in self._center.break_reasons])
         self._presence(agent, "break", reason)
         self._at(at + int(self._chance.uniform(180, 1300) * S), "login", agent)
         return []
+
+    def _place(self, at: int, agent: str, *, direct: bool) -> None:
+        """The agent calls a customer, or is called on the phone directly."""
+        queue, contact = self._center.agents[agent].queue_names[0], f"out-{at}"
+        self._at(
+            at + int(self._chance.uniform(30, 400) * S), "hang_up", agent, "" if direct else contact, queue
+        )
+        if direct:
+            self._activity(agent, "own_call")
+            return
+        self._say(
+            contact_queued=routing.ContactQueued(
+                contact_id=contact, queue=queue, node="fs1", waiting_since_us=at, kind="outbound"
+            )
+        )
+        self._activity(agent, "offered", contact, queue)
+
+    def _hang_up(self, at: int, agent: str, contact: str, queue: str) -> list[tuple[str, Message]]:
+        if contact:
+            self._close(contact, queue, "completed", 0)
+        return self._free(at, agent)
 
     def _call(self, at: int, contact: str) -> list[tuple[str, Message]]:
         started = ivr.ContactStarted(

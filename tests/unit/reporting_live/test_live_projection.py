@@ -343,6 +343,43 @@ def test_a_center_level_pools_the_targets_of_its_queues() -> None:
     assert (tile.target_pct, tile.target_s) == (85.0, None)
 
 
+def test_calls_that_agents_place_are_told_from_talks_with_callers() -> None:
+    story = Story(center(agents={"sara": ("sales",), "reza": ("sales",)}))
+    story.login(0, "sara", "reza")
+
+    def shown(at: float) -> dict[str, str]:
+        return {a.id: a.state for a in story.board(at).agents}
+
+    story.tell(
+        1,
+        f.ContactQueued("out", "sales", NOON + S, kind="outbound"),
+        f.AgentActivityChanged("sara", "offered", "sales", "out"),
+        f.AgentActivityChanged("reza", "own_call"),
+    )
+    assert shown(2) == {"sara": "outbound", "reza": "own_call"}
+    story.tell(
+        5, f.ContactConnected("out", "sales"), f.AgentActivityChanged("sara", "talking", "sales", "out")
+    )
+    board = story.board(6)
+    assert (shown(6)["sara"], board.queues[0].talking, board.tiles.idle.value) == ("outbound", 0, 0)
+    assert {s.state: s.count for s in board.agent_states}["talking"] == 0
+    story.tell(
+        7,
+        f.AgentActivityChanged("reza", "idle"),
+        f.AgentActivityChanged("reza", "offered", "sales", "out"),
+    )
+    assert shown(8) == {"sara": "outbound", "reza": "ringing"}, "who is asked about it has not placed it"
+    story.tell(
+        9, f.ContactClosed("out", "sales", "completed"), f.AgentActivityChanged("sara", "wrap_up", "sales", "out")
+    )  # fmt: skip
+    assert shown(10)["sara"] == "wrap_up"
+    story.queued(11, "in")
+    story.tell(
+        12, f.ContactConnected("in", "sales"), f.AgentActivityChanged("sara", "talking", "sales", "in")
+    )
+    assert (shown(13)["sara"], story.board(13).queues[0].talking) == ("talking", 1)
+
+
 def test_other_channels_are_in_no_number_of_calls_and_shown_at_their_agents() -> None:
     story = Story(center(agents={"sara": ("sales",)}))
     story.login(0, "sara")

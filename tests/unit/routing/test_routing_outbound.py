@@ -116,6 +116,16 @@ def test_a_conversation_and_its_wrap_up(floor: Floor) -> None:
     history = floor.engine.state.history.get("q")
     assert history is None or not history.conversations
     assert not floor.engine.state.tolls.going
+    floor.pass_ms(20_000)
+    assert [(w.queue, w.wrap_up_ms) for w in floor.facts(f.WrapUpEnded)] == [("q", 20_000)]
+    history = floor.engine.state.history.get("q")
+    assert history is None or (history.handling_ms, history.load_ms) == (0.0, 0.0), "no work of the queue"
+    floor.waits("c1", "q")
+    assert floor.talks("c1") == "ann"
+    floor.pass_ms(10_000)
+    floor.report(i.ConversationEnded, "c1", ended_by="caller")
+    floor.pass_ms(20_000)
+    assert floor.engine.state.history["q"].handling_ms == 30_000, "that of a caller counts as before"
 
 
 @pytest.mark.parametrize("outcome", ["busy", "no_answer", "no_line", "agent_left"])
