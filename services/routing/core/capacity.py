@@ -22,8 +22,6 @@ WHOLE = math.lcm(*range(1, MOST + 1))
 ABLE = frozenset({"idle", "handling"})
 """Activities in which an agent can be offered something."""
 
-_CALLS_ONLY = (CALL,)
-
 
 def capacity(center: Center, rules: AgentRules, channel: str) -> int:
     """How many contacts of the channel fill the agent; 0: the agent takes none, or the document has no such channel."""
@@ -55,9 +53,10 @@ def _interrupts(center: Center, channel: str, one: AtHand) -> bool:
 
 
 def open_channels(agent: Agent, center: Center, rules: AgentRules) -> tuple[str, ...]:
-    """The channels of which the agent, who is free otherwise, can be offered one more contact; calls first."""
-    if not center.channels and not agent.at_hand and not rules.capacity:
-        return _CALLS_ONLY
+    """The channels of which the agent, who is free otherwise, can be offered one more contact; calls first.
+
+    With nothing at hand that is ``channels_of``.
+    """
     return tuple(c for c in (CALL, *center.channels) if has_room(agent, center, rules, c))
 
 

@@ -35,7 +35,7 @@ from services.routing.core.places import (
     agent_place,
     contact_key,
 )
-from services.routing.core.pools import Choice, Pool, new_pool
+from services.routing.core.pools import Choice, Key, KeyOf, OrderedPool, Pool, key_maker, new_pool
 from services.routing.core.records import Contact
 from services.routing.core.requirement import (
     ANYBODY,
@@ -54,6 +54,30 @@ NOT_SERVING = frozenset({"break", "offline", "unreachable"})
 """Agents who stand so will not take a contact soon."""
 
 _PLAIN = QueueOrder()
+
+
+class Home:
+    """What an agent of one group is put into for one queue while free for some channels."""
+
+    __slots__ = ("channels", "free", "known", "orders", "others", "outside", "seen")
+
+    def __init__(
+        self,
+        channels: tuple[str, ...],
+        outside: bool,
+        known: list[tuple[Want, Pool]],
+        free: tuple[tuple[dict[str, None], dict[int, int], int], ...],
+    ) -> None:
+        self.channels, self.outside = channels, outside
+        self.known = known
+        """All pools of the queue, the oldest first."""
+        self.seen = 0
+        """How many of them were looked at."""
+        self.orders: list[list[Key]] = []
+        """Of the pools that fit, as far as they are sorted keys; those of one queue are all made in the same way."""
+        self.others: list[Pool] = []
+        self.free = free
+        """By channel: who is free, how many by delay, and the agent's delay."""
 
 
 class Index:
@@ -86,7 +110,8 @@ class Index:
         self._in_words: list[str] = []
         self._requirement_ids: dict[Requirement, int] = {ANYBODY: 0}
         self._needs: dict[tuple[str, tuple[str, ...], int], int] = {}
-        self._fits: dict[tuple[int, int], bool] = {}
+        self._fits: list[dict[int, bool]] = []
+        """By profile: which requirements it meets, as far as anybody has asked."""
         self._rank = {agent_id: n for n, agent_id in enumerate(center.agents)}
         self._channel_rank = {channel: n for n, channel in enumerate((CALL, *center.channels))}
         self._serves = {agent_id: channels_of(center, rules) for agent_id, rules in center.agents.items()}
@@ -94,19 +119,26 @@ class Index:
         groups: dict[tuple[object, ...], int] = {}
         self._profile: dict[str, int] = {}
         self._group: dict[str, int] = {}
-        self._served: dict[str, tuple[tuple[str, int], ...]] = {}
-        """Queues of each agent, with the delay after which the agent comes in."""
+        self._served: dict[str, tuple[tuple[str, int, int], ...]] = {}
+        """Queues of each agent, with the delay after which the agent comes in, and the agent's own priority."""
+        self._counts_of: dict[str, tuple[dict[str, int], ...]] = {}
+        """The entries of ``_status_counts`` in which each agent is counted."""
         delays: dict[str, set[int]] = {queue: {0} for queue in center.queues}
         for agent_id, rules in center.agents.items():
             profile = profiles.setdefault(tuple(sorted(rules.skills.items())), len(profiles))
-            orders = tuple((queue, self.order(agent_id, queue).delay_ms) for queue in rules.queues)
+            own = [(queue, self.order(agent_id, queue)) for queue in rules.queues]
+            orders = tuple((queue, order.delay_ms, order.priority) for queue, order in own)
             self._profile[agent_id] = profile
             self._served[agent_id] = orders
+            self._counts_of[agent_id] = tuple(self._status_counts.setdefault(q, {}) for q in rules.queues)
             self._group[agent_id] = groups.setdefault((profile, orders), len(groups))
-            for queue, delay_ms in orders:
+            for queue, delay_ms, _ in orders:
                 delays.setdefault(queue, {0}).add(delay_ms)
+        self._fits.extend({} for _ in profiles)
         self._delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
-        self._pools_of: dict[tuple[int, bool, tuple[str, ...]], tuple[Pool, ...]] = {}
+        self._homes: dict[tuple[int, bool, tuple[str, ...]], list[tuple[KeyOf, Home]]] = {}
+        self._known_pools: dict[str, list[tuple[Want, Pool]]] = {}
+        """The values of ``_pools`` in the order in which they were made."""
         self._concerned: dict[str, list[str]] = {}
         """Queues whose limit ``no_agent`` depends on whether a queue is served: the queue itself, and those that lead there."""
         for queue, queue_rules in center.queues.items():
@@ -199,11 +231,11 @@ class Index:
         return self.order(agent_id, want.queue).delay_ms <= want.reach_ms and self._can(agent_id, want)
 
     def _can(self, agent_id: str, want: Want) -> bool:
-        key = (self._profile[agent_id], want.requirement)
-        known = self._fits.get(key)
+        fits = self._fits[self._profile[agent_id]]
+        known = fits.get(want.requirement)
         if known is None:
             known = satisfied(self.center.agents[agent_id].skills, self._requirements[want.requirement])
-            self._fits[key] = known
+            fits[want.requirement] = known
         return known
 
     # -- keeping
@@ -271,7 +303,8 @@ class Index:
         Touches the contacts of the state that wait differently for it: those that prefer the agent when it comes or goes, and
         those of a queue that is served by somebody again, or by nobody any more.
         """
-        place = agent_place(self._state.agent(agent_id), self.center, self._rank.get(agent_id, 0), now_us)
+        rank, serves = self._rank.get(agent_id, 0), self._serves.get(agent_id, ())
+        place = agent_place(self._state.agent(agent_id), self.center, rank, serves, now_us)
         current = self._agent_at.get(agent_id)
         if current != place:
             if current is not None and current.open:
@@ -284,33 +317,59 @@ class Index:
         return place is not None and bool(place.open)
 
     def _leave_pools(self, agent_id: str, place: AgentPlace) -> None:
-        for pool in self._pools_for(agent_id, place):
-            pool.remove(place.standing)
-        for queue, delay_ms in self._served[agent_id]:
-            for channel in place.open:
-                del self._free[queue, channel][agent_id]
-                self._free_by_delay[queue, channel][delay_ms] -= 1
+        standing = place.standing
+        for key_of, home in self._homes_of(agent_id, place):
+            if home.seen < len(home.known):
+                self._look_at_new_pools(agent_id, home)
+            if home.orders:
+                key = key_of(standing)
+                for keys in home.orders:
+                    del keys[bisect_left(keys, key)]
+            for pool in home.others:
+                pool.remove(standing)
+            for free, by_delay, delay_ms in home.free:
+                del free[agent_id]
+                by_delay[delay_ms] -= 1
 
     def _join_pools(self, agent_id: str, place: AgentPlace) -> None:
-        for pool in self._pools_for(agent_id, place):
-            pool.add(place.standing)
-        for queue, delay_ms in self._served[agent_id]:
-            for channel in place.open:
-                self._free.setdefault((queue, channel), {})[agent_id] = None
-                by_delay = self._free_by_delay.setdefault((queue, channel), {})
-                by_delay[delay_ms] = by_delay.get(delay_ms, 0) + 1
+        standing = place.standing
+        for key_of, home in self._homes_of(agent_id, place):
+            if home.seen < len(home.known):
+                self._look_at_new_pools(agent_id, home)
+            if home.orders:
+                key = key_of(standing)
+                for keys in home.orders:
+                    insort(keys, key)
+            for pool in home.others:
+                pool.add(standing)
+            for free, by_delay, delay_ms in home.free:
+                free[agent_id] = None
+                by_delay[delay_ms] += 1
 
-    def _pools_for(self, agent_id: str, place: AgentPlace) -> tuple[Pool, ...]:
-        key = (self._group[agent_id], place.outside, place.open)
-        found = self._pools_of.get(key)
+    def _homes_of(self, agent_id: str, place: AgentPlace) -> list[tuple[KeyOf, Home]]:
+        at, channels = (self._group[agent_id], place.outside, place.open), place.open
+        found = self._homes.get(at)
         if found is None:
-            found = self._pools_of[key] = tuple(
-                pool
-                for queue in self.center.agents[agent_id].queues
-                for want, pool in self._pools.get(queue, {}).items()
-                if want.channel in place.open and self._suits(agent_id, want, outside=place.outside)
-            )
+            found = self._homes[at] = []
+            for queue, delay_ms, _ in self._served[agent_id]:
+                free = []
+                for channel in channels:
+                    by_delay = self._free_by_delay.setdefault((queue, channel), {})
+                    by_delay.setdefault(delay_ms, 0)
+                    free.append((self._free.setdefault((queue, channel), {}), by_delay, delay_ms))
+                rules = self.center.queues.get(queue)  # A queue that is gone has no pools.
+                home = Home(channels, place.outside, self._known_pools.setdefault(queue, []), tuple(free))
+                found.append((key_maker(rules.strategy if rules else ""), home))
         return found
+
+    def _look_at_new_pools(self, agent_id: str, home: Home) -> None:
+        for want, pool in home.known[home.seen :]:
+            if want.channel in home.channels and self._suits(agent_id, want, outside=home.outside):
+                if isinstance(pool, OrderedPool):
+                    home.orders.append(pool.keys)
+                else:
+                    home.others.append(pool)
+        home.seen = len(home.known)
 
     def _pool(self, want: Want) -> Pool:
         pools = self._pools.setdefault(want.queue, OrderedDict())
@@ -323,20 +382,22 @@ class Index:
             place = self._agent_at[agent_id]
             if self._suits(agent_id, want, outside=place.outside):
                 pool.add(place.standing)
+        known = self._known_pools.setdefault(want.queue, [])
+        known.append((want, pool))
         if len(pools) > POOLS:
             pools.popitem(last=False)
-        self._pools_of.clear()
+            known[:] = pools.items()
+            self._homes.clear()
         return pool
 
     def _count(self, agent_id: str, before: str, after: str) -> None:
         if before == after:
             return
-        queues = self.center.agents[agent_id].queues
-        for queue in queues:
-            counts = self._status_counts.setdefault(queue, {})
+        for counts in self._counts_of[agent_id]:
             if before:
                 counts[before] -= 1
             counts[after] = counts.get(after, 0) + 1
+        queues = self.center.agents[agent_id].queues
         serves = after not in NOT_SERVING
         if serves == (bool(before) and before not in NOT_SERVING):
             return
@@ -477,23 +538,20 @@ class Index:
         shares = self.center.between_queues == "share"
         place, rank = self._agent_at[agent_id], self._channel_rank
         channels, outside = place.open, place.outside
+        fits, down = self._fits[self._profile[agent_id]], self._state.nodes_down()
         found = []
-        for queue in self.center.agents[agent_id].queues:
+        for queue, delay_ms, priority in self._served[agent_id]:
             for channel in channels:
                 classes = self._waiting.get((queue, channel))
                 if not classes:
                     continue
-                order = self.order(agent_id, queue)
                 turn = self._state.turn_of(queue) if shares else 0
-                for at, keys in classes.items():
-                    want = at.want
-                    if (
-                        order.delay_ms <= want.reach_ms
-                        and not (want.inside and outside)
-                        and self._can(agent_id, want)
-                        and self._state.node_up(at.node)
-                    ):
-                        found.append(Head(rank[channel], order.priority, turn, keys[0]))
+                for (want, node), keys in classes.items():
+                    if delay_ms > want.reach_ms or node in down or (want.inside and outside):
+                        continue
+                    can = fits.get(want.requirement)
+                    if self._can(agent_id, want) if can is None else can:
+                        found.append(Head(rank[channel], priority, turn, keys[0]))
         for at, keys in self._held_for.get(agent_id, {}).items():
             lined = not (at.want.inside and outside)
             if at.want.channel in channels and lined and self._state.node_up(at.node):
@@ -524,7 +582,7 @@ class Index:
         found += [f"contact {contact_id} is indexed and not open" for contact_id in closed]
         for agent_id in self.center.agents:
             agent = self._state.agent(agent_id)
-            stands, is_at = agent_place(agent, self.center, self._rank[agent_id], now_us), None
+            stands = agent_place(agent, self.center, self._rank[agent_id], self._serves[agent_id], now_us)
             is_at = self._agent_at.get(agent_id)
             late = is_at is not None and is_at.status == "delayed" and agent.delay_until_us <= now_us
             if stands != is_at and not late:

@@ -75,6 +75,10 @@ class Memory:
         known = self.nodes.get(node)
         return known is None or known.up
 
+    def nodes_down(self) -> list[str]:
+        """The nodes that cannot be worked with."""
+        return [node for node, known in self.nodes.items() if not known.up]
+
     def phone_node(self, agent: Agent) -> str:
         """The node over which the agent's phone is reached: the last that it registered with of those that can be worked with.
 

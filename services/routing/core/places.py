@@ -80,8 +80,10 @@ def contact_key(contact: Contact, center: Center) -> ContactKey:
     return (contact.waiting_since_us - head_start_ms * 1000, contact.contact_id)
 
 
-def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPlace | None:
-    """Where the agent stands at ``now_us``, None when the document does not have it."""
+def agent_place(
+    agent: Agent, center: Center, rank: int, serves: tuple[str, ...], now_us: int
+) -> AgentPlace | None:
+    """Where the agent stands at ``now_us``, None when the document does not have it. ``serves``: as ``channels_of`` has it."""
     rules = center.agents.get(agent.agent_id)
     if rules is None:
         return None
@@ -107,6 +109,6 @@ def agent_place(agent: Agent, center: Center, rank: int, now_us: int) -> AgentPl
             rules.weight,
             at_hand,
         ),
-        open_channels(agent, center, rules),
+        open_channels(agent, center, rules) if agent.at_hand else serves,
         outside,
     )

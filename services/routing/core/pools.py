@@ -34,6 +34,8 @@ from services.routing.core.capacity import WHOLE
 Key = tuple[int, int, int, str]
 """The load where it matters, what the strategy orders by, a tie-breaker, then the agent."""
 
+KeyOf = Callable[["Standing"], Key]
+
 OCCUPANCY = (3, 4)
 """The common rate of least_occupied."""
 
@@ -55,16 +57,35 @@ class Standing(NamedTuple):
     """Shares of other channels at hand, in parts of ``WHOLE``."""
 
 
-def key_of(strategy: str, of: Standing) -> Key:
-    """Where the agent stands among the free."""
-    if strategy == "fewest_contacts":
-        return (0, of.contacts, of.idle_since_us, of.agent_id)
-    if strategy == "least_occupied":
-        part, whole = OCCUPANCY
-        return (of.load, whole * of.work_us + part * of.shift_since_us, of.idle_since_us, of.agent_id)
-    if strategy in ("linear", "round_robin", "random_weighted"):
-        return (0, of.rank, 0, of.agent_id)
+def _by_idle_time(of: Standing) -> Key:
     return (of.load, of.idle_since_us, 0, of.agent_id)
+
+
+def _by_contacts(of: Standing) -> Key:
+    return (0, of.contacts, of.idle_since_us, of.agent_id)
+
+
+def _by_occupancy(of: Standing) -> Key:
+    part, whole = OCCUPANCY
+    return (of.load, whole * of.work_us + part * of.shift_since_us, of.idle_since_us, of.agent_id)
+
+
+def _by_rank(of: Standing) -> Key:
+    return (0, of.rank, 0, of.agent_id)
+
+
+_KEYS: dict[str, KeyOf] = {
+    "fewest_contacts": _by_contacts,
+    "least_occupied": _by_occupancy,
+    "linear": _by_rank,
+    "round_robin": _by_rank,
+}
+"""Where an agent stands among the free; of the other strategies by idle time."""
+
+
+def key_maker(strategy: str) -> KeyOf:
+    """What makes the keys of the strategy's sorted pools."""
+    return _KEYS.get(strategy, _by_idle_time)
 
 
 def value_of(strategy: str, of: Standing, now_us: int) -> int:
@@ -108,21 +129,24 @@ class Pool(Protocol):
 
 
 class OrderedPool:
-    """Free agents by a key; ``rotating`` starts after the agent who was last."""
+    """Free agents by a key; ``rotating`` starts after the agent who was last.
 
-    def __init__(self, key: Callable[[Standing], Key], *, rotating: bool = False) -> None:
-        self._key = key
+    Whoever has several pools of one strategy may work with ``keys`` (sorted) itself: the key is made once then.
+    """
+
+    def __init__(self, key_of: KeyOf, *, rotating: bool = False) -> None:
+        self.key_of = key_of
+        self.keys: list[Key] = []
         self._rotating = rotating
-        self._keys: list[Key] = []
 
     def add(self, standing: Standing) -> None:
-        insort(self._keys, self._key(standing))
+        insort(self.keys, self.key_of(standing))
 
     def remove(self, standing: Standing) -> None:
-        del self._keys[bisect_left(self._keys, self._key(standing))]
+        del self.keys[bisect_left(self.keys, self.key_of(standing))]
 
     def _in_order(self, choice: Choice) -> Iterator[str]:
-        keys = self._keys
+        keys = self.keys
         start = bisect_left(keys, (0, choice.last_rank + 1, 0, "")) if self._rotating else 0
         return (keys[n][3] for n in chain(range(start, len(keys)), range(start)))
 
@@ -136,7 +160,7 @@ class OrderedPool:
         return list(islice(self._in_order(choice), number))
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
 
 class WeightedPool:
@@ -208,4 +232,4 @@ def new_pool(strategy: str, agents: int) -> Pool:
     """An empty pool for a queue with this strategy, in a document with so many agents."""
     if strategy == "random_weighted":
         return WeightedPool(agents)
-    return OrderedPool(lambda standing: key_of(strategy, standing), rotating=strategy == "round_robin")
+    return OrderedPool(key_maker(strategy), rotating=strategy == "round_robin")
