@@ -23,8 +23,7 @@ def test_nobody_stays_reserved_when_several_were_rung(end: str) -> None:
     elif end == "caller_left":
         floor.send(i.ContactGone, contact_id="c1")
     else:
-        floor.pass_ms(15_000)
-        floor.send(i.ContactGone, contact_id="c1")
+        floor.pass_ms(15_000)  # and the contact waits on until the agents' delay is over
     reserved = [a for a in floor.engine.center.agents if activity(floor, a) in ("offered", "ringing")]
     assert reserved == []
     assert floor.engine.state.offers == {}
@@ -50,6 +49,9 @@ def test_last_agent_of_the_list_on_a_break_stops_nobody() -> None:
     floor.waits("c1", "q")
     floor.report(i.OfferFailed, "c1", outcome="declined")
     assert [o.agent_id for o in floor.facts(f.OfferMade)] == ["a0", "a1"]
+    floor.report(i.OfferFailed, "c1", outcome="declined")
+    floor.pass_ms(5_000)
+    assert [o.agent_id for o in floor.facts(f.OfferMade)] == ["a0", "a1", "a0"], "nor is that agent rung"
 
 
 def test_a_change_of_presence_during_an_offer_makes_no_further_offer() -> None:
