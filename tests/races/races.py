@@ -26,6 +26,7 @@ the customer who is called back leaves as the agent answers unit: test_queue_cal
 the event socket is lost between setvars and bridge         simulated switch only: ``the_socket_breaks_as_the_bridge_is_made``
 a process is killed between any two commands                unit: test_killed_between_every_two_commands; real: test_kills
 the job overtakes the answer; a bridge that never comes     unit: test_queue_races
+a leg is transferred in the middle of its bridge            both switches alone: ``tests/races/bridging.py``
 ==========================================================  ===========================================================
 """
 
