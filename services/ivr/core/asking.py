@@ -1,4 +1,4 @@
-"""Asking somebody outside: a web service, and who the caller is.
+"""Asking somebody else: a web service, who the caller is, how a queue is.
 
 An answer that never comes is an answer: each request has a timer of ours beside the time limit of whoever carries it out. What came for
 another step, or after the timer, is passed over.
@@ -7,9 +7,10 @@ another step, or after the timer, is passed over.
 from __future__ import annotations
 
 from services.center.callers import normal
+from services.ivr.core.choosing import holding
 from services.ivr.core.inputs import Inputs
-from services.ivr.core.model import SendRequest, WebAnswered
-from services.ivr.core.nodes import AskWeb, LookUp
+from services.ivr.core.model import QueueSeen, SendRequest, WebAnswered
+from services.ivr.core.nodes import AskWeb, Look, LookUp
 from services.ivr.core.web import Customer, Request, customer_of, fill, taken
 
 
@@ -81,6 +82,17 @@ class Asking(Inputs):
         assert isinstance(node, AskWeb | LookUp)
         self.leave(f"failed:{reason}")
         self.next = node.otherwise
+
+    def looked(self, seen: QueueSeen | None) -> None:
+        node = self.node
+        assert isinstance(node, Look)
+        if seen is None:
+            self.leave("unknown")
+            self.next = node.otherwise
+            return
+        holds = holding(node, seen)
+        self.leave(holds or "otherwise")
+        self.next = node.then if holds else node.otherwise
 
     def _known(self, node: LookUp, known: Customer, result: str) -> None:
         self.set_variables(
