@@ -50,6 +50,10 @@ class Side(Rig):
         self.feed(inputs.DrainWished(at_us=self.now_us, draining=True, actor="root"))
         self.deliver()
 
+    def undrain(self) -> None:
+        self.feed(inputs.DrainWished(at_us=self.now_us, draining=False, actor="root"))
+        self.deliver()
+
     def _caller(self, leg: Leg) -> legs.CallerLeg:
         return replace(
             super()._caller(leg),
