@@ -17,9 +17,10 @@ from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer
 from services.common.webclient import WebClient
 from services.ivr.adapters.outbox import Outbox
-from services.ivr.app import Ivr
+from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
+from tests.integration.ivr_switch import facts_in
 from tests.integration.simswitch_kit import Lab, lab
 from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
 
@@ -60,7 +61,9 @@ class Floor:
     async def facts(self, kind: str) -> list[Any]:
         """All facts of this type, once the call has ended for ivr."""
         for _ in range(2000):
-            found = [codec.decode(entry) for entry in self.broker.entries(FACTS)]
+            found = [
+                fact for entry in self.broker.entries(FACTS) for _, fact in facts_in("", codec.decode(entry))
+            ]
             if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in found):
                 return [fact for fact in found if type(fact).__name__ == kind]
             await asyncio.sleep(0.005)
@@ -92,7 +95,7 @@ async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[
     hub = GeventHub()
     hub.start()
     ivr = Ivr(settings, SystemClock(), bus, outbox, centers, WebClient())
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=("DTMF",))
+    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:

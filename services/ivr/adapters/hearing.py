@@ -70,14 +70,15 @@ class Ear:
             self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
             return
         path = self._folder / f"{self._session.unique_id}.{wish.hearing}.wav"
-        answer = await self._session.api(
-            f"uuid_record {self._session.unique_id} start {path} {_MOST_S} {_AS_WE_NEED_IT}"
-        )
-        if not answer.startswith("+OK"):
-            log.error("caller_not_heard", file=str(path), reason=answer.strip())
-            self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
-            return
         try:
+            # In here already: who hangs up before the answer leaves a file, too.
+            answer = await self._session.api(
+                f"uuid_record {self._session.unique_id} start {path} {_MOST_S} {_AS_WE_NEED_IT}"
+            )
+            if not answer.startswith("+OK"):
+                log.error("caller_not_heard", file=str(path), reason=answer.strip())
+                self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
+                return
             sound = await self._utterance(path, wish)
             await self._stop(path)
             text = await self._recognisers.understand(
@@ -88,8 +89,10 @@ class Ear:
             self._tell(core.SpeechMissed(self._now_us(), wish.hearing, heard=False))
             return
         finally:
-            await self._stop(path)
-            path.unlink(missing_ok=True)
+            try:
+                await self._stop(path)
+            finally:  # a call that ends cancels once more
+                path.unlink(missing_ok=True)
         found = match(text, wish.phrases)
         now_us = self._now_us()
         if found is None:
