@@ -287,7 +287,8 @@ def unseen(ledgers: Ledgers, blind: Sequence[Span]) -> set[str]:
     return {
         call["call_id"]
         for call in ledgers.calls
-        if _within(blind, call["node"], call["ended_us"], *(b["bridged_us"] for b in call["bridges"]))
+        if not ledgers.crashed(call)
+        and _within(blind, call["node"], call["ended_us"], *(b["bridged_us"] for b in call["bridges"]))
     }
 
 
