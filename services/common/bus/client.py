@@ -1,4 +1,4 @@
-"""nats-py's client with the two steps that cost most made cheaper: writing and reading a message's headers.
+"""nats-py's client with the two steps that cost most made cheaper: writing and reading a message's headers; and one step mended.
 
 Every message of ours has seven to ten headers, and nats-py 2.16 checks each value and each character of each name by itself: a third
 of all the time that a request takes. What is sent and what is read stays the same, byte for byte; a test compares.
@@ -35,6 +35,16 @@ class LeanClient(Client):
         await self._send_command(b"".join((line, block, payload, b"\r\n")))
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
+
+    async def _process_pong(self) -> None:
+        # nats-py sets the result of a flush that was given up meanwhile, too: an InvalidStateError, which ends the loop that reads, and
+        # the connection is deaf until its pings fail five seconds later.
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pongs_received += 1
+            self._pings_outstanding = 0
+        else:
+            await super()._process_pong()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:

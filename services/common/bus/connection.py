@@ -6,6 +6,7 @@ publishes are kept while disconnected and sent much later      pending_size=0: r
 a hung peer with unsent data blocks the reconnection           TCP_USER_TIMEOUT on every new socket
 an error in a callback of ours ends the read loop              the callbacks only log; short pings find a dead loop
 a right that is missing only shows as a timeout                the reason is in the error, the log and readiness
+an answer to a flush that was given up ends the read loop      left aside (client.py)
 a client without attempts left is closed for good              attempts without end; if it closes all the same, say so
 request() copies, respond() echoes headers                     replies are published with headers of their own
 """
