@@ -23,6 +23,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Retry, codec, subjects
+from services.common.bus.base import to_the_end
 from services.common.clock import Clock
 from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
@@ -181,7 +182,8 @@ class NodeRunner:
                 await orders.wait()
         finally:
             self._lease = _NoLease()
-            await self._let_go()
+            # Half of it done would be worse than none: a client that is left would go on telling the next engine what it tells by itself.
+            await to_the_end(self._let_go())
 
     async def _let_go(self) -> None:
         """Leave the node. Legs, music and conversations go on by themselves."""

@@ -291,6 +291,34 @@ async def test_the_agent_leaves_and_the_caller_is_let_go(tmp_path: Path, hub: Ge
         assert gone.state == "after"
 
 
+async def test_a_node_is_let_go_whole_however_often_its_owner_is_told_to(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that is lost has the work for it cancelled every fifth of a second until it has ended; leaving takes longer now and then."""
+    async with floor(tmp_path, hub) as f:
+        client, outbox = f.runner._client, f.runner._outbox
+        assert client is not None
+        assert outbox is not None
+        stop, told = client.stop, asyncio.Event()
+
+        async def slow() -> None:
+            await told.wait()
+            await stop()
+
+        monkeypatch.setattr(client, "stop", slow)
+        owning = f._owning
+        assert owning is not None
+        for _ in range(3):
+            owning.cancel()
+            await asyncio.sleep(0)
+            await asyncio.wait({owning}, timeout=0.02)
+        told.set()
+        with suppress(asyncio.CancelledError):
+            await owning
+        assert not client.up
+        assert all(task.done() for task in outbox._tasks)
+
+
 async def test_a_new_owner_joins_who_talks_and_keeps_who_waits(tmp_path: Path, hub: GeventHub) -> None:
     async with floor(tmp_path, hub) as f:
         f.sw.switch.register("1001", Phone("answer"))

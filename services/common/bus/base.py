@@ -551,6 +551,18 @@ def _attempt_s(left_s: float) -> float:
     return max(0.05, min(ATTEMPT_S, left_s))
 
 
+async def to_the_end(cleanup: Coroutine[Any, Any, None]) -> None:
+    """Run what must be done before a task ends to its end, however often the task is cancelled meanwhile; ``end`` does so every 0.2 s.
+
+    A cancellation that comes meanwhile is forgotten: for use where the task ends anyway.
+    """
+    cleaning = asyncio.get_running_loop().create_task(cleanup)
+    while not cleaning.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({cleaning})
+    cleaning.result()
+
+
 async def end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended: wait_for, which nats-py uses, loses a cancellation now and then (Python 3.11)."""
     while pending := [task for task in tasks if not task.done()]:
