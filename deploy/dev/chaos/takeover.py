@@ -58,6 +58,7 @@ _EVERY_S: Final = 0.1
 _OFTEN_S: Final = 1.5
 _GIVE_UP_S: Final = 20.0
 _READY_S: Final = 60.0
+_READ_S: Final = 180.0
 _AT_ONCE: Final = 50
 _SNAPSHOT_BEHIND: Final = 500  # Routing makes one every so many entries.
 
@@ -117,6 +118,9 @@ class Takeover:
         """All kills."""
         await self.simulator("POST", "/v1/scenario/start")
         await self._agents_there()
+        for node in NODES:
+            # queue reads the history first, which is younger here than in life: a caller is served when it has.
+            await self._until_talking(node, give_up_s=_READ_S)
         cases = [(s, h) for s in ("routing", "queue") for h in (KILL, HANG)]
         end = time.monotonic() + 60 * self.args.minutes
         for n in range(self.args.kills):
@@ -185,18 +189,20 @@ class Takeover:
             return (await self.client.get(process.ready_url)).status_code == 200
         return False
 
-    async def _until_talking(self, node: str) -> None:
+    async def _until_talking(self, node: str, *, give_up_s: float = _GIVE_UP_S) -> None:
         """Park callers on every node until one on ``node`` talks; any node will do when it is empty."""
         began = time.monotonic()
         body = {"entry": DIRECT, "talk_s": 0.3 * self.stack.time_scale}
-        while (waited_s := time.monotonic() - began) < _GIVE_UP_S:
+        while (waited_s := time.monotonic() - began) < give_up_s:
             for _ in NODES:  # the carrier calls them in turn
                 await self.simulator("POST", "/v1/calls", body)
-            await asyncio.sleep(_EVERY_S if waited_s < _OFTEN_S else 3 * _EVERY_S)
+            await asyncio.sleep(
+                _EVERY_S if waited_s < _OFTEN_S else 3 * _EVERY_S if waited_s < _GIVE_UP_S else 5.0
+            )
             state = await self.simulator("GET", "/v1/state")
             if any(c["phase"] in ("talking", "after") and node in ("", c["node"]) for c in state["calls"]):
                 return
-        print(f"nobody talked on {node or 'any node'} for {_GIVE_UP_S:g} s", file=sys.stderr)
+        print(f"nobody talked on {node or 'any node'} for {give_up_s:g} s", file=sys.stderr)
 
     async def _quiet(self) -> None:
         """Wait until no call goes on: what is offered next is offered after the next kill. Raises ProcessFailed."""
