@@ -347,8 +347,11 @@ def _take(node: Node, leg: CallerLeg) -> None:
     node.set_vars(
         leg.leg,
         leg.leg,
+        # All at once: whoever finds a leg that says it waits must find its place and its queue as well.
         cc_state="waiting",
         cc_move="",
+        cc_waiting_ms=str(leg.waiting_ms or ""),
+        cc_queue=leg.queue,
         cc_arrived=leg.arrived,
         cc_priority=str(leg.priority),
         cc_skills=" ".join(leg.skills),
