@@ -24,6 +24,7 @@ from services.ivr.adapters.looking import Agents, Queues
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.adapters.speech import SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
+from services.ivr.adapters.understanding import Recognisers
 from services.ivr.adapters.web import Web
 from services.ivr.config import IvrSettings
 from services.ivr.core.interpreter import Interpreter
@@ -70,6 +71,11 @@ class Ivr:
         self._centers = centers
         self._flows: dict[str, dict[str, Flow]] = {}
         self._interpreters: dict[tuple[str, str], Interpreter] = {}
+
+    @property
+    def recognisers(self) -> Recognisers:
+        """Who understands callers."""
+        return self._around.speech.recognisers
 
     async def stop(self) -> None:
         """End what runs beside the calls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.esl import GeventHub, OutboundServer
 from services.common.webclient import WebClient
+from services.ivr.adapters import understanding
 from services.ivr.adapters.outbox import Outbox
+from services.ivr.adapters.speech import SpeechOfProcess
+from services.ivr.adapters.understanding import Recognisers
 from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
@@ -31,8 +35,9 @@ FACTS = subjects.any_fact(service="ivr")
 class Floor:
     """A simulated switch with ivr beside it."""
 
-    def __init__(self, switch: Lab, broker: MemoryBroker, folder: Path) -> None:
+    def __init__(self, switch: Lab, broker: MemoryBroker, folder: Path, recognisers: Recognisers) -> None:
         self.lab = switch
+        self.recognisers = recognisers
         self.broker = broker
         self.sounds = folder / "sounds"
         self.speech = folder / "speech"
@@ -44,6 +49,12 @@ class Floor:
         """What was played, without what leads to it."""
         paths = [data for app, data, _ in leg.app_log if app == "playback"]
         return [path.split("/words/")[-1].removesuffix(".wav") for path in paths]
+
+    async def knows_english(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Until the recogniser has its model, however busy the machine is."""
+        with monkeypatch.context() as patient:
+            patient.setattr(understanding, "_ANSWER_S", 60.0)
+            assert await self.recognisers.understand("en", b"", ["hello"]) == ""
 
     async def listens(self, leg: Channel) -> None:
         await self.lab.until(lambda: any("/heard/" in path for path in leg.recorders))
@@ -100,7 +111,7 @@ async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
             switch.switch.speech = tmp_path / "speech"
-            yield Floor(switch, broker, tmp_path)
+            yield Floor(switch, broker, tmp_path, ivr.recognisers)
     finally:
         await server.stop(0)
         await ivr.stop()
@@ -112,7 +123,10 @@ async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[
 
 @needs_espeak
 @pytest.mark.slow
-async def test_a_word_interrupts_the_prompt_and_leads_where_it_says(floor: Floor) -> None:
+async def test_a_word_interrupts_the_prompt_and_leads_where_it_says(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.knows_english(monkeypatch)
     leg = floor.call("3101")
     await floor.listens(leg)
     floor.say(leg, "speak to somebody")
@@ -125,7 +139,8 @@ async def test_a_word_interrupts_the_prompt_and_leads_where_it_says(floor: Floor
 
 @needs_espeak
 @pytest.mark.slow
-async def test_questions_are_answered_and_done_is_done(floor: Floor) -> None:
+async def test_questions_are_answered_and_done_is_done(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    await floor.knows_english(monkeypatch)
     leg = floor.call("3102")
     await floor.listens(leg)
     floor.say(leg, "delivery time")
@@ -210,6 +225,38 @@ async def test_what_cannot_be_heard_at_all_goes_the_failure_edge_at_once(floor: 
     leg = floor.call("3105")
     await floor.ends(leg)
     assert (await floor.steps())[2:] == ["menu=missing", "unheard=unheard"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["fax", "flood"])
+async def test_whoever_cannot_be_served_reaches_a_named_end(
+    floor: Floor, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await floor.knows_english(monkeypatch)
+    leg = floor.call("3101")
+    await floor.listens(leg)
+    if who == "fax":  # The tone of a calling machine (ITU-T T.30): half a second in three and a half.
+        at = np.arange(4_000) / 8_000
+        leg.say(pcm(np.tile(np.concatenate([0.5 * np.sin(2 * np.pi * 1100 * at), silence(3)]), 20)))
+        await floor.lab.until(lambda: floor.played(leg) == ["en/wish", "en/what", "en/wish"])
+    else:
+        await floor.lab.until(lambda: leg.down or bool(leg.press("7")))
+    await floor.ends(leg)
+    assert (await floor.steps())[-1] == "nobody=nobody"
+    assert [e.outcome for e in await floor.facts("IvrEnded")] == ["finished"]
+
+
+async def test_what_was_said_to_a_process_that_was_killed_is_removed(tmp_path: Path) -> None:
+    old, new = tmp_path / "heard" / "a.1.wav", tmp_path / "heard" / "b.1.wav"
+    old.parent.mkdir()
+    for file, age_s in ((old, 3_600), (new, 60)):
+        file.write_bytes(b"words")
+        then = SystemClock().now_us() / 1e6 - age_s
+        os.utime(file, (then, then))
+    settings = IvrSettings(auth_secret="x" * 32, ivr_speech_dir=tmp_path)
+    speech = SpeechOfProcess(settings, SystemClock())
+    assert [file.name for file in old.parent.iterdir()] == ["b.1.wav"]
+    await speech.stop()
 
 
 async def test_a_caller_who_hangs_up_while_being_listened_to_leaves_nothing(floor: Floor) -> None:

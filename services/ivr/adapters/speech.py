@@ -62,14 +62,23 @@ class SpeechOfProcess:
                 timeout_s=settings.ivr_voice_timeout_s,
                 at_a_time=settings.ivr_voice_at_a_time,
             )
-        if self.folder is not None:
-            (self.folder / "heard").mkdir(parents=True, exist_ok=True)
-            _forget(self.folder / "heard", clock.now_us() // 1_000_000)
+        self._clock = clock
+        self._forgotten_s = clock.now_us() // 1_000_000
+        if self.heard is not None:
+            self.heard.mkdir(parents=True, exist_ok=True)
+            _forget(self.heard, self._forgotten_s)
 
     @property
     def heard(self) -> Path | None:
         """Where what callers say is for a moment."""
         return self.folder / "heard" if self.folder is not None else None
+
+    async def forget(self) -> None:
+        """Now and then, remove what callers said to processes that were killed."""
+        now_s = self._clock.now_us() // 1_000_000
+        if self.heard is not None and now_s - self._forgotten_s > _OLD_S:
+            self._forgotten_s = now_s
+            await asyncio.to_thread(_forget, self.heard, now_s)
 
     async def stop(self) -> None:
         """End what runs beside the calls."""
@@ -130,6 +139,7 @@ class SpeechOfCall:
     async def listen(self, output: core.HearCaller) -> None:
         """Listen once. Raises CallGone."""
         await self._ear.hear(output)
+        await self._of.forget()
 
     def deafen(self) -> None:
         """Do not listen any more."""

@@ -163,7 +163,8 @@ def _edges(node: document.AnyNode, language: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for way, target, _ in flow_edges.ways(node):
         found.setdefault(target, []).append(_label(node, way, language))
-    return {target: [label for label in labels if label] for target, labels in found.items()}
+    # A line that is always taken has no condition to tell, whatever else leads the same way.
+    return {target: [] if "" in labels else labels for target, labels in found.items()}
 
 
 def _label(node: document.AnyNode, way: tuple[str | int, ...], language: str) -> str:
