@@ -15,6 +15,7 @@ import pytest_asyncio
 from deploy.dev.stack import Stack, find_shift, table
 from tests.freeswitch.sipp import Lab
 from tests.freeswitch.switch import FreeSwitch, find_binary
+from tests.integration.web_peer import WebPeer
 
 CENTERS = [Path(__file__).with_name(name) for name in ("center.yaml", "front.yaml", "words.yaml")]
 
@@ -26,6 +27,7 @@ class Rig:
     switch: FreeSwitch
     stack: Stack
     lab: Lab
+    web: WebPeer
     tenant: str = "lab"
 
     async def get(self, service: str, path: str, **params: str) -> Any:
@@ -63,8 +65,10 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("freeswitch")
     centers = folder / "centers"
     centers.mkdir()
+    web = WebPeer()
+    await web.__aenter__()
     for center in CENTERS:
-        shutil.copy(center, centers)
+        (centers / center.name).write_text(center.read_text().replace("http://localhost:1", web.url))
     shift = find_shift(20_000)
     ivr_port = next(r for r in table() if r.name == "ivr").esl_port + shift
     switch = FreeSwitch(folder / "switch", ivr_port)
@@ -76,15 +80,17 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         sounds=switch.sounds,
         recordings=switch.recordings,
         cdr_spool=switch.cdr_spool,
+        extra_env={"ivr": {"PEYVAND_IVR_WEB_PRIVATE": "127.0.0.0/8,::1/128"}},
     )
     lab = Lab(switch, folder / "sipp")
     try:
         await stack.prepare_prompts()
         await switch.start()
         await stack.start()
-        yield Rig(switch, stack, lab)
+        yield Rig(switch, stack, lab, web)
     finally:
         await lab.close()
         await stack.stop()
         stack.close()
         await switch.stop()
+        await web.__aexit__()
