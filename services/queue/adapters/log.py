@@ -150,6 +150,12 @@ def _input(fact: Fact, tenant: str, decided_at_us: int, node: str, at_us: int) -
         case "node_draining":
             empties = fact.node_draining
             return inputs.PeerSeen(at_us=at_us, node=empties.node, draining=empties.draining)
+        case "agent_activity_changed":
+            now = fact.agent_activity_changed
+            if now.activity != "idle":
+                return None
+            age_ms = max(0, (at_us - decided_at_us) // 1000)
+            return inputs.AgentFreed(at_us=at_us, tenant=tenant, agent_id=now.agent_id, age_ms=age_ms)
         case "wrap_up_ended":
             free = fact.wrap_up_ended
             return inputs.WrapUpEnded(at_us=at_us, agent_id=free.agent_id, contact_id=free.contact_id)

@@ -151,6 +151,7 @@ class Engine:
             inputs.ContactMoved: lambda e: moves.moved(self._node, e),
             inputs.ContactKnown: lambda e: moves.known(self._node, e),
             inputs.ContactClosed: lambda e: overflow.closed(self._node, e),
+            inputs.AgentFreed: lambda e: overflow.agent_freed(self._node, e),
             inputs.WrapUpEnded: lambda e: overflow.wrap_up_ended(self._node, e),
             inputs.PositionKnown: lambda e: (
                 callback_menu.wait_known if e.what == callback_menu.EXPECTED else schedule.position_known

@@ -247,6 +247,14 @@ class TransferRefused(Input, frozen=True, kw_only=True):
     detail: str
 
 
+class AgentFreed(Input, frozen=True, kw_only=True):
+    """Routing has the agent idle, so far as ``age_ms`` ago: whatever is left of a conversation here is over."""
+
+    tenant: str
+    agent_id: str
+    age_ms: int = 0
+
+
 class WrapUpEnded(Input, frozen=True, kw_only=True):
     """The agent is free again, whoever said so."""
 

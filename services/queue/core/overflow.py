@@ -6,6 +6,7 @@ from services.queue.core import callback_menu, line_moves, outward, schedule
 from services.queue.core.conversation import day_of
 from services.queue.core.facts import ContactGone, KeyPressed
 from services.queue.core.inputs import (
+    AgentFreed,
     ContactClosed,
     ContactOverflowed,
     DigitPressed,
@@ -202,6 +203,23 @@ def wrap_up_ended(node: Node, event: WrapUpEnded) -> None:
         if o.phase is Phase.WRAP_UP and o.agent == event.agent_id and o.contact == event.contact_id
     ]:
         node.close_offer(offer, "NORMAL_CLEARING")
+
+
+def agent_freed(node: Node, event: AgentFreed) -> None:
+    """The agent is idle in routing's book: the next order may come at once, and on another node, which cannot end what is left here.
+
+    Mostly that was said by ``WrapUpEnded``; not after a queue that has no wrap-up, nor to an owner who found the leg after that.
+    """
+    decided_us = node.at_us - event.age_ms * 1000
+    for offer in [
+        o
+        for o in node.offers.values()
+        if o.phase is Phase.WRAP_UP and (o.tenant, o.agent) == (event.tenant, event.agent_id)
+    ]:
+        if (
+            offer.bridged_at_us < decided_us
+        ):  # Else the word is older than the conversation: the log is read again.
+            node.close_offer(offer, "NORMAL_CLEARING")
 
 
 def hang_up_wished(node: Node, event: HangUpWished) -> None:
