@@ -92,7 +92,8 @@ def _agents(state: State, index: Index) -> list[str]:
         if contact is not None and agent.agent_id not in (contact.agent_id, contact.consult_agent):
             found.append(f"agent {agent.agent_id} talks about {contact.contact_id}, which has others")
         rules = index.center.agents.get(agent.agent_id)
-        outside = rules is not None and bool(rules.number) and not agent.seat
+        # Of who is gone from the document, or is called outside, the phone is of no account.
+        outside = rules is None or (bool(rules.number) and not agent.seat)
         lost = not agent.registered or (agent.node and not state.phone_node(agent))
         if agent.activity in ABLE and lost and not outside:
             found.append(f"agent {agent.agent_id} is {agent.activity} without a phone")

@@ -484,9 +484,13 @@ class Index:
         """How many agents of the queue take a contact of the channel now or soon: available, with a phone that can be reached."""
         return self._serving.get((queue, channel), 0)
 
-    def unserved_since_us(self, queue: str) -> int:
-        """When the last agent who served the queue stopped; 0 when none ever did. A pass over the queue's agents: rare."""
-        agents = (self._state.agent(a) for a, rules in self.center.agents.items() if queue in rules.queues)
+    def unserved_since_us(self, queue: str, channel: str = CALL) -> int:
+        """When the last agent who served the queue's contacts of the channel stopped; 0 when none ever did. A pass over the queue's agents: rare."""
+        agents = (
+            self._state.agent(a)
+            for a, rules in self.center.agents.items()
+            if queue in rules.queues and channel in self._serves[a]
+        )
         return max((agent.served_until_us for agent in agents), default=0)
 
     def serving_kinds(self) -> Mapping[tuple[str, ...], int]:

@@ -190,7 +190,7 @@ class Rules(People):
             way = self._way_out(contact, "no_agent")
             # A queue that nobody serves either would send the caller on, perhaps back: then the caller waits here.
             if way and (way.action != "queue" or self.index.serving(way.target, contact.channel)):
-                unserved_us = max(since_us, self.index.unserved_since_us(contact.queue))
+                unserved_us = max(since_us, self.index.unserved_since_us(contact.queue, contact.channel))
                 limits.append((unserved_us + rules.no_agent_after_ms * 1000, "no_agent"))
         if rules.closed is not None and contact.queue in self._closed and contact.kind != "callback":
             way = self._way_out(contact, "closed")

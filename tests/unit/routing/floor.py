@@ -90,7 +90,8 @@ class Floor:
             elif isinstance(output, i.CancelTimer):
                 del self.timers[output.timer]
         if self.checked:
-            assert self.engine.check() == []
+            found = self.engine.check()
+            assert found == [], found
         return self.outputs
 
     def send(self, kind: type[Any], **fields: Any) -> list[i.Output]:

@@ -6,7 +6,7 @@ import pytest
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
-from services.routing.core.center import AgentRules, Center, Miss, Overflow, QueueRules
+from services.routing.core.center import AgentRules, Center, ChannelRules, Miss, Overflow, QueueRules
 from tests.unit.routing.floor import Floor
 
 
@@ -274,6 +274,24 @@ def test_a_logout_after_a_break_does_not_make_the_callers_wait_longer() -> None:
     floor.pass_ms(20_000)
     floor.send(i.SetAgentPresence, request_id="r", agent_id="ann", presence="offline")
     floor.take_over()
+    floor.pass_ms(10_000)
+    assert floor.facts(f.ContactClosed)[-1].result == "no_agent"
+
+
+def test_who_takes_no_calls_makes_no_caller_wait_longer() -> None:
+    floor = Floor(
+        Center(
+            "r1",
+            {"q": QueueRules(no_agent=Overflow("hangup", "sorry"), no_agent_after_ms=30_000)},
+            {"bob": AgentRules("1002", ("q",), capacity={"call": 0})},
+            default_fallback="q",
+            channels={"chat": ChannelRules(2)},
+        )
+    )
+    floor.available("bob")
+    floor.waits("c1", "q")
+    floor.pass_ms(20_000)
+    floor.send(i.SetAgentPresence, request_id="r", agent_id="bob", presence="offline")
     floor.pass_ms(10_000)
     assert floor.facts(f.ContactClosed)[-1].result == "no_agent"
 
