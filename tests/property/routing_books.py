@@ -62,7 +62,10 @@ def nobody_is_over_capacity(log: Log, documents: Documents, state: State) -> Non
     for n, entry in enumerate(log):
         center = next(c for since, c in reversed(documents) if since <= n)
         for fact in entry.facts:
-            if isinstance(fact, f.OfferMade):
+            if isinstance(fact, f.OfferMade) and fact.kind == "outbound":
+                # The agent's own wish, whatever comes in for the agent; who has dialled is on the phone already.
+                assert activity.get(fact.agent_id, "idle") in ("idle", "own_call")
+            elif isinstance(fact, f.OfferMade):
                 assert activity.get(fact.agent_id, "idle") in ("idle", "handling")
                 has = at_hand.setdefault(fact.agent_id, {})
                 share = _share(center, fact.agent_id, fact.channel or "call")
@@ -128,7 +131,7 @@ def callbacks_keep_their_place(log: Log, state: State) -> None:
     }
     open_ones: dict[str, str] = {}
     for fact in _facts(log):
-        if isinstance(fact, f.ContactQueued) and fact.no_leg and not fact.requeued:
+        if isinstance(fact, f.ContactQueued) and fact.callback_id and fact.no_leg and not fact.requeued:
             assert fact.waiting_since_us == asked[fact.callback_id]
             assert fact.callback_id not in open_ones
             open_ones[fact.callback_id] = fact.contact_id

@@ -82,15 +82,16 @@ ORDERS = st.dictionaries(
     max_size=2,
 )
 AGENT_RULES = st.builds(
-    lambda queues, skills, orders, weight, capacity, number: AgentRules(
-        "", tuple(sorted(queues)), skills, orders, weight, capacity=capacity, number=number
+    lambda queues, skills, orders, weight, capacity, number, confirm: AgentRules(
+        "", tuple(sorted(queues)), skills, orders, weight, capacity=capacity, number=number, confirm=confirm
     ),
     st.sets(st.sampled_from(QUEUE_NAMES), min_size=1),
     SKILLS,
     ORDERS,
     st.integers(1, 3),
     st.dictionaries(st.sampled_from(("call", "chat", "email")), st.integers(0, 2), max_size=1),
-    st.sampled_from(("", "", "0912")),
+    st.sampled_from(("", "", "", "0912")),
+    st.booleans(),
 )
 MISSES = st.dictionaries(
     st.sampled_from(CAUSES), st.builds(Miss, st.sampled_from((0, 2_000)), st.integers(0, 2)), max_size=2

@@ -28,9 +28,12 @@ AGENTS = ("sara", "reza")
 class Calls(RuleBasedStateMachine):
     """Callers, agents, routing, FreeSWITCH and crashes, each doing what it likes."""
 
+    ENDS: tuple[type[object], ...] = (facts.ContactGone,)
+    """What ends a contact, and its offers with it."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig()
+        self.rig = self.new_rig()
         self.offers = 0
         self.calls = 0
         self.hung_up: set[str] = set()
@@ -40,6 +43,9 @@ class Calls(RuleBasedStateMachine):
         self.together: set[str] = (
             set()
         )  # Offers of ring_all: routing withdraws the rest when one is answered.
+
+    def new_rig(self) -> Rig:
+        return Rig()
 
     # --- people ---
 
@@ -307,7 +313,7 @@ class Calls(RuleBasedStateMachine):
                 wanted = MODES[call.state]
                 assert leg.mode == wanted, f"{leg.uuid} is {leg.mode} while {call.state}"
                 assert leg.mode != "bridged" or leg.partner in rig.legs
-            else:
+            elif leg in rig.agent_legs():
                 holds = calls[leg.vars["cc_contact"]].state == "held" and leg.mode == "parked"
                 assert leg.mode in ("bridged", "room") or holds, f"{leg.uuid} is left over: {leg.mode}"
                 assert leg.partner in rig.legs or leg.mode != "bridged"
@@ -325,7 +331,7 @@ class Calls(RuleBasedStateMachine):
             for kind in (facts.OfferFailed, facts.AgentBridged, facts.ConsultStarted)
             for f in self.rig.facts(kind)
         }
-        gone = {f.contact_id for f in self.rig.facts(facts.ContactGone)}
+        gone = {f.contact_id for kind in self.ENDS for f in self.rig.facts(kind)}
         answered = {f.contact_id for f in self.rig.facts(facts.OfferAnswered)}
         lost = {o.offer for o in self.rig.dialled if o.offer in self.together and o.contact in answered}
         for order in self.rig.dialled:

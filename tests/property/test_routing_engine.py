@@ -33,7 +33,7 @@ class RoutingMachine(RuleBasedStateMachine):
     @initialize(center=centers(), max_no_answer=st.integers(1, 2))
     def begin(self, center: Center, max_no_answer: int) -> None:
         self.documents.append((0, center))
-        self.floor = Floor(center, Policy(max_no_answer=max_no_answer))
+        self.floor = Floor(center, Policy(max_no_answer=max_no_answer, nodes=NODES))
         for agent_id in sorted(center.agents):
             self.floor.available(agent_id)
 
@@ -47,9 +47,9 @@ class RoutingMachine(RuleBasedStateMachine):
         return [f"k{n}" for n in range(self.contact_count + 1)]
 
     def any_contact_ids(self) -> list[str]:
-        """Also those of callbacks and of other channels."""
-        known = dict.fromkeys(q.contact_id for q in self.floor.facts(f.ContactQueued))
-        return [*self.contact_ids(), *(c for c in known if not c[1:].isdigit())]
+        """Also those of callbacks, of calls that agents placed, and of other channels."""
+        known = (q.contact_id for q in self.floor.facts(f.ContactQueued))
+        return list(dict.fromkeys((*self.contact_ids(), *known)))
 
     def offers(self) -> list[f.OfferMade]:
         return self.floor.facts(f.OfferMade)
@@ -66,10 +66,11 @@ class RoutingMachine(RuleBasedStateMachine):
                   skills=tuple(skills), waiting_since_us=since_us, preferred_agent=preferred,
                   service_class="vip" if vip else "", ani=ani)  # fmt: skip
 
-    @rule(data=st.data(), recovered=st.booleans())
-    def caller_is_reported_again(self, data: st.DataObject, recovered: bool) -> None:
+    @rule(data=st.data(), recovered=st.booleans(), node=st.sampled_from(NODES))
+    def caller_is_reported_again(self, data: st.DataObject, recovered: bool, node: str) -> None:
+        """By the node that has the leg, or by another one to which the caller was moved."""
         contact_id = data.draw(st.sampled_from(self.any_contact_ids()))
-        self.send(i.ContactWaiting, contact_id=contact_id, queue="a", node="fs1",
+        self.send(i.ContactWaiting, contact_id=contact_id, queue="a", node=node,
                   waiting_since_us=self.floor.now_us, recovered=recovered)  # fmt: skip
 
     @rule(data=st.data(), key=st.sampled_from("159"), true=st.booleans())
@@ -122,6 +123,42 @@ class RoutingMachine(RuleBasedStateMachine):
         not_before_us = self.floor.now_us + ms * 1000 if ms else 0
         self.send(i.ChangeCallback, request_id="r", callback_id=data.draw(st.sampled_from(known)), action=action,
                   not_before_us=not_before_us, number=number)  # fmt: skip
+
+    # -- calls that agents place
+
+    @rule(
+        agent_id=st.sampled_from(AGENT_NAMES),
+        number=st.sampled_from(("0211", "0211", "x", "911")),
+        queue=st.sampled_from(("", *QUEUE_NAMES)),
+        dialled=st.booleans(),
+        node=st.sampled_from(("", *NODES)),
+    )
+    def an_agent_places_a_call(
+        self, agent_id: str, number: str, queue: str, dialled: bool, node: str
+    ) -> None:
+        """By click, or from the phone: then there is a leg, which was an own call until now."""
+        if not self.queues_of(agent_id):
+            return  # The document says that there is one: an agent of no queue cannot name it.
+        leg_id = next(iter(self.floor.engine.state.agent(agent_id).own_legs), "") if dialled else ""
+        self.send(i.PlaceCall, request_id="r", contact_id=f"p{len(self.sent)}", agent_id=agent_id,
+                  number=number, queue=queue, leg_id=leg_id, node=node)  # fmt: skip
+
+    def queues_of(self, agent_id: str) -> tuple[str, ...]:
+        rules = self.floor.engine.center.agents.get(agent_id)
+        return rules.queues if rules is not None else QUEUE_NAMES
+
+    @precondition(lambda self: any(o.kind == "outbound" for o in self.offers()))
+    @rule(data=st.data(), what=st.sampled_from(("answers", "answers", "busy", "agent_left")))
+    def a_party_is_called(self, data: st.DataObject, what: str) -> None:
+        offer = data.draw(st.sampled_from([o for o in self.offers() if o.kind == "outbound"]))
+        if what != "answers":
+            self.send(i.OutboundFailed, contact_id=offer.contact_id, outcome=what)
+            return
+        self.send(i.ContactWaiting, contact_id=offer.contact_id, queue=offer.queue, node=offer.node,
+                  waiting_since_us=self.floor.now_us)  # fmt: skip
+        self.send(
+            i.AgentBridged, offer_id=offer.offer_id, contact_id=offer.contact_id, agent_id=offer.agent_id
+        )
 
     # -- other channels
 
@@ -327,6 +364,12 @@ class RoutingMachine(RuleBasedStateMachine):
     @rule(node=st.sampled_from(NODES), up=st.booleans())
     def node(self, node: str, up: bool) -> None:
         self.send(i.NodeSeen, node=node, up=up)
+
+    @rule(node=st.sampled_from(NODES), draining=st.booleans())
+    def node_is_emptied(self, node: str, draining: bool) -> None:
+        """And back in service."""
+        since_us = self.floor.now_us if draining else 0
+        self.send(i.NodeDrainChanged, node=node, draining=draining, since_us=since_us, actor="root")
 
     @rule(center=centers())
     def document(self, center: Center) -> None:

@@ -20,6 +20,7 @@ from services.routing.core.center import (
     Center,
     ChannelRules,
     Overflow,
+    Policy,
     QueueRules,
 )
 from services.routing.core.records import Contact, Offer
@@ -29,6 +30,9 @@ from tests.unit.routing.floor import Floor
 
 AGENTS = ("g1", "g2", "g3", "g4")
 QUEUES = ("a", "b")
+NODES = ("fs1", "fs2")
+PHONES = ("101", "102", "90")
+"""Two agents' own phones, and a desk that is nobody's."""
 PRESENCES = ("available", "available", "break", "offline")
 
 
@@ -54,10 +58,20 @@ def floors(draw: st.DrawFn) -> Center:
     }
     interrupts = st.sampled_from((frozenset[str](), frozenset({"call"}), frozenset({"call", "chat"})))
     capacity = st.sampled_from(({}, {"chat": 1}, {"email": 0}))
+    outside = draw(st.sampled_from(("", "0935")))
     return Center(
         "r1",
         queues,
-        {a: AgentRules(f"10{a[1]}", QUEUES, capacity=draw(capacity)) for a in AGENTS[:-1]}
+        {
+            a: AgentRules(
+                f"10{a[1]}",
+                QUEUES,
+                capacity=draw(capacity),
+                number=outside if a == "g3" else "",
+                confirm=draw(st.booleans()),
+            )
+            for a in AGENTS[:-1]
+        }
         | {AGENTS[-1]: AgentRules("104", QUEUES, capacity={"call": draw(st.integers(0, 1))})},
         frozenset("12"),
         frozenset(),
@@ -69,6 +83,9 @@ def floors(draw: st.DrawFn) -> Center:
         transfer_failed=draw(st.sampled_from(("queue", "agent"))),
         transfer_place=draw(st.sampled_from(("kept", "last"))),
         calls=Rights(allowed=("0",)),
+        desks=frozenset({"90"}),
+        pin_attempts=2,
+        pin_lock_ms=5_000,
     )
 
 
@@ -83,7 +100,7 @@ class FloorMachine(RuleBasedStateMachine):
     def begin(self, center: Center, talks: int, waits: int) -> None:
         """Everybody is there, one or two talk and some wait, so that what follows is about something."""
         self.documents = [(0, center)]
-        self.floor = Floor(center)
+        self.floor = Floor(center, Policy(nodes=NODES))
         self.floor.available(*AGENTS)
         for n in range(talks + waits):
             self.a_caller_comes("a", "0912")
@@ -185,6 +202,64 @@ class FloorMachine(RuleBasedStateMachine):
             )
         else:  # The agent's leg is lost, the caller's is not.
             self.floor.waits(contact.contact_id, contact.queue, recovered=True)
+
+    # -- calls that agents place
+
+    @rule(agent=st.sampled_from(AGENTS), dialled=st.booleans(), answers=st.integers(0, 3))
+    def an_agent_places_a_call(self, agent: str, dialled: bool, answers: int) -> None:
+        """By click or from the phone; one in four reaches nobody."""
+        if dialled:
+            self.dial(agent, True)
+        self.came += 1
+        contact_id = f"p{self.came}"
+        self.floor.send(
+            i.PlaceCall,
+            request_id="r",
+            contact_id=contact_id,
+            agent_id=agent,
+            number="0211",
+            leg_id=f"own-{agent}" if dialled else "",
+            node="fs1",
+        )
+        found = [o for o in self.offers() if o.contact_id == contact_id]
+        if found and answers:
+            self.floor.waits(contact_id, found[0].queue)
+            self.report(i.AgentBridged, found[0])
+        elif found:
+            self.floor.send(i.OutboundFailed, contact_id=contact_id, outcome="no_answer")
+
+    # -- phones and nodes
+
+    @rule(agent=st.sampled_from(AGENTS), phone=st.sampled_from(PHONES), pin=st.integers(0, 4))
+    def an_agent_logs_in_at_a_phone(self, agent: str, phone: str, pin: int) -> None:
+        """Somebody else's, a desk, or the own one again; whoever is there is logged out. One PIN of five is wrong."""
+        self.floor.send(
+            i.SeatAgent,
+            request_id="r",
+            agent_id=agent,
+            extension=phone,
+            node="fs1",
+            by_pin=True,
+            verified=pin > 0,
+            force=True,
+        )
+
+    @rule(node=st.sampled_from(NODES), draining=st.booleans())
+    def a_node_is_emptied_or_back(self, node: str, draining: bool) -> None:
+        self.floor.send(
+            i.NodeDrainChanged, node=node, draining=draining, since_us=self.floor.now_us, actor="root"
+        )
+
+    @precondition(lambda self: self.on_phone())
+    @rule(data=st.data(), node=st.sampled_from(NODES))
+    def a_caller_arrives_on_another_node(self, data: st.DataObject, node: str) -> None:
+        """Whoever rings for the caller rings in vain; the place is the same."""
+        contact = data.draw(st.sampled_from(self.on_phone()))
+        since_us, moves = contact.waiting_since_us, contact.node != node
+        self.floor.waits(contact.contact_id, contact.queue, node=node, recovered=True)
+        now = self.floor.engine.state.contacts.get(contact.contact_id)
+        if now is not None and moves and not contact.leaving:
+            assert (now.node, now.waiting_since_us) == (node, since_us)
 
     # -- transfers and consultations
 
@@ -327,6 +402,8 @@ class FloorMachine(RuleBasedStateMachine):
             return
         for agent in AGENTS:
             self.dial(agent, False)
+        for node in NODES:
+            self.a_node_is_emptied_or_back(node, False)
         for _ in range(200):
             state = self.floor.engine.state
             self.floor.available(*[a for a in AGENTS if state.agent(a).presence != "available"])

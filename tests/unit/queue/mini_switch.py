@@ -186,6 +186,8 @@ class MiniSwitch:
             silent=leg.mode == "parked", ani=v.get("cc_number", v.get("ani", "")),
             language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), kind=v.get("cc_kind", ""), answered=leg.answered,
             wish=v.get("cc_wish", ""), met=met, met_ago_ms=met_ago_ms, survey=v.get("cc_survey", ""),
+            priority=int(v.get("cc_priority") or 0), skills=tuple(v.get("cc_skills", "").split()),
+            service_class=v.get("cc_class", ""), preferred_agent=v.get("cc_preferred_agent", ""),
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> legs.AgentLeg:
@@ -211,6 +213,10 @@ class MiniSwitch:
             )
         )
         self._open = ()
+
+    def _still_originating(self, offer: str) -> bool:
+        """Whether nobody was told yet that the originate is over: its last act is still to come."""
+        return any(isinstance(r, inputs.JobEnded) and r.offer == offer for r in self.replies)
 
     def _refuse(self, command: outputs.Command, text: str = "-ERR No such channel!") -> None:
         self.replies.append(inputs.CommandFailed(at_us=self.now_us, command=command, text=text))
@@ -250,7 +256,7 @@ class MiniSwitch:
                 caller = self.legs.get(command.caller_leg)
                 if leg is None or caller is None:
                     self._refuse(command, "-ERR Invalid uuid")
-                elif any(isinstance(r, inputs.JobEnded) and r.offer == command.offer for r in self.replies):
+                elif self._still_originating(command.offer):
                     # Originate's last act hits the bridge.
                     self.hang_up(caller.uuid, "DESTINATION_OUT_OF_ORDER")
                 else:

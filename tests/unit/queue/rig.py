@@ -14,7 +14,7 @@ from services.queue.core.engine import Engine
 from tests.unit.queue.mini_switch import Job, Leg, MiniSwitch
 
 START_US = 1_763_700_000_000_000
-REPEATING = ("audit", "say")
+REPEATING = ("audit", "say", "drain", "way-out")
 
 SCHEDULE = {
     "position": plan.Slot(first_ms=30_000, every_ms=30_000),
@@ -77,7 +77,7 @@ class Rig(MiniSwitch):
     def __init__(self) -> None:
         super().__init__()
         self.now_us = START_US
-        self.engine = Engine("fs1")
+        self.engine = self._new_engine()
         self.timers: list[tuple[int, int, str]] = []
         self.timer_of: dict[str, int] = {}
         self._n = 0
@@ -89,9 +89,24 @@ class Rig(MiniSwitch):
         self.positions = 0
         self.bus_up = True
         self.documents = PLANS
-        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=PLANS))
-        self.feed(inputs.LinkUp(at_us=self.now_us))
+        self._begin()
         self.deliver()
+
+    core_uuid = ""
+
+    def _new_engine(self) -> Engine:
+        return Engine("fs1")
+
+    def _begin(self) -> None:
+        """What a new owner of the node is told first."""
+        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
+        if not self.bus_up:
+            self.feed(inputs.BusDown(at_us=self.now_us))
+        self._look_first()
+        self.feed(inputs.LinkUp(at_us=self.now_us, core_uuid=self.core_uuid))
+
+    def _look_first(self) -> None:
+        """What the switch is asked before anything else."""
 
     # --- driving ---
 
@@ -270,12 +285,9 @@ class Rig(MiniSwitch):
         self.timers.clear()
         self.timer_of.clear()
         self.jobs = {uuid: Job("", uuid) for uuid in self.jobs}  # The jobs run on; nobody hears of them.
-        self.engine = Engine("fs1")
+        self.engine = self._new_engine()
         self._open = open_contacts
-        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
-        if not self.bus_up:
-            self.feed(inputs.BusDown(at_us=self.now_us))
-        self.feed(inputs.LinkUp(at_us=self.now_us))
+        self._begin()
 
     n_wishes = 0
     dies_after: int | None = None  # The process dies after so many commands: what follows is never sent.

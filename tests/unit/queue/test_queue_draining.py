@@ -9,88 +9,9 @@ from services.common.errors import UnsafeCommandError
 from services.common.esl import Event
 from services.queue.adapters import switch
 from services.queue.adapters.names import LegNames
-from services.queue.core import drain_facts, facts, inputs, legs, outputs
-from services.queue.core.engine import Engine
+from services.queue.core import drain_facts, facts, inputs, outputs
+from tests.unit.queue.drain_rig import Node
 from tests.unit.queue.rig import Leg, Rig
-
-REFERS = {"fs1": "10.0.0.1:5080", "fs2": "10.0.0.2:5080", "fs3": "10.0.0.3:5080"}
-
-
-class Node(Rig):
-    """A node that may be emptied; its switch's global and routing's knowledge outlive its owners."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said = ""
-        self.refers: list[outputs.Refer] = []
-        self.questions: list[outputs.AskContact] = []
-        self.refer_status = 202
-        self.engine = Engine("fs1", REFERS)
-        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
-        self.feed(inputs.LinkUp(at_us=self.now_us, core_uuid="one"))
-        self.deliver()
-        self.sent.clear()
-
-    def drain(self, *, draining: bool = True) -> None:
-        self.feed(inputs.DrainWished(at_us=self.now_us, draining=draining, actor="root"))
-        self.deliver()
-
-    def take_over(self, open_contacts: tuple[legs.OpenContact, ...] = ()) -> None:
-        super().take_over(open_contacts)
-        self.engine = Engine("fs1", REFERS)
-        self.dead, self.dies_after = False, None
-        self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
-        self.feed(inputs.DrainFound(at_us=self.now_us, said=self.said, by_switch=True))
-        self.feed(inputs.LinkUp(at_us=self.now_us, core_uuid="one"))
-
-    def arrives(self, contact: str = "c9") -> None:
-        """A caller comes from another node."""
-        self.legs[contact] = Leg(
-            contact, caller=True, answered=True, vars={"cc_state": "moved", "cc_tenant": "demo", "cc_contact": contact}
-        )  # fmt: skip
-        self.feed(inputs.LegParked(at_us=self.now_us, caller=self._caller(self.legs[contact])))
-
-    def is_known(self, contact: str = "c9", node: str = "fs2", queue: str = "sales") -> None:
-        """Routing answers who the caller is."""
-        caller = legs.CallerLeg(
-            leg=contact, tenant="demo", queue=queue, priority=3, skills=("fa:3",), language="fa", ani="0912",
-            customer="k-7", entry_point="1000", waiting_ms=self.now_us // 1000 - 60_000,
-        )  # fmt: skip
-        self.feed(
-            inputs.ContactKnown(
-                at_us=self.now_us, contact=contact, caller=caller if queue else None, node=node
-            )
-        )
-
-    def moved(self, contact: str = "c1", node: str = "fs2") -> None:
-        self.feed(inputs.ContactMoved(at_us=self.now_us, contact_id=contact, node=node))
-
-    def _caller(self, leg: Leg) -> legs.CallerLeg:
-        return replace(
-            super()._caller(leg),
-            moving=leg.vars.get("cc_move", ""),
-            arrived=leg.vars.get("cc_arrived", ""),
-            refer_status=self.refer_status if leg.vars.get("cc_move") else 0,
-        )
-
-    def _do(self, output: outputs.Output) -> None:
-        if isinstance(output, outputs.AskContact):
-            self.questions.append(output)
-        super()._do(output)
-
-    def _command(self, command: outputs.Command) -> None:
-        leg = self.legs.get(command.leg)
-        if isinstance(command, outputs.SetGlobal):
-            self.said = command.value
-        elif isinstance(command, outputs.Refer):
-            self.refers.append(command)
-        elif isinstance(command, outputs.Probe) and leg is not None and leg.caller:
-            caller = self._caller(leg)
-            self.replies.append(
-                inputs.LegProbed(at_us=self.now_us, leg=leg.uuid, alive=True, answered=True, caller=caller)
-            )
-        else:
-            super()._command(command)
 
 
 @pytest.fixture
@@ -104,14 +25,14 @@ def reported(node: Rig, kind: type[object]) -> list[object]:
 
 def test_the_switch_is_told_at_once_and_the_tenants_hear_of_it(node: Node) -> None:
     node.drain()
-    assert int(node.said) == node.now_us // 1000
+    assert int(node.cc_draining) == node.now_us // 1000
     fact = reported(node, drain_facts.NodeDrainChanged)[0]
     assert isinstance(fact, drain_facts.NodeDrainChanged)
     assert (fact.node, fact.draining, fact.actor) == ("fs1", True, "root")
     node.drain()
     assert len(reported(node, drain_facts.NodeDrainChanged)) == 1, "the same wish again changes nothing"
     node.drain(draining=False)
-    assert node.said == "0"
+    assert node.cc_draining == "0"
     assert [getattr(f, "draining", None) for f in reported(node, drain_facts.NodeDrainChanged)] == [
         True,
         False,
@@ -254,17 +175,17 @@ def test_a_node_is_drained_when_the_last_leg_of_any_kind_has_left(node: Node) ->
 
 def test_a_new_owner_and_a_restarted_switch_go_on_emptying(node: Node) -> None:
     node.drain()
-    since = node.said
+    since = node.cc_draining
     node.take_over()
     node.deliver()
     assert node.engine.status().draining_since_us == int(since) * 1000
-    node.said = ""  # FreeSWITCH was restarted.
+    node.cc_draining = ""  # FreeSWITCH was restarted.
     node.feed(inputs.DrainFound(at_us=node.now_us, said="", by_switch=True))
-    assert node.said == since
-    node.said = ""  # And so was everything else.
+    assert node.cc_draining == since
+    node.cc_draining = ""  # And so was everything else.
     node.take_over()
     node.feed(inputs.DrainFound(at_us=node.now_us, said=since, by_switch=False))
-    assert node.said == since
+    assert node.cc_draining == since
 
 
 def test_an_owner_that_died_before_it_could_say_so_has_told_the_switch(node: Node) -> None:

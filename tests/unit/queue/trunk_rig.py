@@ -50,6 +50,17 @@ class Exchange(Rig):
         self.returning: set[str] = set()
         self.feed(inputs.CentersRevised(at_us=self.now_us, plans=self.documents))
 
+    def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
+        """Whoever has left is not called out for, and talks to nobody there."""
+        tries = self.out(uuid)
+        super().hang_up(uuid, cause)
+        if tries and uuid not in self.legs:
+            self.tries.pop(uuid, None)
+            super().hang_up(tries, "ORIGINATOR_CANCEL")
+
+    def agent_legs(self) -> list[Leg]:
+        return [leg for leg in super().agent_legs() if leg.vars.get("cc_role") != "trunk"]
+
     # --- the outside ---
 
     def out(self, contact: str = "c1") -> str:
