@@ -35,6 +35,7 @@ class Caller(msgspec.Struct):
     """The limit for which the caller is asked whether to be called back."""
     gone: bool = False
     outcome: str = ""
+    left_us: int = 0
 
 
 class Rates(msgspec.Struct, frozen=True):

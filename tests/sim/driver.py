@@ -56,10 +56,10 @@ class Driver:
         self._serial += 1
         heapq.heappush(self._heap, (self.now_us + round(seconds * 1e6), self._serial, act, args))
 
-    def play(self) -> None:
-        """Go from event to event until there is none."""
+    def play(self, until_us: int = 0) -> None:
+        """Go from event to event until there is none, or up to a time."""
         heap = self._heap
-        while heap:
+        while heap and not 0 < until_us < heap[0][0]:
             self.now_us, _, act, args = heapq.heappop(heap)
             act(*args)
 
@@ -82,7 +82,14 @@ class Driver:
         self.inputs += 1
         for output in self.engine.handle(inp):
             if isinstance(output, i.Decide):
-                entry = f.Decided(self.epoch, "sim", self.engine.state.at_us, output.facts, inp.input_id)
+                entry = f.Decided(
+                    self.epoch,
+                    "sim",
+                    self.engine.state.at_us,
+                    output.facts,
+                    inp.input_id,
+                    input_seq=inp.input_seq,
+                )
                 self._hash.update(self._encode(entry))
                 self.decided(entry)
             elif isinstance(output, i.ArmTimer):

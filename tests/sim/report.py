@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from services.routing.core import results
 from tests.sim.center_day import CenterDay
+from tests.sim.joined_day import JoinedDay
 from tests.sim.ledger import Figures
 
 ACTIVITIES = (
@@ -62,6 +63,28 @@ def report(day: CenterDay) -> Iterable[str]:
         f"Killed and taken over {day.takeovers} times; all invariants recounted {day.checks} times; "
         f"{ledger.facts.total()} facts audited; findings: {ledger.findings}"
     )
+    yield from (f"WRONG: {finding}" for finding in ledger.broken)
+
+
+def joined_report(day: JoinedDay) -> Iterable[str]:
+    """The lines of the report of a rush hour through both cores."""
+    ledger = day.ledger
+    yield "What callers lived through: " + ", ".join(f"{o} {n}" for o, n in sorted(day.outcomes.items()))
+    yield "Ends of offers: " + ", ".join(f"{end} {n}" for end, n in ledger.offer_ends.most_common())
+    moved = ledger.facts
+    yield (
+        f"Passed on: {moved['ContactTransferred']} transfers, {moved['TransferRefused']} refused; "
+        f"ways out of queues: {moved['ContactOverflowed']}; callbacks: {moved['CallbackAnswered']} customers reached"
+    )
+    refused = ", ".join(f"{slug} {n}" for slug, n in sorted(day.refused_wishes.items()))
+    yield f"Wishes that were refused: {refused or 'none'}"
+    for node in day.nodes.values():
+        warnings = ", ".join(f"{event} {n}" for event, n in sorted(node.warnings.items()))
+        yield (
+            f"{node.name}: {node.inputs} inputs, {node.commands} commands, owner killed {node.deaths} times, "
+            f"not listened {len(node.blind_us)} times; warnings: {warnings or 'none'}"
+        )
+    yield f"Routing's owner killed {day.takeovers} times; {ledger.facts.total()} facts audited; findings: {ledger.findings}"
     yield from (f"WRONG: {finding}" for finding in ledger.broken)
 
 
