@@ -35,7 +35,7 @@ TABLE: dict[int, tuple[str, str]] = {
     12: ("an agent who changes the status during an offer causes a storm of calls", HERE),
     13: (
         "the agent hears silence until the caller's announcement is over",
-        "tests/unit/queue/test_queue_calls.py::test_the_place_is_spoken_when_it_is_known_and_nothing_else_plays",
+        "tests/unit/queue/test_queue_calls.py::test_an_offer_becomes_a_conversation_in_the_tried_order",
     ),
     14: ("delays and maxima for refusing, busy and lost phones are missing", HERE),
     15: ("nothing is said when an agent is deleted", HERE),
