@@ -159,14 +159,14 @@ def _step_row(placed: Placed, fact: IvrStepTaken) -> Row:
             placed.at_us,
             fact.step_no,
             fact.flow,
-            fact.flow_version,
             fact.flow_node,
             fact.kind,
+            fact.result,
+            fact.spent_ms,
+            fact.flow_version,
             # Facts of before it was told have only how long the step took.
             fact.entered_at_us or max(0, placed.at_us - fact.spent_ms * 1000),
             fact.input,
-            fact.result,
-            fact.spent_ms,
         ),
     )
 

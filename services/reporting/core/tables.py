@@ -268,13 +268,13 @@ IVR_STEPS: Final = Entries(
         "at",
         "step_no",
         "flow",
-        "flow_version",
         "flow_node",
         "kind",
-        "entered_at",
-        "input",
         "result",
         "spent_ms",
+        "flow_version",
+        "entered_at",
+        "input",
     ),
 )
 SURVEY_ANSWERS: Final = Entries(
