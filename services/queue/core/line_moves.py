@@ -29,7 +29,7 @@ from services.queue.core.inputs import JobEnded, LineOffered, LineSent
 from services.queue.core.node import Node
 from services.queue.core.outputs import Kill, LineAnswered, SendLine, TakeLine
 from services.queue.core.records import Arrival, Caller, Stage
-from services.queue.core.treatment import leave
+from services.queue.core.treatment import announce_waiting, leave
 
 JOB = "line:"  # What the jobs of lines that are taken over are named, before the contact.
 RING_MS = 5_000  # A re-INVITE makes nobody ring: it is answered at once or not at all.
@@ -109,6 +109,11 @@ def offered(node: Node, event: LineOffered) -> None:
         node.emit(LineAnswered(request_id=event.request_id, contact=event.contact, slug=slug, reason=reason))
 
     if event.contact in node.callers or event.contact in node.arrivals:
+        caller = node.callers.get(event.contact)
+        if caller is not None and caller.stage is Stage.WAITING:
+            # Who asks does not know it: routing may have been told so by an owner who did not either. The last word has to be ours.
+            caller.again += 1
+            announce_waiting(node, caller, f"{caller.leg.arrived}-{caller.again}-{node.at_us // 1000}")
         node.emit(LineAnswered(request_id=event.request_id, contact=event.contact))
     elif node.drain is not None or not node.link_up:
         refuse("node-not-available", f"{node.name} is being emptied, or not connected")

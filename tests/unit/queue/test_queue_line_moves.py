@@ -30,6 +30,7 @@ class Side(Rig):
         self.taking: list[outputs.TakeLine] = []
         self.answers_to_line: list[outputs.LineAnswered] = []
         self.questions: list[outputs.AskContact] = []
+        self.missed: list[inputs.Input] = []
         super().__init__()
         self._begin()
         self.sent.clear()
@@ -45,6 +46,17 @@ class Side(Rig):
         super().take_over(open_contacts)
         self.answers_to_line.clear()
         self._begin()
+        missed, self.missed = self.missed, []
+        for entry in missed:
+            self.feed(entry)
+        self.deliver()
+
+    def reads(self, entry: inputs.Input) -> None:
+        """An entry of routing's log; what a process that is dead has not acknowledged comes to the next one."""
+        if self.dead:
+            self.missed.append(entry)
+        else:
+            self.feed(entry)
 
     def drain(self) -> None:
         self.feed(inputs.DrainWished(at_us=self.now_us, draining=True, actor="root"))
@@ -165,10 +177,10 @@ class Pair:
             self.contact_at = side.name
             self.moves += 1
             for each in (self.here, self.there):
-                each.feed(inputs.ContactMoved(at_us=each.now_us, contact_id=fact.contact_id, node=side.name))
+                each.reads(inputs.ContactMoved(at_us=each.now_us, contact_id=fact.contact_id, node=side.name))
         if isinstance(fact, facts.ContactGone):
             for each in (self.here, self.there):
-                each.feed(
+                each.reads(
                     inputs.ContactClosed(at_us=each.now_us, contact_id=fact.contact_id, outcome="abandoned")
                 )
 
