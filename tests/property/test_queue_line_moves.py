@@ -14,7 +14,7 @@ from tests.unit.queue.test_queue_line_moves import Pair, Side
 
 
 class LineMachine(RuleBasedStateMachine):
-    """fs1 is emptied at some time; everything else comes as it likes."""
+    """fs1 is emptied at some time, fs2 stays in service; everything else comes as it likes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,13 +32,6 @@ class LineMachine(RuleBasedStateMachine):
     @rule()
     def node_is_to_be_emptied(self) -> None:
         self.pair.here.drain()
-
-    @rule(draining=st.booleans())
-    def other_node_changes(self, draining: bool) -> None:
-        if draining:
-            self.pair.there.drain()
-        else:
-            self.pair.there.undrain()
 
     @rule(rounds=st.integers(1, 4), lost=st.integers(0, 2))
     def time_passes(self, rounds: int, lost: int) -> None:

@@ -34,6 +34,7 @@ from services.queue.core.treatment import announce_waiting, leave
 JOB = "line:"  # What the jobs of lines that are taken over are named, before the contact.
 RING_MS = 5_000  # A re-INVITE makes nobody ring: it is answered at once or not at all.
 AGAIN_MS = 1_000
+NOT_TAKEN = "not-taken"  # The re-INVITE failed; a former one may have been accepted all the same.
 TRIES = 30
 HERE_MS = (
     60_000  # So long after the line was taken routing must have heard of it; then it is asked for again.
@@ -77,6 +78,8 @@ def sent(node: Node, event: LineSent) -> str:
     elif event.taken is None and caller.move_asks < TRIES:
         node.timer(f"move:{caller.contact}", AGAIN_MS)
     else:
+        if event.taken is False and event.reason != NOT_TAKEN:
+            caller.moved_to = ""  # Nothing was sent to the carrier: the line cannot be there.
         return event.reason or "NO_ANSWER"
     return ""
 
@@ -149,7 +152,7 @@ def job_ended(node: Node, event: JobEnded) -> None:
                 LineAnswered(
                     request_id=request,
                     contact=contact,
-                    slug="not-taken",
+                    slug=NOT_TAKEN,
                     reason=cause,
                     known=event.known,
                 )

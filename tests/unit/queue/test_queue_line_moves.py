@@ -124,6 +124,15 @@ class Pair:
                         leg=f"{asked.contact}-m", line=LINE, cseq=line_moves.cseq_of(asked.move),
                     )
                 )  # fmt: skip
+            for asked in _taken(self.there.given):  # It is emptied, too, and fs1 takes nobody.
+                self.there.feed(
+                    inputs.LineSent(
+                        at_us=self.there.now_us,
+                        contact=asked.contact,
+                        taken=False,
+                        reason="node-not-available",
+                    )
+                )
             for order in _taken(self.there.taking):
                 self._reinvite(order)
             self.there.deliver()
