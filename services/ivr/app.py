@@ -77,6 +77,10 @@ class Ivr:
         """Who understands callers."""
         return self._around.speech.recognisers
 
+    async def run(self) -> None:
+        """What is to be done beside the calls, until cancelled."""
+        await self._around.speech.keep_forgetting()
+
     async def stop(self) -> None:
         """End what runs beside the calls."""
         await self._around.speech.stop()
@@ -169,6 +173,7 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.add(web, "web")
     ivr = Ivr(settings, rt.clock, bus, outbox, watch.current, web)
     rt.add(ivr, "speech")
+    rt.spawn(ivr.run(), "speech")
     watch.start()
     rt.add(watch, "centers")
     rt.app.include_router(api.router(lambda: watch))

@@ -14,7 +14,7 @@ import pytest
 from services.center import load, prompts
 from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
-from services.common.clock import SystemClock
+from services.common.clock import ManualClock, SystemClock
 from services.common.esl import GeventHub, OutboundServer
 from services.common.webclient import WebClient
 from services.ivr.adapters import understanding
@@ -246,16 +246,27 @@ async def test_whoever_cannot_be_served_reaches_a_named_end(
     assert [e.outcome for e in await floor.facts("IvrEnded")] == ["finished"]
 
 
-async def test_what_was_said_to_a_process_that_was_killed_is_removed(tmp_path: Path) -> None:
+async def test_what_was_said_to_a_process_that_was_killed_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next start what is old, and later, without any call, what was not old then."""
+    clock = ManualClock()
     old, new = tmp_path / "heard" / "a.1.wav", tmp_path / "heard" / "b.1.wav"
     old.parent.mkdir()
     for file, age_s in ((old, 3_600), (new, 60)):
         file.write_bytes(b"words")
-        then = SystemClock().now_us() / 1e6 - age_s
+        then = clock.now_us() / 1e6 - age_s
         os.utime(file, (then, then))
-    settings = IvrSettings(auth_secret="x" * 32, ivr_speech_dir=tmp_path)
-    speech = SpeechOfProcess(settings, SystemClock())
+    speech = SpeechOfProcess(IvrSettings(auth_secret="x" * 32, ivr_speech_dir=tmp_path), clock)
     assert [file.name for file in old.parent.iterdir()] == ["b.1.wav"]
+    monkeypatch.setattr("services.ivr.adapters.speech._FORGET_EVERY_S", 0.01)
+    forgetting = asyncio.create_task(speech.keep_forgetting())
+    clock.advance_ms(600_000)
+    async with asyncio.timeout(10):
+        while new.exists():
+            await asyncio.sleep(0.01)
+    forgetting.cancel()
+    await asyncio.gather(forgetting, return_exceptions=True)
     await speech.stop()
 
 

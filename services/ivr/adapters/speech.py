@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,8 @@ log = structlog.get_logger()
 _MOST_LETTERS = 2_000
 """Two minutes of speech."""
 _OLD_S = 600
-"""A file of a caller's words that is so old belongs to nobody: whoever made it was killed."""
+"""A file of a caller's words that was not written for so long belongs to nobody: whoever had it made was killed."""
+_FORGET_EVERY_S = 60
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,20 @@ class SpeechOfProcess:
                 at_a_time=settings.ivr_voice_at_a_time,
             )
         self._clock = clock
-        self._forgotten_s = clock.now_us() // 1_000_000
         if self.heard is not None:
             self.heard.mkdir(parents=True, exist_ok=True)
-            _forget(self.heard, self._forgotten_s)
+            _forget(self.heard, clock.now_us() / 1e6)
 
     @property
     def heard(self) -> Path | None:
         """Where what callers say is for a moment."""
         return self.folder / "heard" if self.folder is not None else None
 
-    async def forget(self) -> None:
-        """Now and then, remove what callers said to processes that were killed."""
-        now_s = self._clock.now_us() // 1_000_000
-        if self.heard is not None and now_s - self._forgotten_s > _OLD_S:
-            self._forgotten_s = now_s
-            await asyncio.to_thread(_forget, self.heard, now_s)
+    async def keep_forgetting(self) -> None:
+        """Until cancelled, remove what callers said to processes that were killed, also to the one before this."""
+        while self.heard is not None:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            await asyncio.to_thread(_forget, self.heard, self._clock.now_us() / 1e6)
 
     async def stop(self) -> None:
         """End what runs beside the calls."""
@@ -89,9 +87,13 @@ class SpeechOfProcess:
 
 def _forget(folder: Path, now_s: float) -> None:
     for path in folder.glob("*.wav"):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             if now_s - path.stat().st_mtime > _OLD_S:
                 path.unlink()
+        except FileNotFoundError:
+            pass  # another process was here first
+        except OSError as e:
+            log.error("words_not_removed", file=str(path), reason=str(e))
 
 
 class SpeechOfCall:
@@ -139,7 +141,6 @@ class SpeechOfCall:
     async def listen(self, output: core.HearCaller) -> None:
         """Listen once. Raises CallGone."""
         await self._ear.hear(output)
-        await self._of.forget()
 
     def deafen(self) -> None:
         """Do not listen any more."""
