@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from services.common.ports import free_port
 
 
 def available() -> bool:
@@ -86,9 +87,7 @@ class Browser:
 @contextlib.contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """Start Chromium with an empty profile; ends it with everything it started."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     driver = subprocess.Popen(
         ["chromedriver", f"--port={port}", "--log-level=SEVERE"],
         stdout=subprocess.DEVNULL,

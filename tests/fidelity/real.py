@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from services.common.ports import free_port
 from tests.fidelity.lab import PASSWORD, write_lab
 from tests.fidelity.player import Lab, Peer, connect
 from tests.freeswitch.switch import find_binary
@@ -99,24 +99,11 @@ _MAIN: Final = """\
 """
 
 
-def _free_port(kind: int) -> int:
-    """A free port below those that the system gives out: a client that tries a port of that range until somebody listens may be
-    given the very port it tries, and is then connected to itself."""
-    for port in random.sample(range(20_000, 32_000), 200):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port between 20000 and 32000 in 200 tries")
-
-
 def _configure(conf: Path, esl: int, sip: int, controller: int) -> None:
     write_lab(conf)
     rtp = 33_000 + os.getpid() % 12 * 500
     profiles = _PROFILE.format(
-        name="internal", context="default", presence="true", port=_free_port(socket.SOCK_DGRAM)
+        name="internal", context="default", presence="true", port=free_port(socket.SOCK_DGRAM)
     )
     profiles += _PROFILE.format(name="external", context="esl", presence="false", port=sip)
     main = _MAIN.format(
@@ -145,7 +132,7 @@ async def real(folder: Path) -> AsyncIterator[Lab]:
         return peer
 
     server = await asyncio.get_running_loop().create_server(controller, "127.0.0.1", 0)
-    esl, sip = _free_port(socket.SOCK_STREAM), _free_port(socket.SOCK_DGRAM)
+    esl, sip = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
     for name in ("log", "db", "run", "sounds", "recordings", "conf"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     _configure(folder / "conf", esl, sip, server.sockets[0].getsockname()[1])

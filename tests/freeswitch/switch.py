@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -14,6 +13,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from services.common import ports
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "freeswitch" / "conf"
@@ -28,19 +29,12 @@ def find_binary() -> str | None:
 
 
 PORTS = range(2_048, 10_000)
-"""Below SIPp's media, FreeSWITCH's media, and what the system gives to whoever asks for any port: one of those is free now and taken a
-moment later by somebody's connection, before FreeSWITCH has started."""
-_next = itertools.count(os.getpid() * 61)  # Runs beside each other on one machine begin at different places.
+"""Below SIPp's media and FreeSWITCH's media."""
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
     """A port of 127.0.0.1 that nobody has and that is given once."""
-    for n in itertools.islice(_next, len(PORTS)):
-        port = PORTS[n % len(PORTS)]
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError(f"no free port in {PORTS}")
+    return ports.free_port(kind, PORTS)
 
 
 class Watch:

@@ -149,6 +149,7 @@ async def test_a_supervisor_dials_the_code_and_outlives_our_processes(rig: Rig) 
     async with talking(rig) as talk, rig.switch.watch("CHANNEL_HANGUP_COMPLETE") as watch:
         values = {
             "domain": DOMAIN, "from_user": "1048", "password": AGENT_PASSWORD, "number": "*331047", "caller_name": "1048", "press": "",
+            "speak": "",
         }  # fmt: skip
         dials = await rig.lab.run("dial_code", values, to=rig.switch.agents_port)
         ear = await talk.ear()

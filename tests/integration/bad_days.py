@@ -16,7 +16,7 @@ import pytest
 
 from deploy.dev.process import Process, module
 from services.common import config
-from services.common.clickhouse.embedded import free_port
+from services.common.ports import free_port
 from services.common.runtime import Runtime
 
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,8 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 
+ACCEPTING = 5
+"""Turns of the loop from a connection that the server has accepted to its handler (``selector_events._accept_connection2``)."""
 AUTH = b"Content-Type: auth/request\n\n"
 FAREWELL = b"Content-Type: text/disconnect-notice\nContent-Length: 67\n\nDisconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 REJECTION = b"Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n"
@@ -111,12 +113,20 @@ class FakeSwitch:
 
     async def stop(self) -> None:
         if self._server is not None:
+            # A server that is closed while a connection is on its way to the handler leaves that one open (asyncio of Python 3.11).
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(ACCEPTING):
+                await asyncio.sleep(0)
             self._server.close()
-        for peer in self.peers:
-            peer.close()
+        writers = [peer.writer for peer in self.peers]
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def sent(self, start: str) -> Command:
         """Wait for the next command that starts so; the ones before it are forgotten."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from services.common.clock import SystemClock
+from services.common.ports import free_port
 from services.simswitch.channel import Channel
 from services.simswitch.ledger import Ledger
 from services.simswitch.node import EventSocket, build
@@ -21,12 +21,6 @@ from services.simswitch.switch import Switch
 ROOT = Path(__file__).parents[2]
 DIALPLAN = ROOT / "freeswitch" / "conf" / "dialplan" / "peyvand.xml"
 WAIT_S = 10.0
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class Phone:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,15 +20,10 @@ from services.common.bus import Envelope, codec, subjects
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
+from services.common.ports import free_port
 from tests.integration.ivr_switch import UUID, FakeCall
 
 ROOT = Path(__file__).parents[2]
-
-
-def nobody_listens() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:
@@ -98,7 +92,7 @@ async def launched(nats_url: str) -> AsyncIterator[Process]:
 
 
 async def test_callers_are_served_without_a_bus_and_handed_over_when_the_process_stops() -> None:
-    async with launched(f"nats://127.0.0.1:{nobody_listens()}") as ivr:
+    async with launched(f"nats://127.0.0.1:{free_port()}") as ivr:
         chooser = await ivr.call()
         await chooser.press("1")
         await chooser.end_playback()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ from services.common.bus.migrate import apply, migrate
 from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
 from services.common.errors import BusUnavailable, ConfigError, ContractError
+from services.common.ports import free_port
 from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided
 from services.contracts.peyvand.routing.v1.rpc_pb2 import AskPosition, Position
@@ -59,12 +59,6 @@ class Collector:
             while not set(contacts) <= set(self.contacts):
                 self._more.clear()
                 await self._more.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from services.common.bus import Outgoing, subjects
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.nats import NatsBus
 from services.common.clickhouse import StoreUrl
-from services.common.clickhouse.embedded import EmbeddedClickHouse, free_port
+from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import SystemClock
+from services.common.ports import free_port
 from services.reporting.books import Books
 from services.reporting.core import facts as f
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from services.common.ports import free_port
 from services.simswitch.channel import Channel
-from tests.integration.simswitch_kit import Client, Ivr, Lab, Phone, free_port, lab
+from tests.integration.simswitch_kit import Client, Ivr, Lab, Phone, lab
 
 MSG = "sendmsg{}\ncall-command: execute\nexecute-app-name: {}\nexecute-app-arg: {}\nEvent-UUID: {}\n{}"
 LOCK = "event-lock: true"

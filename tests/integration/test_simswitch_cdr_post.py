@@ -6,8 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
+from services.common.ports import free_port
 from services.simswitch.cdr_post import CdrPoster
-from tests.integration.simswitch_kit import free_port, lab
+from tests.integration.simswitch_kit import lab
 
 
 class Web:

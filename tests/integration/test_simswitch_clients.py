@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.common.ports import free_port
 from tests.event_socket_clients import CLIENTS, answer, place
-from tests.integration.simswitch_kit import Phone, free_port, lab
+from tests.integration.simswitch_kit import Phone, lab
 
 
 @pytest.mark.parametrize("name", CLIENTS)

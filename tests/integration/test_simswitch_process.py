@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from services.common.auth import issue
+from services.common.ports import free_port
 from services.simswitch.core.scenario import (
     AgentHabits,
     CallerHabits,
@@ -28,7 +29,7 @@ from services.simswitch.core.scenario import (
     Spread,
 )
 from services.simswitch.people import People
-from tests.integration.simswitch_kit import ROOT, WAIT_S, Client, Phone, free_port, lab
+from tests.integration.simswitch_kit import ROOT, WAIT_S, Client, Phone, lab
 
 SECRET = "0123456789abcdef0123456789abcdef"
 QUICK = Scenario(

@@ -17,9 +17,9 @@ from services.common.bus import Bus, Outgoing, subjects
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.migrate import migrate
 from services.common.bus.nats import NatsBus
-from services.common.clickhouse.embedded import free_port
 from services.common.clock import SystemClock
 from services.common.errors import BusUnavailable
+from services.common.ports import free_port
 from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
 from services.contracts.peyvand.routing.v1.rpc_pb2 import AskPosition
 

@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from services.common.errors import ConfigError, NotReady
+from services.common.ports import free_port
 from services.common.priority import move_group, take_place
 
 _READY_S = 20.0
@@ -264,7 +264,7 @@ class EmbeddedCluster:
         """``ports``: for clients, one a node, then for the nodes among themselves; without any, free ones are taken. Those are
         of the range that the kernel gives to clients too: a node that is down for long may find its own in use.
         """
-        ports = ports or _free_ports(nodes * 2)
+        ports = ports or [free_port() for _ in range(nodes * 2)]
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[nodes:])
         self.nodes = [
             EmbeddedNats(
@@ -299,13 +299,6 @@ class EmbeddedCluster:
             with contextlib.suppress(NotReady, ProcessLookupError):
                 node.thaw()
             node.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now: each server must know the others' before any of them runs."""
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(sock.getsockname()[1]) for sock in taken]
 
 
 def main(argv: list[str] | None = None) -> int:

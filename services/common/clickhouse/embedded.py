@@ -50,6 +50,7 @@ from urllib.parse import quote
 
 from services.common.clickhouse import StoreUrl
 from services.common.errors import ConfigError, NotReady
+from services.common.ports import free_port
 from services.common.priority import take_place
 
 ANALYST: Final = "analyst"
@@ -119,13 +120,6 @@ _USERS: Final = """<clickhouse>
 </clickhouse>
 """
 _LAUNCHER: Final = "launcher"
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class EmbeddedClickHouse:
