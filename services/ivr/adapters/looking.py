@@ -23,7 +23,9 @@ log = structlog.get_logger()
 
 _TIMEOUT_S = 1.5
 _FRESH_S = 1.0
-"""An answer serves the calls of the next second: a flow decides on fives and tens of callers, not on one."""
+"""An answer about queues serves the calls of the next second: a flow decides on fives and tens of callers, not on one."""
+_AGENT_FRESH_S = 0.1
+"""About agents: whoever has just taken a call is busy for the next caller, who would wait for nobody else."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,17 @@ _Answer = TypeVar("_Answer")
 
 
 class _Asking(Generic[_Answer]):
-    """One question to routing about a tenant, asked once for all who ask within a second."""
+    """One question to routing about a tenant, asked once for all who ask before it is answered, or while it is fresh."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[_Answer | None]]) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[_Answer | None]], fresh_s: float) -> None:
         self._ask = ask
+        self._fresh_s = fresh_s
         self._asked: dict[str, tuple[float, asyncio.Future[_Answer | None]]] = {}
 
     async def answer(self, tenant: str) -> _Answer | None:
         now = asyncio.get_running_loop().time()
         asked = self._asked.get(tenant)
-        if asked is None or now - asked[0] > _FRESH_S:
+        if asked is None or (asked[1].done() and now - asked[0] > self._fresh_s):
             asked = (now, asyncio.ensure_future(self._ask(tenant)))
             self._asked[tenant] = asked
         # Shielded: a caller who hangs up must not take the answer from the others.
@@ -70,7 +73,7 @@ class Queues:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._asking = _Asking(self._ask)
+        self._asking = _Asking(self._ask, _FRESH_S)
 
     async def look(self, tenant: str, queue: str) -> QueueNow | None:
         """The state of a queue; None when routing does not say it in time, or does not know the queue."""
@@ -89,7 +92,7 @@ class Agents:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._asking = _Asking(self._ask)
+        self._asking = _Asking(self._ask, _AGENT_FRESH_S)
 
     async def look(self, tenant: str, agent: str) -> str:
         """``ready``, ``busy`` or ``away``; ``unseen`` when routing does not say it in time."""

@@ -289,7 +289,7 @@ def test_a_callers_name_with_a_lines_end_in_it_does_not_cost_the_hand_over() -> 
     assert told["Caller-Caller-ID-Name"].startswith("100% sure A")
 
 
-async def test_how_agents_are_is_asked_once_for_all_who_ask_within_a_second() -> None:
+async def test_how_agents_are_is_asked_once_for_all_who_ask_together_and_again_soon() -> None:
     asked = 0
 
     async def answer(_: Envelope) -> AgentList:
@@ -314,5 +314,8 @@ async def test_how_agents_are_is_asked_once_for_all_who_ask_within_a_second() ->
         "sara": "ready", "reza": "busy", "nima": "away", "omid": "away", "gone": "away", "nobody": "away",
     }  # fmt: skip
     assert asked == 1
+    await asyncio.sleep(0.15)
+    assert await agents.look("demo", "sara") == "ready"
+    assert asked == 2, "an agent may have taken a call meanwhile"
     assert await agents.look("other", "sara") == "unseen", "nobody answers for that tenant"
     await bus.stop()
