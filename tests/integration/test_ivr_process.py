@@ -54,7 +54,8 @@ class Process:
 
 
 @asynccontextmanager
-async def launched(nats_url: str) -> AsyncIterator[Process]:
+async def launched(nats_url: str, **env: str) -> AsyncIterator[Process]:
+    """``env``: more settings, or others than these."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -69,6 +70,7 @@ async def launched(nats_url: str) -> AsyncIterator[Process]:
             "PEYVAND_IVR_SOUNDS_DIR": "/sounds",
             "PEYVAND_IVR_STOP_GRACE_S": "0",
             "PEYVAND_LOG_FORMAT": "json",
+            **env,
         },
         stderr=asyncio.subprocess.PIPE,
     )

@@ -26,6 +26,7 @@ from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
 from tests.integration.ivr_switch import facts_in
 from tests.integration.simswitch_kit import Lab, lab
+from tests.integration.test_ivr_process import launched
 from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
 
 WORDS = Path(__file__).parents[1] / "freeswitch" / "words.yaml"
@@ -268,6 +269,40 @@ async def test_what_was_said_to_a_process_that_was_killed_is_removed(
     forgetting.cancel()
     await asyncio.gather(forgetting, return_exceptions=True)
     await speech.stop()
+
+
+async def test_an_ivr_that_is_killed_while_it_listens_leaves_a_caller_who_waits(tmp_path: Path) -> None:
+    """FreeSWITCH writes on what the caller says, aside from the recordings, and that is in nobody's way."""
+    prompts.make(load(WORDS), tmp_path / "sounds", espeak="")
+    env = {
+        "PEYVAND_CENTERS": str(WORDS),
+        "PEYVAND_IVR_SOUNDS_DIR": str(tmp_path / "sounds"),
+        "PEYVAND_IVR_SPEECH_DIR": str(tmp_path / "speech"),
+    }
+    (tmp_path / "speech").mkdir()
+    async with (
+        launched("nats://127.0.0.1:9", **env) as ivr,
+        lab(tmp_path, cc_ivr=f"127.0.0.1:{ivr.esl_port}") as switch,
+    ):
+        switch.switch.speech = tmp_path / "speech"
+        leg = switch.caller("3101")
+        await switch.until(lambda: any("/heard/" in path for path in leg.recorders))
+        ivr.child.kill()
+        await ivr.child.communicate()  # until its recogniser has gone with it: that writes there, too
+        await switch.until(lambda: leg.app_log[-1][:2] == ("playback", "local_stream://moh"))
+        assert (leg.var("cc_state"), leg.answered, leg.down) == ("waiting", True, False)
+        leg.press("1")
+        (path,) = leg.recorders
+        assert Path(path).parent == tmp_path / "speech" / "heard"
+        client = await switch.client()
+        assert "+OK" in await client.api(f"uuid_record {leg.uuid} start {tmp_path}/rec/{leg.uuid}.wav")
+        assert len(leg.recorders) == 2, "the conversation is recorded all the same"
+        assert leg.app_log[-1][:2] == ("playback", "local_stream://moh"), "the key was nobody's"
+        leg.end("NORMAL_CLEARING", by="caller")
+        await switch.until(lambda: leg.down and not leg.recorders)
+        assert list((tmp_path / "speech" / "heard").iterdir()) == [Path(path)], (
+            "left for the next ivr to remove"
+        )
 
 
 async def test_a_caller_who_hangs_up_while_being_listened_to_leaves_nothing(floor: Floor) -> None:
