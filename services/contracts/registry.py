@@ -37,6 +37,7 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.ivr.v1.SurveyAnswered": peyvand_ivr_v1_events_pb2.SurveyAnswered,
     "peyvand.ivr.v1.SurveyEnded": peyvand_ivr_v1_events_pb2.SurveyEnded,
     "peyvand.queue.v1.AgentBridged": peyvand_queue_v1_events_pb2.AgentBridged,
+    "peyvand.queue.v1.AgentReleased": peyvand_queue_v1_events_pb2.AgentReleased,
     "peyvand.queue.v1.CallDone": peyvand_queue_v1_rpc_pb2.CallDone,
     "peyvand.queue.v1.CallWish": peyvand_queue_v1_rpc_pb2.CallWish,
     "peyvand.queue.v1.CallbackAccepted": peyvand_queue_v1_events_pb2.CallbackAccepted,

@@ -24,6 +24,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "peyvand.queue.v1.OfferRinging": ("offer_id", "contact_id", "agent_id",),
     "peyvand.queue.v1.OfferFailed": ("offer_id", "contact_id", "agent_id", "outcome",),
     "peyvand.queue.v1.OfferAnswered": ("offer_id", "contact_id", "agent_id",),
+    "peyvand.queue.v1.AgentReleased": ("offer_id", "contact_id", "agent_id", "at_us",),
     "peyvand.queue.v1.AgentBridged": ("offer_id", "contact_id", "agent_id", "agent_leg_id", "at_us",),
     "peyvand.queue.v1.ConversationEnded": ("offer_id", "contact_id", "agent_id", "ended_by", "at_us",),
     "peyvand.queue.v1.ContactGone": ("contact_id", "state", "at_us",),

@@ -64,7 +64,7 @@ def nobody_is_over_capacity(log: Log, documents: Documents, state: State) -> Non
         for fact in entry.facts:
             if isinstance(fact, f.OfferMade) and fact.kind == "outbound":
                 # The agent's own wish, whatever comes in for the agent; who has dialled is on the phone already.
-                assert activity.get(fact.agent_id, "idle") in ("idle", "own_call")
+                assert activity.get(fact.agent_id, "idle") in ("idle", "own_call", "closing")
             elif isinstance(fact, f.OfferMade):
                 assert activity.get(fact.agent_id, "idle") in ("idle", "handling")
                 has = at_hand.setdefault(fact.agent_id, {})

@@ -341,6 +341,9 @@ class Calls(RuleBasedStateMachine):
                 or order.contact in gone | self.moved
             )
             assert ended, f"nobody knows how {order.offer} ended"
+        kept = {getattr(f, "kept_offer_id", "") for kind in self.ENDS for f in self.rig.facts(kind)} - {""}
+        free = {getattr(f, "offer_id", "") for f in self.rig.facts(facts.AgentReleased)}
+        assert kept <= free, f"routing waits for the agents of {kept - free}"
 
 
 Calls.TestCase.settings = settings(

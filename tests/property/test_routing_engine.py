@@ -80,9 +80,25 @@ class RoutingMachine(RuleBasedStateMachine):
         queue = contact.queue if contact is not None and true else "a"
         self.send(i.KeyPressed, contact_id=contact_id, key=key, queue=queue)
 
-    @rule(data=st.data(), unseen=st.booleans())
-    def caller_leaves(self, data: st.DataObject, unseen: bool) -> None:
-        self.send(i.ContactGone, contact_id=data.draw(st.sampled_from(self.any_contact_ids())), unseen=unseen)
+    @rule(data=st.data(), unseen=st.booleans(), kept=st.booleans())
+    def caller_leaves(self, data: st.DataObject, unseen: bool, kept: bool) -> None:
+        contact_id = data.draw(st.sampled_from(self.any_contact_ids()))
+        self.send(i.ContactGone, contact_id=contact_id, unseen=unseen,
+                  kept_offer_id=self.offer_of(contact_id) if kept else "")  # fmt: skip
+
+    def offer_of(self, contact_id: str) -> str:
+        contact = self.floor.engine.state.contacts.get(contact_id)
+        return contact.offer_id if contact is not None else ""
+
+    @precondition(lambda self: self.closing())
+    @rule(data=st.data(), true=st.integers(0, 3))
+    def an_agent_who_answered_in_vain_is_free(self, data: st.DataObject, true: int) -> None:
+        agent_id, contact_id = data.draw(st.sampled_from(self.closing()))
+        self.send(i.AgentReleased, offer_id="o", contact_id=contact_id if true else "k0", agent_id=agent_id)
+
+    def closing(self) -> list[tuple[str, str]]:
+        agents = self.floor.engine.state.agents.values()
+        return sorted((a.agent_id, a.contact_id) for a in agents if a.activity == "closing")
 
     @rule(data=st.data(), number=st.sampled_from(("0912", "0913")))
     def caller_asks_to_be_called_back(self, data: st.DataObject, number: str) -> None:
@@ -108,7 +124,7 @@ class RoutingMachine(RuleBasedStateMachine):
             outcome, _, both = what.partition(" ")
             self.send(
                 i.CallbackAttempted, contact_id=contact.contact_id, callback_id=callback_id, outcome=outcome,
-                agent_outcome="no_answer" if both else "",
+                agent_outcome="no_answer" if both else "", kept_offer_id=contact.offer_id,
             )  # fmt: skip
 
     @precondition(lambda self: self.floor.facts(f.ContactQueued))
@@ -152,7 +168,9 @@ class RoutingMachine(RuleBasedStateMachine):
     def a_party_is_called(self, data: st.DataObject, what: str) -> None:
         offer = data.draw(st.sampled_from([o for o in self.offers() if o.kind == "outbound"]))
         if what != "answers":
-            self.send(i.OutboundFailed, contact_id=offer.contact_id, outcome=what)
+            self.send(
+                i.OutboundFailed, contact_id=offer.contact_id, outcome=what, kept_offer_id=offer.offer_id
+            )
             return
         self.send(i.ContactWaiting, contact_id=offer.contact_id, queue=offer.queue, node=offer.node,
                   waiting_since_us=self.floor.now_us)  # fmt: skip

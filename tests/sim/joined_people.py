@@ -245,7 +245,15 @@ class JoinedPeople(CenterDay):
         """Two agents talk; 60 % of those who are asked take the caller over."""
         caller = self.callers[asks.vars["cc_contact"]]
         verb = "complete" if self.random.random() < 0.6 else "cancel"
-        self.after(self.random.uniform(3, 30), self._wish_of, caller, asks.vars["cc_agent"], verb)
+        self.after(self.random.uniform(3, 30), self._consulted, caller, asks.vars["cc_agent"], verb)
+
+    def _consulted(self, caller: Caller, agent: str, verb: str) -> None:
+        """Whoever wishes it while nobody owns the node wishes it again."""
+        node = self.nodes[caller.node]
+        if node.owned and node.linked:
+            self._wish_of(caller, agent, verb)
+        else:
+            self.after(5.0, self._consulted, caller, agent, verb)
 
     def granted(self, answer: outputs.WishAnswered) -> None:
         if answer.slug:

@@ -27,8 +27,9 @@ _FREE = frozenset({"idle", "handling", "unreachable", "own_call"})
 FOLLOWS: dict[str, frozenset[str]] = {
     "idle": frozenset({"offered", "talking"}) | _FREE - {"idle"},
     "handling": frozenset({"offered", "talking"}) | _FREE - {"handling"},
-    "offered": frozenset({"ringing", "talking"}) | _FREE,
-    "ringing": frozenset({"talking"}) | _FREE,
+    "offered": frozenset({"ringing", "talking", "closing"}) | _FREE,
+    "ringing": frozenset({"talking", "closing"}) | _FREE,
+    "closing": frozenset({"offered", "talking"}) | _FREE,
     "talking": frozenset({"held", "wrap_up", "talking"}) | _FREE,
     "held": frozenset({"talking", "wrap_up"}) | _FREE,
     "wrap_up": frozenset({"talking"}) | _FREE,

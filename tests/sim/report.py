@@ -18,6 +18,7 @@ ACTIVITIES = (
     "offered",
     "handling",
     "idle",
+    "closing",
     "own_call",
     "unreachable",
     "break",

@@ -16,7 +16,7 @@ from deploy.dev.chaos.stack import TENANT, ChaosStack
 from services.common.bus import Bus, codec, subjects
 from services.contracts.peyvand.routing.v1 import log_pb2
 
-_BUSY = ("offered", "ringing", "talking", "held", "wrap_up", "own_call", "unreachable")
+_BUSY = ("offered", "ringing", "talking", "held", "wrap_up", "closing", "own_call", "unreachable")
 
 
 @dataclass(frozen=True)

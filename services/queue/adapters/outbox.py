@@ -30,6 +30,7 @@ _SUBJECTS: dict[type[facts.Observation], tuple[str, str]] = {
     facts.OfferRinging: ("offer", "ringing"),
     facts.OfferFailed: ("offer", "failed"),
     facts.OfferAnswered: ("offer", "answered"),
+    facts.AgentReleased: ("offer", "released"),
     facts.AgentBridged: ("contact", "bridged"),
     facts.ConversationEnded: ("contact", "ended"),
     facts.ContactGone: ("contact", "gone"),

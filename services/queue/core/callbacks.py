@@ -321,6 +321,7 @@ def _rang_ms(node: Node, customer: Customer) -> int:
 
 
 def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_outcome: str = "") -> None:
+    kept = node.keep(node.offers.get(customer.leg.offer))
     if customer.leg.kind == OUTBOUND:
         lost = OutboundFailed(
             contact_id=customer.contact,
@@ -331,6 +332,7 @@ def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_o
             cause=cause,
             ring_ms=_rang_ms(node, customer),
             at_us=node.at_us,
+            kept_offer_id=kept,
         )
         node.report(customer.center.tenant, lost, "outbound-failed", "0")
         return
@@ -347,6 +349,7 @@ def _report(node: Node, customer: Customer, outcome: str, cause: str, *, agent_o
             agent_outcome=agent_outcome,
             ring_ms=_rang_ms(node, customer),
             at_us=node.at_us,
+            kept_offer_id=kept,
         ),
         "callback-attempted",
         "0",

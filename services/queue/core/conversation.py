@@ -251,6 +251,7 @@ def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
 def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> None:
     """The caller's leg is over, at whatever moment: the agent's leg must not outlive it by itself."""
     offer = node.offer_of(caller)
+    kept = caller.agent_there
     state = "after" if caller.parted else "waiting"
     if caller.stage is Stage.LEAVING and not caller.parted:
         state = "after"
@@ -271,6 +272,7 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
                     say_sorry(node, open_offer)  # The agent is being told about somebody who has left.
                 else:
                     node.close_offer(open_offer, "ORIGINATOR_CANCEL")
+                kept = node.keep(open_offer) or kept
     schedule.cancel(node, caller)
     node.cancel_timer(
         *(
@@ -301,6 +303,7 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
                 wait_ms=wait_ms,
                 unseen=unseen,
                 at_us=node.at_us,
+                kept_offer_id=kept,
             ),
             "gone",
             "0",

@@ -93,6 +93,15 @@ class OfferAnswered(Struct, frozen=True, kw_only=True):
     at_us: int
 
 
+class AgentReleased(Struct, frozen=True, kw_only=True):
+    """The leg of an agent who had answered in vain is over."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    at_us: int
+
+
 class AgentBridged(Struct, frozen=True, kw_only=True):
     """Caller and agent talk. ``recording_path`` is relative to the recordings folder, empty when not recorded."""
 
@@ -122,7 +131,10 @@ class ConversationEnded(Struct, frozen=True, kw_only=True):
 
 
 class ContactGone(Struct, frozen=True, kw_only=True):
-    """The caller's leg is over; ``state`` says when: waiting, offered, talking or after."""
+    """The caller's leg is over; ``state`` says when: waiting, offered, talking or after.
+
+    ``kept_offer_id``, here as elsewhere: the offer whose agent had answered and is on the line until ``AgentReleased``.
+    """
 
     contact_id: str
     state: str
@@ -130,6 +142,7 @@ class ContactGone(Struct, frozen=True, kw_only=True):
     wait_ms: int = 0
     unseen: bool = False
     at_us: int
+    kept_offer_id: str = ""
 
 
 class DispositionKeyed(Struct, frozen=True, kw_only=True):
@@ -258,6 +271,7 @@ class CallbackAttempted(Struct, frozen=True, kw_only=True):
     agent_outcome: str = ""
     ring_ms: int = 0
     at_us: int
+    kept_offer_id: str = ""
 
 
 Observation = (
@@ -267,6 +281,7 @@ Observation = (
     | OfferRinging
     | OfferFailed
     | OfferAnswered
+    | AgentReleased
     | AgentBridged
     | ConversationEnded
     | ContactGone

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.queue.core.facts import Observation
+from services.queue.core.facts import AgentReleased, Observation
 from services.queue.core.listening import Supervision
 from services.queue.core.outputs import (
     AskPosition,
@@ -215,6 +215,16 @@ class Node:
             self.emit(Kill(contact=offer.contact, leg=offer.leg, cause=cause))
         self.settle_offer(offer)
 
+    def keep(self, offer: Offer | None) -> str:
+        """The id of an offer whose agent answered in vain and is on the line still, for the report that ends it; else an empty string.
+
+        Routing has that agent busy until ``AgentReleased``: the next order may come on another node, which would find the phone in a call.
+        """
+        if offer is None or offer.phase is not Phase.CLOSING or not offer.answered_at_us or offer.leg_gone:
+            return ""
+        offer.kept = True
+        return offer.offer_id
+
     def end_after_prompt(self, offer: Offer, farewell: Farewell) -> None:
         """End the agent's leg when it has heard a prompt; the kill follows should that not end it.
 
@@ -258,6 +268,11 @@ class Node:
         del self.offers[offer.offer_id]
         self.offer_by_leg.pop(offer.leg, None)
         self.remember_ended(offer.offer_id)
+        if offer.kept or (offer.recovered and not offer.bridged_at_us):
+            released = AgentReleased(
+                offer_id=offer.offer_id, contact_id=offer.contact, agent_id=offer.agent, at_us=self.at_us
+            )
+            self.report(offer.tenant, released, "released", offer.offer_id)
         if offer.answered_at_us or offer.bridged_at_us:
             self.last_leg_us[(offer.tenant, offer.agent)] = self.at_us
         if next_offer := self.undialled.get((offer.tenant, offer.agent)):

@@ -39,3 +39,4 @@ class OutboundFailed(Struct, frozen=True, kw_only=True):
     cause: str = ""
     ring_ms: int = 0
     at_us: int
+    kept_offer_id: str = ""

@@ -125,6 +125,7 @@ class Caller:
     again: int = 0  # How often it was told anew that it waits.
     gone_reported: bool = False
     unsettled_at_us: int = 0
+    agent_there: str = ""  # Offer whose agent had answered, found while nobody knew how the caller's leg is.
     held: list[OfferMade] = field(default_factory=list)  # Orders that came while nobody knew how the leg is.
     offers: int = 0
     menu: Menu | None = None
@@ -220,6 +221,7 @@ class Offer:
     held_since_us: int = 0
     held_ms: int = 0
     remote: Remote | None = None  # Rings at a number outside.
+    kept: bool = False  # Routing has its agent busy until AgentReleased.
 
     @property
     def serves(self) -> bool:

@@ -337,6 +337,8 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
         return
     caller = node.callers.get(agent.contact)
     if caller is not None and caller.stage is Stage.UNSETTLED:
+        if agent.answered and not agent.bridged_ms:
+            caller.agent_there = agent.offer
         return
     if agent.callback and caller is None and not agent.bridged_ms:
         _callback_agent_found(node, agent)

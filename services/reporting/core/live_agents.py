@@ -46,6 +46,8 @@ _BY_ACTIVITY: Final = {
     "talking": "talking",
     "held": "talking",
     "wrap_up": "wrap_up",
+    # Answered in vain: told so, or put down, within seconds.
+    "closing": "ringing",
     # Contacts of other channels; whether a call may come in between is the center's rule.
     "handling": "handling",
     # A call that the agent makes or gets without us: on the phone, with no queue.

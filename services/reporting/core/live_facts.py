@@ -89,7 +89,7 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, handling, offered, talking, wrap_up, own_call, unreachable."""
+    """What the system sees: idle, handling, offered, talking, wrap_up, closing, own_call, unreachable."""
 
     agent_id: str
     activity: str

@@ -90,7 +90,7 @@ class Callbacks(Rules):
             if inp.agent_outcome:
                 self._end_offer(offer, inp.agent_outcome, inp.cause)
             else:
-                self._withdraw(offer, f"customer_{inp.outcome}")
+                self._withdraw(offer, f"customer_{inp.outcome}", inp.kept_offer_id)
         return self._attempt_failed(contact, inp.outcome)
 
     def _attempt_failed(self, contact: Contact, outcome: str) -> None:

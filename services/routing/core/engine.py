@@ -46,16 +46,16 @@ from services.routing.core.capacity import ABLE
 from services.routing.core.center import CALL, Center, Policy
 from services.routing.core.explain import explain
 from services.routing.core.places import Head, contact_key
-from services.routing.core.records import Contact, Offer
+from services.routing.core.records import CLOSING, Contact, Offer
 from services.routing.core.seats import Seats
 from services.routing.core.state import State
 
 Timer = tuple[str, str]
-"""Kind (offer, limit, hold, widen, wrap_up, delay) and the id of the offer, contact or agent."""
+"""Kind (offer, limit, hold, widen, wrap_up, closing, delay) and the id of the offer, contact or agent."""
 
 
 _OF_CONTACTS = ("limit", "hold", "widen")
-_OF_AGENTS = ("wrap_up", "delay")
+_OF_AGENTS = ("wrap_up", CLOSING, "delay")
 
 
 class Engine(Seats):
@@ -115,8 +115,10 @@ class Engine(Seats):
         if kind == "delay":
             free = agent.activity in ABLE and agent.delay_until_us > self._now_us
             return agent.delay_until_us if free and entity_id in self.center.agents else None
-        if agent.activity != "wrap_up":
+        if agent.activity != kind:
             return None
+        if kind == CLOSING:
+            return agent.activity_since_us + agent.limit_ms * 1000
         rules = self.center.queues.get(agent.queue)
         limit_ms = agent.limit_ms or (rules.wrap_up_ms if rules else 0)
         return agent.activity_since_us + limit_ms * 1000
@@ -168,6 +170,8 @@ class Engine(Seats):
                 self._overflow(entity_id, limit[1])
         elif kind == "wrap_up":
             self._end_wrap_up(entity_id, self.state.agent(entity_id).disposition or "timeout", "timeout")
+        elif kind == CLOSING:
+            self._set_free(entity_id)
 
     def _sync(self, kinds: tuple[str, ...], entity_id: str, outputs: list[i.Output]) -> None:
         for kind in kinds:
@@ -194,7 +198,7 @@ class Engine(Seats):
         everything = (
             [("offer", o) for o in self.state.offers]
             + [(kind, c) for c in self.state.contacts for kind in ("limit", "hold", "widen")]
-            + [(kind, a) for a in self.state.agents for kind in ("wrap_up", "delay")]
+            + [(kind, a) for a in self.state.agents for kind in _OF_AGENTS]
         )
         found = []
         for timer in {*everything, *self.timers}:
@@ -237,7 +241,9 @@ class Engine(Seats):
                     self._cancel(_OF_CONTACTS, contact_id, timers)
             for agent_id in agent_ids:
                 agent = state.agents.get(agent_id)
-                if agent is not None and (agent.activity == "wrap_up" or agent.delay_until_us > now_us):
+                if agent is not None and (
+                    agent.activity in ("wrap_up", CLOSING) or agent.delay_until_us > now_us
+                ):
                     self._sync(_OF_AGENTS, agent_id, timers)
                 else:
                     self._cancel(_OF_AGENTS, agent_id, timers)
@@ -292,6 +298,7 @@ _HANDLERS: dict[type[i.Input], Callable[[Engine, Any], None]] = {
     i.ContactWaiting: Engine._contact_waiting,
     i.OfferRinging: Engine._offer_ringing,
     i.OfferFailed: Engine._offer_failed,
+    i.AgentReleased: Engine._agent_released,
     i.OfferAnswered: Engine._offer_answered,
     i.AgentBridged: Engine._agent_bridged,
     i.ConversationEnded: Engine._conversation_ended,

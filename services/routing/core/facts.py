@@ -218,7 +218,7 @@ class AgentPresenceChanged(msgspec.Struct, frozen=True):
 
 
 class AgentActivityChanged(msgspec.Struct, frozen=True):
-    """What the system sees: idle, handling, offered, ringing, talking, held, wrap_up, own_call or unreachable."""
+    """What the system sees: idle, handling, offered, ringing, talking, held, wrap_up, closing, own_call or unreachable."""
 
     agent_id: str
     activity: str

@@ -86,6 +86,14 @@ class OfferAnswered(Observation, frozen=True, kw_only=True):
     ring_ms: int = 0
 
 
+class AgentReleased(Observation, frozen=True, kw_only=True):
+    """The leg of an agent who had answered in vain is over."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+
+
 class AgentBridged(Observation, frozen=True, kw_only=True):
     """Caller and agent talk."""
 
@@ -116,6 +124,8 @@ class ContactGone(Observation, frozen=True, kw_only=True):
     contact_id: str
     cause: str = ""
     unseen: bool = False
+    kept_offer_id: str = ""
+    """The offer whose agent had answered and is on the line until ``AgentReleased``."""
 
 
 class KeyPressed(Observation, frozen=True, kw_only=True):
@@ -142,6 +152,7 @@ class CallbackAttempted(Observation, frozen=True, kw_only=True):
     outcome: str
     cause: str = ""
     agent_outcome: str = ""
+    kept_offer_id: str = ""
 
 
 class DispositionKeyed(Observation, frozen=True, kw_only=True):
@@ -278,6 +289,7 @@ class OutboundFailed(Observation, frozen=True, kw_only=True):
     contact_id: str
     outcome: str
     cause: str = ""
+    kept_offer_id: str = ""
 
 
 class OwnCallChanged(Input, frozen=True, kw_only=True):
@@ -400,6 +412,7 @@ AnyInput = (
     | OfferRinging
     | OfferFailed
     | OfferAnswered
+    | AgentReleased
     | AgentBridged
     | ConversationEnded
     | ContactGone

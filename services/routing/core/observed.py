@@ -7,7 +7,7 @@ from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.callbacks import KIND, Callbacks
 from services.routing.core.center import QueueRules
-from services.routing.core.records import IN_TALK, OUTBOUND, Contact, Offer, left_key
+from services.routing.core.records import CLOSING, IN_TALK, OUTBOUND, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed", f.NO_LINE)
 
@@ -181,7 +181,7 @@ class Observed(Callbacks):
             outcome = "ended_unseen" if inp.unseen else "completed"
             talk_ms = self._ms_since(contact.connected_at_us)
             return self._close(contact, outcome, talk_ms=talk_ms, ended_by="caller", cause=inp.cause)
-        self._withdraw_all(contact, inp.cause)
+        self._withdraw_all(contact, inp.cause, kept=inp.kept_offer_id)
         if contact.kind == OUTBOUND and not contact.answered_by:
             return self._not_reached(contact, "declined")
         if contact.no_leg:
@@ -221,6 +221,17 @@ class Observed(Callbacks):
         if offer := self._open_offer(inp):
             contact = self.state.contacts[offer.contact_id]
             self._withdraw_all(contact, "answered_by_other", but=offer.offer_id)
+
+    def _agent_released(self, inp: i.AgentReleased) -> None:
+        agent = self.state.agent(inp.agent_id)
+        if (agent.activity, agent.contact_id) != (CLOSING, inp.contact_id):
+            return self._ignore(
+                "agent is free already",
+                contact_id=inp.contact_id,
+                agent_id=inp.agent_id,
+                offer_id=inp.offer_id,
+            )
+        return self._set_free(inp.agent_id)
 
     def _offer_failed(self, inp: i.OfferFailed) -> None:
         if offer := self._open_offer(inp):

@@ -21,7 +21,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.channels import Channels
 from services.routing.core.people import WayTo
-from services.routing.core.records import OUTBOUND
+from services.routing.core.records import CLOSING, OUTBOUND
 
 DIAL_MS = 60_000
 """How long a number rings. Mailboxes answer at 20 to 30 s; who lets it ring for longer will call back."""
@@ -45,7 +45,12 @@ class Outbound(Channels):
         if not self.center.takes(queue):
             return self._no_call(inp, "unknown-queue", f"there is no queue {queue!r}", 422)
         own = dict.fromkeys(leg for leg in agent.own_legs if leg != inp.leg_id)
-        free = agent.activity == "idle" or (inp.leg_id and agent.activity == "own_call" and not own)
+        activity = agent.activity
+        if (
+            activity == CLOSING
+        ):  # Who hears that nobody was reached need not hear it out: queue ends that leg.
+            activity = self._free_activity(agent)
+        free = activity == "idle" or (inp.leg_id and activity == "own_call" and not own)
         if not free or agent.presence == "offline":
             doing = f"agent {agent_id} is {agent.presence} and {agent.activity}"
             return self._no_call(inp, "agent-not-available", doing)
@@ -125,5 +130,5 @@ class Outbound(Channels):
         if contact is None or contact.kind != OUTBOUND or contact.status == "talking":
             return self._ignore("contact is no call that is being placed", contact_id=inp.contact_id)
         for offer_id in contact.rings:
-            self._withdraw(self.state.offers[offer_id], f"party_{inp.outcome}")
+            self._withdraw(self.state.offers[offer_id], f"party_{inp.outcome}", inp.kept_offer_id)
         return self._not_reached(contact, inp.outcome)

@@ -13,7 +13,11 @@ from services.routing.core.toll import Tolls
 
 OFFERED = frozenset({"offered", "ringing"})
 IN_TALK = frozenset({"talking", "held"})
-ENGAGED = OFFERED | IN_TALK | {"wrap_up"}
+CLOSING = "closing"
+"""Activity of an agent who answered in vain and is on the line still: told so, or about to be put down."""
+CLOSING_MS = 10_000
+"""So long it lasts when nobody reports its end. queue ends the leg after 5 s, whatever is being said there."""
+ENGAGED = OFFERED | IN_TALK | {"wrap_up", CLOSING}
 """Activities with a call at hand. The others (idle, handling, own_call, unreachable) follow from the phone and from ``Agent.at_hand``."""
 WORKING = IN_TALK | {"wrap_up"}
 OUTBOUND = "outbound"

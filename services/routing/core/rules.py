@@ -20,7 +20,15 @@ from services.routing.core.center import (
 )
 from services.routing.core.people import People, WayTo
 from services.routing.core.places import contact_key
-from services.routing.core.records import IN_TALK, OFFERED, OUTBOUND, Contact, Offer
+from services.routing.core.records import (
+    CLOSING,
+    CLOSING_MS,
+    IN_TALK,
+    OFFERED,
+    OUTBOUND,
+    Contact,
+    Offer,
+)
 
 
 class Rules(People):
@@ -286,17 +294,25 @@ class Rules(People):
         )
         self._set_activity(agent_id, "offered", contact.contact_id, contact.queue)
 
-    def _withdraw(self, offer: Offer, cause: str) -> None:
-        """End the offer of a contact that needs no other: it is leaving, or talks with somebody else."""
+    def _withdraw(self, offer: Offer, cause: str, kept: str = "") -> None:
+        """End the offer of a contact that needs no other: it is leaving, or talks with somebody else.
+
+        ``kept``: the offer whose agent is on the line still. Idle, that agent could be offered a contact of another node, whose call
+        would meet a busy phone: only the node of the former leg can end it in time.
+        """
         self._emit(f.OfferEnded(offer.offer_id, offer.contact_id, offer.agent_id, "withdrawn", cause))
-        if offer.channel == CALL and self.state.agent(offer.agent_id).activity in OFFERED:
+        if offer.channel != CALL or self.state.agent(offer.agent_id).activity not in OFFERED:
+            return
+        if offer.offer_id == kept:
+            self._set_activity(offer.agent_id, CLOSING, offer.contact_id, offer.queue, CLOSING_MS)
+        else:
             self._set_free(offer.agent_id)
 
-    def _withdraw_all(self, contact: Contact, cause: str, *, but: str = "") -> None:
+    def _withdraw_all(self, contact: Contact, cause: str, *, but: str = "", kept: str = "") -> None:
         """Withdraw every open offer of the contact except one."""
         for offer_id in contact.rings:
             if offer_id != but:
-                self._withdraw(self.state.offers[offer_id], cause)
+                self._withdraw(self.state.offers[offer_id], cause, kept)
 
     def _make_offer(self, contact: Contact, agent_id: str, why: f.Explanation, at_once: int) -> None:
         queue = self.center.queues[contact.queue]

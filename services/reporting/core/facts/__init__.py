@@ -24,6 +24,7 @@ from services.reporting.core.facts.ivr import (
 )
 from services.reporting.core.facts.queue import (
     AgentBridged,
+    AgentReleased,
     CallbackAccepted,
     CallbackAttempted,
     ConferenceStarted,
@@ -104,6 +105,7 @@ __all__ = [
     "AgentOwnCallChanged",
     "AgentPhoneChanged",
     "AgentPresenceChanged",
+    "AgentReleased",
     "AgentSeatChanged",
     "AnyFact",
     "CallRefused",

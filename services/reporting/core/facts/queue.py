@@ -87,6 +87,15 @@ class OfferAnswered(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
+class AgentReleased(msgspec.Struct, frozen=True, kw_only=True):
+    """The leg of an agent who had answered in vain is over."""
+
+    offer_id: str = ""
+    contact_id: str = ""
+    agent_id: str = ""
+    at_us: int = 0
+
+
 class AgentBridged(msgspec.Struct, frozen=True, kw_only=True):
     """Caller and agent talk, as the switch saw it."""
 
@@ -124,6 +133,7 @@ class ContactGone(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 0
     unseen: bool = False
     at_us: int = 0
+    kept_offer_id: str = ""
 
 
 class DispositionKeyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +262,7 @@ class CallbackAttempted(msgspec.Struct, frozen=True, kw_only=True):
     agent_outcome: str = ""
     ring_ms: int = 0
     at_us: int = 0
+    kept_offer_id: str = ""
 
 
 class SupervisionStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -379,6 +390,7 @@ class OutboundFailed(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     ring_ms: int = 0
     at_us: int = 0
+    kept_offer_id: str = ""
 
 
 QueueFact = (
@@ -388,6 +400,7 @@ QueueFact = (
     | OfferRinging
     | OfferFailed
     | OfferAnswered
+    | AgentReleased
     | AgentBridged
     | ConversationEnded
     | ContactGone

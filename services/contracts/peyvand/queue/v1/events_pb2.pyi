@@ -135,6 +135,18 @@ class OfferAnswered(_message.Message):
     at_us: int
     def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
 
+class AgentReleased(_message.Message):
+    __slots__ = ("offer_id", "contact_id", "agent_id", "at_us")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    at_us: int
+    def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
+
 class AgentBridged(_message.Message):
     __slots__ = ("offer_id", "contact_id", "agent_id", "agent_leg_id", "queue", "node", "wait_ms", "answer_latency_ms", "recording_path", "at_us")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -180,20 +192,22 @@ class ConversationEnded(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., ended_by: _Optional[str] = ..., talk_ms: _Optional[int] = ..., hold_ms: _Optional[int] = ..., cause: _Optional[str] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class ContactGone(_message.Message):
-    __slots__ = ("contact_id", "state", "cause", "wait_ms", "unseen", "at_us")
+    __slots__ = ("contact_id", "state", "cause", "wait_ms", "unseen", "at_us", "kept_offer_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     UNSEEN_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     state: str
     cause: str
     wait_ms: int
     unseen: bool
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., state: _Optional[str] = ..., cause: _Optional[str] = ..., wait_ms: _Optional[int] = ..., unseen: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
+    kept_offer_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., state: _Optional[str] = ..., cause: _Optional[str] = ..., wait_ms: _Optional[int] = ..., unseen: _Optional[bool] = ..., at_us: _Optional[int] = ..., kept_offer_id: _Optional[str] = ...) -> None: ...
 
 class KeyPressed(_message.Message):
     __slots__ = ("contact_id", "key", "queue", "at_us")
@@ -356,7 +370,7 @@ class CallbackAccepted(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., number: _Optional[str] = ..., own_number: _Optional[bool] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class CallbackAttempted(_message.Message):
-    __slots__ = ("contact_id", "callback_id", "outcome", "cause", "number", "offer_id", "agent_id", "agent_outcome", "ring_ms", "at_us")
+    __slots__ = ("contact_id", "callback_id", "outcome", "cause", "number", "offer_id", "agent_id", "agent_outcome", "ring_ms", "at_us", "kept_offer_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -367,6 +381,7 @@ class CallbackAttempted(_message.Message):
     AGENT_OUTCOME_FIELD_NUMBER: _ClassVar[int]
     RING_MS_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     callback_id: str
     outcome: str
@@ -377,7 +392,8 @@ class CallbackAttempted(_message.Message):
     agent_outcome: str
     ring_ms: int
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., number: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., agent_outcome: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    kept_offer_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., callback_id: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., number: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., agent_outcome: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., kept_offer_id: _Optional[str] = ...) -> None: ...
 
 class NodeDrainChanged(_message.Message):
     __slots__ = ("node", "draining", "since_us", "actor", "at_us")

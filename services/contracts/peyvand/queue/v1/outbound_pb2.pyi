@@ -40,7 +40,7 @@ class OutboundAnswered(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., number: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
 
 class OutboundFailed(_message.Message):
-    __slots__ = ("contact_id", "offer_id", "agent_id", "number", "outcome", "cause", "ring_ms", "at_us")
+    __slots__ = ("contact_id", "offer_id", "agent_id", "number", "outcome", "cause", "ring_ms", "at_us", "kept_offer_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class OutboundFailed(_message.Message):
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     RING_MS_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
     offer_id: str
     agent_id: str
@@ -57,4 +58,5 @@ class OutboundFailed(_message.Message):
     cause: str
     ring_ms: int
     at_us: int
-    def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., number: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ...) -> None: ...
+    kept_offer_id: str
+    def __init__(self, contact_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., number: _Optional[str] = ..., outcome: _Optional[str] = ..., cause: _Optional[str] = ..., ring_ms: _Optional[int] = ..., at_us: _Optional[int] = ..., kept_offer_id: _Optional[str] = ...) -> None: ...
