@@ -13,6 +13,9 @@ from services.contracts.peyvand.ivr.v1.events_pb2 import IvrStepsTaken
 from services.contracts.peyvand.routing.v1 import log_pb2
 from services.reporting.books import Books as StoredBooks
 
+TOLD_BY = ("ivr", "queue", "recording", "center")
+"""Whose facts reporting keeps beside routing's log."""
+
 
 def read_ledger(path: Path, agents: Mapping[str, str]) -> Account:
     """The switch's account. ``agents`` maps extensions to agent ids."""
@@ -62,9 +65,9 @@ async def read_stream_facts(bus: Bus, tenant: str) -> list[str]:
     """The ids of all facts of a tenant that are stored on the bus."""
     ids = [
         fact_id
-        for service in ("ivr", "queue", "recording", "center")
+        for service in TOLD_BY
         async for envelope in bus.read_log(subjects.any_fact(tenant, service), after_seq=0)
-        for fact_id in _facts_in(envelope)
+        for fact_id in facts_in(envelope)
     ]
     async for envelope in bus.read_log(subjects.log(tenant), after_seq=0):
         decided = codec.decode(envelope)
@@ -73,7 +76,7 @@ async def read_stream_facts(bus: Bus, tenant: str) -> list[str]:
     return ids
 
 
-def _facts_in(envelope: Envelope) -> list[str]:
+def facts_in(envelope: Envelope) -> list[str]:
     """The ids of the facts of one message: steps of a call come inside of others."""
     message = codec.decode(envelope)
     steps = [f"{envelope.id}.{index}" for index in range(len(getattr(message, "steps", ())))]

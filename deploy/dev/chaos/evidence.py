@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from google.protobuf.json_format import MessageToDict
 
+from deploy.dev.accounts import TOLD_BY, facts_in
 from deploy.dev.chaos.audit import Finding, Ledgers, Logged
 from deploy.dev.chaos.stack import TENANT, ChaosStack
 from services.common.bus import Bus, codec, subjects
@@ -38,9 +39,9 @@ async def read_streams(bus: Bus) -> Streams:
     log: list[Logged] = []
     facts: list[tuple[int, str, str, Mapping[str, Any]]] = []
     ids: list[str] = []
-    for service in ("ivr", "queue", "recording"):
+    for service in TOLD_BY:
         async for envelope in bus.read_log(subjects.any_fact(TENANT, service), after_seq=0):
-            ids.append(envelope.id)
+            ids += facts_in(envelope)
             fields = MessageToDict(codec.decode(envelope), preserving_proto_field_name=True)
             facts.append(
                 (envelope.time_us, envelope.correlation_id, envelope.type.rpartition(".")[2], fields)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import json_format
 
-from deploy.dev.accounts import _facts_in
+from deploy.dev.accounts import facts_in
 from deploy.dev.protoc import PROTO
 from services.common.bus import Envelope
 from services.contracts.registry import TYPES
@@ -27,4 +27,4 @@ def test_the_balance_and_reporting_find_the_same_facts(name: str) -> None:
         id="m1", type=name, time_us=5, source="/x/1", tenant="demo", correlation_id="c", causation_id="",
         subject=f"cc.v1.evt.demo.{service}.some.thing", stream_seq=9, data=message.SerializeToString(), stream="S",
     )  # fmt: skip
-    assert _facts_in(told) == [placed.id for placed in placed_facts(told)]
+    assert facts_in(told) == [placed.id for placed in placed_facts(told)]
