@@ -35,11 +35,16 @@ async def until(what: str, check: Callable[[], Awaitable[Any]], timeout_s: float
 async def is_idle(rig: Rig, agent_id: str, timeout_s: float = 30) -> None:
     """Until the agent is available and idle."""
 
-    async def ready() -> bool:
-        state = await rig.agent(agent_id)
-        return bool(state["presence"] == "available" and state["activity"] == "idle")
+    seen: dict[str, Any] = {}
 
-    await until(f"{agent_id} is available and idle", ready, timeout_s)
+    async def ready() -> bool:
+        seen.update(await rig.agent(agent_id))
+        return bool(seen["presence"] == "available" and seen["activity"] == "idle")
+
+    try:
+        await until(f"{agent_id} is available and idle", ready, timeout_s)
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {seen}") from None
 
 
 async def log_in(rig: Rig, agent_id: str, extension: str) -> None:

@@ -107,6 +107,7 @@ async def test_calls_of_a_phone_are_its_own_unless_they_carry_an_offer(tmp_path:
         stranger = switch.caller("1000")  # a caller who says nothing about a phone of ours
         known = [make(1) for make in watch.known()]
         assert i.OwnCallsListed(at_us=1, node="fs1", legs={"own-leg": "1001", dialled.uuid: "1001"}) in known
+        assert (await client.api(f"uuid_setvar {dialled.uuid} cc_offer o2")).startswith("+OK")  # It dials out.
         for leg in ("own-leg", "our-leg", dialled.uuid, stranger.uuid):
             switch.switch.channels[leg].end("NORMAL_CLEARING", by="agent")
         await told.until(own_call("own-leg", "1001", "outbound", began=False))

@@ -193,13 +193,15 @@ class PhoneWatch:
 
     def _on_call(self, node: str, event: Event) -> None:
         leg = event.unique_id
-        if event.variable("cc_offer"):
-            return
         calls = self._calls.setdefault(node, {})
         if event.name == "CHANNEL_CREATE":
+            if event.variable("cc_offer"):
+                return
             extension = event.variable("user_name") or event.variable("dialed_user")
             began = bool(extension)
         elif event.name == "CHANNEL_DESTROY":
+            # Also of a leg that carries an offer by now: who has dialled a number was on an own call before, and the news of
+            # that may have come after the order.
             extension, began = calls.pop(leg, ""), False
         else:
             return
