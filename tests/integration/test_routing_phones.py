@@ -107,7 +107,9 @@ async def test_calls_of_a_phone_are_its_own_unless_they_carry_an_offer(tmp_path:
         stranger = switch.caller("1000")  # a caller who says nothing about a phone of ours
         known = [make(1) for make in watch.known()]
         assert i.OwnCallsListed(at_us=1, node="fs1", legs={"own-leg": "1001", dialled.uuid: "1001"}) in known
-        assert (await client.api(f"uuid_setvar {dialled.uuid} cc_offer o2")).startswith("+OK")  # It dials out.
+        assert (await client.api(f"uuid_setvar {dialled.uuid} cc_offer o2")).startswith(
+            "+OK"
+        )  # It dials out.
         for leg in ("own-leg", "our-leg", dialled.uuid, stranger.uuid):
             switch.switch.channels[leg].end("NORMAL_CLEARING", by="agent")
         await told.until(own_call("own-leg", "1001", "outbound", began=False))
@@ -130,6 +132,18 @@ async def test_own_calls_that_ended_while_the_connection_was_away_are_found(tmp_
         switch.switch.channels["ends"].end("NORMAL_CLEARING", by="agent")
         await switch.socket.start("127.0.0.1", port)
         await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={"lives": "1001"}))
+
+
+async def test_an_own_call_that_began_before_anybody_watched_ends(tmp_path: Path) -> None:
+    told = Told()
+    async with lab(tmp_path) as switch:
+        dialled = switch.switch.place_call(
+            context="agents", destination="1002", caller_number="1001", caller_name="Sara", user_name="1001"
+        )
+        async with watched(switch, told, node_grace_s=30):
+            await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={dialled.uuid: ""}))
+            switch.switch.channels[dialled.uuid].end("NORMAL_CLEARING", by="agent")
+            await told.until(own_call(dialled.uuid, "1001", "inbound", began=False))
 
 
 async def test_node_that_stays_away_becomes_unknown_after_the_grace(tmp_path: Path) -> None:

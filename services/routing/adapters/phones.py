@@ -91,6 +91,7 @@ class PhoneWatch:
         self._newest: dict[str, str] = {}
         """Node of each phone's last registration: one that moves between nodes is known to both for a while."""
         self._calls: dict[str, dict[str, str]] = {}
+        self._ended: dict[str, set[str]] = {}  # Legs that end while a node's are listed.
         """By node: legs that are none of ours, with the phone that they are of (empty: not known)."""
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._lists: dict[str, asyncio.Task[None]] = {}
@@ -194,15 +195,17 @@ class PhoneWatch:
     def _on_call(self, node: str, event: Event) -> None:
         leg = event.unique_id
         calls = self._calls.setdefault(node, {})
+        if event.name == "CHANNEL_DESTROY" and node in self._ended:
+            self._ended[node].add(leg)
         if event.name == "CHANNEL_CREATE":
             if event.variable("cc_offer"):
                 return
-            extension = event.variable("user_name") or event.variable("dialed_user")
+            extension = _phone(event)
             began = bool(extension)
-        elif event.name == "CHANNEL_DESTROY":
+        elif event.name == "CHANNEL_DESTROY" and leg in calls:
             # Also of a leg that carries an offer by now: who has dialled a number was on an own call before, and the news of
-            # that may have come after the order.
-            extension, began = calls.pop(leg, ""), False
+            # that may have come after the order. A leg that only a listing has named says itself whose it is.
+            extension, began = calls.pop(leg) or _phone(event), False
         else:
             return
         if not extension:
@@ -220,7 +223,13 @@ class PhoneWatch:
         """After the connection was away: whatever began or ended unseen."""
         name = client.address.name
         before = dict(self._calls.get(name, {}))
-        alive = foreign_legs(await client.api("show channels as json"))
+        ended = self._ended[name] = set()  # While the answer is on its way: it may still name them.
+        try:
+            alive = [
+                leg for leg in foreign_legs(await client.api("show channels as json")) if leg not in ended
+            ]
+        finally:
+            self._ended.pop(name, None)
         # The table is written late: a leg whose CHANNEL_CREATE came while the answer was on its way may be missing in it.
         began = {leg: phone for leg, phone in self._calls.get(name, {}).items() if leg not in before}
         self._calls[name] = {leg: before.get(leg, "") for leg in alive} | began
@@ -238,6 +247,11 @@ class PhoneWatch:
         phones = listed(await client.api("show registrations as json"))
         self._phones[client.address.name] = set(phones)
         self._tell(_phones(client.address.name, phones))
+
+
+def _phone(event: Event) -> str:
+    """The extension of the phone that dialled or was dialled; empty for anybody else."""
+    return event.variable("user_name") or event.variable("dialed_user")
 
 
 def _node(name: str, up: bool) -> MakeInput:
