@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from services.common.errors import CallGone, Conflict, SwitchTimeout, SwitchUnavailable, UnsafeCommandError
 from services.common.esl import Event
 from services.common.esl import node as node_module
+from services.common.esl.node import Down, Up
 from tests.integration.esl_kit import Service, service_on_switch
 from tests.integration.esl_peer import (
     FAREWELL,
@@ -361,6 +363,27 @@ async def test_a_backlog_closes_our_own_sockets_delivers_what_is_there_and_start
     assert len(events) > 50
     assert events == [f"CHANNEL_ANSWER {n}" for n in range(len(events))]
     assert service.diary == ["up?", *events, "down backlog", "up?", "up"]
+
+
+async def test_a_node_that_is_lost_in_the_turn_in_which_it_came_up_is_connected_again(
+    service: Service,
+) -> None:
+    await service.started()
+    node = service.client._node
+
+    def up_and_lost() -> None:  # what the node tells, with no turn of the event loop between
+        node.inbox.append(Up("core-1", "fs1"))
+        node.wake()
+        node._lost_now()
+        node.inbox.append(Down("closed: at once"))
+        node.wake()
+        told.set()
+
+    told = threading.Event()
+    service.client._hub.post(up_and_lost)
+    assert told.wait(5)  # the event loop must not turn meanwhile
+    await service.until("down closed")
+    assert service.diary == ["up?", "up", "down closed"]
 
 
 async def test_a_state_that_cannot_be_read_is_read_again_on_a_new_connection(service: Service) -> None:

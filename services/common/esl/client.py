@@ -314,6 +314,8 @@ class SwitchClient:
         self.core_uuid = up.core_uuid
         self.switchname = up.switchname
         self._resync = asyncio.get_running_loop().create_task(self._run_on_up())
+        # Not at the end of the task: one that is cancelled before its first step never runs, and the inbox would stay shut.
+        self._resync.add_done_callback(self._resynced)
 
     async def _run_on_up(self) -> None:
         try:
@@ -324,9 +326,10 @@ class SwitchClient:
         except Exception:
             _log.exception("switch_resync_failed", node=self.address.name)
             self._hub.post(self._node.resync_failed)
-        finally:
-            self._resync = None
-            self._drain()
+
+    def _resynced(self, resync: asyncio.Task[None]) -> None:
+        self._resync = None
+        self._drain()
 
     def _went_down(self, down: Down) -> None:
         self.up = False
