@@ -18,6 +18,9 @@ debian = { [ -z "$(SUDO)" ] || command -v sudo >/dev/null \
   $(SUDO) sh -c 'export DEBIAN_FRONTEND=noninteractive; said=$$({ apt-get update -qq && apt-get install -y -qq $(1); } 2>&1) \
     || { echo "$$said"; exit 1; }'; }
 
+# The callers of the speech tests are spoken by espeak-ng. Where it cannot be installed, those tests alone are skipped.
+speech = command -v espeak-ng >/dev/null || ( $(call debian,espeak-ng) ) || echo "Without espeak-ng the tests of speech are SKIPPED."
+
 # How long `make demo` offers calls (seconds; empty: until Ctrl-C), how many a second, the scenario's seed, on how many
 # simulated FreeSWITCH nodes, and what is killed when (KILL=routing@10,clickhouse@12+5: seconds after the first call, and for how long it stays down).
 DURATION ?=
@@ -71,10 +74,12 @@ dev: install .dev/sounds/.current ## All services on embedded NATS and ClickHous
 	@$(RUN) deploy.dev.up
 
 test: install ## All tests that need no real FreeSWITCH
+	@$(call speech)
 	@$(RUN) pytest -m "not freeswitch" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_BIN) driven by SIPp; skipped without one
 	@command -v sipp >/dev/null || $(call debian,sip-tester)
+	@$(call speech)
 	@$(RUN) pytest -m freeswitch -o timeout=600 tests/freeswitch $(PYTEST_ARGS)
 
 lint: install ## Format, lint, types, import rules, current contracts, wire compatibility

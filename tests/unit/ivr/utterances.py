@@ -10,7 +10,10 @@ import pytest
 
 from services.center import audio
 
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None,
+    reason="nobody speaks: no espeak-ng on PATH (apt-get install espeak-ng; make test does it)",
+)
 _BAND_HZ = (300, 3_400)
 
 
