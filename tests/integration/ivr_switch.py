@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from services.common.bus import codec, subjects
+from services.common.bus.memory import MemoryBroker
+
+FACTS = subjects.any_fact(service="ivr")
 UUID = "6c0e2f3a-7f0d-4d3c-9c57-0a2b1c3d4e5f"
 
 
@@ -23,6 +27,21 @@ def facts_in(what: str, message: Any) -> Iterator[tuple[str, Any]]:
         yield "stepped", step
     if what != "stepped-on":
         yield what, message
+
+
+def told(broker: MemoryBroker) -> list[Any]:
+    """Everything that ivr has told so far, steps each by themselves."""
+    return [fact for entry in broker.entries(FACTS) for _, fact in facts_in("", codec.decode(entry))]
+
+
+async def told_of_a_whole_call(broker: MemoryBroker, kind: str) -> list[Any]:
+    """All facts of this type, once the call has ended for ivr."""
+    for _ in range(2000):
+        facts = told(broker)
+        if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in facts):
+            return [fact for fact in facts if type(fact).__name__ == kind]
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"the call has no end: {facts}")
 
 
 class FakeCall:

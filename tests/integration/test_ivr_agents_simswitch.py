@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from services.center import load
-from services.common.bus import codec, subjects
+from services.common.bus import codec
 from services.common.bus.memory import MemoryBus
 from services.common.clock import SystemClock
 from services.common.errors import NotReady
@@ -25,7 +24,7 @@ from services.routing.adapters.phones import PhoneWatch
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.simswitch.channel import Channel
-from tests.integration.ivr_switch import facts_in
+from tests.integration.ivr_switch import told
 from tests.integration.routing_kit import Outside, owning
 from tests.integration.simswitch_kit import Phone
 from tests.integration.test_surveys_simswitch import FRONT, Desk, desk
@@ -77,9 +76,11 @@ class Floor:
 
     async def steps(self) -> list[tuple[str, str]]:
         """The nodes that the calls went through, with their results."""
-        entries = self.node.broker.entries(subjects.any_fact(service="ivr"))
-        told: list[Any] = [fact for entry in entries for _, fact in facts_in("", codec.decode(entry))]
-        return [(t.flow_node, t.result) for t in told if type(t).__name__ == "IvrStepTaken"]
+        return [
+            (step.flow_node, step.result)
+            for step in told(self.node.broker)
+            if type(step).__name__ == "IvrStepTaken"
+        ]
 
 
 async def _owned(outside: Outside) -> None:

@@ -28,11 +28,10 @@ from services.ivr.adapters import code_call
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
-from tests.integration.ivr_switch import UUID, FakeCall, facts_in
+from tests.integration.ivr_switch import FACTS, UUID, FakeCall, facts_in
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
 ENTRY = {"cc_entry": "1000", "cc_contact": UUID, "cc_node": "fs1", "cc_state": "ivr"}
-FACTS = subjects.any_fact(service="ivr")
 
 
 class Stage:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from services.center import load, prompts
-from services.common.bus import codec, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import ManualClock, SystemClock
 from services.common.esl import GeventHub, OutboundServer
@@ -24,13 +23,12 @@ from services.ivr.adapters.understanding import Recognisers
 from services.ivr.app import EVENTS, Ivr
 from services.ivr.config import IvrSettings
 from services.simswitch.channel import Channel
-from tests.integration.ivr_switch import facts_in
+from tests.integration.ivr_switch import told_of_a_whole_call
 from tests.integration.simswitch_kit import Lab, lab
 from tests.integration.test_ivr_process import launched
 from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
 
 WORDS = Path(__file__).parents[1] / "freeswitch" / "words.yaml"
-FACTS = subjects.any_fact(service="ivr")
 
 
 class Floor:
@@ -72,14 +70,7 @@ class Floor:
 
     async def facts(self, kind: str) -> list[Any]:
         """All facts of this type, once the call has ended for ivr."""
-        for _ in range(2000):
-            found = [
-                fact for entry in self.broker.entries(FACTS) for _, fact in facts_in("", codec.decode(entry))
-            ]
-            if any(type(fact).__name__ in ("IvrEnded", "ContactHandedOver") for fact in found):
-                return [fact for fact in found if type(fact).__name__ == kind]
-            await asyncio.sleep(0.005)
-        raise AssertionError(f"the call has no end: {found}")
+        return await told_of_a_whole_call(self.broker, kind)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from services.ivr.core import model as m
 from services.ivr.core import nodes as n
 from services.ivr.core.rehearsal import Act, Reply
 from services.ivr.core.web import Customer, Request, Wanted
+from tests.property.ivr_silences import MUTE
 from tests.unit.ivr.caller import START_US, QueueNow, Switch, calendar, call, plan
 
 NAMES = ["a", "b", "c", "d", "e"]
@@ -147,19 +148,6 @@ PLAN = st.tuples(FLOW, FLOW).map(
 )
 ACTION = st.tuples(st.integers(0, 60_000), st.one_of(KEY, KEY, KEY, st.sampled_from(["broken", "x"])))
 END = st.none() | st.tuples(st.integers(0, 120_000), st.sampled_from(["hangup", "lost"]))
-MUTE = [
-    "PlayPrompt",
-    "SayText",
-    "SpeakText",
-    "HearCaller",
-    "RecordMessage",
-    "RecordAnswer",
-    "LookAtQueue",
-    "LookAtAgent",
-    "SendRequest",
-    "Transfer",
-    "HandOver",
-]
 REPLY = st.builds(
     Reply,
     st.dictionaries(st.sampled_from(["x", "customer"]), st.sampled_from(["", "1", "../x"])),

@@ -16,6 +16,7 @@ from services.ivr.core import model as m
 from services.ivr.core.nodes import Limits, Plan
 from services.ivr.core.rehearsal import Act, QueueNow, Rehearsal, Reply, Switch
 from services.ivr.tools.layout import GAP, Edge, place
+from tests.property.ivr_silences import MUTE
 
 CENTERS = Path(__file__).parents[2] / "deploy" / "centers"
 FILES = [file for file in CENTERS.rglob("*.yaml") if file.parent.name != "tables"]
@@ -31,19 +32,6 @@ START_US = 1_795_000_000_000_000
 LIMITS = Limits()
 KEYS = st.tuples(st.integers(0, 240_000), st.sampled_from("0123456789*#"))
 END = st.none() | st.tuples(st.integers(0, 240_000), st.sampled_from([m.HungUp, m.Lost]))
-MUTE = [
-    "PlayPrompt",
-    "SayText",
-    "SpeakText",
-    "HearCaller",
-    "RecordMessage",
-    "RecordAnswer",
-    "LookAtQueue",
-    "SendRequest",
-    "LookAtAgent",
-    "Transfer",
-    "HandOver",
-]
 REPLY = st.builds(
     Reply,
     st.dictionaries(
