@@ -22,6 +22,7 @@ from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.adapters.looking import Agents, Queues
 from services.ivr.adapters.outbox import Outbox
+from services.ivr.adapters.sentences import Sentences
 from services.ivr.adapters.speech import SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.understanding import Recognisers
@@ -63,6 +64,7 @@ class Ivr:
             trunks=Trunks(bus, settings.ivr_transfer_dial, settings.ivr_transfer_ring_s),
             web=Web(web, settings.ivr_secrets_dir),
             speech=SpeechOfProcess(settings, clock),
+            sentences=Sentences(),
         )
         self.use(centers)
 

@@ -11,6 +11,7 @@ import re
 import uuid as uuids
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from services.simswitch.core.dialplan import expand_globals
 from services.simswitch.core.faults import Fault
 from services.simswitch.core.leg import stamp
 from services.simswitch.core.limits import Direction
+from services.simswitch.core.media import MISSING
 from services.simswitch.core.wire import url_encode
 from services.simswitch.heartbeat import uptime
 from services.simswitch.switch import Switch
@@ -178,6 +180,15 @@ async def _expand(switch: Switch, argument: str) -> str:
     return "INVALID COMMAND!\n-ERR Cannot execute command\n" if unknown else output
 
 
+async def _file_exists(switch: Switch, argument: str) -> str:
+    """``file_exists <path>``, a folder's path too. What the settings give a length though it is missing is there: it plays."""
+    return "true" if _is_there(switch, argument) else "false"
+
+
+def _is_there(switch: Switch, path: str) -> bool:
+    return bool(path) and (Path(path).exists() or switch.file_ms(path) != MISSING)
+
+
 async def _module_exists(switch: Switch, argument: str) -> str:
     return ("true" if argument in switch.modules else "false") if argument else ""
 
@@ -291,6 +302,7 @@ SYSTEM_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "echo": _text(str),
     "eval": _eval,
     "expand": _expand,
+    "file_exists": _file_exists,
     "fsctl": _fsctl,
     "global_getvar": _global_getvar,
     "global_setvar": _global_setvar,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import wave
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,32 @@ async def test_a_prompt_that_vanished_is_looked_for_in_the_next_language_then_sp
         ]  # fmt: skip
 
     await until("the books say what was missing", told)
+
+
+async def test_a_number_of_which_one_part_is_missing_is_heard_in_the_next_language_then_spoken(
+    words: Rig,
+) -> None:
+    """FreeSWITCH plays what there is of a ``file_string`` and answers FILE PLAYED: 4711 without its 7 is 411."""
+
+    async def heard() -> list[str]:
+        async with words.switch.watch("PLAYBACK_STOP") as watch:
+            caller = await words.lab.callers("3106", hz=0)
+            path = (await watch.next(Event_Name="PLAYBACK_STOP"))["Playback-File-Path"]
+            assert (await caller.done(30)).successful == 1
+        if "/spoken/" in path:
+            return ["spoken"]
+        return [part.split("/words/")[-1].removesuffix(".wav") for part in path.split("!")]
+
+    recorded = words.switch.sounds / "words"
+    (recorded / "en" / "digits" / "7.wav").unlink()
+    assert await heard() == ["fa/digits/4", "fa/digits/7", "fa/digits/1", "fa/digits/1"]
+    (recorded / "fa" / "digits" / "7.wav").unlink()
+    # What ivr has seen there it looks for again after a minute.
+    await until("the voice speaks the number", lambda: _is(heard, ["spoken"]), timeout_s=90)
+
+
+async def _is(heard: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> bool:
+    return await heard() == wanted
 
 
 @pytest.mark.parametrize("who", ["flood", "fax"])

@@ -153,6 +153,8 @@ class FakeCall:
         elif line.startswith("api uuid_setvar_multi"):
             self.variables |= dict(pair.split("=", 1) for pair in line.split(" ", 3)[3].split(";"))
             self._answer("api/response", "+OK\n")
+        elif line.startswith("api file_exists"):
+            self._answer("api/response", "false" if any(part in line for part in self.missing) else "true")
         elif line.startswith("sendevent"):
             self.told.append(headers)
             self._answer("command/reply", "+OK 7f4de4bc-17d7-11dd-b7a0-db4edd065621")

@@ -219,6 +219,33 @@ async def test_what_cannot_be_heard_at_all_goes_the_failure_edge_at_once(floor: 
     assert (await floor.steps())[2:] == ["menu=missing", "unheard=unheard"]
 
 
+@pytest.mark.parametrize("more_settings", [{"ivr_voice": "none"}], indirect=True)
+async def test_a_number_of_which_one_part_is_missing_is_not_read_out_with_a_hole(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ivr.adapters.sentences._THERE_S", 0.0)
+    digits = {language: floor.sounds / "words" / language / "digits" for language in ("en", "fa")}
+
+    async def call() -> list[list[str]]:
+        floor.lab.switch._file_ms.clear()  # The simulated switch looks at each file once.
+        leg = floor.call("3106")
+        await floor.ends(leg)
+        paths = [data for app, data, _ in leg.app_log if app == "playback"]
+        return [
+            [part.split("/words/")[-1].removesuffix(".wav") for part in path.split("!")] for path in paths
+        ]
+
+    assert await call() == [["en/digits/4", "en/digits/7", "en/digits/1", "en/digits/1"]]
+    (digits["en"] / "7.wav").unlink()
+    assert await call() == [["fa/digits/4", "fa/digits/7", "fa/digits/1", "fa/digits/1"]]
+    assert [(f.prompt, f.language, f.given_up) for f in await floor.facts("PromptMissed")] == [
+        ("digits", "en", False)
+    ]
+    (digits["fa"] / "1.wav").unlink()
+    assert await call() == []
+    assert (await floor.steps())[-2:] == ["say=missing", "unsaid=unsaid"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["fax", "flood"])
 async def test_whoever_cannot_be_served_reaches_a_named_end(

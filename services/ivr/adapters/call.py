@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, overload
@@ -25,7 +24,9 @@ from services.common.errors import CallGone, PeyvandError, WebUnavailable
 from services.common.esl import Event, multiset
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
+from services.ivr.adapters.inbox import Inbox, Running
 from services.ivr.adapters.looking import QueueNow
+from services.ivr.adapters.sentences import Sentences
 from services.ivr.adapters.speech import SpeechOfCall, SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.web import Web
@@ -101,48 +102,7 @@ class Surroundings:
     trunks: Trunks
     web: Web
     speech: SpeechOfProcess
-
-
-class _Inbox:
-    """Events of a call, handled one by one in the order in which they came; what comes while one is handled waits for its turn."""
-
-    def __init__(self, handle: Callable[[core.Event], None]) -> None:
-        self._handle = handle
-        self._events: deque[core.Event] = deque()
-        self._busy = False
-
-    def put_nowait(self, event: core.Event) -> None:
-        """For tasks of the call, which an event may cancel: it is handled when the task has let go of the event loop."""
-        asyncio.get_running_loop().call_soon(self.take, event)
-
-    def take(self, event: core.Event) -> None:
-        """Handle the event now, or when those before it are handled."""
-        self._events.append(event)
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._events:
-                self._handle(self._events.popleft())
-        finally:
-            self._busy = False
-
-
-class _Running:
-    """An application that runs on the channel, as far as anybody asks."""
-
-    def __init__(self) -> None:
-        self._done = False
-
-    def done(self) -> bool:
-        return self._done
-
-    def end(self) -> None:
-        self._done = True
-
-    def cancel(self) -> bool:
-        """Nothing here waits for it."""
-        return False
+    sentences: Sentences
 
 
 class Call:
@@ -168,13 +128,13 @@ class Call:
         self._interpreter = interpreter
         self._around = around
         self._state = State()
-        self._inbox = _Inbox(self._handle)
+        self._inbox = Inbox(self._handle)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self._preparing: core.SpeakText | None = None
+        self._preparing: core.SpeakText | core.SayText | None = None
         """What is to be played, but is not sound yet."""
         self._speech = SpeechOfCall(around.speech, session, center, self._now, self._inbox.put_nowait)
-        self._playback: asyncio.Task[None] | _Running | None = None
+        self._playback: asyncio.Task[None] | Running | None = None
         self._over = asyncio.get_running_loop().create_future()
         self._failures = 0
         self._handed: core.HandOver | None = None
@@ -268,8 +228,10 @@ class Call:
 
     def _perform(self, output: core.Output) -> None:
         match output:
-            case core.PlayPrompt() | core.SayText():
+            case core.PlayPrompt():
                 self._playback = self._play(output)
+            case core.SayText():
+                self._say(output)
             case core.SpeakText():
                 self._preparing = output
                 self._playback = self._start(self._speak(output))
@@ -398,8 +360,8 @@ class Call:
             log.exception("flow_broken", contact=self._leg.contact_id, node=self._state.node)
             self._inbox.put_nowait(core.Broken(self._now(), repr(e)))
 
-    def _play(self, output: core.PlayPrompt | core.SayText) -> _Running:
-        running = _Running()
+    def _play(self, output: core.PlayPrompt | core.SayText) -> Running:
+        running = Running()
 
         def played(complete: Event | Exception) -> None:
             running.end()
@@ -414,6 +376,26 @@ class Call:
             running.end()
             self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, True, said=False))
         return running
+
+    def _say(self, output: core.SayText) -> None:
+        """Read out, unless FreeSWITCH lacks a part of it: a number with a hole is another number."""
+        files = channel.parts(self._around.sounds_dir, self._center, output)
+        whole = self._around.sentences.whole(self._leg.node, files)
+        if whole is None:
+            self._preparing = output
+            self._playback = self._start(self._say_if_whole(output, files))
+        elif whole:
+            self._playback = self._play(output)
+        else:
+            self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, False))
+
+    async def _say_if_whole(self, output: core.SayText, files: Sequence[str]) -> None:
+        whole = await self._around.sentences.ask(self._leg.node, files, self._session.api)
+        self._preparing = None
+        if whole:
+            self._playback = self._play(output)
+        else:
+            self._inbox.put_nowait(core.PlayEnded(self._now(), output.play, False))
 
     async def _speak(self, output: core.SpeakText) -> None:
         playable = await self._speech.playable(output)
@@ -460,7 +442,7 @@ class Call:
         else:
             self._inbox.put_nowait(core.WebAnswered(self._now(), output.request, status, values))
 
-    def _break_off(self, playback: asyncio.Task[None] | _Running | None, times: int) -> None:
+    def _break_off(self, playback: asyncio.Task[None] | Running | None, times: int) -> None:
         if not times or playback is None or playback.done():
             return
         self._session.break_off()

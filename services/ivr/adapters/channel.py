@@ -148,11 +148,16 @@ def playback(sounds_dir: str, center: Center, output: core.PlayPrompt | core.Say
     """Return the argument of the application playback, empty for what cannot be said in the wanted form."""
     if isinstance(output, core.PlayPrompt):
         return prompt_file(sounds_dir, center, output.language, output.prompt)
+    files = parts(sounds_dir, center, output)
+    return file_string(files) if files else ""
+
+
+def parts(sounds_dir: str, center: Center, output: core.SayText) -> list[str]:
+    """Return the files that say a text, in order; none for what cannot be said in the wanted form."""
     detail = {"money": "currency", "date": "calendar"}.get(output.form)
     more = {detail: output.detail} if detail else {}
     spoken = say(output.text, output.form, output.language, **more)
-    files = [prompt_file(sounds_dir, center, output.language, prompt) for prompt in spoken]
-    return file_string(files) if files else ""
+    return [prompt_file(sounds_dir, center, output.language, prompt) for prompt in spoken]
 
 
 HIDE_KEYS = {"digits_dialed_filter": ".+"}
