@@ -175,7 +175,8 @@ def contacts(
 def contact(tenant: str, contact_id: str) -> Statement:
     """One contact, whenever it was."""
     sql = (
-        "SELECT *, toUnixTimestamp64Micro(started_at) AS started_at_us FROM v_contacts"
+        "SELECT *, toUnixTimestamp64Micro(started_at) AS started_at_us"
+        " FROM v_contacts_between(from_day = '1970-01-01', to_day = '2149-06-06')"
         " WHERE tenant = {tenant:String} AND contact_id = {contact_id:String}"
     )
     return Statement(sql, {"tenant": tenant, "contact_id": contact_id})

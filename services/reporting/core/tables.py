@@ -215,6 +215,8 @@ LEGS: Final = Card(
         "packets_in": "int",
         "packets_out": "int",
         "packets_skipped": "int",
+        "jitter_us": "int",
+        "packet_loss_ppm": "int",
     },
 )
 
