@@ -82,7 +82,7 @@ test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_
 	@$(call speech)
 	@$(RUN) pytest -m freeswitch -o timeout=600 tests/freeswitch $(PYTEST_ARGS)
 
-lint: install ## Format, lint, types, import rules, current contracts, wire compatibility
+lint: install ## Format, lint, types, import rules, current contracts and dictionary, wire compatibility
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -90,6 +90,7 @@ lint: install ## Format, lint, types, import rules, current contracts, wire comp
 	@$(RUN) deploy.dev.protoc --check
 	@$(RUN) deploy.dev.asyncapi --check
 	@$(RUN) deploy.dev.proto_compat
+	@$(RUN) services.reporting.dictionary --check
 	@$(RUN) services.center check deploy/centers/*.yaml
 	@$(RUN) services.ivr check deploy/centers/examples/*.yaml
 
@@ -99,6 +100,9 @@ fmt: install ## Put the code into its form
 proto: install ## Generate services/contracts and proto/asyncapi.yaml from proto/
 	@$(RUN) deploy.dev.protoc
 	@$(RUN) deploy.dev.asyncapi
+
+dictionary: install ## Write services/reporting/DICTIONARY.md anew from the migrations
+	@$(RUN) services.reporting.dictionary
 
 tail: install ## Show the bus's messages, decoded, as they come (ARGS="--since 10m --type 'Offer*'"; ARGS=--help)
 	@$(RUN) deploy.dev.tail $(ARGS)
@@ -150,4 +154,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean
+.PHONY: help install demo dev test test-freeswitch lint fmt proto dictionary tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean
