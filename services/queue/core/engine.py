@@ -355,7 +355,7 @@ class Engine:
         elif event.leg in self._node.arrivals:
             moves.arrival_gone(self._node, event.leg, event.cause)
         else:
-            conversation.hung_up(self._node, event)
+            takeover.leg_hung_up(self._node, event)
 
     def _announcement_ended(self, event: inputs.AnnouncementEnded) -> None:
         if (customer := self._node.customers.get(event.leg)) is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from services.queue.core.facts import AgentReleased, Observation
+from services.queue.core.inputs import LegHungUp
 from services.queue.core.listening import Supervision
 from services.queue.core.outputs import (
     AskPosition,
@@ -52,8 +54,11 @@ BRIDGE_UNHEARD_MS = (
 JOB_GRACE_MS = 10_000  # A job that has not come so long after the ring time is lost.
 
 
-def _remember(memory: OrderedDict[str, None], key: str) -> None:
-    memory[key] = None
+T = TypeVar("T")
+
+
+def _remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
+    memory[key] = value
     memory.move_to_end(key)
     while len(memory) > REMEMBERED:
         memory.popitem(last=False)
@@ -78,6 +83,9 @@ class Node:
     gone_legs: OrderedDict[str, None] = field(
         default_factory=OrderedDict
     )  # A listing read before may still have them.
+    strangers_gone: OrderedDict[str, LegHungUp] = field(
+        default_factory=OrderedDict
+    )  # Ends of legs that had not been read: routing may know whose they were.
     arriving: dict[str, list[Command]] = field(
         default_factory=dict
     )  # By contact: held back, see ``arrival``.
@@ -188,10 +196,13 @@ class Node:
         self.offer_by_leg[offer.leg] = offer.offer_id
 
     def remember_ended(self, offer_id: str) -> None:
-        _remember(self.ended_offers, offer_id)
+        _remember(self.ended_offers, offer_id, None)
 
     def remember_gone(self, leg: str) -> None:
-        _remember(self.gone_legs, leg)
+        _remember(self.gone_legs, leg, None)
+
+    def remember_stranger(self, end: LegHungUp) -> None:
+        _remember(self.strangers_gone, end.leg, end)
 
     def close_offer(self, offer: Offer, cause: str) -> None:
         """End the agent's leg and see to it that it is really over.

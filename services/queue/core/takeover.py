@@ -18,6 +18,7 @@ agent's leg of a callback  waits for the customer who is being called; none is: 
 agent's leg, unconfirmed   answered at a number outside, no key was pressed: asked for it again
 agent's leg, no caller     after a conversation: asked for the disposition; before: told sorry and ended
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
+hung up before it was read  its end is remembered, and reported when routing says that it has the contact open
 known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
 open in routing's log      but no such leg: *ended unseen*
 anything remembered        and the node has another Core-UUID than before: ended with it, cause SWITCH_RESTARTED
@@ -151,8 +152,11 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
         if leg.leg not in node.gone_legs:
             caller_found(node, leg, agents.get(leg.leg, []))
     for contact in event.open_contacts:
-        here = contact.contact in node.callers or contact.contact in event.present
-        if not here and contact.contact not in node.gone_legs:
+        if contact.contact in node.strangers_gone:
+            _gone_unknown(node, contact)
+        elif contact.contact in node.callers or contact.contact in event.present:
+            continue
+        elif contact.contact not in node.gone_legs:
             _missing(node, contact)
     for agent in found:
         _agent_found(node, agent)
@@ -289,8 +293,11 @@ def _over(node: Node, caller: Caller, leg: CallerLeg, agent: AgentLeg | None) ->
     survey.part(node, caller)
 
 
-def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause: str = "UNSEEN") -> None:
+def _missed_end(
+    node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause: str = "UNSEEN", *, ended_at_us: int = 0
+) -> None:
     """Report a conversation whose end nobody saw, and perhaps nobody its beginning."""
+    ended_at_us = ended_at_us or node.at_us
     if not (leg.offer and leg.agent and leg.bridged_ms) or caller.parted:
         return
     caller.parted = True
@@ -303,18 +310,47 @@ def _missed_end(node: Node, caller: Caller, leg: CallerLeg, ended_by: str, cause
             contact_id=caller.contact,
             agent_id=leg.agent,
             ended_by=ended_by,
-            talk_ms=max(0, node.at_us // 1000 - leg.bridged_ms),
+            talk_ms=max(0, ended_at_us // 1000 - leg.bridged_ms),
             cause=cause,
-            at_us=node.at_us,
+            at_us=ended_at_us,
         ),
         "conversation-ended",
         leg.offer,
     )
 
 
+def leg_hung_up(node: Node, event: LegHungUp) -> None:
+    """CHANNEL_HANGUP of a leg, perhaps of one that was not read yet, or not to its end."""
+    caller = node.callers.get(event.leg)
+    if caller is not None and caller.stage is Stage.UNSETTLED:
+        _missed_end(node, caller, caller.leg, "caller", event.cause)
+        node.list_channels()  # For the agent's leg.
+    elif caller is None and node.offer_on(event.leg) is None and event.leg not in node.gone_legs:
+        node.remember_stranger(event)
+    hung_up(node, event)
+
+
+def _gone_unknown(node: Node, found: OpenContact) -> None:
+    """Routing's log has it, and it hung up after we had subscribed but before its leg was read: nobody has told of it."""
+    end = node.strangers_gone.pop(found.contact)
+    if found.contact in node.callers:
+        return
+    caller = remember(node, _as_routing_has_it(found), Stage.UNSETTLED, recovered=True)
+    if caller is not None:
+        _missed_end(node, caller, caller.leg, "caller", end.cause, ended_at_us=end.at_us)
+        hung_up(node, end)
+
+
 def _missing(node: Node, found: OpenContact) -> None:
     """Routing's log has it, the listing has not."""
-    leg = CallerLeg(
+    caller = remember(node, _as_routing_has_it(found), Stage.UNSETTLED, recovered=True)
+    if caller is not None:
+        unsettle(node, caller)
+        node.emit(Probe(contact=caller.contact, leg=caller.contact))
+
+
+def _as_routing_has_it(found: OpenContact) -> CallerLeg:
+    return CallerLeg(
         leg=found.contact,
         tenant=found.tenant,
         queue=found.queue,
@@ -324,10 +360,6 @@ def _missing(node: Node, found: OpenContact) -> None:
         offer=found.offer,
         agent=found.agent,
     )
-    caller = remember(node, leg, Stage.UNSETTLED, recovered=True)
-    if caller is not None:
-        unsettle(node, caller)
-        node.emit(Probe(contact=caller.contact, leg=caller.contact))
 
 
 def _agent_found(node: Node, agent: AgentLeg) -> None:

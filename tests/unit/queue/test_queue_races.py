@@ -467,6 +467,37 @@ def test_takeover_finds_contacts_that_ended_while_nobody_looked(rig: Rig) -> Non
     assert [f.contact_id for f in ended] == ["c1"]
 
 
+def test_takeover_tells_of_a_caller_who_hung_up_before_the_leg_was_read(rig: Rig) -> None:
+    """Subscribed already, and then the details came to a leg that was gone: only routing knows whose it was."""
+    rig.talk("c1")
+    bridged_at_us = rig.now_us
+    rig.call("c2")
+    rig.take_over()
+    rig.hang_up("c1")
+    rig.hang_up("c2", "ORIGINATOR_CANCEL")
+    rig.deliver()  # The ends come first, the listing names both still.
+    rig.advance(200)
+    assert rig.facts(facts.ContactGone) == []
+    known = legs.OpenContact(
+        contact="c1", tenant="demo", queue="sales", waiting_since_us=bridged_at_us, offer="o1", agent="sara",
+        connected_at_us=bridged_at_us,
+    )  # fmt: skip
+    waiting = legs.OpenContact(contact="c2", tenant="demo", queue="sales", waiting_since_us=bridged_at_us)
+    for _ in range(2):  # An answer of routing's that is late tells nothing twice.
+        rig.feed(
+            inputs.ChannelsListed(
+                at_us=rig.now_us, present=frozenset(rig.legs), open_contacts=(known, waiting)
+            )
+        )
+    gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
+    assert [(f.contact_id, f.state, f.cause, f.unseen) for f in gone] == [
+        ("c1", "after", "NORMAL_CLEARING", False),
+        ("c2", "waiting", "ORIGINATOR_CANCEL", False),
+    ]
+    ended = [f for f in rig.facts(facts.ConversationEnded) if isinstance(f, facts.ConversationEnded)]
+    assert [(f.contact_id, f.offer_id, f.ended_by) for f in ended] == [("c1", "o1", "caller")]
+
+
 def test_a_missing_row_proves_nothing(rig: Rig) -> None:
     """The channel table is written late: the leg itself is asked."""
     rig.feed(inputs.ChannelsListed(at_us=rig.now_us, present=frozenset()))
