@@ -67,13 +67,31 @@ $(VENV)/.installed: $(LOCKS)
 	@$(RUN) services.center prompts --out .dev/sounds
 	@touch $@
 
-demo: install .dev/sounds/.current ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1 NODES=2 KILL=routing@10)
+# Node of the machine where it is new enough, else from its wheel.
+$(VENV)/.node: deploy/locks/node.lock | install
+	@$(RUN) deploy.dev.pages has-node || { echo "Installing Node from its wheel (a download of 61 MB) ..."; $(PIP) --no-deps -r deploy/locks/node.lock; }
+	@touch $@
+
+WEB := services/web
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json | $(VENV)/.node
+	@echo "Fetching the locked packages that build the pages (78 MB of disk) ..."
+	@$(RUN) deploy.dev.pages install
+	@touch $@
+
+$(WEB)/dist/.built: $(wildcard $(WEB)/*.*) $(shell find $(WEB)/src -type f 2>/dev/null) $(WEB)/node_modules/.installed
+	@echo "Building the pages ..."
+	@$(RUN) deploy.dev.pages build
+	@touch $@
+
+pages: $(WEB)/dist/.built ## Build the pages that people open: wallboard and reports (Svelte, by Node)
+
+demo: install .dev/sounds/.current pages ## The whole contact center with simulated callers and agents (DURATION=30 RATE=5 SEED=1 NODES=2 KILL=routing@10)
 	@$(RUN) deploy.dev.demo $(if $(DURATION),--duration $(DURATION)) --rate $(RATE) --seed $(SEED) --nodes $(NODES) $(if $(KILL),--kill $(KILL))
 
-dev: install .dev/sounds/.current ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
+dev: install .dev/sounds/.current pages ## All services on embedded NATS and ClickHouse, for a FreeSWITCH of yours (PEYVAND_SWITCHES)
 	@$(RUN) deploy.dev.up
 
-test: install ## All tests that need no real FreeSWITCH
+test: install pages ## All tests that need no real FreeSWITCH
 	@$(call speech)
 	@$(RUN) pytest -m "not freeswitch" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
@@ -82,7 +100,7 @@ test-freeswitch: install ## Tests on a real FreeSWITCH (from PATH or FREESWITCH_
 	@$(call speech)
 	@$(RUN) pytest -m freeswitch -o timeout=600 tests/freeswitch $(PYTEST_ARGS)
 
-lint: install ## Format, lint, types, import rules, current contracts and dictionary, wire compatibility
+lint: install $(WEB)/node_modules/.installed ## Format, lint, types, import rules, current contracts and dictionary, wire compatibility
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -93,6 +111,7 @@ lint: install ## Format, lint, types, import rules, current contracts and dictio
 	@$(RUN) services.reporting.dictionary --check
 	@$(RUN) services.center check deploy/centers/*.yaml
 	@$(RUN) services.ivr check deploy/centers/examples/*.yaml
+	@$(RUN) deploy.dev.pages check
 
 fmt: install ## Put the code into its form
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
@@ -147,11 +166,13 @@ lock: ## Write deploy/locks anew from pyproject.toml
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/embedded.lock
 	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['fuzz']))" \
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/fuzz.lock
+	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['node']))" \
+	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/node.lock
 
 fidelity: install ## Hold every recorded conversation with the simulated switch; what differs, and why (ARGS="--all 20")
 	@$(RUN) tests.fidelity $(ARGS)
 
 clean: ## Remove what the targets made (.venv, .dev and caches)
-	rm -rf $(VENV) .dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .dev $(WEB)/node_modules $(WEB)/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo dev test test-freeswitch lint fmt proto dictionary tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean
+.PHONY: help install pages demo dev test test-freeswitch lint fmt proto dictionary tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean

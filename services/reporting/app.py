@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.center import CenterSet, open_centers
+from services.common import pages
 from services.common.bus import Bus, Envelope, Reject
 from services.common.clickhouse import Store, StoreRefused, StoreUrl, ValuesRefused
 from services.common.clickhouse.server import ServerStore
@@ -241,6 +242,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     await feed.start(bus, watch.current.centers)
     rt.add(feed, "wallboard")
     rt.app.include_router(live_api.build_router(feed))
+    rt.app.include_router(pages.build_router(live_api.PAGES))
     watch.start()
     rt.add(watch, "centers")
 

@@ -1,4 +1,4 @@
-"""The live wallboard's shell: facts from the bus into the projection, frames out to browsers, and the page itself.
+"""The live wallboard's shell: facts from the bus into the projection, and frames out to browsers.
 
 Theory of operation
 -------------------
@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterable
-from importlib import resources
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
@@ -381,52 +378,12 @@ class LiveFeed:
 
 # The routes
 
-_SECURITY_HEADERS: Final = {
-    # 'self' for everything: no inline script or style, no other host, not even pictures in data: addresses.
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-_MEDIA_TYPES: Final = {".js": "text/javascript", ".woff2": "font/woff2", ".svg": "image/svg+xml"}
-
-
-class _Asset:
-    """A file of the page, read once: names come from the package, never from a request."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        suffix = name[name.rfind(".") :]
-        self.content = content
-        self.media_type = _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "text/plain"
-        self.etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-
-    def response(self, request: Request) -> Response:
-        headers = {**_SECURITY_HEADERS, "ETag": self.etag}
-        if request.headers.get("if-none-match") == self.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(self.content, media_type=self.media_type, headers=headers)
-
-
-def _assets() -> dict[str, _Asset]:
-    folder = resources.files("services.reporting") / "web"
-    return {f.name: _Asset(f.name, f.read_bytes()) for f in folder.iterdir() if f.is_file()}
+PAGES: Final = {"wallboard": "The live wallboard's page"}
 
 
 def build_router(feed: LiveFeed) -> APIRouter:
-    """The page at ``/wallboard`` (a shell without data, for everybody) and the data at ``/v1/live`` (with a token)."""
+    """The data at ``/v1/live`` (with a token)."""
     router = APIRouter(tags=["wallboard"])
-    assets = _assets()
-    shell = assets.pop("index.html")
-
-    @router.get("/wallboard", summary="The live wallboard's page", response_class=Response)
-    async def wallboard(request: Request) -> Response:
-        return shell.response(request)
-
-    @router.get("/wallboard/assets/{name}", include_in_schema=False)
-    async def asset(name: str, request: Request) -> Response:
-        if name not in assets:
-            raise Refused("not-found", f"the wallboard has no file {name!r}", status=404)
-        return assets[name].response(request)
 
     @router.get(
         "/v1/live",

@@ -13,13 +13,14 @@ import pytest
 import uvicorn
 
 from services.center import Center
+from services.common import pages
 from services.common.auth import issue
 from services.common.bus import Outgoing, subjects
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
 from services.contracts.peyvand.routing.v1 import log_pb2 as routing
-from services.reporting.live_api import LiveFeed, build_router
+from services.reporting.live_api import PAGES, LiveFeed, build_router
 from tests.e2e.browser import Browser, available, chromium
 from tests.unit.reporting_live.demo_feed import DemoDay, append_all, big_center
 
@@ -90,6 +91,7 @@ class Site:
         await self.feed.start(self._bus, [self.center])
         app = make_app("reporting", "0", Readiness(), auth_secret=SECRET)
         app.include_router(build_router(self.feed))
+        app.include_router(pages.build_router(PAGES))
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         server = uvicorn.Server(
@@ -108,6 +110,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert (pages.built() / "index.html").is_file(), "the pages are not built: make pages"
     site = Site(big_center(tmp_path_factory.mktemp("center")))
     site.start()
     yield site
@@ -241,6 +244,8 @@ def test_a_new_alarm_is_told_to_screen_readers(browser: Browser, site: Site) -> 
 
 
 def test_without_a_token_the_page_asks_for_one(browser: Browser, site: Site) -> None:
+    show(browser, site)
+    browser.run("sessionStorage.clear()")  # a tab keeps its token
     browser.open(site.url(lang="en"))
     browser.until("return document.getElementById('token') !== null")
     browser.run("document.getElementById('token').value = arguments[0]", "nonsense")

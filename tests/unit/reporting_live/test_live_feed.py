@@ -302,33 +302,6 @@ async def test_a_viewer_that_leaves_is_forgotten(site: httpx.AsyncClient, feed: 
             await asyncio.sleep(0.01)
 
 
-async def test_the_page_is_a_shell_under_a_strict_policy(site: httpx.AsyncClient) -> None:
-    page = await site.get("/wallboard")
-    assert page.status_code == 200
-    assert page.headers["content-security-policy"].startswith("default-src 'self';")
-    assert page.headers["x-content-type-options"] == "nosniff"
-    assert "<style" not in page.text
-    assert " style=" not in page.text
-    assert "<script>" not in page.text
-    for name, kind in {
-        "app.js": "text/javascript",
-        "wallboard.css": "text/css",
-        "text.fa.json": "application/json",
-        "favicon.svg": "image/svg+xml",
-        "vazirmatn-arabic-wght-normal.woff2": "font/woff2",
-    }.items():
-        asset = await site.get(f"/wallboard/assets/{name}")
-        assert asset.status_code == 200, name
-        assert asset.headers["content-type"].startswith(kind)
-        again = await site.get(f"/wallboard/assets/{name}", headers={"If-None-Match": asset.headers["etag"]})
-        assert again.status_code == 304
-
-
-@pytest.mark.parametrize("name", ["nothing.js", "..%2flive_api.py", "%2e%2e/live_api.py", "index.html"])
-async def test_only_the_pages_own_files_are_served(site: httpx.AsyncClient, name: str) -> None:
-    assert (await site.get(f"/wallboard/assets/{name}")).status_code == 404
-
-
 async def test_a_failure_of_the_follower_begins_anew(
     bus: MemoryBus, center: Center, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,24 +1,24 @@
 /* The board's frames: server-sent events read with fetch(), because EventSource cannot send an Authorization header. */
 
+import type { Board } from '../live/board';
+
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15000;
 // The server says something at least every 15 s; a connection that is silent for longer is dead without knowing it.
 const SILENCE_MS = 40000;
 
-/** @typedef {{ onFrame: (board: any) => void, onRefused: (status: number) => void }} Listener */
+export interface Listener {
+  onFrame(board: Board): void;
+  /** The server does not let this token in: 401, 403 or 404. */
+  onRefused(status: number): void;
+}
 
-/**
- * Read frames until told to stop; a lost connection is made again after a random part of a growing delay.
- * @param {string} url
- * @param {string} token
- * @param {Listener} listener
- * @returns {() => void} stops it
- */
-export function follow(url, token, listener) {
+/** Read frames until told to stop (by the function returned); a lost connection is made again after a random part of a growing delay. */
+export function follow(url: string, token: string, listener: Listener): () => void {
   const stop = new AbortController();
   let delay = FIRST_DELAY_MS;
 
-  async function run() {
+  async function run(): Promise<void> {
     while (!stop.signal.aborted) {
       const attempt = new AbortController();
       const end = () => attempt.abort();
@@ -46,14 +46,8 @@ export function follow(url, token, listener) {
   return () => stop.abort();
 }
 
-/**
- * One connection from beginning to end. Returns the status.
- * @param {string} url
- * @param {string} token
- * @param {AbortController} attempt
- * @param {(board: any) => void} onFrame
- */
-async function read(url, token, attempt, onFrame) {
+/** One connection from beginning to end. Returns the status. */
+async function read(url: string, token: string, attempt: AbortController, onFrame: (board: Board) => void): Promise<number> {
   let watch = setTimeout(() => attempt.abort(), SILENCE_MS);
   try {
     const response = await fetch(url, {
@@ -70,19 +64,19 @@ async function read(url, token, attempt, onFrame) {
       clearTimeout(watch);
       watch = setTimeout(() => attempt.abort(), SILENCE_MS);
       const events = (rest + value).split('\n\n');
-      rest = /** @type {string} */ (events.pop());
+      rest = events.pop() ?? '';
       const frames = events.map(dataOf).filter((data) => data !== '');
       // After a pause several may have come at once: the last one is the truth.
       const newest = frames.at(-1);
-      if (newest !== undefined) onFrame(JSON.parse(newest));
+      if (newest !== undefined) onFrame(JSON.parse(newest) as Board);
     }
   } finally {
     clearTimeout(watch);
   }
 }
 
-/** The data of one event; empty for comments. @param {string} event */
-function dataOf(event) {
+/** The data of one event; empty for comments. */
+function dataOf(event: string): string {
   return event
     .split('\n')
     .filter((line) => line.startsWith('data:'))

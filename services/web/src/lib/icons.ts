@@ -1,7 +1,7 @@
-/* Shapes from Lucide 1.62 (https://lucide.dev), ISC licence, in part MIT (Feather); full text in lucide-LICENSE.txt. */
+/* Shapes from Lucide 1.62 (https://lucide.dev), ISC licence, in part MIT (Feather); full text in ../assets/lucide-LICENSE.txt. */
 
 /** Inner SVG of each icon, drawn on 24 x 24 with a stroke of 2. */
-const SHAPES = {
+export const SHAPES = {
   wifi:
     '<path d="M12 20h.01"/><path d="M2 8.82a15 15 0 0 1 20 0"/><path d="M5 12.859a10 10 0 0 1 14 0"/><path d="M8.5 16.429a5 5 0 0 1 7 0"/>',
   'wifi-off':
@@ -44,18 +44,4 @@ const SHAPES = {
     '<path d="M10.1 13.9a14 14 0 0 0 3.732 2.668 1 1 0 0 0 1.213-.303l.355-.465A2 2 0 0 1 17 15h3a2 2 0 0 1 2 2v3a2 2 0 0 1-2 2 18 18 0 0 1-12.728-5.272"/><path d="M22 2 2 22"/><path d="M4.76 13.582A18 18 0 0 1 2 4a2 2 0 0 1 2-2h3a2 2 0 0 1 2 2v3a2 2 0 0 1-.8 1.6l-.468.351a1 1 0 0 0-.292 1.233 14 14 0 0 0 .244.473"/>',
 };
 
-/** @typedef {keyof typeof SHAPES} IconName */
-
-/**
- * An icon beside its word; it is hidden from screen readers, which read the word.
- * @param {IconName} name
- * @returns {SVGSVGElement}
- */
-export function icon(name) {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', '0 0 24 24');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  svg.innerHTML = SHAPES[name];
-  return svg;
-}
+export type IconName = keyof typeof SHAPES;
