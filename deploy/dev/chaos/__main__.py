@@ -30,7 +30,7 @@ import httpx
 from deploy.dev import accounts
 from deploy.dev.chaos.audit import Finding, Span, Verdict, judge
 from deploy.dev.chaos.evidence import Streams, read_ledger, read_streams, still_busy
-from deploy.dev.chaos.faults import SERVICES, Injector, plan
+from deploy.dev.chaos.faults import CRASH, SERVICES, Injector, plan
 from deploy.dev.chaos.sight import blind_spans, idle_spans, reads
 from deploy.dev.chaos.stack import NODES, TENANT, ChaosStack, find_shift
 from deploy.dev.chaos.story import story
@@ -171,11 +171,13 @@ class Chaos:
         books = Books(store, TENANT, self.began_us - 60_000_000, self.began_us + day_us)
         has_books = bool(self.stack.copies("clickhouse"))
         end = time.monotonic() + _SETTLE_S
-        away = [
-            Span(fault.what.removeprefix("switch "), fault.began_us, fault.until_us)
+        switches = [
+            (fault.how, Span(fault.what.removeprefix("switch "), fault.began_us, fault.until_us))
             for fault in self.injector.done
             if fault.what.startswith("switch ")
         ]
+        away = [span for _, span in switches]
+        crashes = [span for how, span in switches if how == CRASH]
         read = reads(self.stack.logs())
         blind = blind_spans(self.injector.done, read, NODES)
         idle = idle_spans(self.injector.done, read, NODES)
@@ -191,7 +193,7 @@ class Chaos:
                     continue
                 ledgers = read_ledger(self.stack.ledger)
                 verdict = judge(
-                    ledgers, streams.log, self._agents, found, streams.ids, away, busy, blind, idle
+                    ledgers, streams.log, self._agents, found, streams.ids, away, busy, blind, idle, crashes
                 )
                 if not verdict.findings or time.monotonic() > end:
                     self._stories(verdict, streams)

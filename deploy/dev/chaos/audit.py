@@ -309,6 +309,7 @@ def books_of(
     stream_facts: Sequence[str],
     blind: Sequence[Span] = (),
     idle: Sequence[Span] = (),
+    crashes: Sequence[Span] = (),
 ) -> Iterable[Finding]:
     """What ClickHouse says otherwise. Legs that went down with their switch left no record, and calls of theirs no true end."""
     calls = []
@@ -325,7 +326,12 @@ def books_of(
         elif call["ended_by"] == "caller":
             outcome = "abandoned"
         calls.append(Call(call["call_id"], outcome, agent))
-    no_record = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH}
+    # A record is written after the end: of a leg that ended while its switch was being killed there may be none.
+    no_record = {leg_id for leg_id, leg in ledgers.legs.items() if leg["cause"] == CRASH} | {
+        leg_id
+        for leg_id in ledgers.legs.keys() - set(books.legs)
+        if _within(crashes, ledgers.legs[leg_id]["node"], ledgers.legs[leg_id]["ended_us"])
+    }
     account = Account(
         calls=[c for c in calls if c.contact_id not in crashed],
         legs=[leg for leg in ledgers.legs if leg not in no_record],
@@ -363,9 +369,10 @@ def judge(
     stuck: Sequence[Finding],
     blind: Sequence[Span] = (),
     idle: Sequence[Span] = (),
+    crashes: Sequence[Span] = (),
 ) -> Verdict:
     """All rules together; without ``books`` those of ClickHouse are left out. ``away``: when a node was; ``blind``: when nobody could see
-    what happened on one; ``idle``: when nobody could do anything there."""
+    what happened on one; ``idle``: when nobody could do anything there; ``crashes``: from the order to kill one until it was back."""
     answered = [c for c in ledgers.calls if c["bridges"]]
     waited = [
         (c["bridges"][0]["bridged_us"] if c["bridges"] else c["ended_us"]) - c["waiting_us"]
@@ -380,7 +387,11 @@ def judge(
             *agents_legs(ledgers),
             *offers_ends(log),
             *stuck,
-            *(books_of(ledgers, agents, books, stream_facts, blind, idle) if books is not None else ()),
+            *(
+                books_of(ledgers, agents, books, stream_facts, blind, idle, crashes)
+                if books is not None
+                else ()
+            ),
         ),
         calls=len(ledgers.calls),
         answered=len(answered),

@@ -272,6 +272,20 @@ def test_audit_wants_a_recording_of_all_that_anybody_could_record(until_s: int, 
     assert kinds(books_of(answered(), {"2001": "sara"}, books, [], (), idle)) == found
 
 
+@pytest.mark.parametrize(
+    ("node", "began_s", "found"), [("fs1", 29, []), ("fs1", 31, ["mismatched"]), ("fs2", 29, ["mismatched"])]
+)
+def test_audit_wants_no_record_of_a_leg_that_ended_while_its_switch_was_killed(
+    node: str, began_s: int, found: list[str]
+) -> None:
+    books = Books([Contact("c1", "abandoned")], [], [], [])
+    ledgers = Ledgers([leg("c1"), call("c1")])
+    crashes = [Span(node, began_s * S, 40 * S)]
+    assert kinds(books_of(ledgers, {}, books, [], (), (), crashes)) == found
+    there = Books(books.contacts, ["c1"], [], [])
+    assert kinds(books_of(ledgers, {}, there, [], (), (), crashes)) == []
+
+
 def test_verdict_counts_by_kind() -> None:
     stuck = [Finding("stuck", "c1", "agent sara is still talking")]
     books = Books([Contact("c1", "answered", "2001")], ["c1", "a1"], [Recording("c1", 9000, (0.1, 0.1))], [])
