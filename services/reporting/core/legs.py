@@ -192,6 +192,13 @@ def rows_of_leg(leg: Leg) -> list[Row]:
             "leg_cause": (at, leg.hangup_cause),
             "leg_state": (at, leg.state),
         }
+        if leg.direction == "inbound" and leg.leg_id == leg.contact_id and leg.entry_point:
+            # Whoever called while nobody of ours could see the switch is known by this alone. Its rank is below ivr's and queue's.
+            end |= {"start": (at, "switch"), "entry_point": (at, leg.entry_point)}
+            end |= {"started_at_us": (at, leg.started_at_us)} if leg.started_at_us else {}
+            end |= {
+                name: (at, value) for name in ("node", "ani", "caller_name") if (value := getattr(leg, name))
+            }
         rows.append(card_row(CONTACTS, leg.tenant, day_at_us, leg.contact_id, end))
     return rows
 

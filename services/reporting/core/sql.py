@@ -76,7 +76,7 @@ def _contacts(filters: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         "tenant = {tenant:String}",
         "counted",
         "NOT startsWith(entry_point, '*')",
-        *(() if "start" in filters else ("start IN ('ivr', 'queue', '')",)),
+        *(() if "start" in filters else ("start IN ('ivr', 'queue', 'switch', '')",)),
         _within("started_at"),
         *(f"{column} = {{f_{column}:String}}" for column in filters),
     ]

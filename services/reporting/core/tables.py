@@ -94,7 +94,7 @@ CONTACTS: Final = Card(
     "contacts",
     "contact_id",
     {
-        # Where it came from and who knows of its start: 'ivr', or 'queue' when the ivr was dead.
+        # Where it came from and who knows of its start: 'ivr', 'queue' when the ivr was dead, 'switch' when nobody was there.
         "start": "text",
         "first_seen_us": "int",
         "started_at_us": "int",

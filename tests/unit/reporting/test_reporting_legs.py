@@ -16,7 +16,7 @@ from services.common.esl import Decoder, Event
 from services.reporting.adapters.legs import LegBuffer, leg_of_event
 from services.reporting.adapters.spool import Spool, parse
 from services.reporting.core.legs import Directory, Leg, Profile, claim, leg_of, rows_of_leg
-from services.reporting.core.tables import COLUMNS
+from services.reporting.core.tables import COLUMNS, version
 
 CONTACT = "4a9c1c52-0000-4000-8000-000000000001"
 VARIABLES = {
@@ -123,6 +123,27 @@ def test_only_callers_of_a_tenant_say_something_about_contacts(
 ) -> None:
     rows = rows_of_leg(parse(cdr(VARIABLES | variables)))
     assert [row.table for row in rows] == ["legs"] + ["contacts"] * contacts
+
+
+@pytest.mark.parametrize(
+    ("variables", "start"),
+    [
+        ({}, "switch"),
+        ({"direction": "outbound"}, ""),
+        ({"cc_entry": ""}, ""),
+        ({"uuid": "leg-2", "cc_arrived": "fs2-1795296079812"}, ""),
+    ],
+)
+def test_a_caller_whom_nobody_saw_is_known_by_the_leg_alone(variables: dict[str, str], start: str) -> None:
+    told = VARIABLES | {"cc_state": "waiting"} | variables
+    row = rows_of_leg(leg_of("spool", Profile(leg_id=told["uuid"], ani="+98912"), told))[1]
+    cells = dict(zip(COLUMNS["contacts"], row.values, strict=True))
+    assert cells["start"][1] == start
+    assert cells["leg_state"][1] == "waiting"
+    if start:
+        said = [cells[name][1] for name in ("entry_point", "node", "ani", "started_at_us")]
+        assert said == ["1000", "fs1", "+98912", int(VARIABLES["start_uepoch"])]
+        assert cells["start"][0] < version(3, 0), "who started it for ivr or queue says so with more right"
 
 
 def test_the_file_wins_over_the_event_where_both_speak() -> None:
