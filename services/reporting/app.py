@@ -23,7 +23,7 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import flow_api, live_api, migrate, survey_api
+from services.reporting import flow_api, live_api, migrate, query_api, survey_api
 from services.reporting.adapters.bus import (
     CENTER_SUBJECTS,
     EVENT_SUBJECTS,
@@ -179,6 +179,12 @@ def targets_of(centers: CenterSet, tenant: str) -> Targets:
     )
 
 
+def defaults_of(centers: CenterSet, tenant: str) -> query_api.Defaults:
+    """What the tenant's questions mean when they do not say."""
+    center = centers.tenant(tenant)
+    return query_api.Defaults() if center is None else query_api.Defaults(zone=center.timezone)
+
+
 def directory_of(centers: CenterSet) -> Directory:
     """Whose numbers are whose, from the running center documents."""
     return Directory(
@@ -211,6 +217,9 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
+    rt.app.include_router(
+        query_api.build_router(reports, rt.clock, lambda tenant: defaults_of(watch.current, tenant))
+    )
 
     bus = start_bus(settings, rt, on_ready=bus_ready)
     watch = await open_centers(

@@ -1,0 +1,263 @@
+"""Questions to the catalogue over HTTP, on a real ClickHouse."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common import auth, ids
+from services.common.clickhouse import StoreUrl
+from services.common.clickhouse.embedded import EmbeddedClickHouse
+from services.common.clickhouse.server import ServerStore
+from services.common.clock import ManualClock
+from services.common.http import Readiness, make_app
+from services.reporting import migrate, query_api
+from services.reporting.api import Reports
+from services.reporting.core.sql import Targets
+from tests.reporting_records import Records
+
+pytestmark = pytest.mark.clickhouse
+
+SECRET = "a secret of thirty-two characters and more"
+TEHRAN = dt.timezone(dt.timedelta(hours=3, minutes=30))
+NINE = round(dt.datetime(2026, 11, 22, 9, 0, tzinfo=TEHRAN).timestamp()) * 1_000_000  # 1405-09-01, a Sunday
+MINUTE_US = 60_000_000
+HOUR_US, DAY_US = 60 * MINUTE_US, 1440 * MINUTE_US
+
+
+class Site:
+    """The routes, and rows behind them."""
+
+    def __init__(self, client: httpx.AsyncClient, records: Records) -> None:
+        self._client = client
+        self._records = records
+        self._tenant = f"t-{ids.new_id()}"
+        self.told = 0
+
+    async def add(self, table: str, *rows: dict[str, Any], tenant: str = "") -> None:
+        await self._records.add(table, *rows, tenant=tenant or self._tenant)
+
+    async def ask(self, measures: str, **params: Any) -> dict[str, Any]:
+        params = {"from": "1405-09-01", "to": "1405-09-02", "measures": measures} | params
+        token = auth.issue(SECRET, tenant=self._tenant, role="analyst", subject="me", ttl_s=60)
+        answer = await self._client.get(
+            "/v1/reports/query", params=params, headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def stays(self, queue: str, *waits: tuple[str, int], at_us: int = NINE, **contact: Any) -> None:
+        """Contacts that were in a queue for so long and left it so, each with its only stay."""
+        stays, contacts = [], []
+        for outcome, wait_ms in waits:
+            self.told += 1
+            row = {
+                "contact_id": f"c{self.told}",
+                "queue": queue,
+                "outcome": outcome,
+                "wait_ms": wait_ms,
+                "started_at": at_us,
+            }
+            stays.append(row)
+            contacts.append(row | contact)
+        await self.add("segments", *stays)
+        await self.add("contact_records", *contacts)
+        await self._records.summed()
+
+
+@pytest.fixture(scope="module")
+def tables(clickhouse_server: EmbeddedClickHouse) -> StoreUrl:
+    """One database for the file; each test is a tenant of its own."""
+    url = replace(clickhouse_server.url, database=f"t_{ids.new_id().replace('-', '')}")
+
+    async def make() -> None:
+        store = ServerStore(clickhouse_server.url, threads=1, database="default")
+        await migrate.apply(store, database=url.database)
+        await store.stop()
+
+    asyncio.run(make())
+    return url
+
+
+@pytest.fixture
+async def site(tables: StoreUrl) -> AsyncIterator[Site]:
+    store = ServerStore(tables)
+    app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
+    clock = ManualClock(NINE + 10 * DAY_US)
+    reports = Reports(store, clock, lambda tenant: Targets({}, {}))
+    reports.open()
+    defaults = query_api.Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
+    app.include_router(query_api.build_router(reports, clock, lambda tenant: defaults))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
+        yield Site(client, Records(store, tables))
+    await store.stop()
+
+
+ICMI = [("answered", 10_000)] * 86 + [("answered", 30_000)] * 14
+ICMI += [("abandoned", 4_000), ("abandoned", 15_000)] + [("abandoned", 40_000)] * 4
+
+
+async def test_the_six_service_levels_of_one_day(site: Site) -> None:
+    """ICMI's example, a tenth of it: 86 of 100 answered in 20 s, of 6 abandons 2 in 20 s, of these 1 in 5 s."""
+    await site.stays("sales", *ICMI)
+    body = await site.ask(
+        "service_level," + ",".join(f"service_level_f{n}" for n in range(1, 6)) + ",abandon_rate"
+    )
+    row = body["totals"]
+    assert row["service_level_f1"] == pytest.approx(88 / 106)
+    assert row["service_level_f2"] == pytest.approx(86 / 100)
+    assert row["service_level_f3"] == pytest.approx(86 / 106)
+    assert row["service_level_f4"] == pytest.approx(86 / 104)
+    assert row["service_level_f5"] == pytest.approx(87 / 106)
+    assert row["service_level"] == pytest.approx(86 / 105)
+    assert row["abandon_rate"] == pytest.approx(5 / 105)
+    shown = {
+        name: row[name] for name in ("offered", "answered", "answered_within", "abandoned", "abandoned_short")
+    }
+    assert shown == {
+        "offered": 106,
+        "answered": 100,
+        "answered_within": 86,
+        "abandoned": 6,
+        "abandoned_short": 1,
+    }
+
+
+async def test_other_targets_can_be_asked_for(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000), ("answered", 30_000), ("abandoned", 7_000))
+    totals = (await site.ask("service_level", target_s=30, short_s=10))["totals"]
+    assert (totals["answered_within"], totals["abandoned_short"], totals["service_level"]) == (2, 1, 1.0)
+
+
+async def test_hours_are_those_of_the_zone_and_totals_come_from_counts(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000), at_us=NINE + 59 * MINUTE_US)
+    await site.stays(
+        "sales", ("answered", 40_000), ("abandoned", 30_000), ("answered", 50_000), at_us=NINE + HOUR_US
+    )
+    body = await site.ask("asa,service_level", by="hour")
+    assert [(row["hour"], row["asa"], row["answered"]) for row in body["rows"]] == [
+        (9, 10.0, 1),
+        (10, 45.0, 2),
+    ]
+    assert body["totals"]["asa"] == pytest.approx(100 / 3)
+    assert body["totals"]["service_level"] == pytest.approx(1 / 4)
+    weekday = await site.ask("offered", by="weekday", **{"filter.hour": 10})
+    assert [(row["weekday"], row["offered"]) for row in weekday["rows"]] == [("sun", 3)]
+
+
+async def test_intervals_without_anything_are_there_and_named_in_the_calendar(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000), at_us=NINE + 2 * DAY_US)
+    body = await site.ask("offered,service_level", interval="day", to="1405-09-05")
+    assert [(row["interval"], row["offered"], row["service_level"]) for row in body["rows"]] == [
+        ("1405-09-01", 0, None), ("1405-09-02", 0, None), ("1405-09-03", 1, 1.0), ("1405-09-04", 0, None),
+    ]  # fmt: skip
+    assert body["rows"][2]["from"] == "2026-11-24T00:00:00+03:30"
+    assert [column["id"] for column in body["columns"]][:5] == [
+        "interval",
+        "from",
+        "to",
+        "offered",
+        "service_level",
+    ]
+    assert (body["calendar"], body["tz"], body["compare"], body["next"]) == (
+        "jalali",
+        "Asia/Tehran",
+        None,
+        None,
+    )
+
+
+async def test_dimensions_of_the_contact_go_with_stays_in_queues(site: Site) -> None:
+    await site.stays(
+        "sales", ("answered", 10_000), ("abandoned", 30_000), entry_point="1000", skills=["fa:3", "billing:1"]
+    )
+    await site.stays("support", ("answered", 10_000), entry_point="2000", skills=["fa:1"])
+    by = await site.ask("offered", by="entry_point,queue")
+    assert [(r["entry_point"], r["queue"], r["offered"]) for r in by["rows"]] == [
+        ("1000", "sales", 2),
+        ("2000", "support", 1),
+    ]
+    skills = await site.ask("offered", by="skill")
+    assert {row["skill"]: row["offered"] for row in skills["rows"]} == {"billing": 2, "fa": 3}
+    assert skills["totals"]["offered"] == 3  # each once
+    only = await site.ask("offered", by="skill", **{"filter.skill": "billing"})
+    assert [(row["skill"], row["offered"]) for row in only["rows"]] == [("billing", 2)]
+    assert only["totals"]["offered"] == 2
+
+
+async def test_filters_take_any_of_several_values(site: Site) -> None:
+    for queue in ("sales", "support", "billing"):
+        await site.stays(queue, ("answered", 10_000))
+    body = await site.ask("offered", by="queue", **{"filter.queue": ["sales", "billing"]})
+    assert [row["queue"] for row in body["rows"]] == ["billing", "sales"]
+    assert body["totals"]["offered"] == 2
+
+
+async def test_an_earlier_span_stands_beside(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000), at_us=NINE)
+    await site.stays("sales", ("answered", 10_000), ("abandoned", 9_000), at_us=NINE - DAY_US)
+    body = await site.ask("offered", interval="hour", compare="previous")
+    other = body["compare"]
+    assert (other["from"], other["to"]) == ("2026-11-21T00:00:00+03:30", "2026-11-22T00:00:00+03:30")
+    assert (body["totals"]["offered"], other["totals"]["offered"]) == (1, 2)
+    assert [row["interval_no"] for row in body["rows"] if row["offered"]] == [9]
+    assert [row["interval_no"] for row in other["rows"] if row["offered"]] == [9]
+    year = await site.ask("offered", compare="year")
+    assert year["compare"]["from"] == "2025-11-22T00:00:00+03:30"
+    named = await site.ask("offered", compare="1405-08-30")
+    assert named["compare"]["totals"]["offered"] == 2
+
+
+async def test_first_contact_resolution_waits_for_its_window(site: Site) -> None:
+    def contact(number: int, day: int, **more: Any) -> dict[str, Any]:
+        at_us = NINE + day * DAY_US
+        return {
+            "contact_id": f"c{number}",
+            "ani": "+98912",
+            "outcome": "answered",
+            "started_at": at_us,
+        } | more
+
+    await site.add(
+        "contact_records",
+        contact(1, 0),
+        contact(2, 3, outcome="abandoned"),  # again within seven days, whatever became of it
+        contact(3, 0, ani="+98935"),
+        contact(4, 8, ani="+98935"),  # later than that, and its own window is not over
+        contact(5, 1, ani="+98935", customer="c-77"),  # the customer is who counts
+        contact(6, 2, ani="", customer=""),  # nobody knows who
+        contact(7, 2, ani="+98935", customer="", start="outbound"),  # we called
+    )
+    span = {"from": "1405-09-01", "to": "1405-09-11"}
+    totals = (await site.ask("fcr", **span))["totals"]
+    assert (totals["first_contacts"], totals["resolved_at_first"], totals["fcr"]) == (
+        3,
+        2,
+        pytest.approx(2 / 3),
+    )
+    short = (await site.ask("fcr", **span, fcr_days=2))["totals"]
+    assert (short["first_contacts"], short["resolved_at_first"]) == (4, 4)
+
+
+async def test_pages_and_order(site: Site) -> None:
+    for queue, stays in (("a", 1), ("b", 3), ("c", 2)):
+        await site.stays(queue, *[("answered", 1000)] * stays)
+    first = await site.ask("offered", by="queue", order="-offered", limit=2)
+    assert ([row["queue"] for row in first["rows"]], first["next"], first["row_count"]) == (["b", "c"], 2, 3)
+    second = await site.ask("offered", by="queue", order="-offered", limit=2, page=2)
+    assert ([row["queue"] for row in second["rows"]], second["next"]) == (["a"], None)
+    assert second["totals"]["offered"] == 6
+
+
+async def test_another_tenants_rows_are_in_no_figure(site: Site) -> None:
+    row = {"contact_id": "x", "queue": "sales", "outcome": "answered", "started_at": NINE}
+    await site.add("segments", row, tenant="other")
+    assert (await site.ask("offered"))["totals"]["offered"] == 0
