@@ -19,6 +19,7 @@ from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session"), needs_espeak]
 RATE = 8000
+WAITING = "peyvand::waiting"
 
 
 @pytest.fixture
@@ -172,6 +173,35 @@ async def test_whoever_cannot_be_served_reaches_a_named_end(words: Rig, who: str
     assert (await caller.done(60)).successful == 1
     story = await until("the call is in the books", lambda: _outcome(words, leg))
     assert story == "finished"
+
+
+async def test_what_an_ivr_that_is_killed_listened_to_is_recorded_no_longer_and_nothing_else_stops(
+    words: Rig,
+) -> None:
+    ivr = words.stack.processes["ivr"]
+    async with words.switch.watch(
+        "CHANNEL_ANSWER", "RECORD_START", "RECORD_STOP", "CUSTOM", WAITING
+    ) as watch:
+        caller = await words.lab.callers("3101", hz=0, patience_ms=60_000)
+        answered = await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number="3101")
+        leg, others = answered["Unique-ID"], str(words.switch.recordings.parent / "others.wav")
+        heard = (await watch.next(Event_Name="RECORD_START", Unique_ID=leg))["Record-File-Path"]
+        assert "/heard/" in heard
+        assert "+OK" in await watch.api(f"uuid_record {leg} start {others}")
+        await watch.next(Event_Name="RECORD_START", Unique_ID=leg)
+        await ivr.kill()
+        try:
+            stopped = await watch.event()
+            assert (stopped["Event-Name"], stopped["Record-File-Path"]) == ("RECORD_STOP", heard)
+            assert (await watch.event())["Event-Subclass"] == WAITING, "before queue takes the caller"
+            assert "+OK" in await watch.api(f"uuid_record {leg} mask {others}"), "that one goes on"
+            assert (await watch.api(f"uuid_record {leg} stop {heard}")).startswith("-ERR")
+        finally:
+            await ivr.start()
+            await ivr.wait_ready(120)
+        await caller.stop()
+        over = await watch.next(Event_Name="RECORD_STOP", Unique_ID=leg)
+        assert over["Record-File-Path"] == others
 
 
 async def _outcome(words: Rig, leg: str) -> str:

@@ -290,7 +290,7 @@ async def test_what_was_said_to_a_process_that_was_killed_is_removed(
 
 
 async def test_an_ivr_that_is_killed_while_it_listens_leaves_a_caller_who_waits(tmp_path: Path) -> None:
-    """FreeSWITCH writes on what the caller says, aside from the recordings, and that is in nobody's way."""
+    """The dialplan ends what FreeSWITCH wrote for ivr, and nothing that anybody else records."""
     prompts.make(load(WORDS), tmp_path / "sounds", espeak="")
     env = {
         "PEYVAND_CENTERS": str(WORDS),
@@ -305,14 +305,17 @@ async def test_an_ivr_that_is_killed_while_it_listens_leaves_a_caller_who_waits(
         switch.switch.speech = tmp_path / "speech"
         leg = switch.caller("3101")
         await switch.until(lambda: any("/heard/" in path for path in leg.recorders))
+        (path,) = leg.recorders
+        client = await switch.client()
+        others = f"{tmp_path}/rec/{leg.uuid}.others.wav"
+        assert "+OK" in await client.api(f"uuid_record {leg.uuid} start {others}")
         ivr.child.kill()
         await ivr.child.communicate()  # until its recogniser has gone with it: that writes there, too
         await switch.until(lambda: leg.app_log[-1][:2] == ("playback", "local_stream://moh"))
         assert (leg.var("cc_state"), leg.answered, leg.down) == ("waiting", True, False)
         leg.press("1")
-        (path,) = leg.recorders
+        assert list(leg.recorders) == [others], "what the caller says now is nobody's any more"
         assert Path(path).parent == tmp_path / "speech" / "heard"
-        client = await switch.client()
         assert "+OK" in await client.api(f"uuid_record {leg.uuid} start {tmp_path}/rec/{leg.uuid}.wav")
         assert len(leg.recorders) == 2, "the conversation is recorded all the same"
         assert leg.app_log[-1][:2] == ("playback", "local_stream://moh"), "the key was nobody's"

@@ -2,14 +2,15 @@
 
 ``uuid_record`` with RECORD_READ_ONLY writes only what comes from the caller, frame by frame while a prompt plays, so the caller's voice can end
 it. Voiced frames are told by the detector of WebRTC (in pocketsphinx); where speech begins and ends is decided in ``core.endpoints``. The
-file is outside of the recordings, and gone as soon as it was listened to; FreeSWITCH ends it by itself when we die.
+file is outside of the recordings, and gone as soon as it was listened to. When we die, the dialplan ends it: the call says in ``cc_hearing``
+which it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -44,6 +45,7 @@ class Session(Protocol):
 
     unique_id: str
 
+    def set_variables(self, variables: Mapping[str, str]) -> None: ...
     async def api(self, command_line: str) -> str: ...
 
 
@@ -71,6 +73,7 @@ class Ear:
             return
         path = self._folder / f"{self._session.unique_id}.{wish.hearing}.wav"
         try:
+            self._session.set_variables({"cc_hearing": str(path)})
             # In here already: who hangs up before the answer leaves a file, too.
             answer = await self._session.api(
                 f"uuid_record {self._session.unique_id} start {path} {_MOST_S} {_AS_WE_NEED_IT}"
