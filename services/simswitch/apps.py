@@ -153,6 +153,9 @@ async def socket(leg: Channel, data: str) -> str:
     taken = controller
     leg.controller = taken
     await leg.wait(None, digits="keep", messages=False, until=lambda: taken.connected or taken.closed)
+    if not taken.connected and not leg.interrupted and not leg.truth("socket_resume"):
+        # A controller that was gone before it spoke has nobody tell the session: it parks for ever (15 of 15 on the real switch).
+        await leg.park()
     # The session notices a moment later that it was taken: who subscribes right after ``connect`` sees CHANNEL_PARK (recorded).
     await leg.wait(TICK_S, digits="keep", messages=False, until=lambda: taken.closed)
     if not leg.interrupted:

@@ -40,7 +40,7 @@ class Rig:
 
     async def _ask(self, method: str, service: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.stack.token(self.tenant, 'admin')}"}
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             response = await client.request(method, self.stack.http(service) + path, headers=headers, **more)
             response.raise_for_status()
             return response.json() if "json" in response.headers["content-type"] else response.content

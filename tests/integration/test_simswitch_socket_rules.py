@@ -267,3 +267,38 @@ def test_filters(filters: list[str], passes: bool) -> None:
     for text in filters:
         assert sub.filter(text).startswith("+OK")
     assert sub.takes(Event("X", {"a": "x1", "b": "2"})) is passes
+
+
+@pytest.mark.parametrize("resume", ["", "socket_resume=true"])
+async def test_a_controller_that_goes_before_it_speaks_takes_the_call_with_it_unless_it_resumes(
+    tmp_path: Path, resume: str
+) -> None:
+    """As measured: the real switch parks the call for ever, or goes on at once."""
+    accepted = asyncio.Event()
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        accepted.set()
+
+    ivr = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = ivr.sockets[0].getsockname()[1]
+    dialplan = f"""<extension name="q"><condition field="destination_number" expression="^(.*)$">
+        <action application="set" data="{resume or "a=b"}"/>
+        <action application="socket" data="127.0.0.1:{port} async full"/>
+        <action application="event" data="Event-Name=CUSTOM,Event-Subclass=went::on"/>
+        <action application="park"/></condition></extension>"""
+    async with lab(tmp_path, dialplan=dialplan) as sw:
+        client = await sw.client("event json CHANNEL_PARK CUSTOM went::on")
+        leg = sw.caller()
+        await asyncio.wait_for(accepted.wait(), WAIT_S)
+        if resume:
+            await client.event("CUSTOM")
+        else:
+            await client.event("CHANNEL_PARK")
+            await asyncio.sleep(0.1)  # it would have gone on by now
+            assert (await client.api(f"uuid_transfer {leg.uuid} park: inline")).startswith("+OK")
+            await sw.until(lambda: leg.app_log[-1][0] == "park")
+            assert "event" not in [app for app, _, _ in leg.app_log]
+        assert not leg.down
+    ivr.close()
+    await ivr.wait_closed()
