@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from services.center import flow_check, flow_edges, sayings, survey_check, web_check
 from services.center.callback import CALLBACK_PROMPTS
-from services.center.flow import SayNode
+from services.center.flow import AgentNode, SayNode
 from services.center.flow_edges import unknown as _unknown
 from services.center.hours import call_rights
 from services.center.model import Calendar, CenterDocument, Overflow, Queue, period, weekdays
@@ -110,11 +110,7 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
             for j, prompt in enumerate(messages.prompts):
                 yield ("queues", name, "messages", i, "prompts", j), prompt
         for path, way in _every_way_out(queue):
-            if way.hangup is not None:
-                yield ("queues", name, *path, "hangup", "prompt"), way.hangup.prompt
-            if way.voicemail is not None:
-                yield ("queues", name, *path, "voicemail", "prompt"), way.voicemail.prompt
-                yield ("voicemail", "thanks"), document.voicemail.thanks
+            yield from _prompts_on(document, ("queues", name, *path), way)
         if queue.callback is not None:
             for prompt in CALLBACK_PROMPTS:
                 yield ("queues", name, "callback"), prompt
@@ -150,6 +146,20 @@ def used_prompts(document: CenterDocument) -> Iterator[tuple[Path, str]]:
         for name, node in flow.nodes.items():
             for where, prompt in flow_edges.prompts_of(node):
                 yield ("flows", flow_name, "nodes", name, *where), prompt
+            if isinstance(node, AgentNode) and node.no_answer is not None:
+                path = ("flows", flow_name, "nodes", name, "no_answer")
+                yield from _prompts_on(document, path, node.no_answer)
+                if node.no_answer.callback:
+                    yield path, "sorry"
+
+
+def _prompts_on(document: CenterDocument, path: Path, way: Overflow) -> Iterator[tuple[Path, str]]:
+    """What is heard on a way out."""
+    if way.hangup is not None:
+        yield (*path, "hangup", "prompt"), way.hangup.prompt
+    if way.voicemail is not None:
+        yield (*path, "voicemail", "prompt"), way.voicemail.prompt
+        yield ("voicemail", "thanks"), document.voicemail.thanks
 
 
 def composed_prompts(document: CenterDocument, language: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, T
 from services.center.flow_speech import FaqNode, ListenNode, SpeakNode
 from services.center.flow_survey import CommentNode, RateNode, SurveyNode
 from services.center.flow_web import HttpNode, LookupNode
+from services.center.waiting import Overflow
 from services.center.words import (
     Key,
     Keys,
@@ -318,7 +319,7 @@ class QueueNode(Part):
 
 class AgentNode(Part):
     """Hand the caller over for one agent. Routing decides: the agent is waited for and nobody else is asked for ``wait_s``, or until the
-    agent has let the phone ring; then the others of the queue are asked.
+    agent has let the phone ring; then the others of the queue are asked, or ``no_answer`` says where the caller goes.
 
     Whether the agent can take a call is looked at first: who is away is not waited for.
     """
@@ -334,6 +335,9 @@ class AgentNode(Part):
     """Where to go when the agent talks or writes up; None: the caller waits."""
     away: Token
     """Where to go when the agent is logged out, on a break or cannot be reached, or the variable names nobody."""
+    no_answer: Overflow | None = None
+    """What becomes of a caller whom the agent has not taken: after ``wait_s``, a ring in vain, a refusal, a phone that was busy, or an agent who
+    went away meanwhile. Then nobody else is asked. None: the others of the queue are."""
 
 
 class CallbackNode(Part):

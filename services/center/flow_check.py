@@ -126,6 +126,13 @@ def _node(document: CenterDocument, node: AnyNode, hidden: frozenset[str]) -> It
 def _agent(document: CenterDocument, node: AgentNode) -> Iterator[Fault]:
     if node.to not in document.queues:
         yield ("to",), unknown("queue", node.to, document.queues)
+    if (way := node.no_answer) is not None:
+        if way.queue is not None and way.queue not in document.queues:
+            yield ("no_answer", "queue"), unknown("queue", way.queue, document.queues)
+        elif way.queue == node.to:
+            yield ("no_answer", "queue"), "the caller waits in that queue already: leave no_answer out"
+        if way.callback and node.to in document.queues and document.queues[node.to].callback is None:
+            yield ("no_answer", "callback"), f'callback needs callback settings of queue "{node.to}"'
     if node.agent.startswith("$"):
         return
     if node.agent not in document.agents:

@@ -138,6 +138,17 @@ class Overflow(Part):
     callback: Literal[True] | None = None
     """The caller is asked for a number and called back, as the queue's ``callback`` says; who does not want it hears ``sorry``."""
 
+    @property
+    def text(self) -> str:
+        """As it is written where it travels: ``queue:sales``, ``transfer:+98…``, ``voicemail:leave-message``, ``hangup:sorry``, ``callback:``."""
+        if self.hangup is not None:
+            return f"hangup:{self.hangup.prompt}"
+        if self.voicemail is not None:
+            return f"voicemail:{self.voicemail.prompt}"
+        if self.callback:
+            return "callback:"
+        return f"transfer:{self.transfer}" if self.queue is None else f"queue:{self.queue}"
+
     @model_validator(mode="after")
     def _one(self) -> Overflow:
         if sum(getattr(self, way) is not None for way in WAYS) != 1:

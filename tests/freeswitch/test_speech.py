@@ -199,9 +199,10 @@ async def test_what_an_ivr_that_is_killed_listened_to_is_recorded_no_longer_and_
         finally:
             await ivr.start()
             await ivr.wait_ready(120)
-        await caller.stop()
+        await watch.api(f"uuid_kill {leg}")
         over = await watch.next(Event_Name="RECORD_STOP", Unique_ID=leg)
         assert over["Record-File-Path"] == others
+    await caller.done()
 
 
 async def _outcome(words: Rig, leg: str) -> str:

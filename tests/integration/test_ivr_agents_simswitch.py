@@ -189,3 +189,26 @@ async def test_an_agent_who_does_not_answer_leaves_the_caller_to_the_rest_of_the
     assert (missed.agent_id, missed.outcome) == ("mina", outcome)
     (waiting,) = floor.node.facts("waiting")
     assert codec.decode(waiting).contact_id == caller.uuid, "the caller has waited once, in one place"
+
+
+@pytest.mark.parametrize("how", ["silent", "decline", "busy"])
+async def test_an_agent_who_does_not_answer_leaves_the_caller_to_the_message(floor: Floor, how: str) -> None:
+    floor.phones["mina"].does = how
+    await floor.work("omid", "mina")
+    caller = floor.node.sw.caller("3014")
+    await floor.node.plays(caller, "/en/leave")
+    await floor.node.sw.until(lambda: any(app == "record" for app, _, _ in caller.app_log))
+    assert floor.rung() == {"mina": 1, "omid": 0}
+    (left,) = await floor.outside.until(f.ContactOverflowed, 1)
+    assert (left.contact_id, left.reason, left.action, left.target) == (
+        caller.uuid, "no_answer", "voicemail", "leave",
+    )  # fmt: skip
+
+
+async def test_who_goes_on_to_another_queue_does_not_wait_for_the_agent_any_more(floor: Floor) -> None:
+    floor.phones["mina"].does = "decline"
+    await floor.work("mina")
+    caller = floor.node.sw.caller("3015")
+    await floor.node.sw.until(lambda: caller.var("cc_queue") == "box")
+    assert (caller.var("cc_no_answer"), caller.down) == ("", False)
+    assert floor.rung()["mina"] == 1

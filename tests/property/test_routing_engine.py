@@ -18,6 +18,7 @@ from tests.property.routing_centers import AGENT_NAMES, QUEUE_NAMES, centers
 from tests.unit.routing.floor import Floor
 
 NODES = ("fs1", "fs2")
+NO_ANSWERS = ("voicemail:message", "queue:b", "queue:unknown", "hangup:sorry", "callback:", "transfer:0912")
 
 
 class RoutingMachine(RuleBasedStateMachine):
@@ -56,14 +57,15 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @rule(queue=st.sampled_from((*QUEUE_NAMES, "unknown")), node=st.sampled_from(NODES), priority=st.integers(-1, 1),
           skills=st.lists(st.sampled_from(("x:1", "y:2", "x", "z:?")), max_size=1), ago_ms=st.integers(0, 5_000),
-          preferred=st.sampled_from(("", "", *AGENT_NAMES)), vip=st.booleans(), ani=st.sampled_from(("", "0912", "0913")))  # fmt: skip
+          preferred=st.sampled_from(("", "", *AGENT_NAMES)), no_answer=st.sampled_from(("", "", *NO_ANSWERS)), vip=st.booleans(), ani=st.sampled_from(("", "0912", "0913")))  # fmt: skip
     def caller_waits(self, queue: str, node: str, priority: int, skills: list[str], ago_ms: int,
-                     preferred: str, vip: bool, ani: str) -> None:  # fmt: skip
+                     preferred: str, no_answer: str, vip: bool, ani: str) -> None:  # fmt: skip
         contact_id = f"k{self.contact_count}"
         self.contact_count += 1
         since_us = self.floor.now_us - ago_ms * 1000
         self.send(i.ContactWaiting, contact_id=contact_id, queue=queue, node=node, priority=priority,
                   skills=tuple(skills), waiting_since_us=since_us, preferred_agent=preferred,
+                  preferred_ms=4_000 if no_answer else 0, no_answer=no_answer,
                   service_class="vip" if vip else "", ani=ani)  # fmt: skip
 
     @rule(data=st.data(), recovered=st.booleans(), node=st.sampled_from(NODES))

@@ -127,6 +127,7 @@ def hand_over(leg: Leg, center: Center, output: core.HandOver, started_ms: int) 
         "cc_wish": "callback" if output.callback else "",
         "cc_survey": output.survey,
         "cc_preferred_ms": str(output.preferred_ms) if output.preferred_ms else "",
+        "cc_no_answer": output.no_answer,
     }
     return {name: value for name, value in values.items() if value}
 

@@ -263,6 +263,7 @@ def _end(
                 node.wait_s * 1000,
                 node.away,
                 node.busy or "",
+                node.no_answer.text if node.no_answer is not None else "",
             )
         case document.CallbackNode():
             priority = _priority(center, node.callback, node.priority)

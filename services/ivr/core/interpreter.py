@@ -392,6 +392,7 @@ class _Step(Understanding):
                 to.callback,
                 s.survey,
                 to.preferred_ms,
+                to.no_answer,
             )
         )
         self.arm(self.limits.confirm_ms)
@@ -503,7 +504,13 @@ class _Step(Understanding):
             self.next = node.away if state == "away" else node.busy
             return
         self.leave(f"queue:{node.queue}")
-        to = ToQueue(node.queue, node.priority, preferred_agent=node.agent, preferred_ms=node.wait_ms)
+        to = ToQueue(
+            node.queue,
+            node.priority,
+            preferred_agent=node.agent,
+            preferred_ms=node.wait_ms,
+            no_answer=node.no_answer,
+        )
         self.hand_over(to)
 
     def transfer_ended(self, cause: str) -> None:

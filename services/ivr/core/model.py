@@ -325,6 +325,8 @@ class HandOver(msgspec.Struct, frozen=True):
     """The flow that asks the caller after the conversation; ``-``: none is to; empty: as the queue says."""
     preferred_ms: int = 0
     """How long the preferred agent is waited for; 0: as the queue says."""
+    no_answer: str = ""
+    """Where a caller goes whom that agent has not taken; empty: to the others of the queue."""
 
 
 class StepTaken(msgspec.Struct, frozen=True):

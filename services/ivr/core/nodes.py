@@ -224,6 +224,8 @@ class ToQueue(msgspec.Struct, frozen=True, tag=True):
     callback: bool = False
     preferred_ms: int = 0
     """How long the agent is waited for; 0: as the queue says."""
+    no_answer: str = ""
+    """As in ``ToAgent``."""
 
 
 class ToAgent(msgspec.Struct, frozen=True, tag=True):
@@ -236,6 +238,8 @@ class ToAgent(msgspec.Struct, frozen=True, tag=True):
     away: str
     busy: str = ""
     """Empty: a busy agent is waited for."""
+    no_answer: str = ""
+    """Where routing sends a caller whom the agent has not taken (``voicemail:leave-message``); empty: to the others of the queue."""
 
 
 class ToNumber(msgspec.Struct, frozen=True, tag=True):

@@ -23,7 +23,7 @@ _WORDS = {
     "call": "اجرای", "return": "بازگشت", "hangup": "پایان تماس", "otherwise": "در غیر این صورت", "yes": "بله",
     "no": "خیر", "open": "باز", "closed": "بسته", "emergency": "اضطراری", "entered": "وارد شد", "start": "شروع",
     "person": "کارشناس", "done": "پرسش دیگری نیست", "recorded": "ضبط شد", "http": "پرسش از سرویس", "lookup": "شناسایی مشتری", "rate": "امتیاز", "comment": "نظر",
-    "survey": "نظرسنجی", "agent": "کارشناس", "answer": "پاسخ به تماس", "busy": "مشغول", "away": "نیست", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
+    "survey": "نظرسنجی", "agent": "کارشناس", "answer": "پاسخ به تماس", "busy": "مشغول", "away": "نیست", "no answer": "بی‌پاسخ", "voicemail": "پیغام", "answered": "پاسخ داد", "known": "شناخته شد", "none": "هیچ", "holds": "برقرار", "version": "نسخه",
 }  # fmt: skip
 _FILLS = {
     "play": "#eaf2fb", "say": "#eaf2fb", "speak": "#eaf2fb", "listen": "#fff4d6", "faq": "#fff4d6", "menu": "#fff4d6", "ask": "#fff4d6", "confirm": "#fff4d6", "language": "#fff4d6",
@@ -96,6 +96,10 @@ def _box(center: Center, name: str, node: document.AnyNode, language: str) -> _B
         if prompt in center.prompts:
             lines.append(_shortened(f"«{center.text(center.prompts[prompt], language)}»"))
             break
+    if isinstance(node, document.AgentNode) and (way := node.no_answer) is not None:
+        action, _, target = way.text.partition(":")
+        said = f"\u2068{target}\u2069" if target else ""
+        lines.append(_shortened(f"{_word('no answer', language)}: {_word(action, language)} {said}".strip()))
     if isinstance(node, SpeakNode):
         lines.append(_shortened(f"«{center.text(node.speak, language)}»"))
     if isinstance(node, FaqNode):

@@ -110,6 +110,8 @@ class Call(Part):
     """As the call is handed over with."""
     prefers: str | None = None
     """The agent that the call is handed over with."""
+    no_answer: str | None = None
+    """Where routing is to send the caller when that agent does not take the call: ``voicemail:leave-message``."""
     drawn: dict[Token, Token] = {}
     """Where splits lead, by their node."""
     missing: list[str] = []
@@ -280,6 +282,7 @@ def _wrong(call: Call, heard: Heard) -> list[str]:
         ("language", call.language, "language"),
         ("class", call.class_, "service_class"),
         ("prefers", call.prefers, "preferred_agent"),
+        ("no_answer", call.no_answer, "no_answer"),
         ("wants", "-" if call.wants == "none" else call.wants, "survey"),
     ):
         found = getattr(handed, part) if handed is not None else ""

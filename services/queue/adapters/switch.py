@@ -192,6 +192,7 @@ def caller_leg(event: Event) -> legs.CallerLeg:
         service_class=var("cc_class"),
         preferred_agent=var("cc_preferred_agent"),
         preferred_ms=_number(var("cc_preferred_ms")),
+        no_answer=var("cc_no_answer"),
         wish=var("cc_wish"),
         survey=var("cc_survey"),
         revision=var("cc_revision"),

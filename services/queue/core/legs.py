@@ -23,6 +23,9 @@ class CallerLeg(Struct, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     preferred_ms: int = 0  # 0: as the queue says.
+    no_answer: str = (
+        ""  # Where the caller goes whom that agent has not taken; for the queue of the hand-over.
+    )
     survey: str = ""  # cc_survey: the flow that asks after the conversation; "-": none does.
     wish: str = ""  # cc_wish: callback, when the caller has asked for one before coming in.
     revision: str = ""

@@ -75,7 +75,8 @@ def change_queue(node: Node, caller: Caller, name: str) -> None:
     if plan.name == caller.queue.name:
         return
     old, caller.queue = caller.queue, plan
-    node.set_vars(caller.contact, caller.contact, cc_queue=plan.name)
+    gone = {"cc_no_answer": ""} if caller.leg.no_answer else {}  # Said of the agent for whom he waited.
+    node.set_vars(caller.contact, caller.contact, cc_queue=plan.name, **gone)
     if plan.music != old.music:
         stop_announcement(node, caller)
         node.emit(PlayMusic(contact=caller.contact, leg=caller.contact, music=plan.music))

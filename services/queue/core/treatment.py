@@ -96,6 +96,7 @@ def announce_waiting(node: Node, caller: Caller, n: str) -> None:
             service_class=leg.service_class,
             preferred_agent=leg.preferred_agent,
             preferred_ms=leg.preferred_ms,
+            no_answer=leg.no_answer if caller.queue.name == leg.queue else "",
             callback_id="" if leg.kind == OUTBOUND else leg.callback,
             kind=leg.kind,
         ),

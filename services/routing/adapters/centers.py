@@ -123,15 +123,7 @@ def _misses(misses: Misses) -> dict[str, Miss]:
 
 
 def _way(way: Way) -> Overflow:
-    if way.queue is not None:
-        return Overflow("queue", way.queue)
-    if way.transfer is not None:
-        return Overflow("transfer", way.transfer)
-    if way.voicemail is not None:
-        return Overflow("voicemail", way.voicemail.prompt)
-    if way.callback:
-        return Overflow("callback")
-    return Overflow("hangup", way.hangup.prompt if way.hangup is not None else "")
+    return Overflow(*way.text.split(":", 1))
 
 
 def _callback(callback: Callback) -> CallbackRules:

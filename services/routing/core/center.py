@@ -34,6 +34,14 @@ class Overflow(msgspec.Struct, frozen=True):
     target: str = ""
 
 
+def way_of(text: str) -> Overflow | None:
+    """Read a way out as the hand-over carries it (``voicemail:leave-message``); None for what is none."""
+    action, colon, target = text.partition(":")
+    if not colon or action not in ("queue", "transfer", "voicemail", "hangup", "callback"):
+        return None
+    return Overflow(action, target)
+
+
 class Step(msgspec.Struct, frozen=True):
     """What an agent must be able to do for the next ``for_ms`` of a wait; after the last step everybody of the queue may."""
 

@@ -34,6 +34,7 @@ class ContactQueued(msgspec.Struct, frozen=True):
     service_class: str = ""
     preferred_agent: str = ""
     preferred_ms: int = 0
+    no_answer: str = ""
     returned_ms: int = 0
     kind: str = ""
     """``callback``: of a customer who is called back."""

@@ -173,10 +173,12 @@ class Index:
         preferred_ms = contact.preferred_ms or rules.preferred_ms
         if contact.preferred_agent and preferred_ms:
             until_us = preferred_ms * 1000
-            if waited_us < until_us and self._is_there(contact):
+            if contact.no_answer or (waited_us < until_us and self._is_there(contact)):
                 reach_ms = self._delays[contact.queue][-1]
                 want = Want(contact.queue, 0, reach_ms, contact.preferred_agent, contact.channel, inside)
-                return want, contact.queued_at_us + min([until_us, *changes])
+                if not contact.no_answer:
+                    changes.append(until_us)
+                return want, (contact.queued_at_us + min(changes) if changes else 0)
         step, until_us = 0, 0
         for step, rule in enumerate(rules.steps):  # noqa: B007
             until_us += rule.for_ms * 1000
@@ -197,6 +199,13 @@ class Index:
         need = self._need(contact.queue, contact.skills if insist else (), step)
         want = Want(contact.queue, need, reach_ms, "", contact.channel, inside)
         return want, (contact.queued_at_us + min(changes) if changes else 0)
+
+    def given_up_us(self, contact: Contact) -> int:
+        """Until when the preferred agent is waited for by a contact that waits for nobody else."""
+        if not self._is_there(contact):
+            return contact.queued_at_us
+        preferred_ms = contact.preferred_ms or self.center.queues[contact.queue].preferred_ms
+        return contact.queued_at_us + preferred_ms * 1000
 
     def _is_there(self, contact: Contact) -> bool:
         """Whether waiting for the preferred agent makes sense; one who has let this contact ring is waited for no longer."""

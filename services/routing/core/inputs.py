@@ -55,6 +55,7 @@ class ContactWaiting(Observation, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     preferred_ms: int = 0
+    no_answer: str = ""
     callback_id: str = ""
 
 

@@ -6,7 +6,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core import results
 from services.routing.core.callbacks import KIND, Callbacks
-from services.routing.core.center import QueueRules
+from services.routing.core.center import QueueRules, way_of
 from services.routing.core.records import CLOSING, IN_TALK, OUTBOUND, Contact, Offer, left_key
 
 FAILURES = ("no_answer", "busy", "declined", "unreachable", "withdrawn", "failed", f.NO_LINE)
@@ -139,6 +139,7 @@ class Observed(Callbacks):
                 service_class=inp.service_class,
                 preferred_agent=inp.preferred_agent,
                 preferred_ms=inp.preferred_ms,
+                no_answer=self._no_answer(inp),
                 returned_ms=self._returned_ms(inp, rules),
                 kind=KIND if inp.callback_id else "",
                 callback_id=inp.callback_id,
@@ -147,6 +148,11 @@ class Observed(Callbacks):
         if gone or full:
             self._overflow(inp.contact_id, "max_length" if full else "queue_removed")
         return None
+
+    def _no_answer(self, inp: i.ContactWaiting) -> str:
+        """Where to go without the preferred agent; empty when the others of the queue may be asked."""
+        valid = way_of(inp.no_answer) is not None and not inp.callback_id
+        return inp.no_answer if valid and inp.preferred_agent else ""
 
     def _moved(self, contact: Contact, node: str) -> None:
         """The caller arrived on another node: the same contact, at the same place. Whoever rings on the former one rings in vain."""

@@ -62,6 +62,8 @@ class Contact(msgspec.Struct):
     preferred_agent: str = ""
     preferred_ms: int = 0
     """How long it is waited for; 0: as the queue says."""
+    no_answer: str = ""
+    """Where it goes when the preferred agent has not taken it (``voicemail:leave-message``): nobody else is asked. Empty: the others are."""
     consult_offer: str = ""
     """The open offer to an agent who shall be asked about it."""
     consult_agent: str = ""

@@ -6,7 +6,8 @@ short_abandon       the caller left before anybody was bridged, within the queue
 abandoned           the caller left before anybody was bridged, later than that
 overflowed          a limit of the queue sent the caller to an outside number, or a key of the caller led to anything that is
                     no queue of the center: a number, a message, a farewell
-timed_out           the longest wait was over, and the caller was told so or left a message
+timed_out           the longest wait was over, or the one agent for whom the caller waited did not take the call, and the caller was
+                    told so or left a message
 full                the queue was at its length, and the caller was told so or left a message
 no_agent            nobody served the queue, and the caller was told so or left a message
 closed              the queue was removed or its hours ended, and the caller was told so or left a message; or the channel was removed
@@ -64,6 +65,7 @@ _BY_LIMIT = {
     "max_wait": TIMED_OUT,
     "max_length": FULL,
     "no_agent": NO_AGENT,
+    "no_answer": TIMED_OUT,
     "queue_removed": CLOSED,
     "closed": CLOSED,
     "key": OVERFLOWED,

@@ -17,6 +17,7 @@ from services.routing.core.center import (
     Miss,
     Overflow,
     QueueRules,
+    way_of,
 )
 from services.routing.core.people import People, WayTo
 from services.routing.core.places import contact_key
@@ -29,6 +30,9 @@ from services.routing.core.records import (
     Contact,
     Offer,
 )
+
+NO_ANSWER = "no_answer"
+"""Why a caller leaves a queue who waited for one agent alone, and whom that agent has not taken."""
 
 
 class Rules(People):
@@ -50,8 +54,9 @@ class Rules(People):
             started_at_us=contact.started_at_us,
             requeued=True,
             service_class=contact.service_class,
-            preferred_agent=contact.preferred_agent,
-            preferred_ms=contact.preferred_ms,
+            # Who said where to go without this agent does not want to wait for the same one again.
+            preferred_agent="" if contact.no_answer else contact.preferred_agent,
+            preferred_ms=0 if contact.no_answer else contact.preferred_ms,
             returned_ms=contact.returned_ms,
             kind=contact.kind,
             callback_id=contact.callback_id,
@@ -132,6 +137,8 @@ class Rules(People):
         fallback = way = Overflow("queue", target)
         draining = contact.queue in self.center.draining
         unserved = draining and reason == "no_agent" and rules is not None and rules.no_agent is None
+        if reason == NO_ANSWER:
+            return self._without_the_agent(contact, fallback)
         if rules is not None and reason != "queue_removed" and not unserved:
             own = {"max_length": rules.full, "no_agent": rules.no_agent, "closed": rules.closed}.get(reason)
             way = own or rules.overflow
@@ -142,6 +149,13 @@ class Rules(People):
         if way.action == "queue" and not self.center.takes(way.target):
             return fallback if draining and self.center.takes(target) else None
         return way
+
+    def _without_the_agent(self, contact: Contact, fallback: Overflow) -> Overflow:
+        """Where a caller goes whom the one agent has not taken. Always somewhere: nobody else is asked for as long as it stays."""
+        way = way_of(contact.no_answer) or fallback
+        if way.action != "queue" or self.center.takes(way.target):
+            return way
+        return fallback if self.center.takes(fallback.target) else Overflow("queue", contact.queue)
 
     def _overflow(self, contact_id: str, reason: str, chosen: Overflow | None = None) -> None:
         """Give the contact away; through further queues when those are full, but into none for the second time."""
@@ -190,6 +204,8 @@ class Rules(People):
             return None
         since_us = contact.answered_at_us or contact.queued_at_us
         limits = []
+        if contact.no_answer and not contact.rings:
+            limits.append((self.index.given_up_us(contact), NO_ANSWER))
         if rules.max_wait_ms and self._way_out(contact, "max_wait"):
             limits.append((since_us + rules.max_wait_ms * 1000, "max_wait"))
         # Nobody comes to a queue that is gone: whoever no agent is left for goes on.

@@ -95,6 +95,7 @@ class State(Memory):
             service_class=fact.service_class,
             preferred_agent=fact.preferred_agent,
             preferred_ms=fact.preferred_ms,
+            no_answer=fact.no_answer,
             returned_ms=fact.returned_ms,
             hold_until_us=fact.not_before_us,
             kind=fact.kind,

@@ -260,6 +260,7 @@ def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) ->
         callback=True,
         survey="after",
         preferred_ms=9_000,
+        no_answer="hangup:goodbye",
     )
     values = channel.hand_over(leg, center, output, 7)
     read = caller_leg(
@@ -270,7 +271,7 @@ def test_queue_reads_from_the_channel_what_a_flow_wrote_there(center: Center) ->
     assert (read.queue, read.priority, read.skills, read.language) == ("sales", 5, ("en:3",), "en")
     assert (read.customer, read.service_class, read.preferred_agent) == ("4711", "regular", "sara")
     assert (read.wish, read.started_ms) == ("callback", 7)
-    assert (read.survey, read.preferred_ms) == ("after", 9_000)
+    assert (read.survey, read.preferred_ms, read.no_answer) == ("after", 9_000, "hangup:goodbye")
     without = channel.hand_over(leg, center, m.HandOver("sales", 0, (), "en", ""), 7)
     assert "cc_wish" not in without
 

@@ -243,6 +243,13 @@ def test_an_agent_is_looked_for_before_the_caller_waits(
         assert handed.preferred_agent == ("500" if changes.get("agent") else "sara")
 
 
+def test_where_a_caller_goes_whom_the_agent_does_not_take_goes_with_the_caller() -> None:
+    heard = call(for_agent(no_answer="voicemail:leave-message"))
+    assert [h.no_answer for h in heard.handed] == ["voicemail:leave-message"]
+    heard = call(for_agent(no_answer="voicemail:leave-message"), switch=Switch(agents={"sara": "busy"}))
+    assert heard.path == ["to=busy", "taken=taken"], "who is known to talk is not called in vain"
+
+
 def test_an_agent_whom_nobody_can_see_is_waited_for_all_the_same() -> None:
     heard = call(for_agent(), switch=Switch(mute=frozenset({"LookAtAgent"})))
     assert (heard.path, heard.handed[0].preferred_agent) == (["to=queue:sales"], "sara")

@@ -187,7 +187,7 @@ class MiniSwitch:
             language=v.get("cc_language", ""), callback=v.get("cc_callback", ""), kind=v.get("cc_kind", ""), answered=leg.answered,
             wish=v.get("cc_wish", ""), met=met, met_ago_ms=met_ago_ms, survey=v.get("cc_survey", ""),
             priority=int(v.get("cc_priority") or 0), skills=tuple(v.get("cc_skills", "").split()),
-            service_class=v.get("cc_class", ""), preferred_agent=v.get("cc_preferred_agent", ""),
+            service_class=v.get("cc_class", ""), preferred_agent=v.get("cc_preferred_agent", ""), no_answer=v.get("cc_no_answer", ""),
         )  # fmt: skip
 
     def _agent(self, leg: Leg) -> legs.AgentLeg:

@@ -301,6 +301,17 @@ def test_overflow_to_another_queue_changes_music_and_keeps_the_place(rig: Rig) -
     assert len(rig.facts(facts.ContactWaiting)) == 1
 
 
+def test_what_a_flow_said_of_one_agent_holds_for_the_queue_it_handed_over_to(rig: Rig) -> None:
+    rig.call("c1", cc_queue="sales", cc_preferred_agent="sara", cc_no_answer="queue:support")
+    (told,) = rig.facts(facts.ContactWaiting)
+    assert (told.preferred_agent, told.no_answer) == ("sara", "queue:support")
+    rig.feed(inputs.ContactOverflowed(at_us=rig.now_us, contact_id="c1", action="queue", target="support"))
+    assert rig.legs["c1"].vars.get("cc_no_answer", "") == "", "the next owner reads it from the leg"
+    rig.feed(inputs.ContactClosed(at_us=rig.now_us, contact_id="c1", outcome="abandoned"))
+    again = rig.facts(facts.ContactWaiting)[-1]
+    assert (again.queue, again.no_answer) == ("support", "")
+
+
 @pytest.mark.parametrize(
     ("action", "target", "mode"), [("hangup", "sorry", "farewell"), ("transfer", "+98211", "out")]
 )

@@ -31,6 +31,7 @@ class ContactQueued(msgspec.Struct, frozen=True, kw_only=True):
     service_class: str = ""
     preferred_agent: str = ""
     preferred_ms: int = 0
+    no_answer: str = ""
     returned_ms: int = 0
     kind: str = ""
     callback_id: str = ""

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ContactWaiting(_message.Message):
-    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent", "preferred_ms", "kind", "callback_id")
+    __slots__ = ("contact_id", "node", "queue", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "revision", "waiting_since_us", "started_at_us", "recovered", "service_class", "preferred_agent", "preferred_ms", "no_answer", "kind", "callback_id")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class ContactWaiting(_message.Message):
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_MS_FIELD_NUMBER: _ClassVar[int]
+    NO_ANSWER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
     contact_id: str
@@ -45,9 +46,10 @@ class ContactWaiting(_message.Message):
     service_class: str
     preferred_agent: str
     preferred_ms: int
+    no_answer: str
     kind: str
     callback_id: str
-    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., preferred_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, contact_id: _Optional[str] = ..., node: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., revision: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., recovered: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., preferred_ms: _Optional[int] = ..., no_answer: _Optional[str] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ...) -> None: ...
 
 class TreatmentPlayed(_message.Message):
     __slots__ = ("contact_id", "what", "position", "at_us", "prompt", "expected_wait_ms", "outcome")

@@ -90,7 +90,7 @@ class OwnerChanged(_message.Message):
     def __init__(self, owner: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ContactQueued(_message.Message):
-    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "preferred_ms", "returned_ms", "kind", "callback_id", "number", "no_leg", "attempts", "serial", "not_before_us", "expires_us", "channel")
+    __slots__ = ("contact_id", "queue", "node", "priority", "skills", "language", "ani", "caller_name", "entry_point", "customer", "waiting_since_us", "started_at_us", "requeued", "service_class", "preferred_agent", "preferred_ms", "no_answer", "returned_ms", "kind", "callback_id", "number", "no_leg", "attempts", "serial", "not_before_us", "expires_us", "channel")
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class ContactQueued(_message.Message):
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_MS_FIELD_NUMBER: _ClassVar[int]
+    NO_ANSWER_FIELD_NUMBER: _ClassVar[int]
     RETURNED_MS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +134,7 @@ class ContactQueued(_message.Message):
     service_class: str
     preferred_agent: str
     preferred_ms: int
+    no_answer: str
     returned_ms: int
     kind: str
     callback_id: str
@@ -143,7 +145,7 @@ class ContactQueued(_message.Message):
     not_before_us: int
     expires_us: int
     channel: str
-    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., preferred_ms: _Optional[int] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., channel: _Optional[str] = ...) -> None: ...
+    def __init__(self, contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., node: _Optional[str] = ..., priority: _Optional[int] = ..., skills: _Optional[_Iterable[str]] = ..., language: _Optional[str] = ..., ani: _Optional[str] = ..., caller_name: _Optional[str] = ..., entry_point: _Optional[str] = ..., customer: _Optional[str] = ..., waiting_since_us: _Optional[int] = ..., started_at_us: _Optional[int] = ..., requeued: _Optional[bool] = ..., service_class: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., preferred_ms: _Optional[int] = ..., no_answer: _Optional[str] = ..., returned_ms: _Optional[int] = ..., kind: _Optional[str] = ..., callback_id: _Optional[str] = ..., number: _Optional[str] = ..., no_leg: _Optional[bool] = ..., attempts: _Optional[int] = ..., serial: _Optional[int] = ..., not_before_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class OfferMade(_message.Message):
     __slots__ = ("offer_id", "contact_id", "agent_id", "extension", "queue", "node", "ring_ms", "waited_ms", "attempt", "why", "at_once", "kind", "by_agent", "agent_node", "number", "first", "dial_ms", "callback_id", "language", "entry_point", "waiting_since_us", "caller_id", "agent_leg", "connect_ms", "agent_number", "confirm", "channel", "share_of")
