@@ -117,7 +117,10 @@ def test_vosk_is_asked_with_a_grammar_of_words_in_both_spellings(
 # -- workers
 
 
-async def test_a_language_whose_model_is_missing_is_given_up_at_once() -> None:
+async def test_a_language_whose_model_is_missing_is_given_up_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(understanding, "_ANSWER_S", 60.0)  # Python may take five seconds to start.
     recognisers = Recognisers({"fa": "vosk:/no/such/folder"}, 1)
     assert recognisers.knows("fa")
     assert not recognisers.knows("de")
