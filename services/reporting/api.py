@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
@@ -19,6 +18,7 @@ from services.common.errors import Refused, StoreUnavailable
 from services.common.http import require
 from services.reporting.core import service_level, sql
 from services.reporting.core.service_level import FormulaId
+from services.reporting.story import Story, story
 
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
@@ -134,16 +134,6 @@ class Page(BaseModel):
     next: str | None = Field(description="give it as 'before' to get the next page")
 
 
-class Story(BaseModel):
-    """Everything about one contact."""
-
-    contact: dict[str, Any]
-    timeline: list[dict[str, Any]] = Field(description="facts and legs in the order of time")
-    offers: list[dict[str, Any]]
-    legs: list[dict[str, Any]]
-    recordings: list[dict[str, Any]]
-
-
 class AgentReport(BaseModel):
     agent_id: str
     answered: int
@@ -184,7 +174,8 @@ def parse_time(name: str, text: str) -> int:
     return at_us
 
 
-def _parse_before(text: str | None) -> tuple[int, str] | None:
+def parse_before(text: str | None) -> tuple[int, str] | None:
+    """Start (microseconds) and id out of the 'next' of a page. Raises Refused (422)."""
     if text is None:
         return None
     number, colon, key = text.partition(":")
@@ -269,33 +260,6 @@ class Reports:
                 **level[0],
             ),
         )
-
-    async def story(self, tenant: str, contact_id: str) -> Story:
-        """Raises Refused (404) for a contact that the tenant does not have."""
-        found = await self.ask(sql.contact(tenant, contact_id))
-        if not found:
-            raise Refused("unknown-contact", f"no contact {contact_id!r}", status=404)
-        contact = found[0]
-        around = sql.Span(tenant, contact["started_at_us"], contact["started_at_us"] + _DAY_US)
-        facts, offers, legs, recordings = await asyncio.gather(
-            self.ask(sql.facts_of(tenant, contact_id)),
-            self.ask(sql.parts_of("v_offers", "made_at, offer_id", around, contact_id)),
-            self.ask(sql.parts_of("v_legs", "started_at, leg_id", around, contact_id)),
-            self.ask(sql.parts_of("v_recordings", "path", around, contact_id)),
-        )
-        timeline = [fact | {"payload": orjson.loads(fact["payload"])} for fact in facts]
-        for leg in legs:
-            for moment in ("started", "answered", "bridged", "ended"):
-                if leg[f"{moment}_at"] is not None:
-                    entry = {
-                        "at": leg[f"{moment}_at"],
-                        "type": f"leg.{moment}",
-                        "leg_id": leg["leg_id"],
-                        "role": leg["role"],
-                    }
-                    timeline.append(entry)
-        timeline.sort(key=lambda entry: entry["at"])
-        return Story(contact=contact, timeline=timeline, offers=offers, legs=legs, recordings=recordings)
 
     async def agents(self, span: sql.Span) -> list[AgentReport]:
         answered, offers, times = await asyncio.gather(
@@ -434,12 +398,12 @@ def build_router(reports: Reports) -> APIRouter:
             "start": start,
         }
         filters = {column: value for column, value in wanted.items() if value is not None}
-        statement = sql.contacts(span, filters, limit=limit, before=_parse_before(before))
+        statement = sql.contacts(span, filters, limit=limit, before=parse_before(before))
         return await reports.page(span, statement, limit, "contact_id")
 
     @router.get("/contacts/{contact_id}", summary="The whole story of one contact, in the order of time")
-    async def story(who: Reader, contact_id: str) -> Story:
-        return await reports.story(who.tenant, contact_id)
+    async def story_of(who: Reader, contact_id: str) -> Story:
+        return await story(reports.ask, who.tenant, contact_id)
 
     @router.get("/legs", summary="Channels (call detail records) that began in an interval, newest first")
     async def legs(
@@ -455,7 +419,7 @@ def build_router(reports: Reports) -> APIRouter:
         span = reports.span(who, from_, to)
         wanted = {"contact_id": contact, "agent_id": agent, "role": role}
         filters = {column: value for column, value in wanted.items() if value is not None}
-        statement = sql.legs(span, filters, limit=limit, before=_parse_before(before))
+        statement = sql.legs(span, filters, limit=limit, before=parse_before(before))
         return await reports.page(span, statement, limit, "leg_id")
 
     @router.get("/agents", summary="Agents: answered contacts, offers, time in each state")

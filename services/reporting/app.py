@@ -23,7 +23,7 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import flow_api, live_api, migrate, query_api, survey_api
+from services.reporting import contacts_api, flow_api, live_api, migrate, query_api, survey_api
 from services.reporting.adapters.bus import (
     CENTER_SUBJECTS,
     EVENT_SUBJECTS,
@@ -34,6 +34,7 @@ from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
 from services.reporting.adapters.spool import Spool
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
+from services.reporting.asking import Defaults
 from services.reporting.config import ReportingSettings
 from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
 from services.reporting.core.rows import rows_of
@@ -179,10 +180,10 @@ def targets_of(centers: CenterSet, tenant: str) -> Targets:
     )
 
 
-def defaults_of(centers: CenterSet, tenant: str) -> query_api.Defaults:
+def defaults_of(centers: CenterSet, tenant: str) -> Defaults:
     """What the tenant's questions mean when they do not say."""
     center = centers.tenant(tenant)
-    return query_api.Defaults() if center is None else query_api.Defaults(zone=center.timezone)
+    return Defaults() if center is None else Defaults(zone=center.timezone)
 
 
 def directory_of(centers: CenterSet) -> Directory:
@@ -217,14 +218,16 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
-    rt.app.include_router(
-        query_api.build_router(reports, rt.clock, lambda tenant: defaults_of(watch.current, tenant))
-    )
-
     bus = start_bus(settings, rt, on_ready=bus_ready)
     watch = await open_centers(
         settings, bus, rt.clock, lambda centers: feed.reconfigure(centers.centers), ready=rt.ready
     )
+
+    def defaults(tenant: str) -> Defaults:
+        return defaults_of(watch.current, tenant)
+
+    rt.app.include_router(query_api.build_router(reports, rt.clock, defaults))
+    rt.app.include_router(contacts_api.build_router(reports, rt.clock, defaults))
 
     async def fill() -> None:
         await prepare(url, settings.clickhouse_cluster, store_ready)

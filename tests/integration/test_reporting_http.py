@@ -188,6 +188,9 @@ async def test_the_story_of_a_contact_in_the_order_of_time(site: Site) -> None:
     assert body["timeline"][1]["payload"]["queue"] == "sales"
     assert [offer["outcome"] for offer in body["offers"]] == ["accepted"]
     assert [leg["role"] for leg in body["legs"]] == ["caller"]
+    assert [step["what"] for step in body["steps"]] == ["queued", "offered", "connected", "closed"]
+    assert body["offers"][0]["why_failed"] is None
+    assert (body["segments"], body["answers"], body["evaluations"], body["related"]) == ([], [], [], [])
 
 
 async def test_agents_with_offers_and_times(site: Site) -> None:

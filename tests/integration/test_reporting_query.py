@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import datetime as dt
+import io
+import re
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
 
+import arro3.io
 import httpx
 import pytest
 
@@ -17,8 +24,9 @@ from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
-from services.reporting import migrate, query_api
+from services.reporting import contacts_api, migrate, query_api
 from services.reporting.api import Reports
+from services.reporting.asking import Defaults
 from services.reporting.core.sql import Targets
 from tests.reporting_records import Records
 
@@ -43,15 +51,27 @@ class Site:
     async def add(self, table: str, *rows: dict[str, Any], tenant: str = "") -> None:
         await self._records.add(table, *rows, tenant=tenant or self._tenant)
 
-    async def ask(self, measures: str, **params: Any) -> dict[str, Any]:
-        params = {"from": "1405-09-01", "to": "1405-09-02", "measures": measures} | params
+    async def get(self, address: str, **params: Any) -> httpx.Response:
         token = auth.issue(SECRET, tenant=self._tenant, role="analyst", subject="me", ttl_s=60)
         answer = await self._client.get(
-            "/v1/reports/query", params=params, headers={"Authorization": f"Bearer {token}"}
+            address, params=params or None, headers={"Authorization": f"Bearer {token}"}
         )
         assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
+        return answer
+
+    async def ask(self, measures: str, **params: Any) -> dict[str, Any]:
+        params = {"from": "1405-09-01", "to": "1405-09-02", "measures": measures} | params
+        body: dict[str, Any] = (await self.get("/v1/reports/query", **params)).json()
         return body
+
+    async def file(self, measures: str, format_: str, **params: Any) -> bytes:
+        params = {"from": "1405-09-01", "to": "1405-09-02", "measures": measures, "format": format_} | params
+        return (await self.get("/v1/reports/query", **params)).content
+
+    async def contacts(self, address: str, **params: Any) -> list[str]:
+        if params:
+            address = f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
+        return [item["contact_id"] for item in (await self.get(address)).json()["items"]]
 
     async def stays(self, queue: str, *waits: tuple[str, int], at_us: int = NINE, **contact: Any) -> None:
         """Contacts that were in a queue for so long and left it so, each with its only stay."""
@@ -93,8 +113,9 @@ async def site(tables: StoreUrl) -> AsyncIterator[Site]:
     clock = ManualClock(NINE + 10 * DAY_US)
     reports = Reports(store, clock, lambda tenant: Targets({}, {}))
     reports.open()
-    defaults = query_api.Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
+    defaults = Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
     app.include_router(query_api.build_router(reports, clock, lambda tenant: defaults))
+    app.include_router(contacts_api.build_router(reports, clock, lambda tenant: defaults))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
         yield Site(client, Records(store, tables))
@@ -261,3 +282,122 @@ async def test_another_tenants_rows_are_in_no_figure(site: Site) -> None:
     row = {"contact_id": "x", "queue": "sales", "outcome": "answered", "started_at": NINE}
     await site.add("segments", row, tenant="other")
     assert (await site.ask("offered"))["totals"]["offered"] == 0
+
+
+async def test_from_a_figure_to_its_contacts(site: Site) -> None:
+    await site.stays(
+        "sales", ("answered", 10_000), ("abandoned", 30_000), ("abandoned", 1_000), entry_point="1000"
+    )
+    await site.stays("sales", ("abandoned", 30_000), at_us=NINE + HOUR_US, entry_point="1000")
+    await site.stays("support", ("abandoned", 30_000), entry_point="2000")
+    body = await site.ask("abandoned,abandon_rate", by="queue,hour", **{"filter.entry_point": "1000"})
+    assert [(row["queue"], row["hour"], row["abandoned"]) for row in body["rows"]] == [
+        ("sales", 9, 2),
+        ("sales", 10, 1),
+    ]
+    for row in body["rows"]:
+        for count in ("abandoned", "abandoned_short", "offered"):
+            assert len(await site.contacts(row["contacts"], count=count)) == row[count]
+    assert await site.contacts(body["rows"][0]["contacts"], count="abandoned") == ["c3", "c2"]
+    first = (await site.get(body["rows"][0]["contacts"] + "&limit=2")).json()
+    assert [item["contact_id"] for item in first["items"]] == ["c3", "c2"]
+    assert await site.contacts(body["rows"][0]["contacts"], limit=2, before=first["next"]) == ["c1"]
+
+
+async def test_a_contact_that_went_on_is_behind_the_figure_of_each_of_its_queues(site: Site) -> None:
+    stay = {"contact_id": "w", "started_at": NINE}
+    await site.add(
+        "segments",
+        stay | {"queue": "sales", "outcome": "overflowed", "segment_no": 1},
+        stay | {"queue": "support", "outcome": "answered", "segment_no": 2},
+    )
+    await site.add("contact_records", stay | {"queue": "support", "outcome": "answered"})
+    span = {"from": "1405-09-01", "to": "1405-09-02", "filter.queue": "sales"}
+    assert await site.contacts("/v1/contacts", source="queue_segments", **span) == ["w"]
+    assert await site.contacts("/v1/contacts", count="overflowed", **span) == ["w"]
+    assert await site.contacts("/v1/contacts", count="answered", **span) == []
+    assert await site.contacts("/v1/contacts", **span) == []  # its last queue was another
+
+
+async def test_csv_is_harmless_and_whole(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_500), customer='=HYPERLINK("http://x";"y")', ani="+98912")
+    await site.stays("sales", ("abandoned", 30_000), customer='Said "no", twice', ani="-1+2")
+    text = (await site.file("asa,abandoned", "csv", by="customer,number")).decode()
+    assert text.startswith("customer,number,asa,abandoned,wait_answered_ms,answered\r\n")
+    rows = list(csv.reader(io.StringIO(text), strict=True))[1:]
+    assert rows == [
+        ['\'=HYPERLINK("http://x";"y")', "+98912", "10.5", "0", "10500", "1"],
+        ['Said "no", twice', "'-1+2", "", "1", "0", "0"],
+    ]
+    persian = await site.file("asa", "csv", by="queue", lang="fa")
+    lines = persian.decode("utf-8-sig").splitlines()
+    assert persian.startswith(b"\xef\xbb\xbf")
+    assert (lines[0].split(",")[:2], lines[-1].split(",")[:2]) == (
+        ["صف", "میانگین زمان پاسخ"],
+        ["جمع", "10.5"],
+    )
+
+
+def sheet(content: bytes, number: int = 1) -> tuple[ElementTree.Element, list[str]]:
+    """A sheet of a workbook, and its shared strings."""
+    book = zipfile.ZipFile(io.BytesIO(content))
+    strings = ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
+    texts = ["".join(item.itertext()) for item in strings]
+    return ElementTree.fromstring(book.read(f"xl/worksheets/sheet{number}.xml")), texts
+
+
+def grid(content: bytes, number: int = 1) -> list[list[Any]]:
+    """Its cells: texts as texts, numbers as numbers."""
+    root, texts = sheet(content, number)
+    space = root.tag.removesuffix("worksheet")
+    found: list[list[Any]] = []
+    for row in root.iter(f"{space}row"):
+        cells: list[Any] = []
+        for cell in row.iter(f"{space}c"):
+            assert cell.find(f"{space}f") is None
+            value = cell.find(f"{space}v")
+            assert value is not None
+            assert value.text is not None
+            cells.append(texts[int(value.text)] if cell.get("t") == "s" else float(value.text))
+        found.append(cells)
+    return found
+
+
+async def test_a_workbook_has_numbers_as_numbers_and_runs_from_right_to_left_in_persian(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000), ("abandoned", 30_000), customer="=1+1")
+    rows = grid(await site.file("service_level", "xlsx", by="customer"))
+    assert rows[0][:3] == ["Customer", "Service level", "Offered"]
+    assert rows[1] == ["=1+1", 0.5, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    assert rows[2][:3] == ["Total", 0.5, 2.0]
+    persian = await site.file("service_level", "xlsx", interval="day", lang="fa")
+    assert grid(persian)[0][:4] == ["بازه", "از", "تا", "سطح خدمت"]
+    assert grid(persian)[1][0] == "1405-09-01"
+    assert grid(persian)[1][1] == 46348.0  # 2026-11-22 as Excel counts days: the report's wall clock
+    assert grid(persian, 2)[1][0] == "سطح خدمت"
+    for number in (1, 2):
+        root, _ = sheet(persian, number)
+        view = next(root.iter(f"{root.tag.removesuffix('worksheet')}sheetView"))
+        assert view.get("rightToLeft") == "1"
+
+
+async def test_parquet_has_types(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_500))
+    await site.stays("support", ("abandoned", 10_500))
+    content = await site.file("asa", "parquet", by="queue", interval="day")
+    table = arro3.io.read_parquet(io.BytesIO(content)).read_all()
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert re.search("Timestamp.*UTC", kinds["from"])
+    assert [kinds[name].rpartition("<")[2].rstrip(">\n") for name in ("interval", "queue", "asa", "answered")] == [
+        "Utf8", "Utf8", "Float64", "Int64",
+    ]  # fmt: skip
+    assert table["queue"].to_pylist() == ["sales", "support"]
+    assert table["asa"].to_pylist() == [10.5, None]
+    assert table["answered"].to_pylist() == [1, 0]
+    assert table["from"].to_pylist()[0] == dt.datetime(2026, 11, 21, 20, 30, tzinfo=dt.UTC)
+
+
+async def test_files_have_the_earlier_span_beside(site: Site) -> None:
+    await site.stays("sales", ("answered", 10_000))
+    await site.stays("sales", ("abandoned", 9_000), ("abandoned", 9_000), at_us=NINE - DAY_US)
+    text = (await site.file("offered", "csv", by="queue", compare="previous")).decode()
+    assert text.splitlines() == ["queue,offered,offered_before", "sales,1,2"]

@@ -200,6 +200,22 @@ def parts_of(view: str, order_by: str, span: Span, contact_id: str) -> Statement
     return _statement(span, sql, {"contact_id": contact_id})
 
 
+def records_of(view: str, order_by: str, tenant: str, contact_id: str) -> Statement:
+    """Rows of a record's view about one contact, whenever it was."""
+    sql = f"SELECT * FROM {view} WHERE tenant = {{tenant:String}} AND contact_id = {{contact_id:String}} ORDER BY {order_by}"
+    return Statement(sql, {"tenant": tenant, "contact_id": contact_id})
+
+
+def related_to(tenant: str, contact_id: str) -> Statement:
+    """Contacts that a contact follows from, and those that follow from it."""
+    sql = (
+        "SELECT DISTINCT if(c.contact_id = {contact_id:String}, c.related_contact_id, c.contact_id) AS contact_id"
+        " FROM v_contacts AS c WHERE tenant = {tenant:String} AND related_contact_id != ''"
+        " AND (c.contact_id = {contact_id:String} OR c.related_contact_id = {contact_id:String}) ORDER BY contact_id"
+    )
+    return Statement(sql, {"tenant": tenant, "contact_id": contact_id})
+
+
 def legs(span: Span, filters: Mapping[str, str], *, limit: int, before: tuple[int, str] | None) -> Statement:
     """A page of legs, newest first."""
     conditions = [

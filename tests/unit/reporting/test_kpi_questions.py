@@ -13,8 +13,9 @@ from services.common.clickhouse import Row
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
-from services.reporting import query_api
+from services.reporting import contacts_api, query_api
 from services.reporting.api import Reports
+from services.reporting.asking import Defaults
 from services.reporting.core.sql import Targets
 
 SECRET = "a secret of thirty-two characters and more"
@@ -39,7 +40,7 @@ class Site:
     async def get(self, path: str, *, as_role: auth.Role = "analyst", **params: Any) -> httpx.Response:
         token = auth.issue(SECRET, tenant="demo", role=as_role, subject="me", ttl_s=60)
         return await self._client.get(
-            f"/v1/reports/{path}", params=params, headers={"Authorization": f"Bearer {token}"}
+            f"/v1/{path}", params=params, headers={"Authorization": f"Bearer {token}"}
         )
 
 
@@ -49,8 +50,9 @@ async def site() -> AsyncIterator[Site]:
     clock = ManualClock(1_795_000_000_000_000)
     reports = Reports(NeverAsked(), clock, lambda tenant: Targets({}, {}))
     reports.open()
-    defaults = query_api.Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
+    defaults = Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
     app.include_router(query_api.build_router(reports, clock, lambda tenant: defaults))
+    app.include_router(contacts_api.build_router(reports, clock, lambda tenant: defaults))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
         yield Site(client)
@@ -87,6 +89,8 @@ async def site() -> AsyncIterator[Site]:
         ({"fcr_days": "31"}, "fcr_days"),
         ({"limit": "10001"}, "limit"),
         ({"page": "0"}, "page"),
+        ({"format": "pdf"}, "format"),
+        ({"lang": "de"}, "lang"),
         ({"mesures": "offered"}, "mesures: there is no such parameter"),
         ({"measures": "occupancy", "from": "2026-11-22T08:07:00Z"}, "full quarters of an hour"),
         ({"by": "queue,channel,hour,weekday,reason"}, "4 at most"),
@@ -94,17 +98,40 @@ async def site() -> AsyncIterator[Site]:
 )
 async def test_what_cannot_be_answered_is_named(site: Site, params: dict[str, str], said: str) -> None:
     whole = {"measures": "offered", "from": "2026-11-22", "to": "2026-11-23"} | params
-    answer = await site.get("query", **whole)
+    answer = await site.get("reports/query", **whole)
+    assert answer.status_code == 422, answer.text
+    assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"source": "agent_states"}, "source: 'agent_states'"),
+        ({"count": "idle_ms"}, "count: 'idle_ms'"),
+        ({"count": "offered", "source": "offers"}, "offered is a count of queue_segments"),
+        ({"count": "offered", "filter.agent": "sara"}, "filter.agent: does not go with queue_segments"),
+        ({"filter.colour": "red"}, "filter.colour: there is no such dimension"),
+        ({"from": "2026-11-23", "to": "2026-11-22"}, "from: must be before to"),
+        ({"limit": "501"}, "limit"),
+        ({"before": "x"}, "before: expected the 'next'"),
+        ({"queue": "sales"}, "queue: there is no such parameter"),
+        ({"tz": "Nowhere"}, "tz='Nowhere'"),
+    ],
+)
+async def test_contacts_that_cannot_be_listed_are_named(
+    site: Site, params: dict[str, str], said: str
+) -> None:
+    answer = await site.get("contacts", **params)
     assert answer.status_code == 422, answer.text
     assert said in answer.json()["detail"]
 
 
 async def test_agents_may_not_ask(site: Site) -> None:
-    assert (await site.get("query", as_role="agent", measures="offered")).status_code == 403
+    assert (await site.get("reports/query", as_role="agent", measures="offered")).status_code == 403
 
 
 async def test_the_catalogue_is_told_in_both_languages(site: Site) -> None:
-    body = (await site.get("measures")).json()
+    body = (await site.get("reports/measures")).json()
     by_id = {measure["id"]: measure for measure in body["measures"]}
     level = by_id["service_level"]
     assert level["words"] == "answered within T / (answered + abandoned), abandons before S left out of both"

@@ -105,12 +105,12 @@ class Measure(msgspec.Struct, frozen=True):
     bottom: dict[str, int] = {}
     factor: float = 1
     beside: tuple[str, ...] = ()
-    """Counts that are shown beside those of the formula."""
+    """Counts that are shown before those of the formula."""
 
     @property
     def counts(self) -> tuple[str, ...]:
         """All counts that it needs or shows, in order."""
-        return tuple(dict.fromkeys((*self.top, *self.bottom, *self.beside)))
+        return tuple(dict.fromkeys((*self.beside, *self.top, *self.bottom)))
 
 
 class Quantile(msgspec.Struct, frozen=True):

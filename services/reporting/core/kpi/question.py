@@ -11,7 +11,7 @@ from services.reporting.core.kpi.calendars import SECOND_US, SLOT_S, WEEKDAYS, C
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
 from services.reporting.core.kpi.model import Count, Measure, Quantile, Source, SourceId, State
-from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows
+from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows, reads
 
 MAX_MEASURES: Final = 40
 MAX_BY: Final = 4
@@ -114,6 +114,30 @@ def checked(question: Question) -> Question:
     for name in question.measures:
         for source in sources_of(MEASURES[name]):
             _pair(name, SOURCES[source], question)
+    _limits(question)
+    if not _on_slots(question.span) and any(
+        not SOURCES[count.source].at for count in counts_of(question.measures)
+    ):
+        raise QuestionInvalid(
+            "from", "from and to must be full quarters of an hour: times of agents are kept by those"
+        )
+    question.borders()
+    return question
+
+
+def filtered(question: Question, source: Source) -> Question:
+    """The question itself, of which only span and filters are looked at. Raises QuestionInvalid."""
+    for name, values in question.filters.items():
+        _filter(name, values)
+        if not reads(source, name):
+            raise QuestionInvalid(
+                f"filter.{name}", f"does not go with {source.id}: {source.words[0].lower()}{source.words[1:]}"
+            )
+    _limits(question)
+    return question
+
+
+def _limits(question: Question) -> None:
     span = question.span
     if span.from_us >= span.to_us:
         raise QuestionInvalid("from", "must be before to")
@@ -121,12 +145,6 @@ def checked(question: Question) -> Question:
         raise QuestionInvalid("from", f"expected {MAX_SPAN_DAYS} days at most up to to")
     if not 1 <= question.fcr_days <= MAX_FCR_DAYS:
         raise QuestionInvalid("fcr_days", f"expected 1 to {MAX_FCR_DAYS}")
-    if not _on_slots(span) and any(not SOURCES[count.source].at for count in counts_of(question.measures)):
-        raise QuestionInvalid(
-            "from", "from and to must be full quarters of an hour: times of agents are kept by those"
-        )
-    question.borders()
-    return question
 
 
 def _filter(name: str, values: tuple[str, ...]) -> None:

@@ -251,11 +251,15 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
 }  # fmt: skip
 
 
-def allows(source: Source, dimension: str) -> bool:
-    """Whether rows of the source can be told apart by the dimension, by themselves, their contact or their states."""
+def reads(source: Source, dimension: str) -> bool:
+    """Whether rows of the source have the dimension, by themselves or their contact."""
     return (
         dimension in CLOCK
         or dimension in source.dimensions
         or (bool(source.contact) and dimension in CONTACT_DIMENSIONS)
-        or any(dimension in state.dimensions for state in source.states)
     )
+
+
+def allows(source: Source, dimension: str) -> bool:
+    """Whether figures of the source can be told apart by the dimension: its rows have it, or its 15-minute states."""
+    return reads(source, dimension) or any(dimension in state.dimensions for state in source.states)

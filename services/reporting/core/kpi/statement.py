@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from services.reporting.core.kpi.calendars import SECOND_US, WEEKDAYS
-from services.reporting.core.kpi.model import Source
+from services.reporting.core.kpi.model import Count, Source
 from services.reporting.core.kpi.question import Part, Question
 from services.reporting.core.kpi.sources import CLOCK, CONTACT_DIMENSIONS
 from services.reporting.core.sql import Statement
@@ -45,11 +45,10 @@ def statement(question: Question, part: Part, borders: Sequence[int], *, totals:
         params["borders"] = [border // SECOND_US for border in borders[:-1]]
     dimensions = {name: _dimension(part, name, second) for name in (*by, *question.filters)}
     if any(name in CLOCK for name in dimensions):
-        offsets = question.calendar.offsets(question.span)
-        params |= {"zone_at": [since for since, _ in offsets], "zone_by": [ahead for _, ahead in offsets]}
+        params |= _zone_params(question)
     conditions = []
     for name, values in question.filters.items():
-        conditions.append(_filter(name, dimensions[name], grouped=name in by))
+        conditions.append(_filter(name, dimensions[name]))
         params[f"f_{name}"] = _filter_values(name, values)
     keys += [f"{'arrayJoin(' + dimensions[n] + ')' if n == 'skill' else dimensions[n]} AS k_{n}" for n in by]
     aliases = [key.rpartition(" AS ")[2] for key in keys]
@@ -65,6 +64,49 @@ def statement(question: Question, part: Part, borders: Sequence[int], *, totals:
     sql = f"SELECT {columns} FROM {_rows(question, part, at)} AS r{_join(part.source, joined)}{where}"
     sql += group.replace(" ORDER BY", f"{having} ORDER BY") if having else group
     return Statement(sql, params)
+
+
+def contacts(
+    question: Question, source: Source, count: Count | None, *, limit: int, before: tuple[int, str] | None
+) -> Statement:
+    """The contacts behind a figure, newest first: those with a row of the source in the span, or one that the count counts.
+
+    ``before`` is the start (microseconds) and id of the last one seen. Only for sources whose rows name a contact.
+    """
+    part = Part(source)
+    params = _span_params(question) | {"limit": limit}
+    second = f"toUnixTimestamp(assumeNotNull({source.at}))"
+    dimensions = {name: _dimension(part, name, second) for name in question.filters}
+    if any(name in CLOCK for name in dimensions):
+        params |= _zone_params(question)
+    conditions = [] if count is None or not count.where else [f"({count.where})"]
+    for name, values in question.filters.items():
+        conditions.append(_filter(name, dimensions[name]))
+        params[f"f_{name}"] = _filter_values(name, values)
+    joined = [name for name in dimensions if _is_contacts(part, name)]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    chosen = (
+        f"SELECT r.{source.contact or 'contact_id'} FROM {_rows(question, part, source.at)} AS r"
+        f"{_join(source, joined)}{where}"
+    )
+    seen = ""
+    if before is not None:
+        seen = (
+            " AND (started_at, contact_id) <"
+            " (fromUnixTimestamp64Micro({before_us:Int64}, 'UTC'), {before_id:String})"
+        )
+        params |= {"before_us": before[0], "before_id": before[1]}
+    sql = (
+        "SELECT *, toUnixTimestamp64Micro(started_at) AS started_at_us FROM v_contacts WHERE tenant = {tenant:String}"
+        f" AND day BETWEEN {{contact_from:Date}} AND {{to_day:Date}} AND contact_id IN ({chosen}){seen}"
+        " ORDER BY started_at DESC, contact_id DESC LIMIT {limit:UInt32}"
+    )
+    return Statement(sql, params)
+
+
+def _zone_params(question: Question) -> dict[str, Any]:
+    offsets = question.calendar.offsets(question.span)
+    return {"zone_at": [since for since, _ in offsets], "zone_by": [ahead for _, ahead in offsets]}
 
 
 def _having(question: Question, grouped_skill: bool) -> str:
@@ -117,7 +159,7 @@ def _dimension(part: Part, name: str, second: str) -> str:
     return f"c.j_{name}"
 
 
-def _filter(name: str, sql: str, *, grouped: bool) -> str:
+def _filter(name: str, sql: str) -> str:
     if name == "skill":
         return f"hasAny({sql}, {{f_skill:Array(String)}})"
     kind = "UInt8" if name in CLOCK else "String"
