@@ -8,7 +8,7 @@ from typing import Any, Final
 _FAILED: Final[dict[str, tuple[str, str]]] = {
     "no_answer": ("did not answer", "پاسخ نداد"),
     "busy": ("was busy", "مشغول بود"),
-    "declined": ("declined", "رد کرد"),
+    "declined": ("declined it", "رد کرد"),
     "unreachable": ("could not be reached: no phone was registered", "در دسترس نبود: تلفنی ثبت نشده بود"),
     "withdrawn": ("was no longer needed: the customer had left or another agent was quicker", "دیگر لازم نبود: مشتری رفته بود یا همکار دیگری زودتر پاسخ داد"),
     "expired": ("was given up: nobody told in time what became of the ringing", "رها شد: خبری از زنگ نرسید"),

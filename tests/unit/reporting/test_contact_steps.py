@@ -30,7 +30,7 @@ def test_an_offer_that_failed_says_why_and_one_that_was_taken_is_told_by_what_fo
     assert [(step["what"], step["text"]["en"]) for step in found] == [
         ("started", "+98912 called 1000"),
         ("offered", "Offered to omid, try 1"),
-        ("offer_failed", "omid declined"),
+        ("offer_failed", "omid declined it"),
         ("connected", "Talks with sara"),
     ]
     assert found[2]["text"]["fa"] == "omid رد کرد"
