@@ -15,6 +15,8 @@ _FUNCTION: Final = re.compile(r"(?<!\\)\$\{(\w+)\(([^(){}]*)\)\}")
 
 async def expanded(leg: Channel, text: str) -> str:
     """Return ``text`` with functions and variables put in."""
+    if "${" not in text:
+        return text
     parts = []
     last = 0
     for found in _FUNCTION.finditer(text):

@@ -122,13 +122,18 @@ class Connection(Link):
             was, self.log_level = self.log_level, None
             return "-ERR not loging" if was is None else "+OK no longer logging"
         if lower.startswith("event"):
-            return sub.event(words)
+            return self._subscribed(sub.event(words))
         if lower.startswith("nixevent"):
-            return sub.nixevent(words, lambda: set(_SUBCLASSES))
+            return self._subscribed(sub.nixevent(words, lambda: set(_SUBCLASSES)))
         if lower.startswith("noevents"):
             self.flush_events()
-            return sub.noevents()
+            return self._subscribed(sub.noevents())
         return ""
+
+    def _subscribed(self, reply: str) -> str:
+        """What is heard may have changed, by a command that was refused half-way, too."""
+        self.switch.hearing_changed()
+        return reply
 
     # -- the session
 
@@ -136,14 +141,14 @@ class Connection(Link):
         if self.subscription.only_session:
             return "-ERR aready enabled."
         if self.session is not None:
-            return self.subscription.my_events(self.session.uuid, rest)
+            return self._subscribed(self.subscription.my_events(self.session.uuid, rest))
         uuid, _, fmt = rest.strip(" ").partition(" ")
         leg = self.switch.find(uuid)
         if leg is None and fmt:
             return "-ERR invalid uuid"
         # The format of an inbound myevents is read from the command that was cut before it: it never counts (measured). A uuid
         # that is nobody's is answered +OK and delivers the events of every channel.
-        reply = self.subscription.my_events(uuid if leg is not None else "", "")
+        reply = self._subscribed(self.subscription.my_events(uuid if leg is not None else "", ""))
         if leg is not None:
             self.session = leg
             leg.watchers.append(self)

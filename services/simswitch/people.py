@@ -46,23 +46,25 @@ class _Timers:
 
     def __init__(self, time_scale: float) -> None:
         self._scale = time_scale
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._last = 0
 
     def after(self, seconds: float, act: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Do ``act`` after so many seconds of this person's time; never, when they are infinite."""
         if math.isinf(seconds):
             return None
-
-        def run() -> None:
-            self._timers.discard(timer)
-            act()
-
-        timer = asyncio.get_running_loop().call_later(seconds / self._scale, run)
-        self._timers.add(timer)
+        self._last += 1
+        timer = asyncio.get_running_loop().call_later(seconds / self._scale, self._run, self._last, act)
+        self._timers[self._last] = timer
         return timer
 
+    def _run(self, number: int, act: Callable[[], None]) -> None:
+        # Not a function that knows its own timer: the two would hold each other, and what they act on, until the collector comes.
+        del self._timers[number]
+        act()
+
     def cancel(self) -> None:
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
@@ -107,6 +109,8 @@ class Caller(Party):
     def on_ended(self, leg: Channel) -> None:
         for timers in (self._menu, self._patience, self._talk):
             timers.cancel()
+        if self._line is leg:
+            self._line = None  # or leg and caller hold each other until the collector comes
         if self.others and not leg.answered and leg.ended_by == "dialplan":
             with contextlib.suppress(Refused):
                 self._people.place(self, self.others)

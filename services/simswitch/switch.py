@@ -53,6 +53,7 @@ log = structlog.get_logger()
 TICK_US = 20_000
 HEARTBEAT_S = 20.0
 EVENT_QUEUE = 10_000
+_HEARD_MOST = 1_000
 
 
 class Switch:
@@ -107,6 +108,7 @@ class Switch:
         """Member ids of conferences."""
         self.sofia_profiles: set[str] = {"agents", "trunk"}
         self.listeners: list[Listener] = []
+        self._heard: dict[tuple[str, str], tuple[Listener, ...]] = {}
         self.links: set[Link] = set()
         """Every connection of the event socket, of either kind."""
         self.loggers: set[Connection] = set()
@@ -193,10 +195,12 @@ class Switch:
     def add_listener(self, listener: Listener) -> None:
         if listener not in self.listeners:
             self.listeners.append(listener)
+            self.hearing_changed()
 
     def remove_listener(self, listener: Listener) -> None:
         if listener in self.listeners:
             self.listeners.remove(listener)
+            self.hearing_changed()
 
     def base(self, name: str, sequence: int, location: str = "") -> dict[str, Value]:
         """The headers that every event starts with."""
@@ -237,12 +241,17 @@ class Switch:
         """Fire an event: base headers, ``head``, the leg's headers and variables, ``tail``. ``owner`` is the leg whose
         controller started a job. A ``tail`` that is a function is made only when somebody hears the event."""
         self._sequence += 1
-        takers = [x for x in self.listeners if x.offers(name, subclass)]
+        takers = self._heard.get((name, subclass))
+        if takers is None:
+            takers = self._who_hears(name, subclass)
         whose = leg or owner
-        if whose is not None and whose.controller is not None:
-            controller = whose.controller
-            if controller.subscription.only_session and controller.offers(name, subclass):
-                takers.append(controller)
+        controller = whose.controller if whose is not None else None
+        if (
+            controller is not None
+            and controller.subscription.only_session
+            and controller.offers(name, subclass)
+        ):
+            takers = (*takers, controller)
         if not takers and not self.loggers:
             return
         headers: dict[str, Value] = {"Event-Subclass": subclass} if subclass else {}
@@ -259,6 +268,17 @@ class Switch:
         if self.loggers:
             for line in logs.lines(name, headers):
                 self.log_line(line)
+
+    def _who_hears(self, name: str, subclass: str) -> tuple[Listener, ...]:
+        """Who wants events of this name, kept until `hearing_changed`: four of five events of a call are heard by nobody."""
+        if len(self._heard) >= _HEARD_MOST:  # somebody makes up subclasses
+            self._heard.clear()
+        heard = self._heard[name, subclass] = tuple(x for x in self.listeners if x.offers(name, subclass))
+        return heard
+
+    def hearing_changed(self) -> None:
+        """A listener came, went, or subscribed to something else."""
+        self._heard.clear()
 
     def fire_own(
         self, name: str, headers: Mapping[str, Value], *, subclass: str = "", body: str | None = None
@@ -307,6 +327,7 @@ class Switch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.listeners.clear()
+        self.hearing_changed()
         self.loggers.clear()
 
     def be_reborn(self, *, registrations: bool) -> None:

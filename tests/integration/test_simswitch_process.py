@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -96,6 +98,26 @@ async def test_agents_answer_talk_and_wrap_up(tmp_path: Path) -> None:
         assert (call["ended_by"], call["ended_in"]) == ("caller", "talking")
         assert (call["bridges"][0]["agent_leg"], call["bridges"][0]["agent_extension"]) == ("A", "1001")
         assert call["bridges"][0]["unbridged_us"] - call["bridges"][0]["bridged_us"] >= 150_000
+
+
+async def test_nothing_of_an_ended_call_waits_for_the_collector(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        folk = people(sw)
+        client = await sw.client("event json ALL")
+        gc.collect()
+        gc.disable()
+        try:
+            # Nothing here may hold the legs either.
+            caller = weakref.ref(folk.call(CallerPlan("1000", "0912", "A", 60.0, 0.2, True)))
+            waiting = await client.event("CUSTOM", Event_Subclass="peyvand::waiting")
+            await client.send("bgapi originate {origination_uuid=A}user/1001@peyvand.local &park()")
+            await client.event("CHANNEL_PARK", Unique_ID="A")
+            agent = weakref.ref(sw.switch.channels["A"])
+            await client.api(f"uuid_bridge A {waiting['Unique-ID']}")
+            await sw.until(lambda: not sw.switch.channels)
+            await sw.until(lambda: caller() is None and agent() is None)
+        finally:
+            gc.enable()
 
 
 async def test_arrivals_stop_and_drain(tmp_path: Path) -> None:

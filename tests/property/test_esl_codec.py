@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.common.errors import ProtocolError
+from services.common.esl import quoting
 from services.common.esl.protocol import Decoder, Event, Frame
 from services.common.esl.quoting import channel_vars, command, neutralise, separate, setvar_multi
 
@@ -115,7 +116,12 @@ def test_neutralised_text_is_always_sendable_and_never_expands(text: str) -> Non
     command(f"api reload {tame}")
 
 
-@given(st.text(alphabet="ab ,;='\\n", max_size=20), st.sampled_from(" ,;="))
-def test_the_short_way_to_separate_gives_what_the_long_one_gives(text: str, delimiter: str) -> None:
-    # a limit beyond the number of parts changes nothing but takes the way that looks at every character
-    assert separate(text, delimiter) == separate(text, delimiter, 1000)
+@given(
+    st.text(alphabet="ab ,;='\\n", max_size=20),
+    st.sampled_from(" ,;="),
+    st.one_of(st.none(), st.integers(0, 4)),
+)
+def test_the_short_way_to_separate_gives_what_the_long_one_gives(
+    text: str, delimiter: str, limit: int | None
+) -> None:
+    assert separate(text, delimiter, limit) == quoting._by_character(text, delimiter, limit)

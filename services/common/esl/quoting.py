@@ -201,13 +201,18 @@ def separate(text: str, delimiter: str, limit: int | None = None) -> list[str]:
     A backslash speaks only in front of a quote, the delimiter (unless that is the blank), another backslash or one of
     ``nrts``; a single quote without a partner is an ordinary character. The last of ``limit`` parts takes all the rest.
     """
-    if limit is None and "\\" not in text and "'" not in text:  # nothing speaks: the common case by far
-        found = text.split(delimiter)
+    simple = limit is None or (limit > 0 and delimiter != " ")
+    if simple and "\\" not in text and "'" not in text:  # nothing speaks: the common case by far
+        found = text.split(delimiter, -1 if limit is None else limit - 1)
         if delimiter == " ":
             return [part for part in found if part] or ([""] if text else [])
         if not found[-1]:
             found.pop()
         return [part.strip(" ") for part in found]
+    return _by_character(text, delimiter, limit)
+
+
+def _by_character(text: str, delimiter: str, limit: int | None) -> list[str]:
     parts: list[str] = []
     start = 0
     while start < len(text) and (limit is None or len(parts) < limit):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
 from services.simswitch.core.leg import STATES, Leg, Profile
+from services.simswitch.core.wire import Value
 
 _FLAGS: Final = "0=1;1=1;3=1;38=1;39=1;41=1;44=1;54=1;76=1;96=1;113=1;114=1;123=1;160=1;165=1;166=1"
 _CAPS: Final = "1=1;2=1;3=1;4=1;5=1;6=1;8=1"
@@ -54,11 +55,13 @@ _STATS: Final[tuple[tuple[str, str, str, Callable[[str], float]], ...]] = (
 
 def record(leg: Leg, *, core_uuid: str, switchname: str) -> dict[str, Any]:
     """The JSON document of an ended leg; values are not url-encoded (``encode-values`` is false in our configuration)."""
-    variables = {
-        name: value if isinstance(value, str) else "ARRAY::" + "|:".join(value)
-        for name, value in leg.variables.items()
-        if value
-    }
+    variables: Mapping[str, Value] = leg.variables
+    if not all(variables.values()) or list in map(type, variables.values()):
+        variables = {
+            name: value if isinstance(value, str) else "ARRAY::" + "|:".join(value)
+            for name, value in leg.variables.items()
+            if value
+        }
     out: dict[str, Any] = {
         "core-uuid": core_uuid,
         "switchname": switchname,

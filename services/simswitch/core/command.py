@@ -118,12 +118,24 @@ def _cut(text: str) -> tuple[str, str]:
     return text[:end], text[end:].lstrip("\r\n")
 
 
-def _parse_head(text: str) -> Command:
+def _cut_up(text: str) -> tuple[str, list[str]]:
+    """The first line and all others that are not empty."""
+    if "\r" not in text:
+        line, *others = text.split("\n")
+        return line, [other for other in others if other]
     line, rest = _cut(text)
+    others = []
+    while rest:
+        other, rest = _cut(rest)
+        others.append(other)
+    return line, others
+
+
+def _parse_head(text: str) -> Command:
     headers: dict[str, str] = {}
     written: dict[str, str] = {}
-    while rest:
-        raw, rest = _cut(rest)
+    line, others = _cut_up(text)
+    for raw in others:
         name, colon, value = raw.partition(":")
         if colon and value.lstrip(" "):
             headers.setdefault(name.lower(), value.lstrip(" "))

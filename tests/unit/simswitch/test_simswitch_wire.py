@@ -70,6 +70,35 @@ def test_plain_leaves_encoded_percent_alone_and_encodes_a_lone_one() -> None:
     assert wire.url_encode("100% %41 %0A %2f ü+") == "100%25%20%41%20%0A%20%252f%20%C3%BC%2B"
 
 
+def encoded_by_the_rule(text: str) -> str:
+    """``switch_url_encode``, byte by byte."""
+    data = text.encode("utf-8", "surrogateescape")
+    out = ""
+    for i, byte in enumerate(data):
+        taken = byte == 0x25 and re.match(rb"[0-9A-F]{2}", data[i + 1 : i + 3])
+        safe = 0x20 < byte < 0x7F and chr(byte) not in '"#%&+:;<=>?@[\\]^`{|}'
+        out += chr(byte) if safe or taken else f"%{byte:02X}"
+    return out
+
+
+TEXTS = st.one_of(st.text(alphabet="%%0AFa2f .\0\r\n\udceb+=ÿ", max_size=12), st.text(max_size=8))
+
+
+@given(TEXTS)
+def test_a_value_is_encoded_as_the_rule_says_byte_for_byte(text: str) -> None:
+    assert wire.url_encode(text) == encoded_by_the_rule(text)
+
+
+@given(st.lists(st.one_of(TEXTS, st.lists(TEXTS, max_size=3)), max_size=6))
+def test_the_lines_of_an_event_are_its_values_encoded_one_by_one(values: list[wire.Value]) -> None:
+    headers = {f"h{i}": value for i, value in enumerate(values)}
+    expected = b""
+    for name, value in headers.items():
+        text = value if isinstance(value, str) else "ARRAY::" + "|:".join(value)
+        expected += f"{name}: {encoded_by_the_rule(text) or '_undef_'}\n".encode()
+    assert wire.header_lines(headers) == expected
+
+
 def test_an_array_and_an_empty_value() -> None:
     event = wire.Event("X", {"a": ["x y", "z"], "b": ""})
     assert b"a: ARRAY%3A%3Ax%20y%7C%3Az\nb: _undef_\n" in event.frame("plain")
