@@ -116,6 +116,36 @@ async def test_the_record_of_a_leg_waits_ten_seconds_for_the_word_of_routing(
     ]
 
 
+async def test_a_caller_who_hung_up_while_ivr_had_lost_the_switch_has_left_the_menu_or_the_queue(
+    store: ServerStore, store_url: StoreUrl
+) -> None:
+    writer = Writer(store, store_url.database)
+    ended_us = time.time_ns() // 1000 - 60_000_000
+    for contact, cause, state in (
+        ("in-menu", "connection_lost", "ivr"),
+        ("in-queue", "connection_lost", "waiting"),
+        ("of-itself", "flow_broken", "ivr"),
+    ):
+        story = Story(contact)
+        teller = Teller("t", ended_us - 5_000_000)
+        teller.event(story, f.ContactStarted(contact_id=contact, started_at_us=teller.now_us), "ivr")
+        teller.event(story, f.IvrEnded(contact_id=contact, outcome="failed", cause=cause), "ivr")
+        story.legs.append(
+            Leg(leg_id=contact, source="spool", tenant="t", contact_id=contact, role="caller", state=state,
+                started_at_us=teller.now_us, ended_at_us=ended_us, hangup_cause="NORMAL_CLEARING")
+        )  # fmt: skip
+        await writer.write(row for unit in units_of([story]) for row in unit)
+    seen = await store.query(
+        "SELECT contact_id, outcome FROM v_contacts_between(from_day = '1970-01-01', to_day = '2149-06-06') ORDER BY contact_id",
+        {},
+    )
+    assert [tuple(row.values()) for row in seen] == [
+        ("in-menu", "hung_up"),
+        ("in-queue", "abandoned"),
+        ("of-itself", "failed"),
+    ]
+
+
 class Unreliable:
     """A store that fails before or after it has done an insert, as a crash or a lost connection would look."""
 
