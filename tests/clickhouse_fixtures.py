@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from services.common import ids
-from services.common.clickhouse import StoreUrl
+from services.common.clickhouse import Store, StoreUrl
 from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
+from services.common.clock import ManualClock, SystemClock
 from services.reporting import migrate
+from services.reporting.adapters.settler import Settler
 
 PASSWORD = "for-tests-'only' & <quoted>"
 ANALYST_PASSWORD = "for-tests-and-reading"
@@ -52,3 +54,11 @@ async def store(store_url: StoreUrl) -> AsyncIterator[ServerStore]:
     store = ServerStore(store_url)
     yield store
     await store.stop()
+
+
+async def settle(store: Store, now_us: int = 0) -> None:
+    """Bring records and 15-minute states up to what is stored, as the service does within a second or so.
+
+    ``now_us`` is the time up to which what goes on is counted: the stories' own, when they are not of today.
+    """
+    await Settler(store, ManualClock(now_us) if now_us else SystemClock()).drain(ahead_ms=3_600_000)

@@ -23,14 +23,16 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import contacts_api, flow_api, live_api, migrate, query_api, survey_api
+from services.reporting import contacts_api, flow_api, live_api, migrate, query_api, retention, survey_api
 from services.reporting.adapters.bus import (
     CENTER_SUBJECTS,
     EVENT_SUBJECTS,
     ROUTING_SUBJECTS,
     placed_facts,
 )
+from services.reporting.adapters.dimensions import Dimensions
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
+from services.reporting.adapters.settler import Settler
 from services.reporting.adapters.spool import Spool
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
@@ -141,7 +143,9 @@ class _LegIntake:
             await self.buffer.flush()
 
 
-async def prepare(url: StoreUrl, cluster: str, ready: Callable[[bool, str], None]) -> None:
+async def prepare(
+    url: StoreUrl, cluster: str, ready: Callable[[bool, str], None], keep: retention.Keep | None = None
+) -> None:
     """Bring the schema up to date, however long ClickHouse is away. Raises ConfigError and StoreRefused."""
     store = ServerStore(url, threads=1, database="default")
     said: set[str] = set()
@@ -149,6 +153,8 @@ async def prepare(url: StoreUrl, cluster: str, ready: Callable[[bool, str], None
         while True:
             try:
                 await migrate.apply(store, database=url.database, cluster=cluster)
+                if keep is not None:
+                    await retention.apply(store, keep, database=url.database, cluster=cluster)
                 return
             except StoreUnavailable as e:
                 if str(e) not in said:
@@ -219,9 +225,19 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
     bus = start_bus(settings, rt, on_ready=bus_ready)
-    watch = await open_centers(
-        settings, bus, rt.clock, lambda centers: feed.reconfigure(centers.centers), ready=rt.ready
+    dimensions = Dimensions(store, rt.clock, lambda: watch.current)
+
+    def center_changed(centers: CenterSet) -> None:
+        feed.reconfigure(centers.centers)
+        dimensions.changed()
+
+    watch = await open_centers(settings, bus, rt.clock, center_changed, ready=rt.ready)
+    keep = retention.Keep(
+        settings.reporting_keep_facts_days,
+        settings.reporting_keep_records_days,
+        settings.reporting_keep_states_days,
     )
+    prepared = asyncio.Event()
 
     def defaults(tenant: str) -> Defaults:
         return defaults_of(watch.current, tenant)
@@ -230,12 +246,27 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(contacts_api.build_router(reports, rt.clock, defaults))
 
     async def fill() -> None:
-        await prepare(url, settings.clickhouse_cluster, store_ready)
+        await prepare(url, settings.clickhouse_cluster, store_ready, keep)
+        prepared.set()
         reports.open()
         await ingest.consume(bus)
         await watch_store(store, store_ready)
 
+    async def settle() -> None:
+        await prepared.wait()
+        # What is settled goes by the queues' targets and the agents' teams.
+        dimensions.changed()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dimensions.run())
+            group.create_task(
+                Settler(store, rt.clock).run(
+                    settings.reporting_settle_s, lambda ok, detail: rt.ready("settling", ok, detail)
+                )
+            )
+
+    rt.ready("settling", False, "not begun yet")
     rt.add(_Background(rt, fill(), "clickhouse"), "clickhouse-watch")
+    rt.add(_Background(rt, settle(), "settling"), "settling")
 
     intake = _LegIntake(rt, ingest)
     rt.add(intake, "legs")

@@ -36,6 +36,23 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         None, description="Folder into which mod_json_cdr writes <uuid>.cdr.json; read, stored, emptied."
     )
 
+    reporting_settle_s: float = Field(
+        1.0, description="Seconds between two rounds in which facts become records.", gt=0, le=3600
+    )
+    reporting_keep_facts_days: int = Field(
+        0,
+        description="Days that ClickHouse keeps facts and what they are joined to; 0 is for ever.",
+        ge=0,
+        le=36_500,
+    )
+    reporting_keep_records_days: int = Field(
+        0, description="Days that it keeps contacts, segments, intervals of agents and evaluations; 0 is for ever.",
+        ge=0, le=36_500,
+    )  # fmt: skip
+    reporting_keep_states_days: int = Field(
+        0, description="Days that it keeps the 15-minute states; 0 is for ever.", ge=0, le=36_500
+    )
+
     @field_validator("clickhouse_url")
     @classmethod
     def _well_formed_url(cls, url: str) -> str:

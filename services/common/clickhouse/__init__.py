@@ -65,8 +65,10 @@ class Store(Protocol):
         """
         ...
 
-    async def command(self, sql: str, *, timeout_s: float | None = None) -> None:
-        """Run one statement without a result (DDL)."""
+    async def command(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> None:
+        """Run one statement without a result: DDL, or INSERT ... SELECT with ``params`` as in ``query``."""
         ...
 
     async def stop(self) -> None:

@@ -118,9 +118,15 @@ class ServerStore:
         if rows:
             await self._run(work)
 
-    async def command(self, sql: str, *, timeout_s: float | None = None) -> None:
-        settings = {"max_execution_time": max(1, round(timeout_s or self._timeout_s))}
-        await self._run(lambda client: client.execute(sql, settings=settings))
+    async def command(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> None:
+        settings = {
+            "server_side_params": True,
+            "async_insert": 0,
+            "max_execution_time": max(1, round(timeout_s or self._timeout_s)),
+        }
+        await self._run(lambda client: client.execute(sql, dict(params or {}), settings=settings))
 
     async def stop(self) -> None:
         with self._clients_lock:
