@@ -111,7 +111,10 @@ def _contact_records() -> str:
         [
             *taken,
             ("day", "toDate(c.started_at, 'UTC')"),
-            ("channel", "if(c.start IN ('', 'ivr', 'queue', 'callback', 'outbound'), 'voice', c.start)"),
+            (
+                "channel",
+                "if(c.start IN ('', 'ivr', 'queue', 'switch', 'callback', 'outbound'), 'voice', c.start)",
+            ),
             ("skills", "q.asked.skills"),
             ("service_class", "q.asked.service_class"),
             ("related_contact_id", "q.asked.callback_id"),

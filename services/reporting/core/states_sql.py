@@ -32,8 +32,7 @@ _SEGMENTS_IN_SLOTS: Final = (
 
 def _queue_15m() -> str:
     stays = "g.kind = 'queue'"
-    # Whom an agent called belongs to no queue's work.
-    talks = "g.kind = 'agent' AND g.reason != 'outbound'"
+    talks = "g.kind = 'agent'"
     answered, abandoned = f"{stays} AND g.outcome = 'answered'", f"{stays} AND g.outcome = 'abandoned'"
     ended = "('answered', 'abandoned', 'overflowed', 'transferred', 'open')"
     tdigest = "quantilesTDigestStateIf(0.5, 0.9, 0.95)"
