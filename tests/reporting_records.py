@@ -9,6 +9,8 @@ from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.reporting.core.tables import day_of
 
+SLOT_US = 900_000_000
+
 EMPTY: dict[str, dict[str, Any]] = {
     "contact_records": {
         "contact_id": "", "counted": True, "start": "ivr", "channel": "voice", "entry_point": "1000", "ani": "", "language": "fa",
@@ -44,6 +46,15 @@ class Records:
             )
             values.append([whole[name] for name in columns])
         await self._store.insert(f"{self._database}.{table}", columns, values, token=ids.new_id())
+
+    async def logged_in(self, tenant: str, agent: str, *times_us: int) -> None:
+        """15 minutes in which an agent was there."""
+        columns = ("tenant", "at", "day", "agent_id", "logged_in_ms", "version", "deleted")
+        rows = [
+            (tenant, at_us // SLOT_US * SLOT_US // 1_000_000, day_of(at_us), agent, 900_000, 1, 0)
+            for at_us in times_us
+        ]
+        await self._store.insert(f"{self._database}.agent_15m", columns, rows, token=ids.new_id())
 
     async def summed(self) -> None:
         """Fill the 15-minute states of queues from the segments, as they are in the table."""

@@ -51,6 +51,10 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     yield from flow_check.faults(document)
     yield from web_check.customers(document)
     yield from survey_check.surveys(document)
+    for channel in document.tariffs.contact if document.tariffs is not None else ():
+        if channel != "voice" and channel not in document.routing.channels:
+            known = ("voice", *document.routing.channels)
+            yield ("tariffs", "contact", channel), _unknown("channel", channel, known)
     for kind in ("dispositions", "break_reasons"):
         seen: dict[str, int] = {}
         for i, named in enumerate(getattr(document, kind)):

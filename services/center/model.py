@@ -19,6 +19,7 @@ from services.center.flow import Flow
 from services.center.flow_speech import Speech
 from services.center.flow_survey import QueueSurvey
 from services.center.pins import Login, PinHash
+from services.center.reports import Reports, Tariffs
 from services.center.rights import CallRights, CenterCalls
 from services.center.skills import parse
 from services.center.trunks import Route, Trunk
@@ -439,6 +440,9 @@ class CenterDocument(Part):
     limits: Limits = Limits()
     voicemail: Voicemail = Voicemail()
     speech: Speech = Speech()
+    reports: Reports = Reports()
+    tariffs: Tariffs | None = None
+    """What contacts cost; None: reports have no costs."""
 
     @field_validator("languages")
     @classmethod

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter
 
 from services.center import CenterSet, open_centers
+from services.center.reports import Tariffs
 from services.common import pages
 from services.common.bus import Bus, Envelope, Reject
 from services.common.clickhouse import Store, StoreRefused, StoreUrl, ValuesRefused
@@ -38,6 +40,7 @@ from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
 from services.reporting.asking import Defaults
 from services.reporting.config import ReportingSettings
+from services.reporting.core.kpi import cost
 from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
 from services.reporting.core.rows import rows_of
 from services.reporting.core.sql import Targets
@@ -189,7 +192,32 @@ def targets_of(centers: CenterSet, tenant: str) -> Targets:
 def defaults_of(centers: CenterSet, tenant: str) -> Defaults:
     """What the tenant's questions mean when they do not say."""
     center = centers.tenant(tenant)
-    return Defaults() if center is None else Defaults(zone=center.timezone)
+    if center is None:
+        return Defaults()
+    reports, prices = center.reports, center.tariffs
+    return Defaults(
+        zone=center.timezone,
+        months=reports.calendar,
+        week_start=reports.week_start,
+        fcr_days=reports.fcr_days,
+        tariffs=None if prices is None else tariffs_of(prices),
+    )
+
+
+def tariffs_of(prices: Tariffs) -> cost.Tariffs:
+    """The document's prices as reports compute with them."""
+
+    def micro(amount: Decimal) -> int:
+        return int(amount * cost.MICRO)
+
+    return cost.Tariffs(
+        currency=prices.currency,
+        user_month=micro(prices.user_month),
+        line_month=micro(prices.line_month),
+        lines=prices.lines,
+        minute=micro(prices.minute),
+        contact={channel: micro(price) for channel, price in prices.contact.items()},
+    )
 
 
 def directory_of(centers: CenterSet) -> Directory:

@@ -14,6 +14,7 @@ from services.center.jalali import gregorian
 from services.common.errors import Refused
 from services.reporting.api import parse_time
 from services.reporting.core.kpi.calendars import SECOND_US, SLOT_S, Calendar, Months, Span, WeekStart
+from services.reporting.core.kpi.cost import Tariffs
 from services.reporting.core.kpi.question import QuestionInvalid
 from services.reporting.core.kpi.sources import DIMENSIONS
 
@@ -30,6 +31,7 @@ class Defaults(msgspec.Struct, frozen=True):
     months: Months = "gregorian"
     week_start: WeekStart = "mon"
     fcr_days: int = 7
+    tariffs: Tariffs | None = None
 
 
 def refused(e: QuestionInvalid) -> Refused:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from services.reporting.core.kpi.calendars import Months, Unit, WeekStart
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
-from services.reporting.core.kpi.model import Measure
+from services.reporting.core.kpi.model import Cost, Measure
 from services.reporting.core.kpi.question import sources_of
 from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows
 
@@ -19,7 +19,9 @@ class MeasureInfo(BaseModel):
     group: str = Field(description="heading of lists: contacts, service, handling, agents, quality, cost")
     name: dict[str, str] = Field(description="by language")
     words: str = Field(description="the formula in words")
-    sql: str = Field(description="the formula over the rows of its sources")
+    sql: str = Field(
+        description="the formula over the rows of its sources; of costs, in words: prices are the tenant's"
+    )
     unit: str = Field(description="contacts, segments, offers, answers, evaluations, seconds, share (0 to 1), points, mos, milliseconds, money")  # fmt: skip
     better: str = Field(description="up, down, or empty where neither is better")
     origin: str = Field(description="who defines it so")
@@ -88,6 +90,8 @@ def catalogue() -> Catalogue:
         if isinstance(measure, Measure):
             sql = _sql(measure)
             listed = list(measure.top) == [measure.id] and bool(_contact_column(measure.id))
+        elif isinstance(measure, Cost):
+            sql, listed = measure.words, False
         else:
             inner = f", {measure.where}" if measure.where else ""
             sql = f"0.001 * quantileExact{'If' if inner else ''}({measure.level})({measure.column}{inner})"

@@ -241,8 +241,8 @@ def _array(column: Column, values: list[Any]) -> Array:
             micros = [(value - _EPOCH) // dt.timedelta(microseconds=1) for value in values]
             instants: Array = Array(micros, DataType.int64()).cast(DataType.timestamp("us", tz="UTC"))
             return instants
-        case "count":
+        case "count" if column.unit != "months":
             return Array(values, DataType.int64())
-        case "measure":
+        case "count" | "measure":
             return Array([None if value is None else float(value) for value in values], DataType.float64())
     return Array([str(value) for value in values], DataType.string())

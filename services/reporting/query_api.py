@@ -80,6 +80,7 @@ class QueryAnswer(BaseModel):
     calendar: str
     week_start: str
     interval: str | None
+    currency: str | None = Field(description="of measures with the unit money")
     columns: list[ColumnInfo]
     rows: list[dict[str, Any]]
     row_count: int = Field(description="rows of all pages")
@@ -223,6 +224,7 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
             calendar=asked.calendar.months,
             week_start=asked.calendar.week_start,
             interval=interval,
+            currency=asked.tariffs.currency if asked.tariffs is not None else None,
             columns=[
                 ColumnInfo(id=c.id, name=c.name, unit=c.unit, kind=c.kind, estimate=c.estimate)
                 for c in found.columns
@@ -298,4 +300,5 @@ def _question(
         target_ms=None if target_s is None else target_s * 1000,
         short_ms=None if short_s is None else short_s * 1000,
         fcr_days=own.fcr_days if fcr_days is None else fcr_days,
+        tariffs=own.tariffs,
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from services.common.clickhouse import Row
 from services.common.errors import Refused
-from services.reporting.core.kpi import answer, question, statement
+from services.reporting.core.kpi import answer, cost, question, statement
 from services.reporting.core.kpi.answer import Column, Line
-from services.reporting.core.kpi.calendars import Span
+from services.reporting.core.kpi.calendars import SECOND_US, Span
 from services.reporting.core.kpi.question import Question, QuestionInvalid
 from services.reporting.core.sql import Statement
 
@@ -53,20 +54,33 @@ async def answered(ask: Ask, asked: Question, *, order: str | None = None, rows_
                 f"more than {statement.MAX_GROUPS} rows: ask for fewer dimensions, longer intervals or a shorter span",
                 status=422,
             )
-    everything: answer.Numbers = {}
+    fixed = await _months(ask, asked)
+    everything: answer.Numbers = fixed(asked.span)
     for rows in found[: len(parts)]:
         for row in rows:
             everything |= {name[2:]: value for name, value in row.items()}
     if grouped:
         numbers = answer.gathered(asked, zip(parts, found[len(parts) :], strict=True))
+        for begin, end in pairwise(borders) if asked.interval is not None and not asked.by else ():
+            own = numbers.setdefault((begin // SECOND_US,), {})
+            own |= fixed(Span(begin, end))
     else:
         numbers = {(): everything}
     return Answer(
         question=asked,
         columns=columns,
         lines=answer.ordered(answer.lines(asked, borders, numbers), order),
-        totals=answer.figures(asked.measures, everything),
+        totals=answer.figures(asked.measures, everything, asked.tariffs),
     )
+
+
+async def _months(ask: Ask, asked: Question) -> Callable[[Span], dict[str, Any]]:
+    """What months have of a part of the span; nothing where no measure wants it."""
+    if not any(count.source == "months" for count in question.counts_of(asked.measures)):
+        return lambda part: {}
+    borders = cost.months(asked.calendar, asked.span)
+    users = {row["month"]: row["users"] for row in await ask(cost.users(asked.tenant, borders))}
+    return lambda part: cost.fixed(borders, part, users)
 
 
 def earlier(asked: Question, span: Span) -> Question:

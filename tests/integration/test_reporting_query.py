@@ -27,6 +27,7 @@ from services.common.http import Readiness, make_app
 from services.reporting import contacts_api, migrate, query_api
 from services.reporting.api import Reports
 from services.reporting.asking import Defaults
+from services.reporting.core.kpi.cost import Tariffs
 from services.reporting.core.sql import Targets
 from tests.reporting_records import Records
 
@@ -50,6 +51,9 @@ class Site:
 
     async def add(self, table: str, *rows: dict[str, Any], tenant: str = "") -> None:
         await self._records.add(table, *rows, tenant=tenant or self._tenant)
+
+    async def logged_in(self, agent: str, *times_us: int) -> None:
+        await self._records.logged_in(self._tenant, agent, *times_us)
 
     async def get(self, address: str, **params: Any) -> httpx.Response:
         token = auth.issue(SECRET, tenant=self._tenant, role="analyst", subject="me", ttl_s=60)
@@ -113,7 +117,11 @@ async def site(tables: StoreUrl) -> AsyncIterator[Site]:
     clock = ManualClock(NINE + 10 * DAY_US)
     reports = Reports(store, clock, lambda tenant: Targets({}, {}))
     reports.open()
-    defaults = Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
+    prices = Tariffs(
+        currency="IRR", user_month=3_000_000_000, line_month=600_000_000, lines=10, minute=350_000,
+        contact={"chat": 1_500_000},
+    )  # fmt: skip
+    defaults = Defaults(zone="Asia/Tehran", months="jalali", week_start="sat", tariffs=prices)
     app.include_router(query_api.build_router(reports, clock, lambda tenant: defaults))
     app.include_router(contacts_api.build_router(reports, clock, lambda tenant: defaults))
     transport = httpx.ASGITransport(app=app)
@@ -266,6 +274,42 @@ async def test_first_contact_resolution_waits_for_its_window(site: Site) -> None
     )
     short = (await site.ask("fcr", **span, fcr_days=2))["totals"]
     assert (short["first_contacts"], short["resolved_at_first"]) == (4, 4)
+
+
+async def test_costs_add_up_and_fixed_prices_go_by_the_share_of_the_month(site: Site) -> None:
+    """Azar 1405 has 30 days. Two agents were there, one of them on two days; prices are 3000, 10 x 600, 0.35 and 1.5."""
+    calls = {"started_at": NINE, "outcome": "answered", "billed_ms": 150_000}
+    await site.add(
+        "contact_records",
+        calls | {"contact_id": "a"},
+        calls | {"contact_id": "b", "start": "outbound"},
+        calls | {"contact_id": "c", "outcome": "abandoned"},
+        {"contact_id": "d", "started_at": NINE, "outcome": "answered", "start": "chat", "channel": "chat"},
+    )
+    await site.logged_in("sara", NINE, NINE + 3 * DAY_US)
+    await site.logged_in("omid", NINE + 20 * DAY_US)
+    names = "cost_users,cost_lines,cost_minutes,cost_contacts,cost_total,cost_per_contact"
+    body = await site.ask(names, interval="day", to="1405-09-04")
+    first = body["rows"][0]
+    assert body["currency"] == "IRR"
+    assert (first["cost_users"], first["cost_lines"]) == (pytest.approx(6000 / 30), pytest.approx(6000 / 30))
+    assert (first["cost_minutes"], first["cost_contacts"]) == (pytest.approx(7.5 * 0.35), 1.5)
+    assert first["cost_total"] == pytest.approx(200 + 200 + 2.625 + 1.5)
+    assert first["cost_per_contact"] == pytest.approx(404.125 / 3)
+    assert body["rows"][1]["cost_total"] == pytest.approx(400)
+    assert body["rows"][1]["cost_per_contact"] is None
+    assert body["totals"]["cost_total"] == pytest.approx(1204.125)
+    assert (body["totals"]["user_months"], body["totals"]["months"]) == (
+        pytest.approx(0.2),
+        pytest.approx(0.1),
+    )
+    month = await site.ask("cost_users", to="1405-10-01")
+    assert month["totals"]["cost_users"] == 6000.0
+    by = await site.ask("variable_cost_per_contact", by="channel")
+    assert {row["channel"]: row["variable_cost_per_contact"] for row in by["rows"]} == {
+        "chat": 1.5,
+        "voice": pytest.approx(7.5 * 0.35 / 2),
+    }
 
 
 async def test_pages_and_order(site: Site) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from services.reporting.core.kpi.calendars import SECOND_US, WEEKDAYS, Calendar, Unit
+from services.reporting.core.kpi.cost import Tariffs, amount
 from services.reporting.core.kpi.measures import MEASURES
-from services.reporting.core.kpi.model import Measure, Quantile, Text
+from services.reporting.core.kpi.model import Cost, Measure, Quantile, Text
 from services.reporting.core.kpi.question import Part, Question, counts_of, estimates
 from services.reporting.core.kpi.sources import DIMENSIONS
 from services.reporting.core.kpi.statement import INTERVAL
@@ -92,16 +93,21 @@ def gathered(
     return numbers
 
 
-def figures(measures: Sequence[str], numbers: Numbers) -> dict[str, Any]:
+def figures(measures: Sequence[str], numbers: Numbers, tariffs: Tariffs | None = None) -> dict[str, Any]:
     """Every measure, and every count that they were made from, of one key."""
-    found: dict[str, Any] = {name: value(MEASURES[name], numbers) for name in measures}
+    found: dict[str, Any] = {name: value(MEASURES[name], numbers, tariffs) for name in measures}
     for count in counts_of(measures):
-        found.setdefault(count.id, numbers.get(count.id, 0))
+        number = numbers.get(count.id, 0)
+        found.setdefault(count.id, float(number) if count.unit == "months" else number)
     return found
 
 
-def value(measure: Measure | Quantile, numbers: Numbers) -> float | int | None:
-    """One figure."""
+def value(
+    measure: Measure | Quantile | Cost, numbers: Numbers, tariffs: Tariffs | None = None
+) -> float | int | None:
+    """One figure. Costs want the tariffs."""
+    if isinstance(measure, Cost):
+        return amount(measure, tariffs, numbers) if tariffs is not None else None
     if isinstance(measure, Quantile):
         found = numbers.get(measure.id)
         if not numbers.get(measure.count) or found is None or math.isnan(found):
@@ -135,7 +141,7 @@ def lines(question: Question, borders: Sequence[int], numbers: Mapping[Key, Numb
                     name: WEEKDAYS[part] if name == "weekday" else part
                     for name, part in zip(question.by, rest, strict=True)
                 },
-                figures=figures(question.measures, numbers.get(key, {})),
+                figures=figures(question.measures, numbers.get(key, {}), question.tariffs),
             )
         )
     return found

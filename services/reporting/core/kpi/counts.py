@@ -76,7 +76,7 @@ _AGENT: Final = [*_of(
     "agent_segments",
     "segments",
     ("handled", "Handled", "گفتگوها", "conversations of agents", "", ""),
-    ("transferred", "Passed on", "انتقال‌داده", "of the handled: the agent passed the contact on", "outcome = 'transferred'", ""),
+    ("transferred", "Passed on", "انتقال‌داده", "of the handled: the agent passed the contact on, at once or after a consultation", "outcome IN ('transferred', 'consulted')", ""),
     ("held", "With a hold", "با نگه‌داری", "of the handled: the customer was on hold", "hold_ms > 0", ""),
     ("agent_legs_measured", "Agents' legs measured", "پایه‌های سنجیده‌ی کارشناس", "conversations whose agent's leg FreeSWITCH measured", "mos_milli > 0", ""),
 ),
@@ -133,7 +133,23 @@ _EVALUATIONS: Final = [*_of(
     Count("evaluation_most", "evaluations", _t("Points that can be had", "امتیاز ممکن"), "points that can be had", "", "most", "points"),
 ]  # fmt: skip
 
+_MONTHS: Final = [
+    Count("months", "months", _t("Months", "ماه‌ها"), "months, by their share of time", unit="months"),
+    Count("user_months", "months", _t("Users' months", "ماه‌کاربر"), "agents who were logged in during the month, by its share of time", unit="months"),
+    Count("contact_prices", "contacts", _t("Prices of contacts", "بهای تماس‌ها"), "the price of each contact's channel, in millionths", "", "transform(toString(channel), {price_channels:Array(String)}, {prices:Array(Int64)}, toInt64(0))", "money"),
+]  # fmt: skip
+
 COUNTS: Final[dict[str, Count]] = {
     count.id: count
-    for count in (*_CONTACTS, *_FIRST, *_QUEUE, *_AGENT, *_STATES, *_OFFERS, *_ANSWERS, *_EVALUATIONS)
+    for count in (
+        *_CONTACTS,
+        *_FIRST,
+        *_QUEUE,
+        *_AGENT,
+        *_STATES,
+        *_OFFERS,
+        *_ANSWERS,
+        *_EVALUATIONS,
+        *_MONTHS,
+    )
 }

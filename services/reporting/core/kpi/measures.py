@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.reporting.core.kpi.counts import COUNTS
-from services.reporting.core.kpi.model import MS, Better, Measure, Quantile, Text, Unit
+from services.reporting.core.kpi.model import MS, Better, Cost, Measure, Quantile, Text, Unit
 
 _SERVED: Final = {"answered": 1, "abandoned": 1}
 _SL_BESIDE: Final = (
@@ -265,7 +265,27 @@ def _quantiles(
     ]
 
 
-_ALL: Final[tuple[Measure | Quantile, ...]] = (
+_COSTS: Final = [
+    Cost("cost_users", "cost", _t("Cost of users", "هزینه‌ی کاربران"), "price of a user and month x users' months", ("users",), ("user_months",)),
+    Cost("cost_lines", "cost", _t("Cost of lines", "هزینه‌ی خط‌ها"), "price of a line and month x lines x months", ("lines",), ("months",)),
+    Cost("cost_minutes", "cost", _t("Cost of minutes", "هزینه‌ی دقیقه‌ها"), "price of a minute x billed minutes of all legs", ("minutes",), ("billed_ms",)),
+    Cost("cost_contacts", "cost", _t("Cost by channel", "هزینه‌ی کانال‌ها"), "price of each contact's channel, added up", ("contacts",), ("contact_prices",)),
+    Cost("cost_variable", "cost", _t("Variable cost", "هزینه‌ی متغیر"), "minutes and contacts", ("minutes", "contacts"), ("billed_ms", "contact_prices")),
+    Cost(
+        "variable_cost_per_contact", "cost", _t("Variable cost per contact", "هزینه‌ی متغیر هر تماس"),
+        "(minutes + contacts) / contacts handled", ("minutes", "contacts"), ("billed_ms", "contact_prices", "contacts_handled"), "contacts_handled",
+    ),
+    Cost(
+        "cost_total", "cost", _t("Cost", "هزینه"), "users + lines + minutes + contacts",
+        ("users", "lines", "minutes", "contacts"), ("user_months", "months", "billed_ms", "contact_prices"),
+    ),
+    Cost(
+        "cost_per_contact", "cost", _t("Cost per contact", "هزینه‌ی هر تماس"), "(users + lines + minutes + contacts) / contacts handled",
+        ("users", "lines", "minutes", "contacts"), ("user_months", "months", "billed_ms", "contact_prices", "contacts_handled"), "contacts_handled",
+    ),
+]  # fmt: skip
+
+_ALL: Final[tuple[Measure | Quantile | Cost, ...]] = (
     *_plain("contacts", "received contacts_answered contacts_abandoned hung_up_in_menu served_by_menu contacts_other contacts_open"),
     *_plain("contacts", "callbacks callbacks_answered outbound outbound_answered contacts_handled contacts_passed_on contacts_held"),
     *_plain("service", "offered answered answered_within"),
@@ -283,6 +303,7 @@ _ALL: Final[tuple[Measure | Quantile, ...]] = (
     *_plain("quality", "csat_answers nps_answers evaluated"),
     *_QUALITY,
     *_plain("cost", "billed_ms"),
+    *_COSTS,
 )  # fmt: skip
 
 MEASURES: Final = {measure.id: measure for measure in _ALL}

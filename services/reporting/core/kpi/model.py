@@ -21,9 +21,10 @@ SourceId = Literal[
     "offers",
     "answers",
     "evaluations",
+    "months",
 ]
 Unit = Literal[
-    "contacts", "segments", "offers", "answers", "evaluations", "seconds", "share", "points", "mos", "milliseconds", "money"
+    "contacts", "segments", "offers", "answers", "evaluations", "seconds", "share", "points", "mos", "milliseconds", "money", "months"
 ]  # fmt: skip
 Better = Literal["up", "down", ""]
 Kind = Literal["text", "hour", "weekday"]
@@ -137,6 +138,23 @@ class Quantile(msgspec.Struct, frozen=True):
     def counts(self) -> tuple[str, ...]:
         """The count that is shown beside it."""
         return (self.count,)
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """Money: the sum of some of a tenant's prices times their counts (``cost``), in all or for each contact."""
+
+    id: str
+    group: str
+    name: Text
+    words: str
+    parts: tuple[Literal["users", "lines", "minutes", "contacts"], ...]
+    counts: tuple[str, ...]
+    """What the prices are multiplied by, and what is divided by."""
+    per: str = ""
+    """The count that it is divided by; empty: none."""
+    unit: Unit = "money"
+    better: Better = "down"
+    origin: str = "the center document's tariffs"
 
 
 class Dimension(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from services.reporting.core.kpi.calendars import SECOND_US, SLOT_S, WEEKDAYS, Calendar, Span, Unit
+from services.reporting.core.kpi.cost import Tariffs
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
-from services.reporting.core.kpi.model import Count, Measure, Quantile, Source, SourceId, State
+from services.reporting.core.kpi.model import Cost, Count, Measure, Quantile, Source, SourceId, State
 from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows, reads
 
 MAX_MEASURES: Final = 40
@@ -52,6 +53,7 @@ class Question(msgspec.Struct, frozen=True):
     short_ms: int | None = None
     """S likewise."""
     fcr_days: int = 7
+    tariffs: Tariffs | None = None
 
     @property
     def window_us(self) -> int:
@@ -98,7 +100,7 @@ def counts_of(measures: Sequence[str]) -> tuple[Count, ...]:
     return tuple(COUNTS[name] for name in names)
 
 
-def sources_of(measure: Measure | Quantile) -> tuple[SourceId, ...]:
+def sources_of(measure: Measure | Quantile | Cost) -> tuple[SourceId, ...]:
     """The sources that a measure is made from."""
     return tuple(dict.fromkeys(COUNTS[name].source for name in measure.counts))
 
@@ -115,8 +117,12 @@ def checked(question: Question) -> Question:
         for source in sources_of(MEASURES[name]):
             _pair(name, SOURCES[source], question)
     _limits(question)
+    costs = [name for name in question.measures if isinstance(MEASURES[name], Cost)]
+    if costs and question.tariffs is None:
+        raise QuestionInvalid("measures", f"{costs[0]}: the center document has no tariffs")
     if not _on_slots(question.span) and any(
-        not SOURCES[count.source].at for count in counts_of(question.measures)
+        SOURCES[count.source].states and not SOURCES[count.source].at
+        for count in counts_of(question.measures)
     ):
         raise QuestionInvalid(
             "from", "from and to must be full quarters of an hour: times of agents are kept by those"
@@ -189,6 +195,8 @@ def parts(question: Question, *, rows_only: bool = False) -> list[Part]:
     counts = counts_of(question.measures)
     for source_id in dict.fromkeys(count.source for count in counts):
         source = SOURCES[source_id]
+        if source_id == "months":
+            continue
         own = tuple(count for count in counts if count.source == source_id)
         state = None
         if not source.at or (may_use_states and not rows_only):

@@ -216,6 +216,14 @@ SOURCES: Final[dict[SourceId, Source]] = {
             dimensions={"agent": "agent_id", "form": "form", "question": "question"},
             contact="contact_id",
         ),
+        Source(
+            id="months",
+            words="Months of the reports' calendar, and who was logged in during them; an interval has its share of each.",
+            view="v_agent_15m",
+            at="",
+            where="",
+            dimensions={},
+        ),
     )
 }
 
@@ -254,7 +262,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
 def reads(source: Source, dimension: str) -> bool:
     """Whether rows of the source have the dimension, by themselves or their contact."""
     return (
-        dimension in CLOCK
+        (dimension in CLOCK and source.id != "months")
         or dimension in source.dimensions
         or (bool(source.contact) and dimension in CONTACT_DIMENSIONS)
     )

@@ -132,7 +132,14 @@ def _span_params(question: Question) -> dict[str, Any]:
         "window_from": max(first - timedelta(days=question.fcr_days + 1), day_of(0)),
         "window_to": last + timedelta(days=question.fcr_days + 1),
         "now_us": question.now_us,
+        **_prices(question),
     }
+
+
+def _prices(question: Question) -> dict[str, Any]:
+    contact = question.tariffs.contact if question.tariffs is not None else {}
+    # No channel is called so: transform() wants to know the types.
+    return {"price_channels": ["", *contact], "prices": [0, *contact.values()]}
 
 
 def _is_contacts(part: Part, name: str) -> bool:
