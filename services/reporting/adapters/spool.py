@@ -41,7 +41,12 @@ ReadyHook = Callable[[bool, str], None]
 
 
 def parse(data: bytes) -> Leg:
-    """A leg of a mod_json_cdr file. Raises ValueError when it is none or not whole.
+    """A leg of a mod_json_cdr file. Raises ValueError when it is none or not whole."""
+    return leg_of("spool", *read_cdr(data))
+
+
+def read_cdr(data: bytes) -> tuple[Profile, dict[str, str]]:
+    """Profile and channel variables of a mod_json_cdr file. Raises ValueError when it is none or not whole.
 
     FreeSWITCH copies the bytes of phones unchecked, so invalid UTF-8 must not refuse the file.
     """
@@ -75,7 +80,7 @@ def parse(data: bytes) -> Leg:
         bridged_at_us=_number(times.get("bridged_time")),
         hung_up_at_us=_number(times.get("hangup_time")),
     )
-    return leg_of("spool", profile, variables)
+    return profile, variables
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -13,14 +13,14 @@ import msgspec
 
 from services.reporting.core.tables import CONTACTS, LEGS, Row, card_row, version
 
-Source = Literal["socket", "spool"]
+Source = Literal["socket", "spool", "import"]
 
 NO_TENANT: Final = "-"
 """Tenant of legs that nobody claimed: hung up before ivr or queue wrote one on the channel."""
 
 _INT_MAX: Final = 2**53  # as microseconds the year 2255, which DateTime64 can still show
 
-_RANK: Final[dict[Source, int]] = {"socket": 1, "spool": 2}
+_RANK: Final[dict[Source, int]] = {"import": 1, "socket": 1, "spool": 2}
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +172,9 @@ def claim(leg: Leg, directory: Directory) -> Leg:
 def rows_of_leg(leg: Leg) -> list[Row]:
     """The leg's row, and for a caller's leg what it says about the contact."""
     at = version(_RANK[leg.source])
-    cells: dict[str, tuple[int, Any]] = {f"from_{leg.source}": (version(1), 1)}
+    cells: dict[str, tuple[int, Any]] = {}
+    if leg.source != "import":
+        cells[f"from_{leg.source}"] = (version(1), 1)
     for name in LEGS.cells:
         value = getattr(leg, name, None)
         if value:
