@@ -19,3 +19,9 @@ def test_derived_ids_depend_on_every_part_and_on_their_borders() -> None:
 def test_tokens() -> None:
     assert all(is_token(t) for t in ("demo", "a", "fs1", "a-b", "0"))
     assert not any(is_token(t) for t in ("", "-a", "A", "a.b", "a b", "a*", "x" * 64, "سلام"))
+
+
+def test_derived_ids_are_uuids_of_version_5() -> None:
+    namespace = uuid.UUID("8f4c2f1e-5d0e-5b6c-9d7a-2f6f3f1c7a10")
+    for parts in (("leg", "o1"), ("سلام",), ("", "")):
+        assert derived_id(*parts) == str(uuid.uuid5(namespace, "\x1f".join(parts)))

@@ -52,7 +52,7 @@ class QueueLog:
 
     def __init__(self, tenant: str, source: str, names: Names, derive: Derive) -> None:
         self._told = Told(tenant, source, names, derive)
-        self.now_us = 0
+        self.now_us = self._settled_us = 0
         self.unfinished = 0
         """Calls that were going on where the log ended; set by ``finish``."""
         self._open: OrderedDict[str, Call] = OrderedDict()
@@ -75,7 +75,9 @@ class QueueLog:
             yield from self._agents.take(line)
         elif line.event == "QUEUESTART":
             yield from self._closed_at(self._open, line.at_us)
-        yield from self._settle()
+        if self.now_us > self._settled_us:
+            self._settled_us = self.now_us
+            yield from self._settle()
 
     def finish(self) -> Iterator[History]:
         """What is left at the end of the log. Calls that go on are left out: the log that follows knows more of them."""
@@ -95,7 +97,7 @@ class QueueLog:
     def _of_call(self, line: Line, act: _Act) -> Iterator[History]:
         call = self._open.pop(line.call_id, None) or self._over.pop(line.call_id, None)
         if call is None:
-            call = Call(line.call_id, line.at_us)
+            call = Call(line.call_id, line.at_us, self._told.contact_id(line.call_id))
         call.lines += 1
         call.last_us = max(call.last_us, line.at_us)
         yield from act(self, call, line)

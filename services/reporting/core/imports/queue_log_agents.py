@@ -70,8 +70,9 @@ class Agents:
         from_us = max(from_us, agent.free_since_us)
         yield from self._idle(agent, from_us)
         if to_us > from_us and agent.name not in ("", "NONE"):
-            contact_id = self._told.derive("import", self._told.source, call.call_id)
-            yield self._interval(agent, "activity", value, from_us, to_us, contact_id=contact_id, queue=queue)
+            yield self._interval(
+                agent, "activity", value, from_us, to_us, contact_id=call.contact_id, queue=queue
+            )
         agent.free_since_us = max(agent.free_since_us, to_us)
 
     def _idle(self, agent: _Agent, until_us: int) -> Iterator[History]:

@@ -106,6 +106,7 @@ class Miss(msgspec.Struct):
 class Call(msgspec.Struct):
     call_id: str
     last_us: int
+    contact_id: str
     lines: int = 0
     ani: str = ""
     name: str = ""
@@ -134,9 +135,13 @@ class Told(msgspec.Struct, frozen=True):
     names: Names
     derive: Derive
 
+    def contact_id(self, call_id: str) -> str:
+        """The contact of a call."""
+        return self.derive("import", self.source, call_id)
+
     def history(self, call: Call) -> History:
         """All that is known of a call that has a stay or a talk."""
-        contact_id = self.derive("import", self.source, call.call_id)
+        contact_id = call.contact_id
         agents = {talk.agent: self.names.agent(talk.agent) for talk in call.talks}
         queues = {stay.queue: self.names.queue(stay.queue) for stay in call.stays}
         first = min([s.entered_us for s in call.stays] + [t.started_us for t in call.talks])

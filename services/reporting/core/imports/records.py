@@ -8,6 +8,7 @@ numbers from 2^40 on (adr/0057).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -199,10 +200,6 @@ def linked(tenant: str, contact_id: str, stretches: Sequence[Stretch], known: in
     )
 
 
-_MOMENTS: Final = frozenset({"waiting_since", "connected_at", "ended_at"})
-"""Nullable columns of times."""
-
-
 def _columns(kind: type[Named]) -> tuple[str, ...]:
     return ("day", *kind.__struct_fields__)
 
@@ -216,12 +213,25 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {table: _columns(kind) for kind, ta
 """The columns that an import fills of each table, in order; the rest keep their defaults."""
 
 
+_MOMENTS: Final = frozenset({"waiting_since", "connected_at", "ended_at"})
+"""Nullable columns of times."""
+_VALUES: Final = {kind: attrgetter(*kind.__struct_fields__) for kind in TABLES}
+_PLACES: Final = {
+    kind: tuple(n for n, name in enumerate(kind.__struct_fields__) if name in _MOMENTS) for kind in TABLES
+}
+
+
 def _row(one: Contact | Segment | Interval) -> Row:
-    fields = (
-        (getattr(one, name) or None) if name in _MOMENTS else getattr(one, name)
-        for name in one.__struct_fields__
-    )
-    return Row(TABLES[type(one)], (day_of(one.started_at), *fields))
+    kind = type(one)
+    values = [*_VALUES[kind](one)]
+    for place in _PLACES[kind]:
+        values[place] = values[place] or None
+    return Row(TABLES[kind], (day_of(one.started_at), *values))
+
+
+_CELLS: Final = tuple(name for name in Offer.__struct_fields__ if name in OFFERS.cells)
+_cells: Final = attrgetter(*_CELLS)
+_SAID: Final = version(1)
 
 
 def rows_of_history(history: History) -> Iterator[Row]:
@@ -230,9 +240,7 @@ def rows_of_history(history: History) -> Iterator[Row]:
         yield rows_of_leg(leg)[0]
     for offer in history.offers:
         cells: dict[str, tuple[int, Any]] = {
-            name: (version(1), value)
-            for name, value in msgspec.structs.asdict(offer).items()
-            if name in OFFERS.cells and value
+            name: (_SAID, value) for name, value in zip(_CELLS, _cells(offer), strict=True) if value
         }
         yield card_row(OFFERS, offer.tenant, offer.made_at_us, offer.offer_id, cells)
     yield from (_row(segment) for segment in history.segments)
