@@ -203,6 +203,7 @@ def test_what_cannot_begin_says_what_was_expected(
     said: str,
 ) -> None:
     (tmp_path / "map.yaml").write_text("queus: {}")
+    monkeypatch.setattr("services.common.log.setup", lambda *_, **__: None)  # it is the whole process's
     monkeypatch.setenv("PEYVAND_CLICKHOUSE_URL", "clickhouse://peyvand@127.0.0.1:1/peyvand")
     places = {"{log}": str(VECTORS / "queue_log"), "{map}": str(tmp_path / "map.yaml")}
     code = main([*(places.get(one, one) for one in given), "--rejects", str(tmp_path / "bad")])
