@@ -30,7 +30,7 @@ from services.common.bus import (
     codec,
     subjects,
 )
-from services.common.bus.delivery import Courier, as_it_was, letter_of
+from services.common.bus.delivery import Courier, Delivered, as_it_was, letter_of
 from services.common.bus.streams import DUPLICATE_WINDOW_S, REPLAY, by_stream, stream_of
 from services.common.bus.subjects import replay as replay_of
 from services.common.clock import Clock
@@ -463,8 +463,18 @@ class BaseBus(abc.ABC):
 
     def _courier(self, durable: str, handler: BatchHandler, max_deliver: int) -> Courier:
         return Courier(
-            durable, handler, max_deliver=max_deliver, put_aside=self._put_aside, on_ready=self._on_ready
+            durable,
+            handler,
+            max_deliver=max_deliver,
+            put_aside=self._put_aside,
+            ack_all=self._ack_all,
+            on_ready=self._on_ready,
         )
+
+    async def _ack_all(self, messages: Sequence[Delivered]) -> None:
+        """Acknowledge a batch; an adapter may do it in one go."""
+        for message in messages:
+            await message.ack()
 
     def _start(self, coro: Coroutine[Any, Any, None], name: str) -> TaskSubscription:
         subscription = TaskSubscription(coro, name)

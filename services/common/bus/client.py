@@ -1,4 +1,4 @@
-"""nats-py's client with the two steps that cost most made cheaper: writing and reading a message's headers; and one step mended.
+"""nats-py's client with the steps that cost most made cheaper: cutting out messages, writing and reading their headers; and one step mended.
 
 Every message of ours has seven to ten headers, and nats-py 2.16 checks each value and each character of each name by itself: a third
 of all the time that a request takes. What is sent and what is read stays the same, byte for byte; a test compares.
@@ -11,6 +11,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
+from services.common.bus.arrival import DirectParser
+
 # What nats-py takes for the name of a header: a token of HTTP.
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _START = "NATS/1.0\r\n"
@@ -21,6 +23,26 @@ _MOST_NAMES = 256
 
 class LeanClient(Client):
     """A drop-in for ``nats.aio.client.Client`` of version 2.16."""
+
+    _ps: DirectParser
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = DirectParser(self)
+
+    @property
+    def parser(self) -> DirectParser:
+        """Who reads what comes from the server."""
+        return self._ps
+
+    async def publish_same(self, subjects: list[str], payload: bytes) -> None:
+        """Publish ``payload`` to each of the subjects, in one write. They must be subjects that a server gave us."""
+        tail = b" %d\r\n%b\r\n" % (len(payload), payload)
+        self.stats["out_msgs"] += len(subjects)
+        self.stats["out_bytes"] += len(payload) * len(subjects)
+        await self._send_command(b"".join([b"PUB " + subject.encode() + tail for subject in subjects]))
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     async def _send_publish(
         self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, Any] | None

@@ -19,9 +19,9 @@ import enum
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -99,7 +99,20 @@ def decode(envelope: Envelope) -> Message:
 
 def read(envelope: Envelope, struct_type: type[T]) -> T:
     """The message of an envelope as a struct. Raises DecodeError."""
-    return to_struct(decode(envelope), struct_type)  # type: ignore[no-any-return]
+    kind = message_type(envelope.type)
+    message = _parsed(envelope.data, kind)
+    try:
+        # Required fields are looked for on the way: a walk of its own over the message costs as much as the reading.
+        reader: _Convert = _reader(cast("Hashable", struct_type), kind.DESCRIPTOR, True)
+        return cast("T", reader(message))
+    except _Empty:
+        raise DecodeError(
+            f"{kind.DESCRIPTOR.full_name}: required field {_missing(message)} is empty"
+        ) from None
+    except DecodeError:
+        if missing := _missing(message):
+            raise DecodeError(f"{kind.DESCRIPTOR.full_name}: required field {missing} is empty") from None
+        raise
 
 
 def check(message: Message) -> None:
@@ -108,7 +121,7 @@ def check(message: Message) -> None:
         raise ContractError(f"{message.DESCRIPTOR.full_name}: required field {missing} is empty")
 
 
-def _parse(data: bytes, kind: type[M]) -> M:
+def _parsed(data: bytes, kind: type[M]) -> M:
     message = kind()
     try:
         message.ParseFromString(data)
@@ -116,12 +129,21 @@ def _parse(data: bytes, kind: type[M]) -> M:
         raise DecodeError(
             f"{kind.DESCRIPTOR.full_name}: {len(data)} bytes are no such message ({e})"
         ) from None
+    return message
+
+
+def _parse(data: bytes, kind: type[M]) -> M:
+    message = _parsed(data, kind)
     if missing := _missing(message):
         raise DecodeError(f"{kind.DESCRIPTOR.full_name}: required field {missing} is empty")
     return message
 
 
 # -------------------------------------------------------------------------------------------------------- required fields
+class _Empty(Exception):
+    """Some required field is empty; ``_missing`` says which."""
+
+
 @cache
 def _demands(descriptor_name: str) -> tuple[tuple[str, ...], tuple[tuple[str, bool], ...]]:
     descriptor: Any = TYPES[descriptor_name].DESCRIPTOR
@@ -198,7 +220,8 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 # ------------------------------------------------------------------------------------------------------------------ reading
 @cache
-def _reader(hint: Any, descriptor: Descriptor) -> _Convert:
+def _reader(hint: Any, descriptor: Descriptor, checked: bool = False) -> _Convert:
+    """What makes a struct of a message; with ``checked`` it raises _Empty where a required field is empty."""
     members, allows_none = _members(hint)
     alternatives = _alternatives(descriptor)
     if (
@@ -206,13 +229,13 @@ def _reader(hint: Any, descriptor: Descriptor) -> _Convert:
         and all(_is_struct(m) for m in members)
         and (len(members) > 1 or members[0].__name__ in alternatives)
     ):
-        return _union_reader(members, allows_none, descriptor, alternatives)
+        return _union_reader(members, allows_none, descriptor, alternatives, checked)
     if len(members) != 1 or not _is_struct(members[0]):
         raise TypeError(
             f"{descriptor.full_name} cannot be read as {hint!r}: expected a struct, or a union of structs for a oneof"
         )
     struct_type: type[msgspec.Struct] = members[0]
-    converts: dict[int, tuple[str, _Convert]] = {}
+    converts: dict[int, tuple[str, _Convert | None]] = {}
     empties: list[tuple[str, str, _Convert]] = []
     for field in msgspec.structs.fields(struct_type):
         found = descriptor.fields_by_name.get(field.name)
@@ -222,8 +245,8 @@ def _reader(hint: Any, descriptor: Descriptor) -> _Convert:
                     f"{struct_type.__name__}.{field.name} has no default and {descriptor.full_name} has no such field"
                 )
             continue
-        convert = _read_field(field.type, found)
-        converts[found.number] = (field.name, convert)
+        convert = _read_field(field.type, found, checked)
+        converts[found.number] = (field.name, None if convert is _as_is else convert)
         if field.required:
             empties.append(
                 (
@@ -234,19 +257,40 @@ def _reader(hint: Any, descriptor: Descriptor) -> _Convert:
                     else _nothing(struct_type, field),
                 )
             )
+    demanded, unread = _demanded(descriptor, converts) if checked else ((), False)
 
     def read_struct(message: Any) -> Any:
         values: dict[str, Any] = {}
         for set_field, value in message.ListFields():
             known = converts.get(set_field.number)
             if known is not None:
-                values[known[0]] = known[1](value)
+                name, convert = known
+                values[name] = value if convert is None else convert(value)
+        for name in demanded:
+            if name not in values:
+                raise _Empty
+        if unread and _missing(message):
+            raise _Empty
         for name, proto_name, convert in empties:
             if name not in values:
                 values[name] = convert(getattr(message, proto_name))
         return struct_type(**values)
 
     return read_struct
+
+
+def _demanded(descriptor: Descriptor, read: Mapping[int, Any]) -> tuple[tuple[str, ...], bool]:
+    """The required fields that are looked at anyway, and whether there is more to check than those."""
+    required, inner = _demands(descriptor.full_name) if descriptor.full_name in TYPES else ((), ())
+    seen = [
+        name
+        for name in required
+        if (field := descriptor.fields_by_name[name]).number in read
+        and not (field.has_presence and field.message_type is None)  # there although it is 0 or ''
+    ]
+    others = {*required, *(name for name, _ in inner)} - set(seen)
+    inside = {name for name, _ in inner if descriptor.fields_by_name[name].number in read}
+    return tuple(seen), bool(others - inside)
 
 
 def _nothing(struct_type: type[msgspec.Struct], field: Any) -> _Convert:
@@ -260,7 +304,11 @@ def _nothing(struct_type: type[msgspec.Struct], field: Any) -> _Convert:
 
 
 def _union_reader(
-    members: list[Any], allows_none: bool, descriptor: Descriptor, alternatives: dict[str, FieldDescriptor]
+    members: list[Any],
+    allows_none: bool,
+    descriptor: Descriptor,
+    alternatives: dict[str, FieldDescriptor],
+    checked: bool,
 ) -> _Convert:
     oneof = descriptor.oneofs[0].name
     readers: dict[str, _Convert] = {}
@@ -268,13 +316,15 @@ def _union_reader(
         field = alternatives.get(member.__name__)
         if field is None:
             raise TypeError(f"{descriptor.full_name} has no alternative {member.__name__}")
-        readers[field.name] = _reader(member, field.message_type)
+        readers[field.name] = _reader(member, field.message_type, checked)
 
     def read_union(message: Any) -> Any:
         chosen = message.WhichOneof(oneof)
         reader = readers.get(chosen)
         if reader is not None:
             return reader(getattr(message, chosen))
+        if checked and chosen is not None and _missing(message):
+            raise _Empty
         if allows_none:
             return None
         raise DecodeError(
@@ -284,24 +334,24 @@ def _union_reader(
     return read_union
 
 
-def _read_field(hint: Any, field: FieldDescriptor) -> _Convert:
+def _read_field(hint: Any, field: FieldDescriptor, checked: bool) -> _Convert:
     if _is_map(field):
         return dict
     if field.is_repeated:
         members, _ = _members(hint)
         container: Any = typing.get_origin(members[0]) or members[0]
-        item = _read_item(_item_hint(members[0]), field)
+        item = _read_item(_item_hint(members[0]), field, checked)
         if container not in (list, tuple, frozenset, set):
             raise TypeError(f"{field.full_name} is repeated: expected list, tuple or frozenset, not {hint!r}")
         if item is _as_is:
             return container  # type: ignore[no-any-return]
         return lambda values: container([item(v) for v in values])
-    return _read_item(hint, field)
+    return _read_item(hint, field, checked)
 
 
-def _read_item(hint: Any, field: FieldDescriptor) -> _Convert:
+def _read_item(hint: Any, field: FieldDescriptor, checked: bool) -> _Convert:
     if field.message_type is not None:
-        return _reader(hint, field.message_type)
+        return _reader(hint, field.message_type, checked)
     members, _ = _members(hint)
     if len(members) == 1 and isinstance(members[0], type) and issubclass(members[0], enum.Enum):
         kind = members[0]

@@ -19,18 +19,18 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from services.common.bus import ReadyHook
 from services.common.bus.access import PREFIX as ACCESS
 from services.common.bus.access import NatsAccess
+from services.common.bus.arrival import Arrival
 from services.common.bus.base import Nobody, Unconfirmed, Unstored, end
 from services.common.bus.client import LeanClient
 from services.common.errors import ContractError
@@ -41,10 +41,12 @@ _CONNECT_S = 5.0
 _TCP_USER_TIMEOUT_MS = 4000
 _VIOLATION = re.compile(r'(?i)permissions violation.* to "(?P<subject>[^"]+)"')
 _HEADER_FRAME = len("NATS/1.0\r\n\r\n")
+_AT_ONCE = 1000  # acknowledgements in one write: some 80 KB
 _TCP_USER_TIMEOUT = 18  # linux/tcp.h
 
 Verify = Callable[["Connection"], Awaitable[str]]
 Callback = Callable[[Msg], Awaitable[None]]
+Listener = Callable[[Arrival], None]
 
 
 class Connection:
@@ -66,7 +68,7 @@ class Connection:
         self._on_ready = on_ready
         self._on_closed = on_closed
         self._verify = verify
-        self._client: Client | None = None
+        self._client: LeanClient | None = None
         self._connected = asyncio.Event()
         self._wanted: list[Wanted] = []
         self._task: asyncio.Task[None] | None = None
@@ -81,7 +83,7 @@ class Connection:
         self._on_ready("nats", False, "not connected yet")
         self._task = asyncio.get_running_loop().create_task(self._connect(), name="nats-connect")
 
-    async def connected(self, timeout_s: float | None = None) -> Client:
+    async def connected(self, timeout_s: float | None = None) -> LeanClient:
         """The client, as soon as it is connected. Raises Unstored after ``timeout_s``."""
         if self._client is not None and self._client.is_connected:
             return self._client
@@ -258,6 +260,18 @@ class Connection:
             return False
         return True
 
+    async def publish_same(self, subjects: Sequence[str], data: bytes) -> bool:
+        """Send the same to each of these subjects, which the server gave us, without an answer; False when there is no connection."""
+        client = self._client
+        if client is None or not client.is_connected:
+            return False
+        try:
+            for begin in range(0, len(subjects), _AT_ONCE):
+                await client.publish_same(list(subjects[begin : begin + _AT_ONCE]), data)
+        except (nats.errors.Error, OSError):
+            return False
+        return True
+
     def _refuse_too_large(self, subject: str, data: bytes, headers: dict[str, str] | None) -> None:
         # nats-py looks at the data alone; the server counts the headers too, and closes the connection, and with it everything
         # else that is on its way.
@@ -269,7 +283,13 @@ class Connection:
 
     async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Wanted:
         """Listen from now on, over all reconnections; active when this returns, if there is a connection."""
-        wanted = Wanted(self, subject, queue, callback)
+        return await self._want(Wanted(self, subject, queue, callback, None))
+
+    async def listen(self, subject: str, listener: Listener) -> Wanted:
+        """As ``subscribe``, with the messages as they arrive: ``listener`` must not wait, and must not raise."""
+        return await self._want(Wanted(self, subject, "", _nothing, listener))
+
+    async def _want(self, wanted: Wanted) -> Wanted:
         self._wanted.append(wanted)
         client = self._client
         if client is not None and client.is_connected:
@@ -304,19 +324,36 @@ class Connection:
         self._connected.clear()
 
 
+async def _nothing(_: Msg) -> None:
+    """What arrives is given to the listener directly."""
+
+
 class Wanted:
     """A core subscription that is made on the first connection; nats-py repeats it on later ones."""
 
-    def __init__(self, connection: Connection, subject: str, queue: str, callback: Callback) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        subject: str,
+        queue: str,
+        callback: Callback,
+        listener: Listener | None,
+    ) -> None:
         self._connection = connection
         self._subject = subject
         self._queue = queue
         self._callback = callback
+        self._listener = listener
+        self._direct: dict[int, Listener] = {}
         self._active: NatsSubscription | None = None
 
-    async def subscribe(self, client: Client) -> None:
+    async def subscribe(self, client: LeanClient) -> None:
         if self._active is None:
             self._active = await client.subscribe(self._subject, queue=self._queue, cb=self._callback)
+            if self._listener is not None:
+                # nats-py keeps the number over reconnections.
+                self._direct = client.parser.direct
+                self._direct[self._active._id] = self._listener
 
     async def unsubscribe(self, *, drain: bool = False) -> None:
         """End it; with ``drain`` what is on its way to us still reaches the callback."""
@@ -329,3 +366,4 @@ class Wanted:
                         await active.drain()  # type: ignore[no-untyped-call]
                     else:
                         await active.unsubscribe()
+            self._direct.pop(active._id, None)

@@ -128,6 +128,7 @@ class Courier:
         *,
         max_deliver: int,
         put_aside: Callable[[str, str, Envelope, str], Awaitable[None]],
+        ack_all: Callable[[Sequence[Delivered]], Awaitable[None]],
         on_ready: ReadyHook,
         failure_delays_s: Sequence[float] = FAILURE_DELAYS_S,
         pause_s: float = 60.0,
@@ -136,6 +137,7 @@ class Courier:
         self._handler = handler
         self._max_deliver = max_deliver
         self._put_aside = put_aside
+        self._ack_all = ack_all
         self._on_ready = on_ready
         self._failure_delays_s = failure_delays_s
         self._pause_s = pause_s
@@ -207,8 +209,7 @@ class Courier:
                 batch.clear()
             else:
                 self._proceed()
-                for message in batch:
-                    await message.ack()
+                await self._ack_all(batch)
                 batch.clear()
 
     async def _one_by_one(self, batch: list[Delivered]) -> None:

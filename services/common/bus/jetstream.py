@@ -194,6 +194,7 @@ class JetStream:
         patterns: Sequence[str],
         *,
         ack_wait_s: float,
+        in_hand: int,
         since_us: int | None,
         timeout_s: float,
     ) -> None:
@@ -208,7 +209,7 @@ class JetStream:
             "deliver_policy": "all",
             "filter_subjects": list(patterns),
             "ack_wait": int(ack_wait_s * _S),
-            "max_ack_pending": 1000,
+            "max_ack_pending": in_hand,
             "max_deliver": -1,
         }
         if since_us is not None:

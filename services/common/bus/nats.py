@@ -26,6 +26,7 @@ from services.common.bus import (
     subjects,
 )
 from services.common.bus.access import NatsAccess
+from services.common.bus.arrival import Arrival, place_of
 from services.common.bus.base import (
     MAX_CONCURRENT_REQUESTS,
     BaseBus,
@@ -36,8 +37,8 @@ from services.common.bus.base import (
     ignore_ready,
 )
 from services.common.bus.connection import Callback, Connection, Wanted
-from services.common.bus.delivery import Courier
-from services.common.bus.headers import from_headers, to_headers
+from services.common.bus.delivery import Courier, Delivered
+from services.common.bus.headers import from_headers, stored_envelope, to_headers
 from services.common.bus.jetstream import ACK, IN_PROGRESS, ApiError, JetStream, nak, term
 from services.common.bus.pull import HEARTBEAT_S, Pull, Silent
 from services.common.bus.streams import REPLAY, STREAMS
@@ -49,6 +50,8 @@ logger = structlog.get_logger()
 # should cause: messages in hand are marked "in progress" three times as often.
 ACK_WAIT_S = 5.0
 _READ_BATCH = 500
+# Messages that all who share a consumer may have in hand together; for larger batches two of them.
+_IN_HAND = 1000
 # For what a person sends now and then: a node's death may go unnoticed for three times as long.
 IDLE_HEARTBEAT_S = 4.0
 _FOREVER = float("inf")
@@ -162,12 +165,12 @@ class NatsBus(BaseBus):
                 while True:
                     pending = 0
                     for message in await pull.take(_READ_BATCH):
-                        place = message.metadata
+                        place = place_of(message.reply)
                         number += 1
-                        if place.consumer != name or place.sequence.consumer != number:
+                        if place.consumer != name or place.consumer_seq != number:
                             raise Silent  # a message between was lost on the way: read again from where we are
-                        cursor, since_us, pending = place.sequence.stream, None, place.num_pending
-                        yield _stored(message)
+                        cursor, since_us, pending = place.stream_seq, None, place.pending
+                        yield stored_envelope(message.headers, message.subject, message.data, place)
                     if pending == 0:
                         yield None
             except Silent:
@@ -188,7 +191,7 @@ class NatsBus(BaseBus):
         exclusive: bool,
         begins_ago_s: float | None,
     ) -> None:
-        await self._make_durable(stream, durable, patterns, begins_ago_s)
+        await self._make_durable(stream, durable, patterns, batch, begins_ago_s)
         if exclusive:
             await self._take_over(stream, durable)
         beat_s = IDLE_HEARTBEAT_S if stream == REPLAY.name else HEARTBEAT_S
@@ -210,31 +213,36 @@ class NatsBus(BaseBus):
                         ]
                 except Silent:
                     if not held:
-                        await self._make_sure(stream, durable, patterns, begins_ago_s)
+                        await self._make_sure(stream, durable, patterns, batch, begins_ago_s)
                         continue
                 await courier.deliver(held)
                 held.clear()
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-            for message in await pull.close():
-                await self._connection.publish(message.reply, nak(0.0))
+            await self._connection.publish_same([m.reply.decode() for m in await pull.close()], nak(0.0))
+
+    async def _ack_all(self, messages: Sequence[Delivered]) -> None:
+        held = [m for m in messages if isinstance(m, _Held) and not m.settled]
+        for message in held:
+            message.settled = True
+        await self._connection.publish_same([m.reply for m in held], ACK)
 
     async def _keep(self, pull: Pull, held: list[_Held]) -> None:
         """Tell the server that messages in hand are being worked on."""
         while True:
             await asyncio.sleep(self._ack_wait_s / 3)
-            for reply in [*(h.reply for h in held if not h.settled), *(m.reply for m in pull.waiting)]:
-                await self._connection.publish(reply, IN_PROGRESS)
+            replies = [h.reply for h in held if not h.settled] + [m.reply.decode() for m in pull.waiting]
+            await self._connection.publish_same(replies, IN_PROGRESS)
 
     async def _make_sure(
-        self, stream: str, durable: str, patterns: Sequence[str], begins_ago_s: float | None
+        self, stream: str, durable: str, patterns: Sequence[str], batch: int, begins_ago_s: float | None
     ) -> None:
         with contextlib.suppress(Unstored, Unconfirmed):
             if await self._jetstream.consumer_exists(stream, durable, 2.0):
                 return
             logger.error("consumer_vanished", stream=stream, consumer=durable)
-            await self._make_durable(stream, durable, patterns, begins_ago_s)
+            await self._make_durable(stream, durable, patterns, batch, begins_ago_s)
 
     async def _take_over(self, stream: str, durable: str) -> None:
         try:
@@ -244,7 +252,7 @@ class NatsBus(BaseBus):
             logger.warning("consumer_not_reset", consumer=durable, reason=str(e))
 
     async def _make_durable(
-        self, stream: str, durable: str, patterns: Sequence[str], begins_ago_s: float | None
+        self, stream: str, durable: str, patterns: Sequence[str], batch: int, begins_ago_s: float | None
     ) -> None:
         since_us = self._clock.now_us() - int(begins_ago_s * 1e6) if begins_ago_s is not None else None
         pauses = Pauses()
@@ -253,7 +261,13 @@ class NatsBus(BaseBus):
             await self._connection.connected()
             try:
                 await self._jetstream.create_durable(
-                    stream, durable, patterns, ack_wait_s=self._ack_wait_s, since_us=since_us, timeout_s=2.0
+                    stream,
+                    durable,
+                    patterns,
+                    ack_wait_s=self._ack_wait_s,
+                    in_hand=max(_IN_HAND, 2 * batch),
+                    since_us=since_us,
+                    timeout_s=2.0,
                 )
             except (Unstored, Unconfirmed) as e:
                 if not logged:
@@ -336,11 +350,15 @@ class NatsBus(BaseBus):
 class _Held:
     """A message in hand, with its way back to the server. A lost acknowledgement only means one more delivery."""
 
-    def __init__(self, message: Msg, connection: Connection) -> None:
+    __slots__ = ("_connection", "envelope", "reply", "settled")
+
+    def __init__(self, message: Arrival, connection: Connection) -> None:
         self._connection = connection
-        self.reply = message.reply
+        self.reply = message.reply.decode()
         self.settled = False
-        self.envelope = _stored(message)
+        self.envelope = stored_envelope(
+            message.headers, message.subject, message.data, place_of(message.reply)
+        )
 
     async def _settle(self, verdict: bytes) -> None:
         if not self.settled:
@@ -373,15 +391,3 @@ class _Listening:
 
     async def wait(self) -> None:
         await self._ended.wait()
-
-
-def _stored(message: Msg) -> Envelope:
-    place = message.metadata  # never split the reply by hand: it has two forms
-    return from_headers(
-        message.headers,
-        subject=message.subject,
-        data=message.data,
-        stream=place.stream,
-        stream_seq=place.sequence.stream,
-        deliveries=place.num_delivered,
-    )

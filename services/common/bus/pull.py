@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from nats.aio.msg import Msg
-
+from services.common.bus.arrival import Arrival
 from services.common.bus.connection import Connection, Wanted
 from services.common.bus.jetstream import JetStream
 
@@ -47,29 +46,29 @@ class Pull:
         self._base = ""
         self._number = 0
         self._credit = 0
-        self._arrived: deque[Msg] = deque()
+        self._arrived: deque[Arrival] = deque()
         self._heard = asyncio.Event()
         self._wanted: Wanted | None = None
 
     async def open(self) -> None:
         """Subscribe the inbox; waits for the connection."""
         self._base = await self._connection.new_inbox()
-        self._wanted = await self._connection.subscribe(f"{self._base}.*", self._on_message)
+        self._wanted = await self._connection.listen(f"{self._base}.*", self._on_arrival)
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_arrival(self, message: Arrival) -> None:
         self._arrived.append(message)
         self._heard.set()
 
     @property
-    def waiting(self) -> list[Msg]:
+    def waiting(self) -> list[Arrival]:
         """Messages that arrived and were not taken yet."""
-        return [m for m in self._arrived if not _status(m)]
+        return [m for m in self._arrived if not m.status]
 
     def again(self) -> None:
         """Forget the pull that is out: it got no answer."""
         self._credit = 0
 
-    async def take(self, most: int, *, timeout_s: float | None = None) -> list[Msg]:
+    async def take(self, most: int, *, timeout_s: float | None = None) -> list[Arrival]:
         """1 to ``most`` messages, as soon as there are any; none after ``timeout_s``. Raises Silent."""
         loop = asyncio.get_running_loop()
         until = None if timeout_s is None else loop.time() + timeout_s
@@ -95,18 +94,18 @@ class Pull:
             except TimeoutError:
                 continue
 
-    def _sort_out(self, most: int) -> list[Msg]:
-        taken: list[Msg] = []
+    def _sort_out(self, most: int) -> list[Arrival]:
+        taken: list[Arrival] = []
+        asked = f"{self._base}.{self._number}".encode()
         while self._arrived and len(taken) < most:
             message = self._arrived.popleft()
-            status = _status(message)
+            status = message.status
             if not status:
                 self._credit -= 1
                 taken.append(message)
-            elif status != "100" and message.subject == f"{self._base}.{self._number}":
+            elif status != "100" and message.subject == asked:
                 self._credit = 0
-                description = (message.headers or {}).get("Description", "")
-                if status == "503" or (status == "409" and "Deleted" in description):
+                if status == "503" or (status == "409" and "Deleted" in message.description):
                     if taken:
                         self._arrived.appendleft(message)
                         break
@@ -127,14 +126,10 @@ class Pull:
         if sent:
             self._credit = most
 
-    async def close(self) -> list[Msg]:
+    async def close(self) -> list[Arrival]:
         """Unsubscribe; return what arrived and was never taken."""
         if self._wanted is not None:
             await self._wanted.unsubscribe(drain=True)
         left = self.waiting
         self._arrived.clear()
         return left
-
-
-def _status(message: Msg) -> str:
-    return "" if message.headers is None else str(message.headers.get("Status", ""))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from services.common.bus import Envelope, Outgoing, Reject, Retry, streams, subjects
-from services.common.bus.delivery import DEAD_LETTERS_A_MINUTE, Courier
+from services.common.bus.delivery import DEAD_LETTERS_A_MINUTE, Courier, Delivered
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.bus.migrate import desired, plan
 from services.common.clock import SystemClock
@@ -130,11 +131,16 @@ class Desk:
             handler,
             max_deliver=max_deliver,
             put_aside=self._put_aside,
+            ack_all=self._ack_all,
             on_ready=lambda part, ok, detail: self.ready.append(ok),
         )
 
     async def _put_aside(self, durable: str, reason: str, message: Envelope, detail: str) -> None:
         self.aside.append((message.id, reason))
+
+    async def _ack_all(self, messages: Sequence[Delivered]) -> None:
+        for message in messages:
+            await message.ack()
 
 
 async def test_bus_delivery_puts_aside_what_kills_its_process() -> None:
