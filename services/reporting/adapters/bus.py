@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+import typing
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -70,18 +72,39 @@ def placed_facts(envelope: Envelope) -> list[Placed]:
         return [_unread(envelope, str(e))]
 
 
+class _Bounds(NamedTuple):
+    """What a field's number may be."""
+
+    name: str
+    least: int
+    most: int
+    wide: bool
+
+
+@cache
+def _bounds(kind: Any) -> tuple[_Bounds, ...]:
+    """Of each field of a kind of fact that can be a number."""
+    out = []
+    for field in msgspec.structs.fields(kind):
+        if field.type in (str, bool) or typing.get_origin(field.type) is tuple:
+            continue
+        wide = field.name.endswith(_WIDE)
+        least = -_COUNT_MAX if field.name in _SIGNED else 0
+        out.append(_Bounds(field.name, least, _NUMBER_MAX if wide else _COUNT_MAX, wide))
+    return tuple(out)
+
+
 def _sound(fact: Any) -> Any:
     """The fact, with negative durations and times (a clock that was set back) as 0. Raises DecodeError for absurd numbers."""
-    mended = {}
-    for name in fact.__struct_fields__:
+    mended: dict[str, int] = {}
+    kind: Any = type(fact)
+    for name, least, most, wide in _bounds(kind):
         value = getattr(fact, name)
-        if not isinstance(value, int):
+        if not isinstance(value, int) or least <= value <= most:
             continue
-        wide = name.endswith(_WIDE)
-        if wide and -_CLOCK_STEP_US < value < 0:
-            mended[name] = 0
-        elif not (-_COUNT_MAX if name in _SIGNED else 0) <= value <= (_NUMBER_MAX if wide else _COUNT_MAX):
+        if not wide or not -_CLOCK_STEP_US < value < 0:
             raise DecodeError(f"{type(fact).__name__}.{name}: {value} is no number for it")
+        mended[name] = 0
     return msgspec.structs.replace(fact, **mended) if mended else fact
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from itertools import groupby
-from operator import attrgetter
+from typing import Final
 
 import msgspec
 from prometheus_client import Counter, Histogram
 
 from services.common.clickhouse import Store, ValuesRefused
-from services.reporting.core.tables import COLUMNS, Row
+from services.reporting.core.cards import Groups
+from services.reporting.core.tables import COLUMNS, FACTS, LEGS, Row
 
 # Rows confirmed by ClickHouse. Zero while calls are made: look at /readyz and the consumers' backlog.
 ROWS = Counter("peyvand_reporting_rows_total", "Rows confirmed by ClickHouse", ["table"])
@@ -27,7 +27,7 @@ INSERT_S = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10),
 )
 
-_by_table = attrgetter("table")
+_LAST: Final = (FACTS.name, LEGS.name)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -39,12 +39,19 @@ class Writer:
         self._database = database
 
     async def write(self, rows: Iterable[Row]) -> None:
-        """Insert every row.
+        """Insert every row. Raises as ``write_groups``."""
+        groups: Groups = {}
+        for row in rows:
+            groups.setdefault(row.table, []).append(row.values)
+        await self.write_groups(groups)
+
+    async def write_groups(self, groups: Groups) -> None:
+        """Insert the rows of each table; facts and legs after all others: whoever reads of them finds everything that they led to.
 
         Raises StoreUnavailable (call again with the same rows), StoreRefused, and ValuesRefused when a row does not fit.
         """
-        for table, group in groupby(sorted(rows, key=_by_table), key=_by_table):
-            values = [row.values for row in group]
+        for table in sorted(groups, key=lambda name: (name in _LAST, name)):
+            values = groups[table]
             try:
                 token = hashlib.sha256(_encode(values)).hexdigest()
             except (OverflowError, UnicodeEncodeError) as e:
