@@ -154,6 +154,8 @@ class Recognisers:
         return reply
 
     async def _warm(self, language: str, at: _Language) -> None:
+        if at.free.empty():
+            return  # An answer came first, and its worker is being begun for it.
         worker = at.free.get_nowait()
         try:
             if worker is None:
