@@ -25,7 +25,17 @@ from services.common.errors import StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
-from services.reporting import contacts_api, flow_api, live_api, migrate, query_api, retention, survey_api
+from services.reporting import (
+    books_api,
+    contacts_api,
+    flow_api,
+    live_api,
+    migrate,
+    query_api,
+    retention,
+    survey_api,
+)
+from services.reporting.adapters.audit import Audit
 from services.reporting.adapters.bus import (
     CENTER_SUBJECTS,
     EVENT_SUBJECTS,
@@ -54,6 +64,11 @@ LEGS_REFUSED = Counter("peyvand_reporting_legs_refused_total", "Legs that no tab
 EVENTS_CONSUMER: Final = "reporting-events"
 ROUTING_CONSUMER: Final = "reporting-routing"
 CENTER_CONSUMER: Final = "reporting-center"
+CONSUMERS: Final = {
+    EVENTS_CONSUMER: EVENT_SUBJECTS,
+    ROUTING_CONSUMER: ROUTING_SUBJECTS,
+    CENTER_CONSUMER: CENTER_SUBJECTS,
+}
 # Messages of one insert when there are as many: ClickHouse takes them best so. Fewer after LINGER_S.
 BATCH: Final = 10_000
 _AT_ONCE: Final = 250
@@ -119,11 +134,7 @@ class Ingest:
 
     async def consume(self, bus: Bus, *, batch: int = BATCH, linger_s: float = LINGER_S) -> None:
         """Begin to read the streams; goes on in the background until the bus is stopped."""
-        for durable, subjects in (
-            (EVENTS_CONSUMER, EVENT_SUBJECTS),
-            (ROUTING_CONSUMER, ROUTING_SUBJECTS),
-            (CENTER_CONSUMER, CENTER_SUBJECTS),
-        ):
+        for durable, subjects in CONSUMERS.items():
             await bus.consume(
                 durable, subjects, self.facts, batch=batch, linger_s=linger_s, max_deliver=MAX_DELIVER
             )
@@ -300,9 +311,17 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
                 )
             )
 
+    audit = Audit(bus, store, rt.clock, CONSUMERS, keep_days=settings.reporting_keep_facts_days)
+    rt.app.include_router(books_api.build_router(audit))
+
+    async def check_books() -> None:
+        await prepared.wait()
+        await audit.run(settings.reporting_books_every_s)
+
     rt.ready("settling", False, "not begun yet")
     rt.add(_Background(rt, fill(), "clickhouse"), "clickhouse-watch")
     rt.add(_Background(rt, settle(), "settling"), "settling")
+    rt.add(_Background(rt, check_books(), "books"), "books")
 
     intake = _LegIntake(rt, ingest)
     rt.add(intake, "legs")

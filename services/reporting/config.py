@@ -39,6 +39,9 @@ class ReportingSettings(SwitchSettings, CenterSettings):
     reporting_settle_s: float = Field(
         1.0, description="Seconds between two rounds in which facts become records.", gt=0, le=3600
     )
+    reporting_books_every_s: float = Field(
+        30.0, description="Seconds between two comparisons of the streams with ClickHouse.", gt=0, le=86_400
+    )
     reporting_keep_facts_days: int = Field(
         0,
         description="Days that ClickHouse keeps facts and what they are joined to; 0 is for ever.",

@@ -558,3 +558,48 @@ async def test_bus_knows_who_is_present(make_bus: MakeBus) -> None:
     async with asyncio.timeout(20):
         while await watcher.is_present(name, timeout_s=5) is not False:
             await asyncio.sleep(0.01)
+
+
+# --------------------------------------------------------------------------------------------------------------- progress
+async def test_bus_says_how_far_a_consumer_is(bus: Bus, tenant: str) -> None:
+    patterns = [subjects.any_fact(tenant=tenant, service="queue")]
+    durable = f"p-{tenant}"
+    assert await bus.progress(durable, patterns) is None
+    first = (await bus.append(gone(tenant, "c-1"))).seq
+    held, hold = asyncio.Event(), asyncio.Event()
+
+    async def handle(batch: list[Envelope]) -> None:
+        if batch[0].correlation_id == "c-2":
+            held.set()
+            await hold.wait()
+
+    consuming = await bus.consume(durable, patterns, handle)
+    async with asyncio.timeout(20):
+        while (now := await bus.progress(durable, patterns)) is None or now.floor_seq < first:
+            await asyncio.sleep(0.01)
+        assert (now.stream, now.in_hand, now.waiting) == ("CC_EVENTS", 0, 0)
+        assert now.first_seq <= first <= now.last_seq
+        last = [await bus.append(gone(tenant, f"c-{n}")) for n in (2, 3)][-1].seq
+        await held.wait()
+        while (now := await bus.progress(durable, patterns)) is None or now.last_seq < last:
+            await asyncio.sleep(0.01)
+        assert first <= now.floor_seq < last
+        assert now.in_hand + now.waiting == 2
+        hold.set()
+        while (now := await bus.progress(durable, patterns)) is None or now.floor_seq < last:
+            await asyncio.sleep(0.01)
+        assert (now.in_hand, now.waiting) == (0, 0)
+    await consuming.stop()
+
+
+async def test_bus_reads_the_next_message_of_several_subjects(bus: Bus, tenant: str) -> None:
+    patterns = [subjects.any_fact(tenant=tenant, service=s) for s in ("ivr", "queue")]
+    assert await bus.next_stored(patterns, 0) is None
+    seqs = [(await bus.append(gone(tenant, f"c-{n}"))).seq for n in range(2)]
+    found = await bus.next_stored(patterns, 0)
+    assert found is not None
+    assert (found.stream_seq, found.stream, found.correlation_id) == (seqs[0], "CC_EVENTS", "c-0")
+    second = await bus.next_stored(patterns, seqs[0])
+    assert second is not None
+    assert second.correlation_id == "c-1"
+    assert await bus.next_stored(patterns, seqs[1]) is None

@@ -87,6 +87,20 @@ class Envelope(msgspec.Struct, frozen=True):
     traceparent: str = ""
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a durable consumer is in its stream, whose messages are those from ``first_seq`` to ``last_seq`` (as far as they are
+    still there). Up to ``floor_seq`` everything that the consumer reads is done; ``in_hand`` messages are with some process,
+    ``waiting`` with none yet.
+    """
+
+    stream: str
+    first_seq: int
+    last_seq: int
+    floor_seq: int
+    in_hand: int
+    waiting: int
+
+
 class Appended(msgspec.Struct, frozen=True):
     """Where a fact is stored; ``duplicate`` when it had been there before under the same id."""
 
@@ -195,6 +209,24 @@ class Bus(Protocol):
         """
         ...
 
+    async def progress(
+        self, durable: str, subjects: Sequence[str], *, timeout_s: float = 5.0
+    ) -> Progress | None:
+        """How far a durable consumer of ``subjects`` is, whichever processes share it; None while nobody has made it.
+
+        Raises BusUnavailable after ``timeout_s``.
+        """
+        ...
+
+    async def next_stored(
+        self, subjects: Sequence[str], after_seq: int, *, timeout_s: float = 5.0
+    ) -> Envelope | None:
+        """The first message of ``subjects`` (of one stream) after a sequence, read from the stream's leader.
+
+        Raises BusUnavailable after ``timeout_s``.
+        """
+        ...
+
     async def request(self, subject: str, message: Sendable, *, timeout_s: float) -> Envelope:
         """Ask whoever serves ``subject``. Repeated while nobody does, never once somebody got it.
 
@@ -245,6 +277,7 @@ __all__ = [
     "Handler",
     "Letter",
     "Outgoing",
+    "Progress",
     "ReadyHook",
     "Reject",
     "RequestHandler",

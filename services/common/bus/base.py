@@ -23,6 +23,7 @@ from services.common.bus import (
     Envelope,
     Handler,
     Outgoing,
+    Progress,
     ReadyHook,
     RequestHandler,
     Sendable,
@@ -132,6 +133,10 @@ class BaseBus(abc.ABC):
     @abc.abstractmethod
     async def _end_of(self, stream: str, timeout_s: float) -> int:
         """Last sequence of a stream. Raises Unconfirmed or Unstored."""
+
+    @abc.abstractmethod
+    async def _progress_of(self, durable: str, stream: str, timeout_s: float) -> Progress | None:
+        """How far a durable consumer is. Raises Unconfirmed or Unstored."""
 
     @abc.abstractmethod
     def _messages(
@@ -304,6 +309,25 @@ class BaseBus(abc.ABC):
         return await self._patient(
             lambda t: self._last_of(subject, t), f"the last entry of {subject}", timeout_s
         )
+
+    async def progress(
+        self, durable: str, subjects: Sequence[str], *, timeout_s: float = 5.0
+    ) -> Progress | None:
+        (stream,) = by_stream(subjects)
+        return await self._patient(
+            lambda t: self._progress_of(durable, stream, t), f"how far {durable} is", timeout_s
+        )
+
+    async def next_stored(
+        self, subjects: Sequence[str], after_seq: int, *, timeout_s: float = 5.0
+    ) -> Envelope | None:
+        ((stream, patterns),) = by_stream(subjects).items()
+
+        async def attempt(left_s: float) -> Envelope | None:
+            found = [await self._next_of(pattern, after_seq, left_s) for pattern in patterns]
+            return min((f for f in found if f is not None), key=lambda f: f.stream_seq, default=None)
+
+        return await self._patient(attempt, f"what {stream} has after {after_seq}", timeout_s)
 
     async def _patient(self, attempt: Callable[[float], Awaitable[T]], what: str, timeout_s: float) -> T:
         loop = asyncio.get_running_loop()

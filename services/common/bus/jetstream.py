@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from services.common.bus import Appended, Envelope
+from services.common.bus import Appended, Envelope, Progress
 from services.common.bus.base import Nobody, Unconfirmed, Unstored
 from services.common.bus.connection import Connection
 from services.common.bus.headers import EXPECTED_SEQ, from_headers, parse_block, rfc3339, to_headers
@@ -233,15 +233,36 @@ class JetStream:
         """Whether a consumer is there. Raises Unstored or Unconfirmed when that is not known."""
         return await self._consumer(stream, name, timeout_s) is not None
 
+    async def progress(self, stream: str, name: str, timeout_s: float) -> Progress | None:
+        """How far a consumer is; None when it is not there. Raises Unstored or Unconfirmed when that is not known."""
+        consumer = await self._info(stream, name, timeout_s)
+        if consumer is None:
+            return None
+        try:
+            state = (await self.api(f"STREAM.INFO.{stream}", {}, timeout_s))["state"]
+        except ApiError as e:
+            raise Unstored(str(e)) from None
+        return Progress(
+            stream=stream,
+            first_seq=int(state["first_seq"]),
+            last_seq=int(state["last_seq"]),
+            floor_seq=int(consumer["ack_floor"]["stream_seq"]),
+            in_hand=int(consumer["num_ack_pending"]),
+            waiting=int(consumer["num_pending"]),
+        )
+
     async def _consumer(self, stream: str, name: str, timeout_s: float) -> dict[str, Any] | None:
         """The configuration of a consumer; None when it is not there."""
+        found = await self._info(stream, name, timeout_s)
+        return None if found is None else dict(found["config"])
+
+    async def _info(self, stream: str, name: str, timeout_s: float) -> dict[str, Any] | None:
         try:
-            found = await self.api(f"CONSUMER.INFO.{stream}.{name}", {}, timeout_s)
+            return await self.api(f"CONSUMER.INFO.{stream}.{name}", {}, timeout_s)
         except ApiError as e:
             if e.err_code == _CONSUMER_NOT_FOUND:
                 return None
             raise Unstored(str(e)) from None
-        return dict(found["config"])
 
     async def reset(self, stream: str, name: str, timeout_s: float) -> None:
         """Let a consumer deliver again what is not acknowledged. Raises Unstored or Unconfirmed."""

@@ -18,6 +18,7 @@ from services.common.bus import (
     Appended,
     Envelope,
     Handler,
+    Progress,
     ReadyHook,
     RequestHandler,
     Sendable,
@@ -131,6 +132,17 @@ class _Durable:
     def done(self, seq: int) -> None:
         self.deliveries.pop(seq, None)
 
+    def progress(self) -> Progress:
+        unread = sum(1 for _ in self.stream.matching(self.patterns, self.cursor))
+        return Progress(
+            stream=self.stream.name,
+            first_seq=min(self.stream.entries, default=self.stream.last_seq + 1),
+            last_seq=self.stream.last_seq,
+            floor_seq=min(self.deliveries, default=self.cursor + 1) - 1,
+            in_hand=len(self.deliveries),
+            waiting=unread,
+        )
+
     def reset(self) -> None:
         """Give everything that is not acknowledged again, in order."""
         self.due = [(0.0, seq) for seq in sorted(self.deliveries)]
@@ -206,6 +218,10 @@ class MemoryBroker:
                 made.cursor = self._streams[stream].seq_before(self.clock.now_us() - int(begins_ago_s * 1e6))
         self._durables[key].patterns = list(patterns)
         return self._durables[key]
+
+    def progress(self, stream: str, name: str) -> Progress | None:
+        found = self._durables.get((stream, name))
+        return found.progress() if found is not None else None
 
     def put(self, envelope: Envelope, expected_seq: int | None) -> Appended:
         if not self._up:
@@ -317,6 +333,11 @@ class MemoryBus(BaseBus):
         await asyncio.sleep(0)
         self._check_up()
         return self.broker.stream(stream).last_seq
+
+    async def _progress_of(self, durable: str, stream: str, timeout_s: float) -> Progress | None:
+        await asyncio.sleep(0)
+        self._check_up()
+        return self.broker.progress(stream, durable)
 
     async def _messages(
         self, stream: str, patterns: Sequence[str], *, after_seq: int, since_us: int | None

@@ -19,6 +19,7 @@ from services.common.bus import (
     Appended,
     Envelope,
     Handler,
+    Progress,
     ReadyHook,
     RequestHandler,
     Sendable,
@@ -134,6 +135,9 @@ class NatsBus(BaseBus):
 
     async def _end_of(self, stream: str, timeout_s: float) -> int:
         return await self._jetstream.end_of(stream, timeout_s)
+
+    async def _progress_of(self, durable: str, stream: str, timeout_s: float) -> Progress | None:
+        return await self._jetstream.progress(stream, durable, timeout_s)
 
     async def _ask(self, envelope: Envelope, timeout_s: float) -> Envelope:
         reply = await self._connection.request(
