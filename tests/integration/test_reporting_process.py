@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
 from services.common import ids
+from services.common.auth import issue
 from services.common.bus import Outgoing, subjects
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.nats import NatsBus
@@ -59,6 +61,14 @@ class Process:
             self._child.send_signal(number)
         return self._child.wait(30)
 
+    async def books(self, tenant: str) -> dict[str, Any]:
+        """What the standing check says."""
+        token = issue(SECRET, tenant=tenant, role="admin", subject="test", ttl_s=60)
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+            answer = await client.get(f"http://127.0.0.1:{self.port}/v1/reports/books")
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
     async def report(self) -> dict[str, dict[str, object]]:
         """The parts of /readyz; empty while there is no answer."""
         try:
@@ -97,6 +107,7 @@ def process(nats_server: EmbeddedNats, store_url: StoreUrl, spool: Path, tmp_pat
             "PEYVAND_CENTERS": str(ROOT / "deploy" / "centers"),
             "PEYVAND_REPORTING_CDR_SPOOL": str(spool),
             "PEYVAND_LOG_FORMAT": "json",
+            "PEYVAND_REPORTING_BOOKS_EVERY_S": "0.2",
         },
         tmp_path / "reporting.log",
     )
@@ -178,6 +189,16 @@ async def test_killed_again_and_again_it_loses_and_doubles_nothing(
         return os.listdir(spool) == []
 
     await until(spool_is_empty, what="the spool is empty")
+
+    async def books_are_right() -> bool:
+        found = {one["stream"]: one for one in (await process.books(tenant))["streams"]}
+        return all(
+            found[stream]["compared_seq"] == found[stream]["last_seq"] and found[stream]["behind"] == 0
+            for stream in ("CC_EVENTS", "CC_ROUTING")
+        )
+
+    await until(books_are_right, what="the standing check has compared everything")
+    assert (await process.books(tenant))["right"] is True
     assert process.end(signal.SIGTERM) == 0
 
 
