@@ -78,9 +78,12 @@ def test_delay_and_most_per_cause(cause: str) -> None:
     floor = Floor(center)
     floor.available("a0")
     floor.waits("c1", "q")
-    for _ in range(3):
+    for rung in (1, 2, 3):
+        assert len(floor.facts(f.OfferMade)) == rung
         floor.report(i.OfferFailed, "c1", outcome=cause)
-        floor.pass_ms(7_000)
+        floor.pass_ms(6_999)
+        assert len(floor.facts(f.OfferMade)) == rung, "the delay is not over"
+        floor.pass_ms(1)
     assert len(floor.facts(f.OfferMade)) == 3
     assert floor.engine.state.agent("a0").reason == cause
 
