@@ -399,6 +399,7 @@ def _over(node: Node, aside: Aside, *, told: bool) -> None:
         if aside.consulting_since_us:
             consult_ended(node, aside.contact, aside.first, second, aside.consulting_since_us, "failed")
         say_sorry(node, second)
+        node.keep(second)
     else:
         second.reported = second.reported or told  # ContactGone ends the offer in routing.
         _end_second(node, aside, "failed")

@@ -85,7 +85,7 @@ class Rules(People):
         wait_ms = contact.wait_ms if talked else self._ms_since(contact.waiting_since_us)
         if talks:
             # The hold in which it ends is told by whoever holds; here it has to be in the sum before the contact is gone.
-            self._free_consulted(contact)
+            self._free_consulted(contact, told=True)
             holder = self.state.agent(contact.agent_id)
             if holder.activity == "held" and holder.contact_id == contact.contact_id:
                 self._set_activity(contact.agent_id, "talking", contact.contact_id, contact.queue)
@@ -122,13 +122,17 @@ class Rules(People):
         elif talks:
             self._settle_phone(contact.agent_id)
 
-    def _free_consulted(self, contact: Contact) -> None:
-        """Whoever was to be asked about the contact, or is being asked, is free."""
+    def _free_consulted(self, contact: Contact, *, told: bool = False) -> None:
+        """Whoever was to be asked about the contact, or is being asked, is free; when the contact is over (``told``), a colleague who
+        was asked hears that first, and is free when the leg is: ``AgentReleased`` (services/adr/0047)."""
         if offer := self.state.offers.get(contact.consult_offer):
             self._withdraw(offer, "consult_over")
         asked = self.state.agent(contact.consult_agent) if contact.consult_agent else None
         if asked is not None and asked.activity in IN_TALK and asked.contact_id == contact.contact_id:
-            self._set_free(asked.agent_id)
+            if told:
+                self._set_activity(asked.agent_id, CLOSING, contact.contact_id, contact.queue, CLOSING_MS)
+            else:
+                self._set_free(asked.agent_id)
 
     def _way_out(self, contact: Contact, reason: str) -> Overflow | None:
         """Where the contact goes when it cannot stay in its queue; None when there is nowhere and it waits on."""

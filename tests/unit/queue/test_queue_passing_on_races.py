@@ -184,10 +184,15 @@ def test_the_caller_leaves_the_consultation_and_both_agents_are_told() -> None:
     told = [c for c in rig.commands(outputs.Farewell) if "caller-left" in c.file]  # type: ignore[attr-defined]
     assert [c.leg for c in told] == ["leg-o2"]
     assert rig.facts(facts.ConsultEnded)[0].outcome == "failed"  # type: ignore[attr-defined]
+    assert rig.facts(facts.AgentReleased) == []
     rig.advance(500)
     assert [c.leg for c in rig.commands(outputs.PlayTo)] == ["leg-o1"], (
         "who had the contact is asked for a result"
     )
+    rig.hang_up("leg-o2")
+    rig.deliver()
+    (released,) = rig.facts(facts.AgentReleased)
+    assert (released.offer_id, released.contact_id) == ("o2", "c1")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("comes_about", [True, False])

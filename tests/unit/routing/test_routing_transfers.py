@@ -231,7 +231,24 @@ def test_whatever_ends_the_conversation_ends_the_asking(answered: bool, event: s
         assert floor.engine.state.contacts["c1"].status == "offered"  # to bob, who is free again
         assert floor.offer("c1").kind == ""
         return
-    assert (activity(floor, "ann"), activity(floor, "bob")) == ("wrap_up", "idle")
+    assert activity(floor, "ann") == "wrap_up"
+    if answered:
+        assert activity(floor, "bob") == "closing", "who talks with ann is told that the caller left"
+        floor.send(i.AgentReleased, offer_id="o", contact_id="c1", agent_id="bob")
+    assert activity(floor, "bob") == "idle"
+
+
+def test_a_colleague_of_whom_nobody_says_that_the_leg_is_over_is_free_all_the_same() -> None:
+    floor = floor_of()
+    first = talking(floor)
+    floor.available("bob")
+    wish(floor, "agent", "bob", consult=True)
+    floor.report(i.ConsultStarted, "c1", from_agent_id="ann")
+    floor.send(i.ConversationEnded, offer_id=first, contact_id="c1", agent_id="ann", ended_by="caller")
+    floor.pass_ms(9_999)
+    assert activity(floor, "bob") == "closing"
+    floor.pass_ms(1)
+    assert activity(floor, "bob") == "idle"
 
 
 def test_who_is_lost_after_the_first_talk_was_answered() -> None:
