@@ -303,7 +303,7 @@ class Stack:
 
     # ---------------------------------------------------------------- life
 
-    async def start(self, deadline_s: float = 60) -> None:
+    async def start(self, deadline_s: float = 180) -> None:
         """Start everything and wait until every /readyz says so. Raises ProcessFailed; then nothing is left running."""
         try:
             infrastructure, services = self._plan()
