@@ -98,6 +98,9 @@ class Index:
         self._prefer: dict[str, dict[str, None]] = {}
         """Contacts that name a preferred agent, by agent: they wait differently when it comes or goes."""
         self._preferred: dict[str, str] = {}
+        self._apart: dict[str, dict[str, None]] = {}
+        """Contacts that wait and are in no order now (a pause after an offer in vain), by queue: its limits are theirs all the same."""
+        self._apart_of: dict[str, str] = {}
         self._agent_at: dict[str, AgentPlace] = {}
         self._free: dict[tuple[str, str], dict[str, None]] = {}
         """Who is free, by queue and channel."""
@@ -277,11 +280,20 @@ class Index:
         elif contact.preferred_agent and contact_id not in self._preferred:
             self._preferred[contact_id] = contact.preferred_agent
             self._prefer.setdefault(contact.preferred_agent, {})[contact_id] = None
+        waits = contact is not None and contact.status == "waiting"
+        self._set_apart(contact_id, contact.queue if contact is not None and waits and place is None else "")
         if place is None:
             self._widens.pop(contact_id, None)
             return False
         self._widens[contact_id] = place[1]
         return True
+
+    def _set_apart(self, contact_id: str, queue: str) -> None:
+        if (was := self._apart_of.pop(contact_id, "")) != queue and was:
+            del self._apart[was][contact_id]
+        if queue:
+            self._apart_of[contact_id] = queue
+            self._apart.setdefault(queue, {})[contact_id] = None
 
     def _classes(self, want: Want) -> dict[ContactClass, list[ContactKey]]:
         if want.only:
@@ -422,6 +434,7 @@ class Index:
                 if bool(served) != bool(served + change):
                     for concerned in self._concerned.get(queue, ()):
                         touched.update(dict.fromkeys(self.contacts_in(concerned)))
+                        touched.update(self._apart.get(concerned, {}))
         touched.update(dict.fromkeys(self._prefer.get(agent_id, ())))
 
     # -- asking

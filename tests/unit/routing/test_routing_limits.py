@@ -110,3 +110,16 @@ def test_new_skill_in_the_document_matches_who_waits_already() -> None:
     agents = {**AGENTS, "omid": AgentRules("1002", ("sales",), {"sales": 1, "fa": 2})}
     floor.send(i.CenterRevised, center=center(agents=agents, revision="r2"))
     assert floor.offer("c1").agent_id == "omid"
+
+
+def test_who_rests_after_an_offer_in_vain_hears_too_that_nobody_serves_the_queue_any_more() -> None:
+    """Such a contact is in no order for a second, and its limit stood as if somebody still served."""
+    queues = {"q": QueueRules(no_agent=Overflow("hangup", "sorry"))}
+    floor = Floor(center(queues, {"ann": AgentRules("1", ("q",))}))
+    floor.available("ann")
+    floor.waits("c1", "q")
+    floor.report(i.OfferFailed, "c1", outcome="withdrawn")
+    assert floor.engine.state.contacts["c1"].hold_until_us > floor.now_us
+    floor.send(i.SetAgentPresence, request_id="r", agent_id="ann", presence="offline")
+    floor.pass_ms(0)
+    assert floor.facts(f.ContactOverflowed)[-1].reason == "no_agent"
