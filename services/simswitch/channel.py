@@ -88,6 +88,8 @@ class Channel(WaitingLeg):
         self.displaces: dict[str, asyncio.TimerHandle | None] = {}
         self.speaking = True
         """Whether its person speaks; silence ends a message that is being recorded."""
+        self.cseq = 0
+        """Of the re-INVITE by which it went on with another node's dialog; its next request has the next number."""
         self.audio_bug = ""
         self.listeners = 0
         self.overhearing: set[Channel] = set()

@@ -3,7 +3,8 @@
 Measured on 1.10.12 with a third FreeSWITCH as the carrier (the variables are those of ``sofia recover``, sofia_glue.c): accepted in 25 ms, and from
 then on requests and sound are the new node's; the former leg notices nothing, hears nothing, and its BYE is refused (500), for its CSeq is the
 lower one. A dialog that the carrier does not know is refused with 481, which is NORMAL_TEMPORARY_FAILURE here, and nothing has changed.
-Without a higher CSeq the former leg's BYE is a BYE like any other: the call is over.
+Without a CSeq that is higher than that of the BYE to come the former leg's BYE is a BYE like any other: the call is over. So it was with two
+moves within a second that had the same number: the second was accepted, and then the node in between hung up.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def dialog_at(switch: Switch, to: Destination) -> Phone:
 class _Dialog:
     def __init__(self, switch: Switch, to: Destination) -> None:
         self._nodes = (switch, *(node for node in switch.carrier.values() if node is not switch))
+        self._profile, self._target = to.place, f"{to.number}@{to.host}"
         self._variables = {name: str(value) for name, value in to.variables.items() if isinstance(value, str)}
 
     def invite(self, leg: Channel) -> None:
@@ -39,14 +41,28 @@ class _Dialog:
             leg.refuse(_UNKNOWN)
             return
         cseq = _number(self._variables.get("sip_invite_cseq", ""))
-        if cseq <= _number(former.var("sip_invite_cseq")) or not former.party.on_taken_over(former):
+        if cseq < former.cseq or not former.party.on_taken_over(former):
             leg.refuse(_OUT_OF_ORDER)
             return
-        leg.party, former.party = former.party, _Deaf(leg if cseq <= _FIRST_CSEQ_MAX else None)
-        leg.variables["sip_call_id"] = self._variables[CALL_ID]
+        leg.cseq, bye = cseq, former.cseq + 1 if former.cseq else _FIRST_CSEQ_MAX
+        leg.party, former.party = former.party, _Deaf(leg if cseq <= bye else None)
+        leg.variables |= self._dialog()
         leg.switch.observer.leg_moved(former, leg)
         leg.party.on_moved(former, leg)
         leg.mark_answered()
+
+    def _dialog(self) -> dict[str, str]:
+        """What stands on the leg afterwards: it is the dialog's, so the line can be taken over once more."""
+        said: dict[str, str] = {}
+        for end in ("from", "to"):
+            address, _, tag = self._variables.get(f"sip_handle_full_{end}", "").partition(">;tag=")
+            said |= {f"sip_{end}_uri": address.removeprefix("<sip:"), f"sip_{end}_tag": tag}
+        return {
+            **said,
+            "sip_call_id": self._variables[CALL_ID],
+            "sofia_profile_name": self._profile,
+            "sip_contact_uri": self._target,
+        }
 
     def _former(self, leg: Channel) -> Channel | None:
         """The leg whose dialog it is: the Call-ID alone is not enough, the tags have to be those of the two ends."""

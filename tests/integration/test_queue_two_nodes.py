@@ -226,6 +226,29 @@ async def test_a_node_is_emptied_and_who_waits_keeps_the_place_on_the_other(
         assert (await t.call("fs1")).answered
 
 
+async def test_a_line_that_moves_on_and_back_at_once_is_not_hung_up_by_the_node_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "LOOK_MS", 20)
+    async with two(tmp_path) as t:
+        carrier = Carrier(t.labs["fs2"], follows=True)
+        first = await t.call("fs1", carrier)
+        legs = [first]
+        for source, target in (("fs1", "fs2"), ("fs2", "fs1")):
+            assert (await t.drain(source)).draining
+            await t.until(lambda node=target: t.state(node, first.uuid) == "waiting")
+            await t.until(lambda: legs[-1].down)
+            assert not (await t.drain(source, "undrain")).draining
+            assert carrier.brought is not None
+            legs.append(carrier.brought)
+        assert legs[2].switch.name == "fs1"
+        assert not legs[2].down, "the carrier takes the BYE of the node in between for the end of the call"
+        assert legs[2].cseq > legs[1].cseq + 1
+        legs[2].end("NORMAL_CLEARING", by="caller")
+        (closed,) = await t.outside.until(f.ContactClosed, 1)
+        assert closed.contact_id == first.uuid
+
+
 async def test_a_supervisor_whose_phone_is_on_the_other_node_listens_whispers_and_leaves(
     tmp_path: Path,
 ) -> None:

@@ -58,6 +58,7 @@ def line_of(event: Event) -> Line | None:
         proxy="" if straight else f"sip:{came_from}",
         profile=profile,
         number=number if _NUMBER.fullmatch(number) else "",
+        cseq=int(cseq) if (cseq := var("cc_cseq")).isascii() and cseq.isdigit() and len(cseq) < 11 else 0,
     )
 
 
@@ -80,6 +81,7 @@ def take_line(command: TakeLine, node: str) -> str:
         "sip_handle_full_from": line.ours,
         "sip_handle_full_to": line.theirs,
         "sip_invite_cseq": str(command.cseq),
+        "cc_cseq": str(command.cseq),
         "sip_invite_route_uri": line.route,
         "sip_route_uri": line.proxy,
         "cc_taken": "1",

@@ -71,7 +71,7 @@ class LineDesk:
             route=line.route,
             proxy=line.proxy,
             profile=line.profile,
-            cseq=cseq_of(command.move),
+            cseq=cseq_of(command.move, line.cseq),
             number=line.number,
         )
         try:

@@ -71,6 +71,7 @@ class Line(Struct, frozen=True, kw_only=True):
     proxy: str = ""  # Where requests are sent to, when ``target`` is not where the call came from.
     profile: str
     number: str = ""
+    cseq: int = 0  # Of the re-INVITE by which this node took the line over; 0: the call came here by itself.
 
 
 class AgentLeg(Struct, frozen=True, kw_only=True):

@@ -46,9 +46,18 @@ _CSEQ_FLOOR = (
 _EPOCH_S = 1_700_000_000
 
 
-def cseq_of(at_us: int) -> int:
-    """The number of the re-INVITE of a move that began then: later moves of the same line have higher ones."""
-    return _CSEQ_FLOOR + (at_us // 1_000_000 - _EPOCH_S) % _CSEQ_FLOOR
+_REQUESTS = 1_000
+"""As many requests of its own a node may send in a dialog that it has taken over."""
+
+
+def cseq_of(at_us: int, former: int = 0) -> int:
+    """The number of the re-INVITE of a move that began then: higher than whatever this node has sent in the dialog or may send at its end.
+
+    ``former``: that of the re-INVITE by which the line came here. Seconds alone do not do: a line that moved on within the second had the
+    same number, the former node's BYE the next one, and the carrier hung up (measured on 1.10.12).
+    """
+    by_time = _CSEQ_FLOOR + (at_us // 1_000_000 - _EPOCH_S) % _CSEQ_FLOOR
+    return min(max(by_time, former + _REQUESTS if former else 0), 2**31 - 1)
 
 
 # --- here -------------------------------------------------------------------------------------------------------------

@@ -359,6 +359,15 @@ def test_later_moves_have_higher_numbers_than_anything_before() -> None:
     assert 2**27 < first < second < 2**31
 
 
+def test_a_line_that_moves_on_at_once_has_a_number_beyond_whatever_the_node_in_between_sends() -> None:
+    at_us = 1_795_000_000_000_000
+    first = line_moves.cseq_of(at_us)
+    second = line_moves.cseq_of(at_us + 300_000, first)
+    assert second > first + 500, "its BYE, and keep-alives before it, have the next numbers"
+    assert line_moves.cseq_of(at_us + 86_400_000_000, first) == line_moves.cseq_of(at_us + 86_400_000_000)
+    assert line_moves.cseq_of(at_us, 2**31 - 5) == 2**31 - 1
+
+
 # --- the adapters
 
 
@@ -403,6 +412,7 @@ def test_a_dialog_is_read_from_a_leg_and_gone_on_with_by_an_originate() -> None:
     assert said.endswith("}sofia/trunk/sip:mod_sofia@10.0.0.9:5060 move-demo.c1 XML public")
     for part in (
         "sip_invite_cseq=1168939805",
+        "cc_cseq=1168939805",
         "origination_uuid=c1-m1",
         "originate_timeout=5",
         "cc_taken=1",
@@ -418,6 +428,11 @@ def test_a_line_that_was_taken_before_is_ours_the_other_way_round() -> None:
     assert line is not None
     assert line.ours.endswith("tag=v5g2HggS50XUg")
     assert line.theirs.endswith("tag=NpScBe32rm4DN")
+    assert line.cseq == 0
+    leg.headers["variable_cc_cseq"] = "1168939805"
+    assert dialog.line_of(leg).cseq == 1_168_939_805  # type: ignore[union-attr]
+    leg.headers["variable_cc_cseq"] = "12345678901234"
+    assert dialog.line_of(leg).cseq == 0  # type: ignore[union-attr]
 
 
 def test_a_carrier_behind_nat_is_answered_where_it_called_from_and_proxies_are_kept() -> None:
