@@ -33,6 +33,7 @@ def test_the_real_dialplan_leads_a_caller_to_ivr_then_to_waiting() -> None:
         "multiset",
         "answer",
         "socket",
+        "stop_record_session",
         "multiset",
         "event",
         "playback",
@@ -43,6 +44,10 @@ def test_the_real_dialplan_leads_a_caller_to_ivr_then_to_waiting() -> None:
         multiset.split(";")
     )
     assert found.actions[2].data == "127.0.0.1:8084 async full"
+    assert "cc_hearing=none" in multiset, "stopping needs a name also where nobody listens"
+    assert (
+        dialplan.expand(found.actions[3].data, {"cc_hearing": "/s/heard/u-1.wav"}.get) == "/s/heard/u-1.wav"
+    )
 
 
 def test_the_real_dialplan_leads_a_feature_code_to_ivr_and_ends() -> None:
