@@ -136,8 +136,8 @@ bench-freeswitch: install ## Peyvand beside mod_callcenter on a real FreeSWITCH 
 	@command -v sipp >/dev/null || $(call debian,sip-tester)
 	@$(RUN) tests.bench_freeswitch $(ARGS)
 
-sim: install ## A simulated day through routing's core: 100,000 calls, 300 agents, 20 queues, kills, audited (SEED=1 ARGS="--calls 20000")
-	@$(RUN) tests.sim --seed $(SEED) $(ARGS)
+sim: install ## A simulated day through routing's core: 100,000 calls, 300 agents, kills, audited (SEED=1); with DAY=2026-11-20 TENANT=demo a real day, changed (ARGS="--staff sales+2")
+	@$(RUN) $(if $(DAY),services.whatif --day $(DAY) --tenant $(TENANT) --center $(or $(CENTER),deploy/centers/$(TENANT).yaml),tests.sim --seed $(SEED)) $(ARGS)
 
 sim-theory: install ## Stationary queues through routing's core beside exact theory (Erlang C, Erlang A, priorities), 20 replications each
 	@$(RUN) tests.sim.stationary $(ARGS)

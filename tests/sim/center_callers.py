@@ -7,10 +7,10 @@ from typing import Any
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
+from services.whatif.driver import START_US
 from tests.sim.center import ARRIVALS, LINES
 from tests.sim.center_people import People
 from tests.sim.center_world import HOUR_US, NODES, Caller
-from tests.sim.driver import START_US
 
 OPEN_H, CLOSED_H = 7.0, 22.0
 

@@ -25,11 +25,11 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import Center
 from services.routing.core.state import State
+from services.whatif.driver import START_US
 from tests.sim.center import LINES, center
 from tests.sim.center_callers import CLOSED_H, OPEN_H
 from tests.sim.center_desk import Desk
 from tests.sim.center_world import ACKNOWLEDGED_LATE
-from tests.sim.driver import START_US
 
 
 class CenterDay(Desk):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
+from services.whatif.driver import START_US
 from tests.sim.center import ARRIVALS, DESK
 from tests.sim.center_callers import CLOSED_H, OPEN_H, Callers
 from tests.sim.center_world import HOUR_US, NODES, Caller
-from tests.sim.driver import START_US
 
 
 class Desk(Callers):

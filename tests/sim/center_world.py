@@ -9,8 +9,8 @@ import msgspec
 
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
+from services.whatif.driver import Driver
 from tests.sim.center import center
-from tests.sim.driver import Driver
 from tests.sim.ledger import Ledger
 
 HOUR_US = 3_600_000_000

@@ -22,10 +22,10 @@ from services.routing.core import facts as f
 from services.routing.core import views
 from services.routing.core.center import Center
 from services.routing.core.expected import Expectation
+from services.whatif.driver import START_US
 from tests.sim.center import LINES
 from tests.sim.center_people import People
 from tests.sim.center_world import NODES
-from tests.sim.driver import START_US
 from tests.sim.joined_node import LOG_S, SimNode
 from tests.sim.joined_people import SENT, TENANT, JoinedPeople
 

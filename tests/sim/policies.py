@@ -19,7 +19,7 @@ from typing import Any
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import STRATEGIES, AgentRules, Center, QueueOrder, QueueRules, Step
-from tests.sim.driver import START_US, Driver
+from services.whatif.driver import START_US, Driver
 from tests.sim.theory import student
 
 SEEDS = range(1, 7)

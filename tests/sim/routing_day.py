@@ -15,7 +15,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import Center, Policy
 from services.routing.core.state import State
-from tests.sim.driver import START_US, Driver
+from services.whatif.driver import START_US, Driver
 
 
 class World(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ import msgspec
 
 from services.routing.core import facts as f
 from services.routing.core.center import AgentRules, Center, QueueOrder, QueueRules
-from tests.sim.driver import START_US
+from services.whatif.driver import START_US
 from tests.sim.routing_day import Day, World
 from tests.sim.theory import student, with_patience, with_priority, with_waiting
 

@@ -12,7 +12,7 @@ from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import AgentRules, Center, QueueRules
 from services.routing.core.expected import Expectation, staff
-from tests.sim.driver import START_US
+from services.whatif.driver import START_US
 from tests.sim.routing_day import Day, World
 
 WARM_UP_US = 3_600_000_000

@@ -101,6 +101,7 @@ class Segment(Named, frozen=True, kw_only=True):
     ring_ms: int = 0
     talk_ms: int = 0
     hold_ms: int = 0
+    wrap_up_ms: int = 0
     outcome: str = ""
     ended_by: str = ""
     target_ms: int = 20_000
@@ -161,6 +162,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     ring_ms: int = 0
     talk_ms: int = 0
     hold_ms: int = 0
+    wrap_up_ms: int = 0
     ended_by: str = ""
     target_ms: int = 20_000
     short_ms: int = 5_000

@@ -22,18 +22,20 @@ from services.routing.core.engine import Engine
 from services.routing.core.state import State
 
 START_US = 1_767_225_600_000_000
-"""Midnight of 2026-01-01 UTC, the beginning of every simulation."""
+"""Midnight of 2026-01-01 UTC, where simulations begin that are of no real day."""
 
 
 class Driver:
     """Feeds the engine and carries out what it returns; subclasses are the world around it."""
 
-    def __init__(self, center: Center, *, seed: int, policy: Policy | None = None) -> None:
+    def __init__(
+        self, center: Center, *, seed: int, policy: Policy | None = None, start_us: int = START_US
+    ) -> None:
         self.center = center
         self.policy = policy or Policy()
         self.random = random.Random(seed)
         self.engine = Engine(center, self.policy)
-        self.now_us = START_US
+        self.now_us = start_us
         self.inputs = 0
         self.epoch = 0
         self._serial = 0
