@@ -66,6 +66,8 @@ class Records:
             "abandoned_within": "countIf(kind = 'queue' AND outcome = 'abandoned' AND wait_ms <= target_ms)",
             "abandoned_short": "countIf(kind = 'queue' AND outcome = 'abandoned' AND wait_ms < short_ms)",
             "wait_answered_ms": "sumIf(wait_ms, kind = 'queue' AND outcome = 'answered')",
+            "wait_abandoned_ms": "sumIf(wait_ms, kind = 'queue' AND outcome = 'abandoned')",
+            "wait_max_ms": "maxIf(wait_ms, kind = 'queue')",
             "handled": "countIf(kind = 'agent')",
             "talk_ms": "sumIf(talk_ms, kind = 'agent')",
             "wait_state": "quantilesTDigestStateIf(0.5, 0.9, 0.95)(wait_ms, kind = 'queue' AND outcome = 'answered')",

@@ -31,6 +31,7 @@ from services.reporting import (
     flow_api,
     live_api,
     migrate,
+    page_api,
     query_api,
     retention,
     survey_api,
@@ -341,6 +342,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.add(feed, "wallboard")
     rt.app.include_router(live_api.build_router(feed))
     rt.app.include_router(pages.build_router(live_api.PAGES))
+    rt.app.include_router(page_api.build_router(lambda tenant: watch.current.tenant(tenant)))
     watch.start()
     rt.add(watch, "centers")
 

@@ -378,7 +378,7 @@ class LiveFeed:
 
 # The routes
 
-PAGES: Final = {"wallboard": "The live wallboard's page"}
+PAGES: Final = {"wallboard": "The live wallboard's page", "reports": "The history pages"}
 
 
 def build_router(feed: LiveFeed) -> APIRouter:

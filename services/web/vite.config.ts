@@ -30,5 +30,6 @@ export default defineConfig({
     assetsInlineLimit: 0, // a picture in a data: address is refused by the content security policy
     target: 'es2023',
     reportCompressedSize: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
 });

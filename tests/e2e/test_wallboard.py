@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
+from fastapi import FastAPI
 
 from services.center import Center
 from services.common import pages
@@ -21,7 +18,9 @@ from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
 from services.contracts.peyvand.routing.v1 import log_pb2 as routing
 from services.reporting.live_api import PAGES, LiveFeed, build_router
+from tests.e2e.accessibility import violations
 from tests.e2e.browser import Browser, available, chromium
+from tests.e2e.served import Served
 from tests.unit.reporting_live.demo_feed import DemoDay, append_all, big_center
 
 pytestmark = [
@@ -42,29 +41,15 @@ SKIPPABLE_CLOCK = """
 """
 
 
-class Site:
-    """reporting's wallboard in a thread of its own, with a bus that holds an afternoon of calls."""
+class Site(Served):
+    """reporting's wallboard, with a bus that holds an afternoon of calls."""
 
     def __init__(self, center: Center) -> None:
+        super().__init__()
         self.center = center
         self.clock = ManualClock(NOW_US)
         self.connected = True
         self.token = issue(SECRET, tenant="demo", role="display", subject="wall", ttl_s=600)
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
-
-    def start(self) -> None:
-        self._thread.start()
-        assert self._ready.wait(60)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(30)
-        self._loop.close()
-
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def url(self, **fragment: str) -> str:
         inside = "&".join(f"{k}={v}" for k, v in fragment.items())
@@ -82,8 +67,7 @@ class Site:
             viewer.close()
         return len(viewers)
 
-    async def _serve(self) -> None:
-        self._done = asyncio.Event()
+    async def build(self) -> FastAPI:
         self._bus = MemoryBus(MemoryBroker(self.clock), clock=self.clock)
         day = DemoDay(self.center, now_us=NOW_US, hours=3.5, calls_per_minute=5)
         await append_all(self._bus, "demo", day)
@@ -92,25 +76,15 @@ class Site:
         app = make_app("reporting", "0", Readiness(), auth_secret=SECRET)
         app.include_router(build_router(self.feed))
         app.include_router(pages.build_router(PAGES))
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.port = listener.getsockname()[1]
-        server = uvicorn.Server(
-            uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1, ws="none")
-        )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        self._ready.set()
-        await self._done.wait()
+        return app
+
+    async def close(self) -> None:
         await self.feed.stop()
         await self._bus.stop()
-        server.should_exit = True
-        await task
-        listener.close()
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    assert (pages.built() / "index.html").is_file(), "the pages are not built: make pages"
     site = Site(big_center(tmp_path_factory.mktemp("center")))
     site.start()
     yield site
@@ -287,3 +261,11 @@ def test_reduced_motion_and_the_systems_dark_theme_are_followed(browser: Browser
         assert browser.run("return document.getAnimations().length") == 0
     finally:
         browser.cdp("Emulation.setEmulatedMedia", features=[])
+
+
+@pytest.mark.parametrize(
+    ("language", "theme"), [("en", "light"), ("en", "dark"), ("fa", "light"), ("fa", "dark")]
+)
+def test_axe_finds_no_violation(browser: Browser, site: Site, language: str, theme: str) -> None:
+    show(browser, site, lang=language, theme=theme)
+    assert violations(browser) == []

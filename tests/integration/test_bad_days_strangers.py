@@ -25,7 +25,7 @@ from tests.integration.ivr_switch import FakeCall
 # ClickHouse pool that does the same at that moment undoes.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/wallboard"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/wallboard", "/reports"}
 NOT_IN_THE_DOCUMENT = {"/docs", "/openapi.json"}
 SERVICES = ["ivr", "routing", "queue", "recording", "reporting", "simswitch"]
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -33,6 +33,7 @@ def test_every_text_that_the_page_asks_for_is_there_and_none_is_left_over() -> N
     asked = {k for k in re.findall(r"'([a-z_]+(?:\.[a-z_]+)+)'", CODE) if k.split(".")[0] in families}
     # Families whose keys are put together from data: `state.${state}` asks for all that begin so.
     built = re.findall(r"`([a-z_]+(?:\.[a-z_]+)*\.)\$\{", CODE)
+    built += [f"{family}." for family in re.findall(r"word\('([a-z]+)', ", CODE)]
     reached = {key for key in TEXTS["en"] if key in asked or any(key.startswith(b) for b in built)}
     assert asked <= set(TEXTS["en"])
     assert reached == set(TEXTS["en"])

@@ -1,6 +1,9 @@
 /* What every page shares: its address, language, theme, who looks, and what is told to screen readers. */
 
+import { flushSync } from 'svelte';
+
 import { readFragment, writeFragment, type Parameters } from './address';
+import type { Refusal } from './refusal';
 import { storedToken, storeToken } from './session';
 import type { Language } from './texts';
 
@@ -15,10 +18,13 @@ class Page {
   token = $state('');
   /** Grows with each sign-in, also with the token that was refused before. */
   attempt = $state(0);
+  /** Why the server did not take the token, where it did not. */
+  refused = $state<Refusal | null>(null);
   /** For screen readers, at the next pause and at once. */
   polite = $state('');
   urgent = $state('');
   private systemDark = $state(darkSetting.matches);
+  private printing = $state(false);
 
   readonly language: Language = $derived.by(() => {
     const asked = this.parameters.lang;
@@ -26,12 +32,15 @@ class Page {
     return navigator.language.toLowerCase().startsWith('fa') ? 'fa' : 'en';
   });
   readonly dark: boolean = $derived(
-    this.parameters.theme === 'dark' || (this.parameters.theme !== 'light' && this.systemDark),
+    !this.printing && (this.parameters.theme === 'dark' || (this.parameters.theme !== 'light' && this.systemDark)),
   );
 
   constructor() {
     this.readAddress();
     addEventListener('hashchange', () => this.readAddress());
+    // What is drawn on a canvas has to be drawn again in the colours of paper before the browser takes its picture.
+    addEventListener('beforeprint', () => flushSync(() => (this.printing = true)));
+    addEventListener('afterprint', () => (this.printing = false));
     darkSetting.addEventListener('change', () => (this.systemDark = darkSetting.matches));
   }
 
@@ -59,9 +68,14 @@ class Page {
     else history.replaceState(null, '', fragment);
   }
 
+  refuse(why: Refusal): void {
+    this.refused = why;
+  }
+
   signIn(token: string): void {
     storeToken(token);
     this.token = token;
+    this.refused = null;
     this.attempt += 1;
     if (this.name === 'wallboard') this.go({ token });
   }
