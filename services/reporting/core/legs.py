@@ -6,6 +6,7 @@ where both speak. Times are microseconds since the epoch, UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -61,6 +62,8 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
     packets_in: int = 0
     packets_out: int = 0
     packets_skipped: int = 0
+    jitter_us: int = 0
+    packet_loss_ppm: int = 0
     moved_away: bool = False
     """The caller goes on on a leg of another node."""
 
@@ -140,6 +143,11 @@ def leg_of(source: Source, profile: Profile, variables: Mapping[str, str]) -> Le
         packets_in=number("rtp_audio_in_media_packet_count", "rtp_audio_in_packet_count"),
         packets_out=number("rtp_audio_out_media_packet_count", "rtp_audio_out_packet_count"),
         packets_skipped=number("rtp_audio_in_skip_packet_count"),
+        jitter_us=_jitter_us(variables.get("rtp_audio_in_jitter_max_variance", "")),
+        packet_loss_ppm=_loss_ppm(
+            number("rtp_audio_in_flaw_total"),
+            number("rtp_audio_in_media_packet_count", "rtp_audio_in_packet_count"),
+        ),
     )
 
 
@@ -216,6 +224,27 @@ def whole(text: str) -> int:
         return min(max(int(text), 0), _INT_MAX)
     except ValueError:
         return 0
+
+
+def _jitter_us(variance_ms2: str) -> int:
+    """Jitter of a leg: the root of the greatest variance (ms squared) that its packets' spacing reached.
+
+    FreeSWITCH 1.10 keeps the variance of the whole leg up to now and writes down only the least and the greatest value that it
+    passed through (``check_jitter`` of switch_rtp.c), so this is never less than the leg's own.
+    """
+    try:
+        return min(max(round(math.sqrt(float(variance_ms2)) * 1000), 0), _INT_MAX)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _loss_ppm(flaws: int, packets: int) -> int:
+    """Share of the packets that did not come, in a million expected ones.
+
+    The flaws of switch_rtp.c, from which it makes the MOS, too: gaps in the sequence numbers, more of them when they follow each other.
+    ``rtp_audio_in_skip_packet_count`` is none of them: it counts reads that found nothing.
+    """
+    return round(flaws * 1_000_000 / (packets + flaws)) if flaws else 0
 
 
 def _milli(text: str) -> int:

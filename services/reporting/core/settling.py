@@ -151,12 +151,12 @@ def _us(at: datetime) -> int:
 
 def contact_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Contacts]:
     """Contacts touched about the same day together: each batch reads no more days than its earliest news asks for."""
-    ordered = sorted(touches, key=lambda t: (t.since.date(), t.tenant, t.id))
-    for day, group in groupby(ordered, key=lambda t: t.since.date()):
-        by_contact: dict[tuple[str, str], list[Touch]] = {}
-        for touch in group:
-            by_contact.setdefault((touch.tenant, touch.id), []).append(touch)
-        keys = list(by_contact)
+    by_contact: dict[tuple[str, str], list[Touch]] = {}
+    for touch in touches:
+        by_contact.setdefault((touch.tenant, touch.id), []).append(touch)
+    by_day = sorted((min(t.since for t in found).date(), key) for key, found in by_contact.items())
+    for day, group in groupby(by_day, key=lambda pair: pair[0]):
+        keys = [key for _, key in group]
         for at in range(0, len(keys), size):
             part = keys[at : at + size]
             yield Contacts(
@@ -168,15 +168,15 @@ def contact_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Con
 
 
 def agent_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Agents]:
-    """Agents of one kind, touched about the same 15 minutes, together."""
-
-    def about(touch: Touch) -> tuple[str, int]:
-        return touch.kind, slot_of(_us(touch.since))
-
-    for (kind, _), group in groupby(sorted(touches, key=about), key=about):
-        found = sorted(group, key=lambda t: (t.id, t.tenant))
-        for at in range(0, len(found), size):
-            part = found[at : at + size]
+    """Agents of one kind whose earliest news is of the same day, together."""
+    by_agent: dict[tuple[str, str, str], list[Touch]] = {}
+    for touch in touches:
+        by_agent.setdefault((touch.kind, touch.tenant, touch.id), []).append(touch)
+    firsts = sorted((key[0], min(t.since for t in found).date(), key) for key, found in by_agent.items())
+    for (kind, _), group in groupby(firsts, key=lambda first: first[:2]):
+        keys = [key for _, _, key in group]
+        for at in range(0, len(keys), size):
+            part = tuple(t for key in keys[at : at + size] for t in by_agent[key])
             since_us = min(_us(t.since) for t in part)
             yield Agents(
                 tenants=tuple(sorted({t.tenant for t in part})),
@@ -184,7 +184,7 @@ def agent_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Agent
                 ids=tuple(sorted({t.id for t in part})),
                 since_us=since_us,
                 from_us=max(since_us - _AGENTS_BEFORE_US, 0),
-                touches=tuple(part),
+                touches=part,
             )
 
 

@@ -76,8 +76,14 @@ def insert(table: str, select: Sequence[tuple[str, str]], source: str, after: st
 PARTIAL: Final = (
     "SELECT contact_id FROM contacts"
     f" WHERE {_OF_IDS} AND day BETWEEN {{from_day:Date}} AND {{to_day:Date}} GROUP BY contact_id HAVING max(start).2 = ''"
+    " OR arrayExists(at_us -> at_us > 0 AND at_us < toUnixTimestamp64Micro(toDateTime64({from_day:Date}, 6, 'UTC')),"
+    " [max(started_at_us).2, max(waiting_since_us).2])"
 )
 """Contacts whose start is not in the days that are read: for them everything has to be."""
+
+_FACTS_KNOWN: Final = (
+    f"(SELECT tenant, contact_id, uniqExact(id) AS known FROM {_FACTS} GROUP BY tenant, contact_id)"
+)
 
 
 def _contact_records() -> str:
@@ -85,7 +91,7 @@ def _contact_records() -> str:
     source = (
         "(SELECT *, ifNull(waiting_since, started_at) AS since, ifNull(connected_at, started_at) AS with_agent_at"
         f" FROM v_contacts_between(from_day = {{from_day:Date}}, to_day = {{to_day:Date}}) WHERE {_OF_IDS}) AS c"
-        f" LEFT JOIN (SELECT tenant, contact_id, uniqExact(id) AS known FROM {_FACTS} GROUP BY tenant, contact_id) AS f"
+        f" LEFT JOIN {_FACTS_KNOWN} AS f"
         " ON f.tenant = c.tenant AND f.contact_id = c.contact_id"
         " LEFT JOIN (SELECT tenant, contact_id, argMin(asked, (seq, idx)) AS asked FROM (SELECT tenant, contact_id, seq, idx,"
         " JSONExtract(payload, 'Tuple(skills Array(String), service_class String, callback_id String)') AS asked"
@@ -224,13 +230,13 @@ def _segments() -> str:
         " t.p.queue AS queue, t.p.agent_id AS agent_id, t.p.offer_id AS offer_id, t.turn AS turn, t.reason AS reason,"
         " t.began_us AS began_us,"
         f" if(talk, {talked_us}, {waited_us}) AS over_us, if(over_us > 0, greatest(over_us, t.began_us), 0) AS ended_us,"
-        f" if(talk, {talked_out}, {waited_out}) AS outcome, c.version AS version, c.channel AS channel,"
+        f" if(talk, {talked_out}, {waited_out}) AS outcome, c.channel AS channel,"
         " c.related_contact_id AS related, if(talk, if(o.talked_ms > 0, o.talked_ms,"
         " if(ended_us > 0, intDiv(ended_us - t.began_us, 1000), 0)), 0) AS talk_ms, o.rang_ms AS ring_ms,"
         " if(o.held_ms > 0 OR t.after != 'closed', o.held_ms, if(talk, t.after_p.hold_ms, 0)) AS hold_ms, o.leg AS agent_leg_id,"
         " multiIf(o.ender != '', o.ender, t.after = 'closed', t.after_p.ended_by, '') AS ended_by, o.keyed AS keyed"
         " FROM stretches AS t"
-        " INNER JOIN (SELECT tenant, contact_id, state, outcome, started_at, ended_at, channel, related_contact_id, version"
+        " INNER JOIN (SELECT tenant, contact_id, state, outcome, started_at, ended_at, channel, related_contact_id"
         f" FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id) AS c"
         " ON c.tenant = t.tenant AND c.contact_id = t.contact_id"
         f" LEFT JOIN {_OFFERS} AS o ON o.tenant = t.tenant AND o.offer_id = t.p.offer_id"
@@ -242,7 +248,7 @@ def _segments() -> str:
         " toUnixTimestamp64Micro(coalesce(waiting_since, handed_over_at, started_at)) AS began_us,"
         " if(ended_at IS NULL OR state != 'closed', 0, toUnixTimestamp64Micro(assumeNotNull(ended_at))) AS over_us,"
         " if(over_us > 0, greatest(over_us, began_us), 0) AS ended_us, if(state = 'closed', outcome, 'open') AS outcome,"
-        " version, channel, related_contact_id AS related, 0 AS talk_ms, 0 AS ring_ms, 0 AS hold_ms, '' AS agent_leg_id,"
+        " channel, related_contact_id AS related, 0 AS talk_ms, 0 AS ring_ms, 0 AS hold_ms, '' AS agent_leg_id,"
         " ended_by, '' AS keyed"
         f" FROM (SELECT * FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id)"
         " WHERE first_queue != '' AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id FROM stretches)"
@@ -254,6 +260,10 @@ def _segments() -> str:
         " LEFT JOIN (SELECT tenant, of_offer, argMax((mos, jitter, loss), (lasted, leg_id)) AS voice"
         f" FROM {_LEGS} WHERE of_offer != '' GROUP BY tenant, of_offer) AS l"
         " ON l.tenant = g.tenant AND l.of_offer = g.offer_id"
+        f" LEFT JOIN {_FACTS_KNOWN} AS f ON f.tenant = g.tenant AND f.contact_id = g.contact_id"
+        f" LEFT JOIN (SELECT tenant, of_contact, sum(known) AS known FROM {_LEGS} GROUP BY tenant, of_contact) AS k"
+        " ON k.tenant = g.tenant AND k.of_contact = g.contact_id"
+        f" LEFT JOIN {_REVISIONS} AS r ON r.tenant = g.tenant"
         f" ASOF LEFT JOIN {_QUEUES} AS cq ON cq.tenant = g.tenant AND cq.queue = g.queue AND g.began >= cq.valid_from"
         f" ASOF LEFT JOIN {_AGENTS} AS ca ON ca.tenant = g.tenant AND ca.agent_id = g.agent_id AND g.began >= ca.valid_from"
     )
@@ -295,7 +305,7 @@ def _segments() -> str:
             ("mos_milli", "l.voice.1"),
             ("jitter_us", "l.voice.2"),
             ("packet_loss_ppm", "l.voice.3"),
-            ("version", "g.version"),
+            ("version", _VERSION.format(known="f.known + k.known + r.rows")),
         ],
         source,
         after=f"WITH {_stretches()} ",
@@ -323,7 +333,8 @@ SLOTS_OF_CONTACTS: Final = (
 """The 15 minutes in which contacts count: of their segments, and of the offers of them."""
 
 # -- agents. An interval is told by the change that begins it and ends with the next one; what passes midnight (UTC) goes on in a row of the
-# next day, so that a day's rows are all there is to know of the day. Who is offline has one row, and nobody goes on for more than a month.
+# next day, so that a day's rows are all there is to know of the day. Who is offline has one row, and nothing that
+# has no end yet goes on for more than a month.
 _CHANGES: Final = (
     "SELECT *, bitShiftLeft(seq, 12) + least(idx, 4095) AS place FROM agent_changes"
     " WHERE tenant IN {tenants:Array(String)} AND agent_id IN {ids:Array(String)} AND kind IN {kinds:Array(String)}"
@@ -341,8 +352,8 @@ def _agent_intervals() -> str:
     cut = (
         f"SELECT *, next_place > 0 AS closed, if(closed, greatest(next_at, at), greatest(at, fromUnixTimestamp64Micro({{now_us:Int64}}, 'UTC'))) AS until,"
         " toDate(at, 'UTC') AS first_day, toDate(greatest(until, at), 'UTC') AS last_day,"
-        " arrayJoin(range(toUInt32(1 + if(value = 'offline', 0, least(last_day - first_day,"
-        f" {MOST_DAYS}))))) AS nth, first_day + nth AS of_day,"
+        " arrayJoin(range(toUInt32(1 + if(value = 'offline', 0, if(closed, last_day - first_day,"
+        f" least(last_day - first_day, {MOST_DAYS})))))) AS nth, first_day + nth AS of_day,"
         " nth = if(value = 'offline', 0, last_day - first_day) AS last"
         f" FROM ({spans})"
     )

@@ -297,3 +297,31 @@ def test_a_line_that_went_on_at_another_node_is_not_the_contacts_end_and_the_leg
     assert [row.table for row in rows_of_leg(went_on)] == ["legs", "contacts"]
     stays = leg_of("spool", Profile(leg_id=CONTACT), VARIABLES | {"cc_move": "fs2"})
     assert [row.table for row in rows_of_leg(stays)] == ["legs", "contacts"], "it hung up here"
+
+
+@pytest.mark.parametrize(
+    ("variance", "flaws", "packets", "jitter_us", "loss_ppm"),
+    [
+        ("0.00", "0", "46", 0, 0),
+        ("216.31", "0", "46", 14_707, 0),
+        ("20.65", "5", "95", 4_544, 50_000),
+        ("nan", "x", "", 0, 0),
+        ("-1", "3", "0", 0, 1_000_000),
+        ("1e999", "1", "999999", 0, 1),
+    ],
+)
+def test_the_quality_of_a_leg_is_what_the_switch_measured(
+    variance: str, flaws: str, packets: str, jitter_us: int, loss_ppm: int
+) -> None:
+    """Values of the recorded event sockets, and those that no switch should write."""
+    leg = leg_of(
+        "socket",
+        Profile(leg_id=CONTACT),
+        {
+            "rtp_audio_in_jitter_max_variance": variance,
+            "rtp_audio_in_flaw_total": flaws,
+            "rtp_audio_in_media_packet_count": packets,
+            "rtp_audio_in_skip_packet_count": "40",
+        },
+    )
+    assert (leg.jitter_us, leg.packet_loss_ppm) == (jitter_us, loss_ppm)
