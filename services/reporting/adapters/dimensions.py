@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from services.center import CenterSet
+from services.center import Center, CenterSet
 from services.common import ids
 from services.common.clickhouse import Store, StoreRefused
 from services.common.clock import Clock
@@ -21,6 +21,33 @@ log = structlog.get_logger()
 
 _RETRY_S: Final = 2.0
 _COLUMNS: Final = {"center_agents": dimensions.AGENTS, "center_queues": dimensions.QUEUES}
+
+
+def rows_of_center(center: Center) -> dict[str, list[tuple[Any, ...]]]:
+    """What the document says of its agents and queues, by table, without ``valid_from`` and ``version``."""
+    return {
+        "center_agents": [
+            (
+                center.tenant,
+                agent_id,
+                dict(agent.name),
+                agent.team or "",
+                [f"{skill}:{level}" for skill, level in sorted(agent.skills.items())],
+                agent.queue_names,
+            )
+            for agent_id, agent in center.agents.items()
+        ],
+        "center_queues": [
+            (
+                center.tenant,
+                name,
+                dict(queue.name),
+                queue.service_level_s * 1000,
+                queue.short_abandon_s * 1000,
+            )
+            for name, queue in center.queues.items()
+        ],
+    }
 
 
 class Dimensions:
@@ -69,7 +96,7 @@ class Dimensions:
             since = at.get((center.tenant, center.revision), now)
             fresh = {
                 table: dimensions.news(said, known[table], since)
-                for table, said in dimensions.rows_of_center(center).items()
+                for table, said in rows_of_center(center).items()
             }
             if not any(fresh.values()):
                 continue

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.center import Center
-
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 AGENTS: Final = ("tenant", "agent_id", "name", "team", "skills", "queues", "valid_from", "version")
@@ -36,33 +34,6 @@ TOUCH_SINCE: Final = (
     " AND day >= toDate({since:DateTime64(6, 'UTC')}) AND started_at >= {since:DateTime64(6, 'UTC')}"
 )
 """Contacts that were settled by the document of before, because reporting heard of the new one a moment later."""
-
-
-def rows_of_center(center: Center) -> dict[str, list[tuple[Any, ...]]]:
-    """What the document says of its agents and queues, by table, without ``valid_from`` and ``version``."""
-    return {
-        "center_agents": [
-            (
-                center.tenant,
-                agent_id,
-                dict(agent.name),
-                agent.team or "",
-                [f"{skill}:{level}" for skill, level in sorted(agent.skills.items())],
-                agent.queue_names,
-            )
-            for agent_id, agent in center.agents.items()
-        ],
-        "center_queues": [
-            (
-                center.tenant,
-                name,
-                dict(queue.name),
-                queue.service_level_s * 1000,
-                queue.short_abandon_s * 1000,
-            )
-            for name, queue in center.queues.items()
-        ],
-    }
 
 
 def news(
