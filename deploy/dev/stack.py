@@ -399,9 +399,12 @@ def switch_environment(stack: Stack) -> str:
 def describe(stack: Stack) -> list[tuple[str, str]]:
     """What a person may open, with a token where one is needed: (what, where)."""
     board = f"{stack.http('reporting')}/wallboard#token={stack.token('demo', 'display')}"
+    reports = f"{stack.http('reporting')}/reports#token={stack.token('demo', 'supervisor')}"
     return [
         ("Wallboard", f"{board}&lang=en"),
         ("تابلوی زنده", f"{board}&lang=fa"),
+        ("Reports", f"{reports}&lang=en"),
+        ("گزارش‌ها", f"{reports}&lang=fa"),
         ("Reports (OpenAPI)", f"{stack.http('reporting')}/docs"),
         ("Agents and queues (OpenAPI)", f"{stack.http('routing')}/docs"),
         ("Recordings (OpenAPI)", f"{stack.http('recording')}/docs"),
