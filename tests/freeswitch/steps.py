@@ -16,7 +16,7 @@ from tests.freeswitch.conftest import Rig
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 
 
-async def until(what: str, check: Callable[[], Awaitable[Any]], timeout_s: float = 30) -> Any:
+async def until(what: str, check: Callable[[], Awaitable[Any]], timeout_s: float = 120) -> Any:
     """Poll until ``check`` gives something true, and return it. A service that does not answer now is asked again."""
     last: object = None
     try:
@@ -32,7 +32,7 @@ async def until(what: str, check: Callable[[], Awaitable[Any]], timeout_s: float
         raise AssertionError(f"not in {timeout_s} s: {what}; the last look said {last!r}") from None
 
 
-async def is_idle(rig: Rig, agent_id: str, timeout_s: float = 30) -> None:
+async def is_idle(rig: Rig, agent_id: str, timeout_s: float = 120) -> None:
     """Until the agent is available and idle."""
 
     seen: dict[str, Any] = {}
@@ -76,7 +76,7 @@ async def waits(rig: Rig, queue: str, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
-async def talks(rig: Rig, queue: str, count: int = 1, timeout_s: float = 30) -> list[dict[str, Any]]:
+async def talks(rig: Rig, queue: str, count: int = 1, timeout_s: float = 120) -> list[dict[str, Any]]:
     """Until ``count`` callers of ``queue`` talk."""
 
     async def seen() -> Any:
@@ -133,7 +133,7 @@ async def no_legs(rig: Rig, timeout_s: float = 15) -> None:
     await until("no leg is left", none, timeout_s)
 
 
-async def recording_of(rig: Rig, contact_id: str, timeout_s: float = 30) -> dict[str, Any]:
+async def recording_of(rig: Rig, contact_id: str, timeout_s: float = 120) -> dict[str, Any]:
     """Until the recording of the contact is stored."""
 
     async def stored() -> Any:
