@@ -28,7 +28,7 @@ class SuperviseWish(BaseModel):
     extension: str = Field(
         "",
         pattern=r"^[0-9]{0,20}$",
-        description="The phone to ring, of an agent or a desk; empty: the one at which you are, as an agent.",
+        description="The phone to ring, of an agent or a desk; empty: the one at which you are, as an agent. Nobody is rung at a number outside.",
     )
 
 
@@ -57,6 +57,12 @@ def build_supervision_router(bus: Bus, centers: Callable[[], CenterSet]) -> APIR
         agents = await all_agents(bus, who.tenant)
         if not wish.extension and who.subject in agents:
             at = agents[who.subject]
+            if at.outside:
+                raise Refused(
+                    "works-outside",
+                    f"{who.subject} works at a number outside, and nobody is at {at.extension}: name the phone to ring by extension, "
+                    f"or log in at one",
+                )
             return at.extension, at.node
         if wish.extension in center.desks or any(
             a.extension == wish.extension for a in center.agents.values()

@@ -40,6 +40,7 @@ class Room:
         self.agent = Phone("answer")
         self.mina = Phone("answer")
         self.seats: dict[str, str] = {}
+        self.outside: set[str] = set()
         app = make_app("queue", "0", Readiness(), auth_secret=SECRET)
         app.include_router(build_supervision_router(f.bus, lambda: f.watch.current))
         self._http = httpx.ASGITransport(app=app)
@@ -63,6 +64,7 @@ class Room:
                         presence="available",
                         activity="idle",
                         node="fs1",
+                        outside=name in self.outside,
                     )
                     for name, agent in self.f.watch.current.centers[0].agents.items()
                 ]
@@ -204,3 +206,20 @@ async def test_a_supervisor_who_sits_elsewhere_is_rung_there(tmp_path: Path, esl
         assert status == 200
         await room.fact("started")
         assert (len(desk.legs), room.mina.legs) == (1, [])
+
+
+async def test_a_supervisor_who_works_outside_is_not_rung_at_a_phone_where_nobody_is(
+    tmp_path: Path, esl_hub: GeventHub
+) -> None:
+    async with floor(tmp_path, esl_hub) as f:
+        room = Room(f)
+        room.outside.add("mina")
+        await room.begin()
+        status, problem = await room.wish("listen")
+        assert (status, problem["type"]) == (409, "works-outside")
+        assert "extension" in problem["detail"]
+        assert room.mina.legs == []
+        status, state = await room.wish("listen", extension=MINAS)
+        assert (status, state["state"] in ("ringing", "listening")) == (200, True), (
+            "who names the phone is at it"
+        )

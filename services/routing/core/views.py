@@ -39,6 +39,8 @@ class AgentState(msgspec.Struct, frozen=True):
     draining: bool = False
     at_hand: tuple[AtHand, ...] = ()
     node: str = ""
+    outside: bool = False
+    """Works at a number outside, and not at the phone."""
 
 
 class ChannelCount(msgspec.Struct, frozen=True):
@@ -250,6 +252,7 @@ def agent_state(state: State, center: Center, agent_id: str, now_us: int) -> Age
             for contact_id, one in agent.at_hand.items()
         ),
         state.phone_node(agent),
+        bool(rules and rules.number and not agent.seat and agent.presence != "offline"),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from services.routing.core import facts as f
 from services.routing.core import inputs as i
 from services.routing.core.center import AgentRules, Policy, QueueRules
+from services.routing.core.views import AgentState, agent_state
 from tests.unit.routing.floor import AGENTS, Floor, center
 
 MOBILE = "+989121112233"
@@ -63,6 +64,23 @@ def test_at_a_desk_the_desk_rings() -> None:
     on.waits("c1")
     offer = on.offer("c1")
     assert (offer.extension, offer.agent_number, offer.confirm) == ("90", "", False)
+
+
+def test_who_asks_where_an_agent_is_learns_who_works_outside_and_not_the_number() -> None:
+    on = floor()
+
+    def seen() -> AgentState:
+        return agent_state(on.engine.state, on.engine.center, "omid", on.now_us)
+
+    assert seen().outside
+    assert MOBILE not in repr(seen())
+    on.send(
+        i.SeatAgent, request_id="r", agent_id="omid", extension="90", by_pin=True, verified=True, force=True, node="fs1"
+    )  # fmt: skip
+    assert (seen().outside, seen().extension) == (False, "90")
+    on.send(i.SetAgentPresence, request_id="r", agent_id="omid", presence="offline")
+    assert not seen().outside, "does not work at all"
+    assert not agent_state(on.engine.state, on.engine.center, "sara", on.now_us).outside
 
 
 def test_a_desk_that_is_lost_makes_unreachable_and_the_log_out_leads_back_to_the_number() -> None:

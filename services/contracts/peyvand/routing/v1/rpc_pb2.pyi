@@ -92,7 +92,7 @@ class SetContactPriority(_message.Message):
     def __init__(self, contact_id: _Optional[str] = ..., priority: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class AgentState(_message.Message):
-    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining", "at_hand", "node")
+    __slots__ = ("agent_id", "name", "extension", "presence", "reason", "activity", "contact_id", "queue", "presence_ms", "activity_ms", "queues", "draining", "at_hand", "node", "outside")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class AgentState(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     AT_HAND_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     name: str
     extension: str
@@ -121,7 +122,8 @@ class AgentState(_message.Message):
     draining: bool
     at_hand: _containers.RepeatedCompositeFieldContainer[AtHand]
     node: str
-    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ..., at_hand: _Optional[_Iterable[_Union[AtHand, _Mapping]]] = ..., node: _Optional[str] = ...) -> None: ...
+    outside: bool
+    def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ..., extension: _Optional[str] = ..., presence: _Optional[str] = ..., reason: _Optional[str] = ..., activity: _Optional[str] = ..., contact_id: _Optional[str] = ..., queue: _Optional[str] = ..., presence_ms: _Optional[int] = ..., activity_ms: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., draining: _Optional[bool] = ..., at_hand: _Optional[_Iterable[_Union[AtHand, _Mapping]]] = ..., node: _Optional[str] = ..., outside: _Optional[bool] = ...) -> None: ...
 
 class AtHand(_message.Message):
     __slots__ = ("contact_id", "channel", "queue", "state", "offer_id", "since_ms")
