@@ -8,6 +8,8 @@ python -m services.ivr schema [--flow]           JSON Schema for editors
 
 import sys
 
+import uvloop
+
 from services.common import runtime
 from services.ivr.app import start
 from services.ivr.config import IvrSettings
@@ -16,4 +18,5 @@ from services.ivr.tools import cli
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         sys.exit(cli.main(sys.argv[1:]))
-    runtime.run("ivr", IvrSettings, start)
+    # A call is some twenty timers, reads and writes with little between them: on this loop it takes a tenth less (services/adr/0060).
+    runtime.run("ivr", IvrSettings, start, loop_factory=uvloop.new_event_loop)

@@ -13,7 +13,7 @@ from services.common.bus import Bus
 from services.common.clock import Clock
 from services.common.errors import ConfigError
 from services.common.esl import OutboundServer
-from services.common.parts import start_bus, start_hub
+from services.common.parts import start_bus
 from services.common.runtime import Runtime
 from services.common.webclient import WebClient
 from services.ivr import api
@@ -181,7 +181,6 @@ async def start(settings: IvrSettings, rt: Runtime) -> None:
     rt.app.include_router(api.router(lambda: watch))
 
     server = OutboundServer(
-        start_hub(rt),
         settings.ivr_esl_host,
         settings.ivr_esl_port,
         ivr.on_session,

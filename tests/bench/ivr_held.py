@@ -1,7 +1,9 @@
 """What thousands of calls in menus cost one ivr process: memory a call, CPU while nothing happens, and the end of its room.
 
-The simulated switch carries ``CALLS`` callers, each in a menu whose prompt is long, to one process with its default limit (2,000). Then
-fifty more come: each must be in the dialplan's next action at once. Then all press a key and are handed over.
+The simulated switch carries ``CALLS`` callers, each in a menu whose prompt is long, to one process with its default limit (2,000). They come
+as fast as the two take them, with at most ``COMING`` who are neither in the menu nor turned away: on a busy machine it takes
+longer, and nobody is turned away for that. Then fifty more come: each must be in the dialplan's next action. Then all press a
+key and are handed over. Whoever is lost on the way fails the run.
 """
 
 from __future__ import annotations
@@ -15,15 +17,17 @@ from pathlib import Path
 from services.common.bus.embedded import EmbeddedNats
 from services.common.bus.migrate import migrate
 from services.simswitch.channel import Channel
+from services.simswitch.core.limits import Limits
 from services.simswitch.party import Party
 from services.simswitch.switch import Switch
 from tests.bench.ivr_calls import cpu_ms, ivr, switch_to
 
 CALLS = 2_000
 TOO_MANY = 50
-RATE = 60.0
+COMING = 20
 HELD_S = 10.0
-PROMPT_MS = 600_000
+PROMPT_MS = 1_800_000
+PATIENCE_S = 400.0
 
 
 class Caller(Party):
@@ -31,19 +35,23 @@ class Caller(Party):
 
     def __init__(self) -> None:
         self.leg: Channel | None = None
-        self.in_menu = asyncio.Event()
-        self.waits = asyncio.Event()
+        self.in_menu = False
+        self.waits = False
+        self.settled = asyncio.Event()
+        """In the menu, or beyond it, or gone."""
         self.over = asyncio.Event()
         self.hurried = False
 
     def on_app(self, leg: Channel, app: str, data: str) -> None:
         self.leg = leg
         if app == "playback" and "/menu-" in data:
-            self.in_menu.set()
+            self.in_menu = True
+            self.settled.set()
             if self.hurried:
                 asyncio.get_running_loop().call_soon(leg.press, "1")
         elif app == "event" and "peyvand::waiting" in data:
-            self.waits.set()
+            self.waits = True
+            self.settled.set()
             asyncio.get_running_loop().call_soon(lambda: leg.end("NORMAL_CLEARING", by="caller"))
 
     def press(self) -> None:
@@ -53,6 +61,7 @@ class Caller(Party):
         self.leg.press("1")
 
     def on_ended(self, leg: Channel) -> None:
+        self.settled.set()
         self.over.set()
 
 
@@ -63,14 +72,22 @@ def rss_kib(pid: int) -> int:
 
 
 async def place(switch: Switch, count: int) -> list[Caller]:
-    callers = []
-    for _ in range(count):
-        caller = Caller()
-        callers.append(caller)
-        switch.place_call(
-            context="public", destination="1000", caller_number="0912", caller_name="Cust", party=caller
-        )
-        await asyncio.sleep(1 / RATE)
+    """Have so many call, and return them when every one is in the menu, or beyond it, or gone."""
+    callers: list[Caller] = []
+    room = asyncio.Semaphore(COMING)
+
+    async def come() -> None:
+        async with room:
+            caller = Caller()
+            callers.append(caller)
+            switch.place_call(
+                context="public", destination="1000", caller_number="0912", caller_name="Cust", party=caller
+            )
+            await caller.settled.wait()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(come())
     return callers
 
 
@@ -82,27 +99,24 @@ async def main() -> int:
         try:
             await migrate(url, replicas=1)
             async with ivr(folder, url) as (port, pid), switch_to(folder, port, PROMPT_MS) as switch:
+                switch.limits = Limits(max_sessions=2 * CALLS, sps=10 * CALLS)
                 before = rss_kib(pid)
                 began = cpu_ms(pid)
                 callers = await place(switch, CALLS)
-                async with asyncio.timeout(120):
-                    for caller in callers:
-                        await caller.in_menu.wait()
+                lost = sum(not caller.in_menu for caller in callers)
                 arrived = cpu_ms(pid)
                 held = rss_kib(pid)
                 await asyncio.sleep(HELD_S)
                 idle = cpu_ms(pid)
                 late = await place(switch, TOO_MANY)
-                async with asyncio.timeout(60):
-                    for caller in late:
-                        await caller.waits.wait()
-                refused = sum(not caller.in_menu.is_set() for caller in late)
+                refused = sum(caller.waits and not caller.in_menu for caller in late)
                 pressed = cpu_ms(pid)
                 for caller in callers:
                     caller.press()
-                async with asyncio.timeout(240):
+                async with asyncio.timeout(PATIENCE_S):
                     for caller in (*callers, *late):
                         await caller.over.wait()
+                lost += sum(not caller.waits for caller in callers)
                 served = cpu_ms(pid)
         finally:
             await asyncio.to_thread(nats.stop)
@@ -113,11 +127,12 @@ async def main() -> int:
         "arrival_cpu_ms_per_call": round((arrived - began) / CALLS, 2),
         "held_cpu_percent": round((idle - arrived) / HELD_S / 10, 2),
         "key_to_hand_over_cpu_ms_per_call": round((served - pressed) / CALLS, 2),
+        "lost": lost,
         "turned_away": refused,
         "turned_away_of": TOO_MANY,
     }
     print(json.dumps(line), flush=True)
-    return 0 if refused == TOO_MANY else 1
+    return 0 if refused == TOO_MANY and not lost else 1
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from services.common.esl import GeventHub, OutboundServer, OutboundSession
+from services.common.esl import OutboundServer, OutboundSession
 from services.ivr.app import EVENTS
 from tests.freeswitch.sipp import Lab
 from tests.freeswitch.steps import until
@@ -58,12 +58,10 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     if find_binary() is None or shutil.which("sipp") is None:
         pytest.skip("no FreeSWITCH, or no SIPp")
     folder = tmp_path_factory.mktemp("ivr-room")
-    hub = GeventHub()
-    hub.start()
     desks: list[Desk] = []
     port = free_port()
     server = OutboundServer(
-        hub, "127.0.0.1", port, lambda session: desks[0].serve(session), max_sessions=1, events=EVENTS
+        "127.0.0.1", port, lambda session: desks[0].serve(session), max_sessions=1, events=EVENTS
     )
     switch = FreeSwitch(folder / "switch", port)
     desks.append(Desk(switch, Lab(switch, folder / "sipp"), server))
@@ -75,7 +73,6 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
         await desks[0].lab.close()
         await server.stop(0)
         await switch.stop()
-        hub.stop()
 
 
 WATCHED = ("CHANNEL_EXECUTE", "CUSTOM", "peyvand::waiting")

@@ -71,12 +71,12 @@ class Service:
 class Desk:
     """A server whose sessions are handed to the test and end when it says so."""
 
-    def __init__(self, hub: GeventHub) -> None:
+    def __init__(self) -> None:
         self.sessions: asyncio.Queue[OutboundSession] = asyncio.Queue()
         self.work: Callable[[OutboundSession], Awaitable[None]] = self._wait
         self.release = asyncio.Event()
         self.server = OutboundServer(
-            hub, "127.0.0.1", 0, self._on_session, max_sessions=2, events=("DTMF", "RECORD_STOP")
+            "127.0.0.1", 0, self._on_session, max_sessions=2, events=("DTMF", "RECORD_STOP")
         )
         self.port = 0
 
@@ -125,10 +125,11 @@ async def service_on_switch() -> AsyncIterator[Service]:
 @contextlib.asynccontextmanager
 async def desk_open() -> AsyncIterator[Desk]:
     """A desk that listens."""
-    async with hub_running() as hub:
-        desk = Desk(hub)
-        desk.port = await desk.server.start()
+    desk = Desk()
+    desk.port = await desk.server.start()
+    try:
         yield desk
+    finally:
         await desk.server.stop(0)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -249,25 +251,49 @@ async def test_who_does_not_answer_the_greeting_is_closed(
     assert gauge("peyvand_esl_sessions_refused_total", reason="greeting") == refused + 2
 
 
-async def test_a_call_that_the_event_loop_does_not_begin_is_let_go_and_further_ones_are_turned_away(
+def stranger(port: int) -> threading.Thread:
+    """A thread that calls, and ends when it is let go."""
+
+    def call() -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+            while sock.recv(4096):
+                pass
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+async def test_while_the_event_loop_stands_still_calls_are_let_go_and_then_served_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "_BEGIN_S", 0.3)
-    monkeypatch.setattr(link_module, "_SLOW_S", 0.0)
-    listener = desk.server._listener
-    begin, listener.application = listener.application, lambda link, channel: None
+    monkeypatch.setattr(link_module, "_BEGIN_S", 5.0)
     refused = gauge("peyvand_esl_sessions_refused_total", reason="slow")
-    async with call_to(desk.port, "u-1") as one:
-        await one.greet()
-        while not listener._unbegun:
-            await asyncio.sleep(0.001)
-        async with call_to(desk.port, "u-2") as two:
-            assert await asyncio.wait_for(two.peer.reader.read(), 5) == b""
-        assert await one.ended()
+    callers = [stranger(desk.port) for _ in range(2)]
+    for caller in callers:
+        caller.join(30)  # on the event loop, which takes nobody meanwhile
+        assert not caller.is_alive()
     assert gauge("peyvand_esl_sessions_refused_total", reason="slow") == refused + 2
-    listener.application = begin
+    guard = desk.server._listener._guard
+    assert guard is not None
+    while guard.still_s:  # until then it may take another one
+        await asyncio.sleep(0.01)
     async with call_to(desk.port, "u-3") as three:
         assert (await greeted(three, desk)).unique_id == "u-3"
+
+
+async def test_a_call_that_the_event_loop_took_and_does_not_begin_is_let_go(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "_SLOW_S", 60.0)
+    monkeypatch.setattr(link_module, "_BEGIN_S", 1.0)
+    refused = gauge("peyvand_esl_sessions_refused_total", reason="slow")
+    caller = stranger(desk.port)
+    while not desk.server._listener._unbegun:
+        await asyncio.sleep(0.001)
+    caller.join(30)
+    assert not caller.is_alive()
+    assert gauge("peyvand_esl_sessions_refused_total", reason="slow") > refused
 
 
 async def test_a_session_is_closed_when_the_last_event_never_comes(

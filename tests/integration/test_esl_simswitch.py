@@ -38,7 +38,7 @@ async def test_a_call_goes_from_the_outbound_socket_to_the_client_of_the_node(tm
     async def on_up() -> None:
         up.set()
 
-    server = OutboundServer(hub, "127.0.0.1", 0, on_session, max_sessions=10, events=("DTMF",))
+    server = OutboundServer("127.0.0.1", 0, on_session, max_sessions=10, events=("DTMF",))
     port = await server.start()
     async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as sw:
         address = SwitchAddress("fs1", "127.0.0.1", sw.socket.port, "ClueCon")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 
-import gevent
 import pytest
 
 from services.common.errors import CallGone, SwitchUnavailable, UnsafeCommandError
@@ -19,7 +17,6 @@ from tests.integration.esl_kit import (
     call_on_desk,
     desk_open,
     greeted,
-    hub_running,
     service_on_switch,
 )
 from tests.integration.esl_peer import FAREWELL, Command, FakeCall, Peer, api_response, call_to, event, reply
@@ -139,21 +136,18 @@ async def test_a_half_written_command_is_never_followed_by_a_poke(service: Servi
     await asyncio.gather(job, return_exceptions=True)
 
 
-async def test_head_and_body_of_a_command_go_out_together() -> None:
+async def test_head_and_body_of_a_command_go_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that is announced and not sent spins a thread of the switch at 100 %."""
     async with call_on_desk() as (call, session, _):
         writes: list[bytes] = []
-        real = session._link.sock
+        transport = session._link._transport
+        write = transport.write
 
-        class Spy:
-            def send(self, data: bytes) -> int:
-                writes.append(bytes(data))
-                return int(real.send(data))
+        def spy(data: bytes) -> None:
+            writes.append(data)
+            write(data)
 
-            def __getattr__(self, name: str) -> object:
-                return getattr(real, name)
-
-        session._link.sock = Spy()
+        monkeypatch.setattr(transport, "write", spy)
         playing = asyncio.ensure_future(session.execute("playback", "a.wav"))
         call.complete(await call.app("playback"))
         await playing
@@ -242,16 +236,13 @@ async def test_log_lines_between_replies_answer_nobody(service: Service) -> None
 
 async def test_what_myevents_lacks_is_subscribed_beside_it() -> None:
     """It has no RECORD, PLAYBACK or HOLD events."""
-    async with hub_running() as hub:
-        server = OutboundServer(
-            hub, "127.0.0.1", 0, _never, max_sessions=1, events=("RECORD_STOP", "CHANNEL_HOLD")
-        )
-        port = await server.start()
-        async with call_to(port) as call:
-            await call.greet()
-            assert call.greeting[2] == "myevents json"
-            assert call.greeting[4] == "event json RECORD_STOP CHANNEL_HOLD"
-        await server.stop(0)
+    server = OutboundServer("127.0.0.1", 0, _never, max_sessions=1, events=("RECORD_STOP", "CHANNEL_HOLD"))
+    port = await server.start()
+    async with call_to(port) as call:
+        await call.greet()
+        assert call.greeting[2] == "myevents json"
+        assert call.greeting[4] == "event json RECORD_STOP CHANNEL_HOLD"
+    await server.stop(0)
 
 
 async def _never(session: object) -> None:
@@ -281,12 +272,14 @@ async def test_a_call_too_many_is_held_over_the_dangerous_moment(
 ) -> None:
     """A socket that closes within a millisecond of connect orphans its call."""
     held: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
 
-    def later(seconds: float, do: Callable[..., object], *args: object) -> object:
+    def later(seconds: float, do: Callable[..., object], *args: object) -> asyncio.TimerHandle:
         held.append(seconds)
-        return gevent.spawn_later(seconds, do, *args)
+        return call_later(seconds, do, *args)
 
-    monkeypatch.setattr(link_module, "gevent", SimpleNamespace(**{**vars(gevent), "spawn_later": later}))
+    monkeypatch.setattr(loop, "call_later", later)
     async with call_to(desk.port, "u-1") as one, call_to(desk.port, "u-2") as two:
         for call in (one, two):
             await greeted(call, desk)
@@ -398,17 +391,16 @@ async def test_a_slow_command_holds_up_no_event(service: Service) -> None:
 
 
 async def test_calls_are_taken_over_version_six() -> None:
-    async with hub_running() as hub:
-        sessions: asyncio.Queue[str] = asyncio.Queue()
+    sessions: asyncio.Queue[str] = asyncio.Queue()
 
-        async def on_session(session: object) -> None:
-            sessions.put_nowait(session.unique_id)  # type: ignore[attr-defined]
+    async def on_session(session: object) -> None:
+        sessions.put_nowait(session.unique_id)  # type: ignore[attr-defined]
 
-        server = OutboundServer(hub, "::1", 0, on_session, max_sessions=1, events=("RECORD_STOP",))
-        port = await server.start()
-        reader, writer = await asyncio.open_connection("::1", port)
-        call = FakeCall(Peer(reader, writer), "u-6")
-        await call.greet()
-        assert await asyncio.wait_for(sessions.get(), 5) == "u-6"
-        writer.close()
-        await server.stop(0)
+    server = OutboundServer("::1", 0, on_session, max_sessions=1, events=("RECORD_STOP",))
+    port = await server.start()
+    reader, writer = await asyncio.open_connection("::1", port)
+    call = FakeCall(Peer(reader, writer), "u-6")
+    await call.greet()
+    assert await asyncio.wait_for(sessions.get(), 5) == "u-6"
+    writer.close()
+    await server.stop(0)

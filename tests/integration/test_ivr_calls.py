@@ -14,7 +14,7 @@ from services.common.bus import Envelope, codec, subjects
 from services.common.bus.memory import Fault, MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
 from services.common.errors import Refused
-from services.common.esl import GeventHub, OutboundServer
+from services.common.esl import OutboundServer
 from services.common.webclient import WebClient
 from services.contracts.peyvand.routing.v1.rpc_pb2 import (
     AgentState,
@@ -71,9 +71,7 @@ async def stage() -> AsyncIterator[Stage]:
     outbox = Outbox(bus, settings.ivr_outbox_size)
     appending = asyncio.create_task(outbox.run())
     ivr = Ivr(settings, SystemClock(), bus, outbox, load(CENTERS), WebClient())
-    hub = GeventHub()
-    hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=50, events=EVENTS)
+    server = OutboundServer("127.0.0.1", 0, ivr.on_session, max_sessions=50, events=EVENTS)
     port = await server.start()
     stage = Stage(port, broker, bus, server, ivr)
     try:
@@ -82,7 +80,6 @@ async def stage() -> AsyncIterator[Stage]:
         for call in stage.calls:
             await call.close()
         await server.stop(0)
-        hub.stop()
         appending.cancel()
         await asyncio.gather(appending, return_exceptions=True)
         await bus.stop()

@@ -13,7 +13,7 @@ import pytest
 from services.center import load
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import SystemClock
-from services.common.esl import GeventHub, OutboundServer
+from services.common.esl import OutboundServer
 from services.common.webclient import WebClient, networks
 from services.ivr.adapters.outbox import Outbox
 from services.ivr.app import EVENTS, Ivr
@@ -65,9 +65,7 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
     ivr = Ivr(
         settings, SystemClock(), bus, outbox, load(FRONT), WebClient(networks(["127.0.0.0/8", "::1/128"]))
     )
-    hub = GeventHub()
-    hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
+    server = OutboundServer("127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}", cc_early="3008|3009") as switch:
@@ -75,7 +73,6 @@ async def floor(tmp_path: Path) -> AsyncIterator[Floor]:
             yield Floor(switch, broker, server, ivr)
     finally:
         await server.stop(0)
-        hub.stop()
         appending.cancel()
         await asyncio.gather(appending, return_exceptions=True)
         await bus.stop()

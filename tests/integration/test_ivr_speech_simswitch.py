@@ -14,7 +14,7 @@ import pytest
 from services.center import load, prompts
 from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clock import ManualClock, SystemClock
-from services.common.esl import GeventHub, OutboundServer
+from services.common.esl import OutboundServer
 from services.common.webclient import WebClient
 from services.ivr.adapters import understanding
 from services.ivr.adapters.outbox import Outbox
@@ -95,10 +95,8 @@ async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[
     bus = MemoryBus(broker, source="/ivr/1", clock=SystemClock())
     outbox = Outbox(bus, settings.ivr_outbox_size)
     appending = asyncio.create_task(outbox.run())
-    hub = GeventHub()
-    hub.start()
     ivr = Ivr(settings, SystemClock(), bus, outbox, centers, WebClient())
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
+    server = OutboundServer("127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     try:
         async with lab(tmp_path, cc_ivr=f"127.0.0.1:{port}") as switch:
@@ -107,7 +105,6 @@ async def floor(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[
     finally:
         await server.stop(0)
         await ivr.stop()
-        hub.stop()
         appending.cancel()
         await asyncio.gather(appending, return_exceptions=True)
         await bus.stop()

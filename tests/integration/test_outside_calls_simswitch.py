@@ -96,7 +96,7 @@ async def house(tmp_path: Path, *, channels: int = 60) -> AsyncIterator[House]:
         outbox = Outbox(bus(), settings.ivr_outbox_size)
         stack.push_async_callback(_ended, asyncio.create_task(outbox.run()))
         ivr = Ivr(settings, SystemClock(), bus(), outbox, watch.current, WebClient())
-        server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
+        server = OutboundServer("127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
         port = await server.start()
         stack.push_async_callback(server.stop, 0)
         sw = await stack.enter_async_context(lab(tmp_path, cc_ivr=f"127.0.0.1:{port}"))

@@ -71,7 +71,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[tuple[Desk, OutboundServer]]:
     ivr = Ivr(settings, SystemClock(), bus, outbox, load(FRONT), WebClient())
     hub = GeventHub()
     hub.start()
-    server = OutboundServer(hub, "127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
+    server = OutboundServer("127.0.0.1", 0, ivr.on_session, max_sessions=20, events=EVENTS)
     port = await server.start()
     made: Desk | None = None
     try:

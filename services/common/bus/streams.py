@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from services.common.bus import subjects
 from services.common.errors import ContractError
@@ -119,6 +120,7 @@ REPLAY = StreamSpec(
 STREAMS: tuple[StreamSpec, ...] = (EVENTS, ROUTING, CENTER, SNAPSHOT, LEASE, DEAD_LETTERS, REPLAY)
 
 
+@lru_cache(maxsize=4096)
 def stream_of(pattern: str) -> StreamSpec:
     """The stream that stores ``pattern`` (a subject or wildcard). Raises ContractError when none or no single one does."""
     for spec in STREAMS:

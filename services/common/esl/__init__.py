@@ -1,6 +1,6 @@
 """FreeSWITCH's event socket: the codec, the client of a node, the server for calls that FreeSWITCH hands to us.
 
-The only package that imports gevent and greenswitch. `GeventHub` has to be started before anything else.
+The only package that imports gevent and greenswitch. `GeventHub` has to be started before a client; the server needs none.
 """
 
 from services.common.esl.client import SwitchAddress, SwitchClient

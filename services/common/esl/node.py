@@ -37,7 +37,8 @@ import structlog
 
 from services.common.errors import CallGone, SwitchUnavailable
 from services.common.esl.protocol import Event, Frame, command
-from services.common.esl.transport import InboundLink, LinkLost, Waiter
+from services.common.esl.replies import LinkLost, Waiter
+from services.common.esl.transport import InboundLink
 from services.common.metrics import (
     ESL_BACKLOG_CLOSES,
     ESL_CONNECTS,

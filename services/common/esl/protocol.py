@@ -342,9 +342,19 @@ def _length(digits: bytes | bytearray) -> int:
 
 def _head(head: bytes) -> tuple[dict[str, str], int]:
     """Lines of a frame to headers as they are (nothing is decoded), and the length of the body."""
+    lines = head.decode("utf-8", "replace").split("\n")
+    try:  # a hundred lines describe a call, and every one is as it should be
+        headers = dict([line.split(": ", 1) for line in lines])
+    except ValueError:
+        headers = _headers_of(lines)
+    length = headers.get("Content-Length")
+    return headers, 0 if length is None else _length(length.encode())
+
+
+def _headers_of(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     last = ""
-    for line in head.decode("utf-8", "replace").split("\n"):
+    for line in lines:
         name, colon, value = line.partition(": ")
         if not colon and line.endswith(":"):
             name, colon, value = line[:-1], ":", ""
@@ -355,8 +365,7 @@ def _head(head: bytes) -> tuple[dict[str, str], int]:
             headers[last] += "\n" + line
         else:
             raise ProtocolError(f"not a header: {line[:80]!r}")
-    length = headers.get("Content-Length")
-    return headers, 0 if length is None else _length(length.encode())
+    return headers
 
 
 # Most replies are one of a few: "+OK", or so many bytes of an answer. Nobody changes the headers of a frame.

@@ -1,7 +1,7 @@
 """Calls that FreeSWITCH hands to us: the outbound event socket. Theory of operation.
 
-The dialplan's ``socket`` application connects here, once for each call. A call is one greenswitch session in the hub's
-thread and one coroutine on the event loop. What was measured and holds here:
+The dialplan's ``socket`` application connects here, once for each call. A call is one socket and one coroutine on the event
+loop. What was measured and holds here:
 
 * FreeSWITCH says nothing first, and answers nothing before ``connect``; the rest of the greeting goes in the same write.
 * ``linger`` keeps the socket open past the hangup (without it CHANNEL_HANGUP_COMPLETE was lost in 27 of 30 calls), and keeps
@@ -32,8 +32,8 @@ from typing import Any, Literal, overload
 import structlog
 
 from services.common.errors import CallGone
-from services.common.esl.hub import GeventHub, within
-from services.common.esl.link import Link, Listener, ignore
+from services.common.esl.hub import fail, resolve, within
+from services.common.esl.link import Link, Listener, ignore, safely
 from services.common.esl.protocol import Event, Frame, command, sendmsg
 from services.common.esl.quoting import setvar_multi
 
@@ -58,7 +58,6 @@ class OutboundServer:
 
     def __init__(
         self,
-        hub: GeventHub,
         host: str,
         port: int,
         on_session: Callable[[OutboundSession], Awaitable[None]],
@@ -66,10 +65,9 @@ class OutboundServer:
         max_sessions: int,
         events: Sequence[str],
     ) -> None:
-        self._hub = hub
         self._on_session = on_session
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener = Listener(host, port, max_sessions, self._greeting(events), self._accepted, hub)
+        self._listener = Listener(host, port, max_sessions, self._greeting(events), self._on_call)
 
     @staticmethod
     def _greeting(events: Sequence[str]) -> list[str]:
@@ -88,13 +86,13 @@ class OutboundServer:
 
     async def start(self) -> int:
         """Listen; return the port. Raises OSError if the address cannot be had."""
-        port: int = await self._hub.call(self._listener.listen)
+        port = await self._listener.listen()
         _log.info("outbound_socket_listens", port=port)
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, wait ``grace_s`` seconds for those under way, then let the rest go on in the dialplan."""
-        await self._hub.call(self._listener.stop)
+        self._listener.stop()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=grace_s)
         tasks = set(self._tasks)
@@ -102,19 +100,19 @@ class OutboundServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # They have been told to leave; those that FreeSWITCH does not answer are closed all the same.
-        await self._hub.call(self._listener.close_all)
+        await self._listener.close_all()
 
-    def _accepted(self, link: Link, channel: Event) -> None:
-        link.begun = True
-        if link.lost is not None:
-            return  # it could not wait for us
-        session = OutboundSession(self._hub, link, channel)
+    def _on_call(self, link: Link, channel: Event) -> None:
+        session = OutboundSession(link, channel)
         link.session = session
-        task = asyncio.get_running_loop().create_task(self._run(session), name=f"call-{session.unique_id}")
+        task = asyncio.get_running_loop().create_task(
+            self._run(session, link), name=f"call-{session.unique_id}"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, session: OutboundSession) -> None:
+    async def _run(self, session: OutboundSession, link: Link) -> None:
+        link.begun()
         try:
             await self._on_session(session)
         except CallGone as e:
@@ -128,14 +126,13 @@ class OutboundServer:
 class OutboundSession:
     """One call. ``channel`` is the call as it was when it was handed to us, with all its variables."""
 
-    def __init__(self, hub: GeventHub, link: Link, channel: Event) -> None:
+    def __init__(self, link: Link, channel: Event) -> None:
         self.channel = channel
         self.unique_id = channel.unique_id
         self.hung_up = False
         self.ended = False
         self._left = False
         self._apps = 0
-        self._hub = hub
         self._link = link
         self._unread: deque[Event] = deque(maxlen=_MAX_UNREAD)
         self._news = asyncio.Event()
@@ -228,12 +225,12 @@ class OutboundSession:
         app_id = self._app_id()
         data = sendmsg(app, arg, app_id, event_lock=event_lock)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._hub.post(self._link.execute, app_id, data, self._hub.waiter(future), wait)
+        self._link.execute(app_id, data, partial(_settle, future), wait)
         try:
             event = await within(future, timeout_s, f"{self.unique_id}: {app}")
         finally:
             if not future.done() or future.cancelled():
-                self._hub.post(self._link.forget, app_id)
+                self._link.forget(app_id)
         return event if wait else None
 
     def run(self, app: str, arg: str, done: Callable[[Event | Exception], None] | None = None) -> None:
@@ -244,13 +241,9 @@ class OutboundSession:
         app_id = self._app_id()
         data = sendmsg(app, arg, app_id, event_lock=True)
         if done is None:
-            self._hub.post(self._link.submit, data, (ignore,))
+            self._link.submit(data, (ignore,))
         else:
-            self._hub.post(self._link.execute, app_id, data, self._told(done), True)
-
-    def _told(self, done: Callable[[Any], None]) -> Callable[[Any], None]:
-        """What the hub's thread calls with a result."""
-        return partial(self._hub.deliver, done)
+            self._link.execute(app_id, data, partial(safely, done), True)
 
     def _app_id(self) -> str:
         # Completions come to this socket only, so it is enough that no two of its applications have the same.
@@ -261,7 +254,7 @@ class OutboundSession:
         """Run an API command on the call's own socket; return its text. Raises CallGone, SwitchTimeout."""
         data = command(f"api {command_line}")
         future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._hub.post(self._link.submit, data, (self._hub.waiter(future),))
+        self._link.submit(data, (partial(_settle, future),))
         return (await within(future, timeout_s, f"{self.unique_id}: {command_line}")).text
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
@@ -270,11 +263,11 @@ class OutboundSession:
         Raises UnsafeCommandError.
         """
         data = command(f"api uuid_setvar_multi {self.unique_id} {setvar_multi(variables)}")
-        self._hub.post(self._link.submit, data, (ignore,))
+        self._link.submit(data, (ignore,))
 
     def break_off(self) -> None:
         """Break off the application that runs; nobody waits for the answer: its end is the answer."""
-        self._hub.post(self._link.submit, command(f"api uuid_break {self.unique_id}"), (ignore,))
+        self._link.submit(command(f"api uuid_break {self.unique_id}"), (ignore,))
 
     def set_and_tell(
         self,
@@ -299,7 +292,7 @@ class OutboundSession:
             else:
                 done(reply)
 
-        self._hub.post(self._link.submit, data, (self._told(answered), ignore))
+        self._link.submit(data, (partial(safely, answered), ignore))
 
     def leave(self, *applications: tuple[str, str]) -> None:
         """Let the call go on in the dialplan; nothing happens if it is gone.
@@ -311,4 +304,12 @@ class OutboundSession:
             return
         self._left = True
         commands = [sendmsg(app, arg, self._app_id(), event_lock=True) for app, arg in applications]
-        self._hub.post(self._link.leave, b"".join([*commands, command("exit")]), len(commands))
+        self._link.leave(b"".join([*commands, command("exit")]), len(commands))
+
+
+def _settle(future: asyncio.Future[Any], result: object) -> None:
+    """Give a future what a waiter is told."""
+    if isinstance(result, Exception):
+        fail(future, result)
+    else:
+        resolve(future, result)

@@ -7,9 +7,7 @@ command is sent in part, ``stop`` waits for background jobs, a silent peer block
 
 The socket is non-blocking. A command is written where it is submitted, at once and whole; what the kernel does not take is
 flushed by a greenlet, behind which later commands queue, so their bytes never mix. Waiters stand in a FIFO in the order of
-the bytes (replies carry no id). A caller that gives up leaves its waiter in the FIFO as a tombstone that swallows the late
-reply; otherwise every later reply would go to the wrong caller. When the socket is lost, for whatever reason, all
-waiters fail at once.
+the bytes (`replies`).
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ import os
 import socket as stdlib_socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 import gevent
 import gevent.event
@@ -28,69 +26,25 @@ import gevent.socket
 from greenswitch import esl as greenswitch
 
 from services.common.errors import ProtocolError, SwitchTimeout, SwitchUnavailable
-from services.common.esl.protocol import Decoder, Event, Frame, command
-
-# What a waiter is told: the reply, or why none will come.
-Waiter = Callable[[Frame | Exception], None]
-Kind = Literal[
-    "no_listener",
-    "unreachable",
-    "silent",
-    "denied",
-    "rejected",
-    "closed",
-    "broken",
-    "backlog",
-    "stopped",
-    "resync",
-    "slow",
-]
+from services.common.esl.protocol import Decoder, Frame, command
+from services.common.esl.replies import SOCKET_OPTIONS, WRITE_TIMEOUT_S, Kind, LinkLost, Replies, Waiter
 
 # A read of so much means that FreeSWITCH is ahead of us.
 _BUSY_BYTES = 64 << 10
-# A peer that takes nothing for so long is dead or frozen; our callers have given up before.
-_WRITE_TIMEOUT_S = 10.0
-# With tombstones counted; beyond it the switch answers nothing and more commands make it only worse.
-_MAX_WAITERS = 10_000
 
 
-class LinkLost(Exception):
-    """The socket could not be opened, or is gone. ``kind`` tells cases apart, the text is for people."""
-
-    def __init__(self, kind: Kind, text: str) -> None:
-        super().__init__(text)
-        self.kind: Kind = kind
-
-
-class Protocol:
+class Protocol(Replies):
     """Overrides for greenswitch's ESLProtocol; a mixin before one of its classes. Only for the hub's thread."""
 
     sock: Any
     connected: bool
     # When bytes came last, by the monotonic clock.
     heard_at: float
-    _lingering: bool
     _receive_events_greenlet: Any
     _auth_request_event: Any
 
-    # -- for subclasses ----------------------------------------------------------------------------------------------
-
-    def on_events(self, events: list[Event]) -> None:
-        """Take events, in order of arrival. Must not block."""
-        raise NotImplementedError
-
-    def on_notice(self, frame: Frame) -> None:
-        """Take a ``text/disconnect-notice``; the end of the socket follows, unless it is about lingering."""
-
-    def on_malformed(self, frame: Frame) -> None:
-        """Take a frame whose event could not be read."""
-
-    def on_lost(self, lost: LinkLost) -> None:
-        """Learn that the socket is closed; called once, after all waiters have failed."""
-
-    def error_for(self, lost: LinkLost) -> Exception:
-        """What waiters get when the socket is lost."""
-        return SwitchUnavailable(str(lost))
+    def on_auth_request(self) -> None:
+        self._auth_request_event.set()
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -102,15 +56,7 @@ class Protocol:
     def set_up(self) -> None:
         """Make ``self.sock`` ready for reading and writing."""
         self.sock.setblocking(False)
-        for level, option, value in (
-            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1),
-            (stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, 1),
-            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPIDLE, 5),
-            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPINTVL, 2),
-            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_KEEPCNT, 3),
-            # A host that vanished while we send is noticed in 10 s, not after 15 minutes of retransmissions.
-            (stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_USER_TIMEOUT, 10_000),
-        ):
+        for level, option, value in SOCKET_OPTIONS:
             self.sock.setsockopt(level, option, value)
         self._waiters: deque[Waiter] = deque()
         self._unsent: deque[bytes] = deque()
@@ -139,10 +85,7 @@ class Protocol:
             watcher.close()
         self.sock.close()
         self._unsent.clear()
-        waiters, self._waiters = self._waiters, deque()
-        error = self.error_for(lost)
-        for waiter in waiters:
-            waiter(error)
+        self.fail_waiters(lost)
         self._auth_request_event.set()
         self.closed.set()
         self.on_lost(lost)
@@ -185,49 +128,11 @@ class Protocol:
         finally:
             self.close(kind, text)
 
-    def _take(self, items: list[Frame | Event]) -> None:
-        events: list[Event] = []
-        for item in items:
-            if isinstance(item, Event):
-                events.append(item)
-                continue
-            if self.lost is not None:
-                return
-            if events:
-                self.on_events(events)
-                events = []
-            self.handle_event(item)
-        if events and self.lost is None:
-            self.on_events(events)
-
-    def handle_event(self, frame: Frame) -> None:
-        """Take a frame that is no event."""
-        kind = frame.content_type
-        if kind == "command/reply" or kind == "api/response":
-            if not self._waiters:
-                raise ProtocolError(f"a reply that nobody asked for: {frame.text[:80]!r}")
-            self._waiters.popleft()(frame)
-        elif kind == "auth/request":
-            self._auth_request_event.set()
-        elif kind == "text/rude-rejection":
-            self.close("rejected", frame.body.decode("utf-8", "replace").strip() or "access denied")
-        elif kind == "text/disconnect-notice":
-            if frame.headers.get("Content-Disposition") == "linger":
-                self._lingering = True
-            else:
-                self._notice = " ".join(frame.body.decode("utf-8", "replace").split())
-            self.on_notice(frame)
-        elif kind.startswith("text/event-"):
-            self.on_malformed(frame)
-
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def submit(self, data: bytes, waiters: Iterable[Waiter]) -> None:
         """Write whole commands in one piece, a waiter for each. Never blocks; failure is told to the waiters."""
-        if self.lost is not None or len(self._waiters) > _MAX_WAITERS:
-            error = self.error_for(
-                self.lost or LinkLost("silent", f"more than {_MAX_WAITERS} commands without an answer")
-            )
+        if (error := self.no_waiting()) is not None:
             for waiter in waiters:
                 waiter(error)
             return
@@ -251,7 +156,7 @@ class Protocol:
         try:
             while self._unsent:
                 with gevent.Timeout(
-                    _WRITE_TIMEOUT_S, LinkLost("silent", f"FreeSWITCH took nothing for {_WRITE_TIMEOUT_S} s")
+                    WRITE_TIMEOUT_S, LinkLost("silent", f"FreeSWITCH took nothing for {WRITE_TIMEOUT_S} s")
                 ):
                     hub.wait(self._writable)
                 sent = self.sock.send(self._unsent[0])
