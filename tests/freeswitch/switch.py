@@ -87,7 +87,7 @@ class Watch:
             name if name.startswith("variable_") else name.replace("_", "-"): value
             for name, value in wanted.items()
         }
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 event = await self.event()
                 if all(event.get(name) == value for name, value in headers.items()):

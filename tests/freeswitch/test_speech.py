@@ -137,9 +137,12 @@ async def test_a_number_of_which_one_part_is_missing_is_heard_in_the_next_langua
     """FreeSWITCH plays what there is of a ``file_string`` and answers FILE PLAYED: 4711 without its 7 is 411."""
 
     async def heard() -> list[str]:
-        async with words.switch.watch("PLAYBACK_STOP") as watch:
+        async with words.switch.watch("CHANNEL_ANSWER", "PLAYBACK_STOP") as watch:
             caller = await words.lab.callers("3106", hz=0)
-            path = (await watch.next(Event_Name="PLAYBACK_STOP"))["Playback-File-Path"]
+            leg = (await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number="3106"))[
+                "Unique-ID"
+            ]
+            path = (await watch.next(Event_Name="PLAYBACK_STOP", Unique_ID=leg))["Playback-File-Path"]
             assert (await caller.done(30)).successful == 1
         if "/spoken/" in path:
             return ["spoken"]
@@ -157,13 +160,13 @@ async def _is(heard: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> b
     return await heard() == wanted
 
 
-@pytest.mark.parametrize("who", ["flood", "fax"])
+@pytest.mark.parametrize("who", ["flood", "fax", "nobody"])
 async def test_whoever_cannot_be_served_reaches_a_named_end(words: Rig, who: str) -> None:
     at = np.arange(RATE // 2) / RATE
     fax = [part for _ in range(6) for part in (0.4 * np.sin(2 * np.pi * 1100 * at), silence(3))]
-    noise = sound(words, who, *(fax if who == "fax" else [silence(1)]))
+    noise = sound(words, who, *(fax if who == "fax" else [silence(1)])) if who != "nobody" else None
     async with words.switch.watch("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE") as watch:
-        caller = await words.lab.callers("3101", sound=noise)
+        caller = await words.lab.callers("3101", sound=noise, hz=0)  # of ``nobody`` no packet ever comes
         answered = await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number="3101")
         leg = answered["Unique-ID"]
         if who == "flood":
@@ -191,9 +194,11 @@ async def test_what_an_ivr_that_is_killed_listened_to_is_recorded_no_longer_and_
         await watch.next(Event_Name="RECORD_START", Unique_ID=leg)
         await ivr.kill()
         try:
-            stopped = await watch.event()
+            stopped = await watch.next(Unique_ID=leg)
             assert (stopped["Event-Name"], stopped["Record-File-Path"]) == ("RECORD_STOP", heard)
-            assert (await watch.event())["Event-Subclass"] == WAITING, "before queue takes the caller"
+            assert (await watch.next(Unique_ID=leg))["Event-Subclass"] == WAITING, (
+                "before queue takes the caller"
+            )
             assert "+OK" in await watch.api(f"uuid_record {leg} mask {others}"), "that one goes on"
             assert (await watch.api(f"uuid_record {leg} stop {heard}")).startswith("-ERR")
         finally:
