@@ -115,6 +115,56 @@ def test_vosk_is_asked_with_a_grammar_of_words_in_both_spellings(
     assert {"پس", "بدهم", "می", "خواهم", "می‌خواهم", "[unk]"} <= set(grammar)
 
 
+def test_whisper_hears_sixteen_thousand_samples_a_second_in_the_callers_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are those of faster-whisper 1.2.1, which was tried with a model of random weights."""
+    asked: list[Any] = []
+
+    class WhisperModel:
+        def __init__(
+            self,
+            model_size_or_path: str,
+            *,
+            device: str,
+            compute_type: str,
+            cpu_threads: int,
+            local_files_only: bool,
+        ) -> None:
+            assert local_files_only, "nothing is fetched while a caller waits"
+            asked.append((model_size_or_path, device, cpu_threads))
+
+        def transcribe(
+            self, audio: np.ndarray[Any, Any], *, language: str, beam_size: int, without_timestamps: bool,
+            condition_on_previous_text: bool, initial_prompt: str,
+        ) -> tuple[list[Any], object]:  # fmt: skip
+            asked.append((audio.dtype, len(audio), language, initial_prompt))
+            return [types.SimpleNamespace(text=" پس "), types.SimpleNamespace(text=" بدهم ")], None
+
+    monkeypatch.setitem(sys.modules, "faster_whisper", types.SimpleNamespace(WhisperModel=WhisperModel))  # type: ignore[arg-type]
+    recogniser = engine.load(f"whisper:{tmp_path}", "fa")
+    assert recogniser.understand(pcm(silence(1)).tobytes(), ["پس بدهم", "کارشناس"]) == "پس بدهم"
+    assert asked == [(str(tmp_path), "cpu", 1), (np.float32, 16_000, "fa", "پس بدهم, کارشناس")]
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "what"), [("vosk", "vosk", "Model"), ("whisper", "faster_whisper", "WhisperModel")]
+)
+def test_a_folder_without_a_model_is_named(
+    name: str, package: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What vosk 0.3.45 and faster-whisper 1.2.1 throw for an empty folder."""
+    thrown = Exception("Failed to create a model") if name == "vosk" else RuntimeError("Unable to open file")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise thrown
+
+    module = types.SimpleNamespace(SetLogLevel=lambda _: None, **{what: refuse})
+    monkeypatch.setitem(sys.modules, package, module)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f'recogniser "{name}:{tmp_path}": no model of .* [(]{thrown}[)]'):
+        engine.load(f"{name}:{tmp_path}", "fa")
+
+
 # -- workers
 
 
