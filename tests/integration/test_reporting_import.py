@@ -21,6 +21,7 @@ from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.reporting import migrate
 from services.reporting.importer.__main__ import arguments, main, run_import
+from tests.clickhouse_fixtures import settle
 
 pytestmark = pytest.mark.clickhouse
 
@@ -58,9 +59,11 @@ async def imported(url: StoreUrl, capsys: pytest.CaptureFixture[str], *given: ob
 
 
 async def rows(
-    store: ServerStore, tenant: str, view: str, columns: str, order: str
+    store: ServerStore, tenant: str, view: str, columns: str, order: str, group: str = ""
 ) -> list[tuple[object, ...]]:
-    found = await store.query(f"SELECT {columns} FROM {view} WHERE tenant = '{tenant}' ORDER BY {order}")
+    found = await store.query(
+        f"SELECT {columns} FROM {view} WHERE tenant = '{tenant}' {group} ORDER BY {order}"
+    )
     return [tuple(row.values()) for row in found]
 
 
@@ -103,6 +106,21 @@ async def test_a_queue_log_stands_in_the_views_and_a_second_import_changes_nothi
     assert (code, "imported 0 contacts" in out, "already there 6" in out) == (0, True, True), out
     assert [await rows(books, "log", view, "*", "ALL") for view in views] == before
     assert not (tmp_path / "bad").exists()
+
+    # Reporting counts the 15 minutes, and what was imported stays as it is: settling knows no facts of it.
+    await settle(books)
+    assert [await rows(books, "log", view, "*", "ALL") for view in views] == before
+    queues = "sum(offered), sum(answered), sum(answered_within), sum(abandoned_short), sum(overflowed), sum(talk_ms)"
+    assert await rows(books, "log", "v_queue_15m", f"queue, {queues}", "queue", "GROUP BY queue") == [
+        ("night", 1, 0, 0, 0, 1, 0),
+        ("support", 1, 1, 1, 0, 0, 60_000),
+        ("verkauf", 6, 3, 3, 1, 2, 150_000),
+    ]
+    times = "sum(logged_in_ms), sum(break_ms), sum(talking_ms), sum(handled), sum(offers), sum(offers_missed)"
+    assert await rows(books, "log", "v_agent_15m", f"agent_id, {times}", "agent_id", "GROUP BY agent_id") == [
+        ("reza", 3_600_000, 0, 90_000, 2, 3, 1),
+        ("sara", 3_600_000, 1_560_000, 120_000, 2, 2, 0),
+    ]
 
 
 async def test_a_log_cut_in_two_and_imported_with_overlap_is_the_log(
