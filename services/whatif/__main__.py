@@ -33,6 +33,7 @@ from services.common.errors import ConfigError, StoreUnavailable
 from services.reporting.config import ReportingSettings
 from services.reporting.core.kpi.measures import MEASURES
 from services.routing.adapters.centers import center_of
+from services.routing.core.center import Center
 from services.whatif.core.change import Change, ChangeError, factors_of, staff_of
 from services.whatif.core.day import Day
 from services.whatif.core.figures import (
@@ -148,6 +149,8 @@ async def _run(given: argparse.Namespace, url: StoreUrl) -> int:
             print(*table(queue, real, shown), sep="\n")
     for why, number in day.left_out.items():
         print(f"left out: {number} {why}")
+    for line in strangers(day, center_of(before)):
+        print(line)
     if wrong:
         print(f"the model does not know this day well: {'; '.join(wrong)}")
     if given.json is not None:
@@ -155,6 +158,20 @@ async def _run(given: argparse.Namespace, url: StoreUrl) -> int:
             msgspec.json.format(msgspec.json.encode(_told(given, tables, day, wrong)), indent=1)
         )
     return 2 if wrong else 0
+
+
+def strangers(day: Day, center: Center) -> list[str]:
+    """Lines about agents and queues of the day that the document does not have: then it is hardly that day's."""
+    known = {
+        "agents": sorted({shift.agent_id for shift in day.shifts} - set(center.agents)),
+        "queues": sorted({arrival.queue for arrival in day.arrivals} - set(center.queues)),
+    }
+    return [
+        f"the document does not have {len(names)} {what} of the day ({', '.join(names[:5])}{' …' if len(names) > 5 else ''}): "
+        "is it the one that was in force?"
+        for what, names in known.items()
+        if names
+    ]
 
 
 def _told(given: argparse.Namespace, tables: Mapping[str, Any], day: Day, wrong: list[str]) -> dict[str, Any]:
@@ -172,7 +189,7 @@ def _told(given: argparse.Namespace, tables: Mapping[str, Any], day: Day, wrong:
 def table(queue: str, real: Figures, columns: Columns) -> list[str]:
     """The figures as lines: real, and for each replay mean and (least to greatest); the change against the unchanged replay."""
     heads = ["real", *columns] + (["difference"] if "changed" in columns else [])
-    lines = [f"{queue or 'all queues':26}" + "".join(f"{head:>24}" for head in heads)]
+    lines = [f"{queue or 'all queues':26}" + "".join(f"{head:>30}" for head in heads)]
     for name in OF_QUEUES if queue else SHOWN:
         cells = [_figure(name, real.get(name))]
         spreads = [columns[column].get(name) for column in columns]
@@ -193,7 +210,7 @@ def table(queue: str, real: Figures, columns: Columns) -> list[str]:
                 if old is not None and new is not None
                 else "-"
             )
-        lines.append(f"{MEASURES[name].name['en']:26}" + "".join(f"{cell:>24}" for cell in cells))
+        lines.append(f"{MEASURES[name].name['en']:26}" + "".join(f"{cell:>30}" for cell in cells))
     return [*lines, ""]
 
 

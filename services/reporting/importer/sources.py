@@ -154,7 +154,7 @@ class QueueLog(_Source):
         yield from log.finish()
         if log.unfinished:
             self.notes.append(
-                f"{log.unfinished} calls were going on where the log ends and are left out; import the log that follows together with this one"
+                f"calls that were going on where the log ends are left out ({log.unfinished}): import the log that follows together with this one"
             )
 
     def _begins(self, file: File) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.routing.core.center import AgentRules, Center, QueueRules
-from services.whatif.__main__ import main, span_of, table
+from services.whatif.__main__ import main, span_of, strangers, table
 from services.whatif.core.change import Change, ChangeError, busier, factors_of, staff_of, staffed
 from services.whatif.core.day import Arrival, Day, Handled, Outcomes, Shift, Stay
 from services.whatif.core.figures import Spread, figures_of, off_by
@@ -185,6 +185,15 @@ def test_a_day_is_the_centers_own_with_23_or_25_hours() -> None:
         for a, b in (span_of(date(2026, m, d), berlin) for m, d in ((3, 29), (10, 25), (11, 20)))
     ]
     assert lengths == [23, 25, 24]
+
+
+def test_a_document_of_another_day_is_suspected() -> None:
+    day = a_day(Arrival(contact_id="c", at_us=0, queue="night"))
+    assert strangers(day, Center("r", {"night": QueueRules()}, CENTER.agents)) == []
+    assert [line.split(":")[0] for line in strangers(day, Center("r", {}, {}))] == [
+        "the document does not have 2 agents of the day (a, b)",
+        "the document does not have 1 queues of the day (night)",
+    ]
 
 
 @pytest.mark.parametrize(
