@@ -20,6 +20,7 @@ from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.reporting import migrate
+from services.reporting.core.tables import AGENT_CHANGES
 from services.reporting.importer.__main__ import arguments, main, run_import
 from tests.clickhouse_fixtures import settle
 
@@ -99,7 +100,8 @@ async def test_a_queue_log_stands_in_the_views_and_a_second_import_changes_nothi
         ("09121112233", "answered", 10_000, 60_000, "sara", 30_000, 1),
         ("09351234567", "abandoned", 3_000, 0, "", 30_000, 0),
     ]
-    views = ("v_contacts", "v_segments", "v_agent_intervals", "v_offers", "v_legs")
+    imported_times = "(SELECT * FROM v_agent_intervals WHERE place >= pow(2, 62))"
+    views = ("v_contacts", "v_segments", imported_times, "v_offers", "v_legs")
     before = [await rows(books, "log", view, "*", "ALL") for view in views]
     assert [len(found) for found in before[:4]] == [6, 12, 23, 5]
     code, out = await imported(database, capsys, *given)
@@ -107,8 +109,29 @@ async def test_a_queue_log_stands_in_the_views_and_a_second_import_changes_nothi
     assert [await rows(books, "log", view, "*", "ALL") for view in views] == before
     assert not (tmp_path / "bad").exists()
 
-    # Reporting counts the 15 minutes, and what was imported stays as it is: settling knows no facts of it.
-    await settle(books)
+    # Reporting counts the 15 minutes, and what was imported stays as it is, also where Peyvand itself has news of the same agent
+    # and day: settling knows no facts of it.
+    live = (
+        "log",
+        "sara",
+        "presence",
+        "f1",
+        1_795_339_000_000_000,
+        1,
+        0,
+        "offline",
+        "",
+        "agent",
+        "",
+        "",
+        "",
+        0,
+    )
+    await books.insert(f"{database.database}.agent_changes", AGENT_CHANGES.columns, [live], token="t")
+    await settle(books, 1_795_340_000_000_000)
+    assert await rows(
+        books, "log", "v_agent_intervals", "agent_id, value", "ALL", "AND place < pow(2, 62)"
+    ) == [("sara", "offline")]
     assert [await rows(books, "log", view, "*", "ALL") for view in views] == before
     queues = "sum(offered), sum(answered), sum(answered_within), sum(abandoned_short), sum(overflowed), sum(talk_ms)"
     assert await rows(books, "log", "v_queue_15m", f"queue, {queues}", "queue", "GROUP BY queue") == [

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from services.reporting.core.imports.records import MOST_VERSION
+
 DEFAULT_TARGET_MS: Final = 20_000
 DEFAULT_SHORT_MS: Final = 5_000
 SLOT_S: Final = 900
@@ -251,7 +253,9 @@ def _segments() -> str:
         " channel, related_contact_id AS related, 0 AS talk_ms, 0 AS ring_ms, 0 AS hold_ms, '' AS agent_leg_id,"
         " ended_by, '' AS keyed"
         f" FROM (SELECT * FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id)"
-        " WHERE first_queue != '' AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id FROM stretches)"
+        # The segments of an imported contact were imported with it.
+        f" WHERE first_queue != '' AND version > {MOST_VERSION}"
+        " AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id FROM stretches)"
     )
     source = (
         f"(SELECT *, fromUnixTimestamp64Micro(began_us, 'UTC') AS began FROM ({told} UNION ALL {untold})) AS g"

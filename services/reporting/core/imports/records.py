@@ -2,7 +2,7 @@
 
 Every row has an id that follows from its source, so that the same history gives the same rows however often and in whatever pieces
 it is imported. Its version says how much of the thing the imported files told; all of them are below those of live data, which settling
-numbers from 2^40 on (adr/0057).
+numbers with milliseconds since 2020 in the lower 40 bits (adr/0057).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 from services.reporting.core.legs import Leg, rows_of_leg
 from services.reporting.core.tables import DAY_US, OFFERS, Row, card_row, day_of, version
 
-MOST_VERSION: Final = 2**32 - 2
-"""The highest version of an imported contact."""
+MOST_VERSION: Final = 2**32 - 1
+"""The highest version of an imported row."""
 
 Derive = Callable[..., str]
 """Parts of text to an id that is always the same for them (``services.common.ids.derived_id``)."""
@@ -123,6 +123,8 @@ class Interval(Named, frozen=True, kw_only=True):
     ended_at: int = 0
     ms: int = 0
     continued: bool = False
+    place: int = 0
+    """Tells intervals apart, as the place in routing's log does: whatever has one place is one interval, whose newest version is the truth."""
     version: int = 1
 
 
@@ -179,11 +181,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def linked(tenant: str, contact_id: str, stretches: Sequence[Stretch], known: int) -> tuple[Segment, ...]:
-    """The segments of a contact in the order of time, each knowing the one before and after it.
-
-    Their version is above the contact's: settling, which knows contacts but not their imported segments, makes a segment for a contact
-    that has none, under the contact's version.
-    """
+    """The segments of a contact in the order of time, each knowing the one before and after it."""
     ordered = sorted(stretches, key=lambda one: (one.started_at, one.kind != "queue", one.ended_at))
     names = [f"{contact_id}-{n}" for n in range(1, len(ordered) + 1)]
     return tuple(
@@ -195,7 +193,7 @@ def linked(tenant: str, contact_id: str, stretches: Sequence[Stretch], known: in
             initial_segment_id=names[0],
             previous_segment_id=names[n - 1] if n else "",
             next_segment_id=names[n + 1] if n + 1 < len(names) else "",
-            version=known + 1,
+            version=known,
             **msgspec.structs.asdict(one),
         )
         for n, one in enumerate(ordered)
@@ -254,9 +252,14 @@ def contact_row(contact: Contact) -> Row:
     return _row(contact)
 
 
+_IMPORTED_PLACE: Final = 1 << 63
+"""Beyond all places of logs."""
+
+
 def cut_at_midnight(interval: Interval) -> Iterator[Interval]:
     """An agent's time as one row a day (UTC), as live ones are: all there is to know of a day stands in the rows of that day."""
     from_us = interval.started_at
+    whole_ms = interval.ended_at // 1000 - from_us // 1000
     while True:
         midnight_us = (from_us // DAY_US + 1) * DAY_US
         to_us = min(interval.ended_at, midnight_us)
@@ -267,7 +270,8 @@ def cut_at_midnight(interval: Interval) -> Iterator[Interval]:
             ended_at=to_us,
             ms=ms,
             continued=from_us != interval.started_at,
-            version=min(max(ms, 1), MOST_VERSION),
+            place=_IMPORTED_PLACE + interval.started_at,
+            version=min(max(whole_ms, 1), MOST_VERSION),
         )
         if to_us >= interval.ended_at:
             return
