@@ -19,9 +19,8 @@ from services.reporting.adapters.writer import Writer
 from services.reporting.books import Books
 from services.reporting.core import facts as f
 from services.reporting.core import sql
+from services.reporting.core.cards import rows_of_batch
 from services.reporting.core.legs import Leg, rows_of_leg
-from services.reporting.core.rows import rows_of
-from services.reporting.core.tables import Row
 from tests.reporting_stories import EPOCH_US, Rolled, Story, Teller, stories, tell
 
 pytestmark = pytest.mark.clickhouse
@@ -30,10 +29,20 @@ HOUR_US = 3_600_000_000
 FAR_US = EPOCH_US + 1000 * HOUR_US
 
 
-def units_of(told: Sequence[Story]) -> list[list[Row]]:
-    """The rows of each message or leg: what is redelivered together."""
-    units = [rows_of(placed) for story in told for placed in story.placed]
-    return units + [rows_of_leg(leg) for story in told for leg in story.legs]
+Unit = f.Placed | Leg
+
+
+def units_of(told: Sequence[Story]) -> list[Unit]:
+    """Each message or leg: what is redelivered together."""
+    return [p for story in told for p in story.placed] + [leg for story in told for leg in story.legs]
+
+
+async def write(writer: Writer, units: Sequence[Unit]) -> None:
+    """As reporting does: facts that come together are joined; legs come by another way."""
+    placed = [unit for unit in units if isinstance(unit, f.Placed)]
+    if placed:
+        await writer.write_groups(rows_of_batch(placed))
+    await writer.write(row for unit in units if isinstance(unit, Leg) for row in rows_of_leg(unit))
 
 
 def compare(row: dict[str, Any], story: Story) -> None:
@@ -84,7 +93,7 @@ async def test_the_views_tell_each_story_whatever_the_order(data: st.DataObject,
     try:
         writer = Writer(store, store_url.database)
         for begin, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
-            await writer.write(row for unit in order[begin:end] for row in unit)
+            await write(writer, order[begin:end])
         await check_books(store, tenant, told)
     finally:
         await store.stop()
@@ -104,7 +113,7 @@ async def test_the_record_of_a_leg_waits_ten_seconds_for_the_word_of_routing(
             Leg(leg_id=contact, source="socket", tenant="t", contact_id=contact, role="caller", state="talking",
                 started_at_us=teller.now_us, ended_at_us=ended_us)
         )  # fmt: skip
-        await writer.write(row for unit in units_of([story]) for row in unit)
+        await write(writer, units_of([story]))
     seen = await store.query(
         "SELECT contact_id, outcome, state, result"
         " FROM v_contacts_between(from_day = '1970-01-01', to_day = '2149-06-06') ORDER BY contact_id",
@@ -134,7 +143,7 @@ async def test_a_caller_who_hung_up_while_ivr_had_lost_the_switch_has_left_the_m
             Leg(leg_id=contact, source="spool", tenant="t", contact_id=contact, role="caller", state=state,
                 started_at_us=teller.now_us, ended_at_us=ended_us, hangup_cause="NORMAL_CLEARING")
         )  # fmt: skip
-        await writer.write(row for unit in units_of([story]) for row in unit)
+        await write(writer, units_of([story]))
     seen = await store.query(
         "SELECT contact_id, outcome FROM v_contacts_between(from_day = '1970-01-01', to_day = '2149-06-06') ORDER BY contact_id",
         {},
@@ -184,7 +193,7 @@ async def test_a_crash_between_any_two_inserts_loses_and_doubles_nothing(
         size = chance.randint(1, 30)
         batch = waiting[:size]
         try:
-            await Writer(faulty, store_url.database).write(row for unit in batch for row in unit)
+            await write(Writer(faulty, store_url.database), batch)
         except StoreUnavailable:
             chance.shuffle(waiting)
             continue
@@ -196,12 +205,12 @@ async def test_a_crash_between_any_two_inserts_loses_and_doubles_nothing(
 async def test_the_same_batch_sent_again_is_stored_once(store: ServerStore, store_url: StoreUrl) -> None:
     teller = Teller("again")
     told = [tell(teller, Rolled(i)) for i in range(10)]
-    rows = [row for unit in units_of(told) for row in unit]
+    units = units_of(told)
     writer = Writer(store, store_url.database)
-    await writer.write(rows)
+    await write(writer, units)
     count = "SELECT (SELECT count() FROM facts) AS facts, (SELECT count() FROM contacts) AS contacts"
     before = await store.query(count)
-    await writer.write(rows)
+    await write(writer, units)
     assert await store.query(count) == before
 
 
@@ -216,7 +225,7 @@ async def test_agents_intervals_end_where_the_next_begins(store: ServerStore, st
         fact = f.AgentPresenceChanged(agent_id="sara", presence=presence, reason=reason, actor="agent")
         teller.decided(story, fact)
         teller.later(ms)
-    await Writer(store, store_url.database).write(row for p in story.placed for row in rows_of(p))
+    await write(Writer(store, store_url.database), story.placed)
     span = sql.Span("agents", EPOCH_US + 10_000_000, EPOCH_US + 24 * HOUR_US)
     statement = sql.agent_times(span, now_us=EPOCH_US + 95_000_000)
     rows = await store.query(statement.sql, statement.params)

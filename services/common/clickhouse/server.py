@@ -8,6 +8,7 @@ anew. Nothing here retries: the caller knows whether the same call may be made a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +133,7 @@ class ServerStore:
         with self._clients_lock:
             clients, self._clients = list(self._clients), set()
         for client in clients:  # a blocked thread wakes with an error and ends
-            client.disconnect()
+            _hang_up(client)
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
     async def _run(self, work: Callable[[Client], T]) -> T:
@@ -193,4 +194,10 @@ class ServerStore:
         self._local.client = None
         with self._clients_lock:
             self._clients.discard(client)
+        _hang_up(client)
+
+
+def _hang_up(client: Client) -> None:
+    # The thread that owns the client may be hanging up at the same moment: then the driver finds its socket taken away in between.
+    with contextlib.suppress(OSError, AttributeError):
         client.disconnect()

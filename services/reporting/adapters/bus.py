@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -42,6 +42,7 @@ _COUNT_MAX: Final = 2**31 - 1
 _SIGNED: Final = frozenset({"priority"})
 _CLOCK_STEP_US: Final = 366 * 86_400 * 1_000_000
 
+_tenant_of: Final = lru_cache(4096)(subjects.tenant_of)
 _STRUCTS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in OBSERVATIONS}
 _DECIDED: Final = "peyvand.routing.v1.Decided"
 _ROUTING: Final = "peyvand.routing.v1"
@@ -223,4 +224,4 @@ def _unread(envelope: Envelope, problem: str) -> Placed:
 
 def _tenant(envelope: Envelope) -> str:
     # The subject is what permissions and streams go by; the header is the sender's word.
-    return subjects.tenant_of(envelope.subject) or envelope.tenant
+    return _tenant_of(envelope.subject) or envelope.tenant

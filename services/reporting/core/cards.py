@@ -24,16 +24,21 @@ Groups = dict[str, list[tuple[Any, ...]]]
 """Rows by table, in the order in which they must be written: ``facts`` last."""
 
 _Cell = tuple[int, Any]
-# Cell, field, version of place 0, and whether a later place is greater.
-_Plain = tuple[int, str, int, int]
-_Other = tuple[int, tuple[Saying, ...]]
 
 
 class _Prepared(typing.NamedTuple):
+    """What a kind of fact says about a card. Of each cell: its number, the version of place (or number) 0, and 1 or -1 for whether a
+    greater one makes it greater."""
+
     card: Card
     key: str
-    plain: tuple[_Plain, ...]
-    others: tuple[_Other, ...]
+    fields: tuple[tuple[int, int, int, str], ...]
+    texts: tuple[tuple[int, int, int, str], ...]
+    # Times: the field, and where it is empty (or there is none: '') the fact's own.
+    times: tuple[tuple[int, int, int, str], ...]
+    # Said even if they are 0; the version is of the number, not of the place.
+    extremes: tuple[tuple[int, int, int, str], ...]
+    others: tuple[tuple[int, tuple[Saying, ...]], ...]
 
 
 def rows_of_batch(batch: Iterable[Placed]) -> Groups:
@@ -66,19 +71,31 @@ def rows_of_batch(batch: Iterable[Placed]) -> Groups:
 
 
 def _say(cells: list[_Cell], prepared: _Prepared, placed: Placed) -> None:
-    fact = placed.fact
+    fact, at_us = placed.fact, placed.at_us
     place = order(placed.seq, placed.idx)
-    for at, field, base, sign in prepared.plain:
+    for cell, base, sign, field in prepared.fields:
         value = getattr(fact, field)
         if value:
             said = base + sign * place
-            now = cells[at]
+            now = cells[cell]
             if said > now[0] or (said == now[0] and value > now[1]):
-                cells[at] = (said, value)
-    for at, sayings in prepared.others:
-        cell = cell_of(sayings, prepared.card, placed)
-        if cell is not None and cell > cells[at]:
-            cells[at] = cell
+                cells[cell] = (said, value)
+    for cell, base, sign, text in prepared.texts:
+        new: _Cell = (base + sign * place, text)
+        if new > cells[cell]:
+            cells[cell] = new
+    for cell, base, sign, field in prepared.times:
+        value = (getattr(fact, field) if field else 0) or at_us
+        if value and (new := (base + sign * place, value)) > cells[cell]:
+            cells[cell] = new
+    for cell, base, sign, field in prepared.extremes:
+        value = getattr(fact, field) if field else at_us
+        if (new := (base + sign * value, value)) > cells[cell]:
+            cells[cell] = new
+    for cell, sayings in prepared.others:
+        found = cell_of(sayings, prepared.card, placed)
+        if found is not None and found > cells[cell]:
+            cells[cell] = found
 
 
 @cache
@@ -87,32 +104,43 @@ def _prepared(kind: Any) -> tuple[_Prepared, ...]:
 
 
 def _prepare(kind: type, speech: Speech) -> _Prepared:
-    places = {name: n for n, name in enumerate(speech.card.cells)}
+    numbers = {name: n for n, name in enumerate(speech.card.cells)}
     by_cell: dict[str, list[Saying]] = {}
     for saying in speech.sayings:
         by_cell.setdefault(saying.cell, []).append(saying)
     hints = typing.get_type_hints(kind)
-    plain, others = [], []
+    sorts: dict[str, list[tuple[int, int, int, str]]] = {
+        sort: [] for sort in ("fields", "texts", "times", "extremes")
+    }
+    others = []
     for cell, sayings in by_cell.items():
         one = sayings[0]
-        if len(sayings) == 1 and _is_plain(one, hints):
-            first = one.how == "first"
-            plain.append(
-                (places[cell], one.value.name, version(one.rank, 0, first=first), -1 if first else 1)
-            )
+        sort = _sort(one, hints) if len(sayings) == 1 else ""
+        if sort:
+            down = one.how in ("first", "earliest")
+            name = "" if one.value.origin == "place" else one.value.name
+            sorts[sort].append((numbers[cell], version(one.rank, 0, first=down), -1 if down else 1, name))
         else:
-            others.append((places[cell], tuple(sayings)))
-    return _Prepared(speech.card, speech.key, tuple(plain), tuple(others))
-
-
-def _is_plain(saying: Saying, hints: dict[str, Any]) -> bool:
-    return (
-        saying.value.origin == "field"
-        and hints.get(saying.value.name) in (str, int)
-        and saying.how in ("last", "first")
-        and saying.when is None
-        and not saying.always
+            others.append((numbers[cell], tuple(sayings)))
+    return _Prepared(
+        speech.card, speech.key, **{sort: tuple(said) for sort, said in sorts.items()}, others=tuple(others)
     )
+
+
+def _sort(saying: Saying, hints: dict[str, Any]) -> str:
+    """Which list of ``_Prepared`` a saying belongs to that is the only one about its cell; empty for what is rare."""
+    origin, by_place = saying.value.origin, saying.how in ("last", "first")
+    is_time = origin == "place" and saying.value.name == "at_us"
+    if saying.when is not None or saying.always == by_place:
+        return ""
+    if by_place and origin == "text":
+        return "texts"
+    if by_place and (origin == "or_place" or is_time):
+        return "times"
+    plain = origin == "field" and hints.get(saying.value.name) in (str, int)
+    if by_place:
+        return "fields" if plain else ""
+    return "extremes" if plain or is_time else ""
 
 
 _EMPTIES: Final[dict[str, list[_Cell]]] = {

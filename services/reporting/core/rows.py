@@ -6,7 +6,10 @@ equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Sequence
+from functools import cache
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -56,11 +59,30 @@ def rows_of(placed: Placed) -> list[Row]:
 
 def entry_row(placed: Placed) -> Row:
     """The row of a fact whose kind has a table of its own. Raises KeyError for other kinds."""
-    entry = ENTRY_OF[type(placed.fact)]
-    return Row(
-        entry.table.name,
-        tuple([_plain(read(value, placed.fact, placed)) for value in entry.columns.values()]),
-    )
+    kind: Any = type(placed.fact)
+    table, values_of = _entry(kind)
+    return Row(table, values_of(placed.fact, placed))
+
+
+@cache
+def _entry(kind: Any) -> tuple[str, Callable[[Any, Placed], tuple[Any, ...]]]:
+    """The table of a kind of fact, and what makes its row: where the columns are nothing but fields, without a look at each."""
+    entry = ENTRY_OF[kind]
+    values = list(entry.columns.values())
+    hints = typing.get_type_hints(kind)
+    if any(
+        v.origin not in ("field", "place", "text")
+        or (v.origin == "field" and hints[v.name] not in (str, int, bool))
+        for v in values
+    ):
+        return entry.table.name, lambda fact, placed: tuple([_plain(read(v, fact, placed)) for v in values])
+    fields = sorted({v.name for v in values if v.origin == "field"})
+    places = sorted({v.name for v in values if v.origin == "place"})
+    texts = tuple(v.name for v in values if v.origin == "text")
+    known = [*(("field", n) for n in fields), *(("place", n) for n in places), *(("text", n) for n in texts)]
+    of_fact, of_placed = attrgetter(*fields), attrgetter(*places)
+    pick = itemgetter(*(known.index((v.origin, v.name)) for v in values))
+    return entry.table.name, lambda fact, placed: pick(of_fact(fact) + of_placed(placed) + texts)
 
 
 def _plain(value: Any) -> Any:

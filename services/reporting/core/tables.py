@@ -35,6 +35,7 @@ EMPTY: Final[dict[Kind, tuple[int, Any]]] = {"text": (0, ""), "int": (0, 0), "li
 _ORDER_BITS: Final = 56
 _ORDER_MAX: Final = (1 << _ORDER_BITS) - 1
 _INDEX_BITS: Final = 12
+_INDEX_MAX: Final = (1 << _INDEX_BITS) - 1
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _LAST_DAY: Final = 65_535  # of ClickHouse's Date
 DAY_US: Final = 86_400_000_000
@@ -68,7 +69,8 @@ class Entries(msgspec.Struct, frozen=True):
 
 def order(seq: int, idx: int = 0) -> int:
     """The place in a stream as one number: later is greater."""
-    return min((seq << _INDEX_BITS) + min(idx, (1 << _INDEX_BITS) - 1), _ORDER_MAX)
+    place = (seq << _INDEX_BITS) + (idx if idx < _INDEX_MAX else _INDEX_MAX)
+    return place if place < _ORDER_MAX else _ORDER_MAX
 
 
 def version(rank: int, place: int = 0, *, first: bool = False) -> int:
