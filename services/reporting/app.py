@@ -175,7 +175,9 @@ async def prepare(
     try:
         while True:
             try:
-                await migrate.apply(store, database=url.database, cluster=cluster)
+                applied = await migrate.apply(store, database=url.database, cluster=cluster)
+                if cluster:
+                    await migrate.spread(store, database=url.database, cluster=cluster, applied=applied)
                 if keep is not None:
                     await retention.apply(store, keep, database=url.database, cluster=cluster)
                 return
@@ -264,10 +266,14 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     def store_ready(ok: bool, detail: str) -> None:
         rt.ready("clickhouse", ok, detail)
 
-    store = ServerStore(url)
+    # On a cluster rows are written and reports read over all shards; settled is the shard that the URL names, by a process of its own each.
+    serving = migrate.serving(url.database, settings.clickhouse_cluster)
+    store = ServerStore(url, database=serving)
+    shard = ServerStore(url, threads=2)
+    rt.add(shard, "clickhouse-shard")
     rt.add(store, "clickhouse")
     store_ready(False, "not reached yet")
-    ingest = Ingest(Writer(store, url.database), lambda: directory_of(watch.current))
+    ingest = Ingest(Writer(store, serving), lambda: directory_of(watch.current))
     reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
@@ -307,7 +313,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(dimensions.run())
             group.create_task(
-                Settler(store, rt.clock).run(
+                Settler(shard, rt.clock).run(
                     settings.reporting_settle_s, lambda ok, detail: rt.ready("settling", ok, detail)
                 )
             )

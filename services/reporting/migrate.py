@@ -14,6 +14,7 @@ import hashlib
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -39,6 +40,7 @@ _REPEATABLE: Final = re.compile(
     re.IGNORECASE,
 )
 _WAIT_S: Final = 30.0
+_VIEW: Final = re.compile(r"^CREATE\s+(OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,54 @@ async def apply(store: Store, *, database: str, cluster: str = "", folder: Path 
     return done
 
 
+def serving(database: str, cluster: str) -> str:
+    """The database that rows are written into and reports are read from: on a cluster the one that spreads them over the shards."""
+    return f"{database}_all" if cluster else database
+
+
+async def spread(
+    store: Store,
+    *,
+    database: str,
+    cluster: str,
+    applied: Sequence[str],
+    folder: Path = FOLDER,
+    on_cluster: bool = True,
+) -> None:
+    """Make the tables and views of ``serving``: under the same names, over all shards of the cluster.
+
+    A tenant's rows are on one shard, so whatever joins or groups them does so there. The tables hold nothing themselves and are made anew
+    when a migration was ``applied``. ``on_cluster`` says it to all servers (which takes a Keeper), else to this one.
+    Raises StoreUnavailable and StoreRefused.
+    """
+    over = serving(database, cluster)
+    everywhere = cluster if on_cluster else ""
+    await store.command(render(_BOOK[0], database=over, cluster=everywhere))
+    rows = await store.query(
+        "SELECT database, name, engine FROM system.tables WHERE database IN ({one:String}, {all:String})",
+        {"one": database, "all": over},
+    )
+    there = {row["name"] for row in rows if row["database"] == over}
+    for row in rows:
+        name = row["name"]
+        if row["database"] == over or not str(row["engine"]).endswith("MergeTree") or name in _OWN:
+            continue
+        if name in there and not applied:
+            continue
+        statement = (
+            f"CREATE OR REPLACE TABLE {over}.{name} ${{on_cluster}} AS {database}.{name}"
+            f" ENGINE = Distributed('{cluster}', '{database}', '{name}', cityHash64(tenant))"
+        )
+        await store.command(render(statement, database=over, cluster=everywhere), timeout_s=300)
+    views = [s for migration in read(folder) for s in migration.statements if _VIEW.match(s)]
+    if applied or not any(name.startswith("v_") for name in there):
+        for statement in views:
+            await store.command(render(statement, database=over, cluster=everywhere), timeout_s=300)
+
+
+_OWN: Final = ("schema_migrations",)
+"""Tables that each shard has for itself."""
+
 _BOOK: Final = (
     "CREATE DATABASE IF NOT EXISTS ${database} ${on_cluster}",
     """CREATE TABLE IF NOT EXISTS ${database}.schema_migrations ${on_cluster}
@@ -146,6 +196,8 @@ async def _main(settings: ReportingSettings) -> int:
         while True:
             try:
                 done = await apply(store, database=url.database, cluster=settings.clickhouse_cluster)
+                if cluster := settings.clickhouse_cluster:
+                    await spread(store, database=url.database, cluster=cluster, applied=done)
             except StoreUnavailable as e:
                 if time.monotonic() > give_up:
                     raise

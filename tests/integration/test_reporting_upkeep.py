@@ -12,7 +12,7 @@ from services.common import ids
 from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
-from services.reporting import retention
+from services.reporting import migrate, retention
 from services.reporting.adapters.dimensions import Dimensions
 from services.reporting.adapters.settler import Settler
 from services.reporting.adapters.writer import Writer
@@ -186,3 +186,43 @@ async def test_who_stays_logged_in_fills_the_quarters_of_an_hour_and_the_next_da
         {"t": tenant},
     )
     assert [tuple(row.values()) for row in rows] == [(False, 2_400_000), (True, 0)]
+
+
+async def test_over_the_shards_of_a_cluster_everything_has_the_same_names(
+    store: ServerStore, store_url: StoreUrl, admin_store: ServerStore
+) -> None:
+    """On the one shard that the embedded engine knows as a cluster; what spreads a statement to other servers needs a Keeper."""
+    database, cluster = store_url.database, "embedded"
+    over = migrate.serving(database, cluster)
+    applied = [migration.name for migration in migrate.read()]
+    spread = ServerStore(store_url, threads=2, database=over)
+    try:
+        for names in (applied, [], applied):  # made, found, and made anew after an update
+            await migrate.spread(
+                admin_store, database=database, cluster=cluster, applied=names, on_cluster=False
+            )
+        rows = await store.query(
+            "SELECT engine, groupArray(name) AS names FROM system.tables WHERE database = {d:String} GROUP BY engine",
+            {"d": over},
+        )
+        found = {row["engine"]: set(row["names"]) for row in rows}
+        assert {"facts", "legs", "contact_records", "queue_15m", "touched"} <= found["Distributed"]
+        assert set(found) == {"Distributed", "View"}
+        tenant = f"t{ids.new_id()}"
+        teller = Teller(tenant)
+        stories = [tell(teller, Rolled(seed)) for seed in range(4)]
+        writer = Writer(spread, over)
+        for _ in range(2):
+            await writer.write(row for story in stories for placed in story.placed for row in rows_of(placed))
+        await settle(store, teller.later(1000))
+        told = {placed.id for story in stories for placed in story.placed}
+        assert (await store.query("SELECT count() AS n FROM facts"))[0]["n"] == len(told)
+        for view in ("v_contacts", "v_segments", "v_agent_15m", "v_agent_day", "v_facts"):
+            theirs = await store.query(f"SELECT count() AS n, uniqExact(tenant) AS tenants FROM {view}")
+            assert (
+                await spread.query(f"SELECT count() AS n, uniqExact(tenant) AS tenants FROM {view}") == theirs
+            )
+            assert theirs[0]["tenants"] == 1
+    finally:
+        await spread.stop()
+        await admin_store.command(f"DROP DATABASE IF EXISTS {over} SYNC")

@@ -105,6 +105,8 @@ class ServerStore:
         # "whole or not at all" hold.
         settings = {
             "async_insert": 0,
+            # Through a Distributed table: confirmed by the shards, not kept here to be sent later.
+            "distributed_foreground_insert": 1,
             "insert_deduplication_token": token,
             "insert_block_size": max(len(rows), 1),
             "max_insert_block_size": max(len(rows), 1_048_576),
@@ -125,6 +127,7 @@ class ServerStore:
         settings = {
             "server_side_params": True,
             "async_insert": 0,
+            "distributed_foreground_insert": 1,
             "max_execution_time": max(1, round(timeout_s or self._timeout_s)),
         }
         await self._run(lambda client: client.execute(sql, dict(params or {}), settings=settings))
