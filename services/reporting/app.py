@@ -28,6 +28,7 @@ from services.common.runtime import Runtime
 from services.reporting import (
     books_api,
     contacts_api,
+    evaluation_api,
     flow_api,
     live_api,
     migrate,
@@ -278,6 +279,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
+    rt.app.include_router(evaluation_api.build_router(evaluation_api.Evaluations(reports, store, rt.clock)))
     bus = start_bus(settings, rt, on_ready=bus_ready)
     dimensions = Dimensions(store, rt.clock, lambda: watch.current)
 
