@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -35,6 +36,20 @@ async def admin_store(clickhouse_server: EmbeddedClickHouse) -> AsyncIterator[Se
     store = ServerStore(clickhouse_server.url, threads=2, database="default")
     yield store
     await store.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_url(clickhouse_server: EmbeddedClickHouse) -> StoreUrl:
+    """A database with all tables for a whole file, whose tests keep apart by their tenants."""
+    url = replace(clickhouse_server.url, database=f"t_{ids.new_id().replace('-', '')}")
+
+    async def make() -> None:
+        store = ServerStore(clickhouse_server.url, threads=1, database="default")
+        await migrate.apply(store, database=url.database)
+        await store.stop()
+
+    asyncio.run(make())
+    return url
 
 
 @pytest.fixture

@@ -103,10 +103,15 @@ async def test_the_summary_balances_and_names_its_formula(site: Site) -> None:
     assert (body["received"], body["answered"], body["missed"]["total"], body["open"]) == (5, 3, 2, 0)
     assert body["missed"] == {"total": 2, "in_menu": 0, "in_queue": 2}
     level = body["service_level"]
-    assert (level["formula"], level["words"]) == ("F3", "answered within T / (answered + abandoned)")
+    assert (level["formula"], level["words"]) == (
+        "F3S",
+        "answered within T / (answered + abandoned), abandons before S left out of both",
+    )
     # 9 s of 10 in sales and 15 s of 20 in support were in time; 11 s of 10 was not.
     assert (level["answered_within"], level["abandoned_within"], level["abandoned_short"]) == (2, 1, 1)
-    assert level["value"] == pytest.approx(2 / 5)
+    assert level["value"] == pytest.approx(2 / 4)
+    published = (await site.get("summary", formula="F3")).json()["service_level"]
+    assert published["value"] == pytest.approx(2 / 5)
     assert level["target_s"] is None
     assert body["answered_by"] == [
         {"agent_id": "sara", "answered": 3, "talk_s": 180.0, "hold_s": 0.0, "wrap_up_s": 0.0}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import datetime as dt
 import io
 import re
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -20,11 +18,10 @@ import pytest
 
 from services.common import auth, ids
 from services.common.clickhouse import StoreUrl
-from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
-from services.reporting import contacts_api, migrate, query_api
+from services.reporting import contacts_api, query_api
 from services.reporting.api import Reports
 from services.reporting.asking import Defaults
 from services.reporting.core.kpi.cost import Tariffs
@@ -96,23 +93,9 @@ class Site:
         await self._records.summed()
 
 
-@pytest.fixture(scope="module")
-def tables(clickhouse_server: EmbeddedClickHouse) -> StoreUrl:
-    """One database for the file; each test is a tenant of its own."""
-    url = replace(clickhouse_server.url, database=f"t_{ids.new_id().replace('-', '')}")
-
-    async def make() -> None:
-        store = ServerStore(clickhouse_server.url, threads=1, database="default")
-        await migrate.apply(store, database=url.database)
-        await store.stop()
-
-    asyncio.run(make())
-    return url
-
-
 @pytest.fixture
-async def site(tables: StoreUrl) -> AsyncIterator[Site]:
-    store = ServerStore(tables)
+async def site(shared_url: StoreUrl) -> AsyncIterator[Site]:
+    store = ServerStore(shared_url)
     app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
     clock = ManualClock(NINE + 10 * DAY_US)
     reports = Reports(store, clock, lambda tenant: Targets({}, {}))
@@ -126,12 +109,12 @@ async def site(tables: StoreUrl) -> AsyncIterator[Site]:
     app.include_router(contacts_api.build_router(reports, clock, lambda tenant: defaults))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
-        yield Site(client, Records(store, tables))
+        yield Site(client, Records(store, shared_url))
     await store.stop()
 
 
-ICMI = [("answered", 10_000)] * 86 + [("answered", 30_000)] * 14
-ICMI += [("abandoned", 4_000), ("abandoned", 15_000)] + [("abandoned", 40_000)] * 4
+ICMI = [("answered", 10_000)] * 85 + [("answered", 20_000)] + [("answered", 30_000)] * 14
+ICMI += [("abandoned", 4_999), ("abandoned", 5_000)] + [("abandoned", 40_000)] * 4
 
 
 async def test_the_six_service_levels_of_one_day(site: Site) -> None:
@@ -178,6 +161,13 @@ async def test_hours_are_those_of_the_zone_and_totals_come_from_counts(site: Sit
     ]
     assert body["totals"]["asa"] == pytest.approx(100 / 3)
     assert body["totals"]["service_level"] == pytest.approx(1 / 4)
+    await site.stays("sales", ("answered", 1000), at_us=NINE + 5 * DAY_US)
+    week = await site.ask("offered", by="weekday", **{"from": "1405-08-30", "to": "1405-09-07"})
+    assert [row["weekday"] for row in week["rows"]] == ["sun", "fri"]
+    assert [
+        r["weekday"]
+        for r in (await site.ask("offered", by="weekday", week_start="mon", to="1405-09-07"))["rows"]
+    ] == ["fri", "sun"]
     weekday = await site.ask("offered", by="weekday", **{"filter.hour": 10})
     assert [(row["weekday"], row["offered"]) for row in weekday["rows"]] == [("sun", 3)]
 
@@ -445,3 +435,14 @@ async def test_files_have_the_earlier_span_beside(site: Site) -> None:
     await site.stays("sales", ("abandoned", 9_000), ("abandoned", 9_000), at_us=NINE - DAY_US)
     text = (await site.file("offered", "csv", by="queue", compare="previous")).decode()
     assert text.splitlines() == ["queue,offered,offered_before", "sales,1,2"]
+
+
+@pytest.mark.parametrize(
+    "value", ["a'b", 'a"b', "a\\b", "a\\'b", "a\nb", "\t", "\x00", "[]", "{x:String}", "فروش", "😀"]
+)
+async def test_filters_take_any_text(site: Site, value: str) -> None:
+    await site.stays("sales", ("answered", 1000), customer=value)
+    await site.stays("sales", ("answered", 1000), customer="other")
+    body = await site.ask("offered", by="customer", **{"filter.customer": value})
+    assert [(row["customer"], row["offered"]) for row in body["rows"]] == [(value, 1)]
+    assert len(await site.contacts(body["rows"][0]["contacts"])) == 1

@@ -14,7 +14,7 @@ from services.reporting.core.live_levels import Level
 
 
 class ServiceLevelTile(msgspec.Struct, frozen=True):
-    """Formula F3 over the window: answered in time / (answered + abandoned), short abandons included."""
+    """Over the window: answered in time / (answered + abandoned), short abandons left out."""
 
     level: Level
     value_pct: float | None

@@ -44,8 +44,8 @@ class Counts:
 
     @property
     def service_level_pct(self) -> float | None:
-        """Formula F3: answered in time / (answered + abandoned), short abandons included; None without contacts."""
-        n = self.answered + self.abandoned
+        """Answered in time / (answered + abandoned), short abandons left out (F3S, as reports have it); None without contacts."""
+        n = self.answered + self.abandoned - self.abandoned_short
         return 100.0 * self.answered_in_time / n if n else None
 
 

@@ -1,4 +1,4 @@
-"""Service level: five formulas in use, one default, always shown with the counts it was made from.
+"""Service level: five published formulas and the default, always shown with the counts it was made from.
 
 The same day can be told as 81 % or 86 % (the example in the tests is ICMI's), so a report names its formula. What counts:
 contacts that entered a queue. ``within`` is T, the queue's target; ``short`` is S, under which an abandonment is more
@@ -11,11 +11,13 @@ from typing import Final, Literal
 
 import msgspec
 
-FormulaId = Literal["F1", "F2", "F3", "F4", "F5"]
+FormulaId = Literal["F3S", "F1", "F2", "F3", "F4", "F5"]
 
-DEFAULT: Final[FormulaId] = "F3"
+DEFAULT: Final[FormulaId] = "F3S"
+"""F3 with short abandonments left out and shown beside it: the measure ``service_level`` of the catalogue."""
 
 WORDS: Final[dict[FormulaId, str]] = {
+    "F3S": "answered within T / (answered + abandoned), abandons before S left out of both",
     "F1": "(answered within T + abandoned within T) / (answered + abandoned)",
     "F2": "answered within T / answered",
     "F3": "answered within T / (answered + abandoned)",
@@ -38,6 +40,7 @@ def service_level(counts: Counts, formula: FormulaId = DEFAULT) -> float | None:
     """The share from 0 to 1, or None when there was nothing to serve."""
     everything = counts.answered + counts.abandoned
     good, all_of = {
+        "F3S": (counts.answered_within, everything - counts.abandoned_short),
         "F1": (counts.answered_within + counts.abandoned_within, everything),
         "F2": (counts.answered_within, counts.answered),
         "F3": (counts.answered_within, everything),

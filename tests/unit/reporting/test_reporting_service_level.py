@@ -16,16 +16,17 @@ EXAMPLE = Counts(answered=1000, answered_within=860, abandoned=60, abandoned_wit
 
 
 @pytest.mark.parametrize(
-    ("formula", "percent"), [("F1", 83.0), ("F2", 86.0), ("F3", 81.1), ("F4", 82.7), ("F5", 82.1)]
+    ("formula", "percent"),
+    [("F3S", 81.9), ("F1", 83.0), ("F2", 86.0), ("F3", 81.1), ("F4", 82.7), ("F5", 82.1)],
 )
-def test_the_same_day_by_five_formulas(formula: FormulaId, percent: float) -> None:
+def test_the_same_day_by_six_formulas(formula: FormulaId, percent: float) -> None:
     level = service_level(EXAMPLE, formula)
     assert level is not None
     assert round(level * 100, 1) == percent
 
 
 def test_there_is_no_level_without_contacts() -> None:
-    assert [service_level(Counts(0, 0, 0, 0, 0), formula) for formula in WORDS] == [None] * 5
+    assert [service_level(Counts(0, 0, 0, 0, 0), formula) for formula in WORDS] == [None] * 6
 
 
 @pytest.mark.parametrize(

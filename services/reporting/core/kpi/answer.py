@@ -128,7 +128,7 @@ def lines(question: Question, borders: Sequence[int], numbers: Mapping[Key, Numb
     ends = dict(zip((b // SECOND_US for b in borders[:-1]), borders[1:], strict=True))
     begins = {b // SECOND_US: b for b in borders[:-1]}
     found = []
-    for key in sorted(keys):
+    for key in sorted(keys, key=lambda key: _place(question, key)):
         begin, rest = (key[0], key[1:]) if question.interval is not None else (borders[0] // SECOND_US, key)
         from_us = begins[begin] if question.interval is not None else borders[0]
         to_us = ends[begin] if question.interval is not None else borders[-1]
@@ -145,6 +145,15 @@ def lines(question: Question, borders: Sequence[int], numbers: Mapping[Key, Numb
             )
         )
     return found
+
+
+def _place(question: Question, key: Key) -> Key:
+    """By which rows are sorted: weekdays from the first day of the week on."""
+    first = WEEKDAYS.index(question.calendar.week_start)
+    names = (*(("",) if question.interval is not None else ()), *question.by)
+    return tuple(
+        (part - first) % 7 if name == "weekday" else part for name, part in zip(names, key, strict=True)
+    )
 
 
 def label(calendar: Calendar, unit: Unit | None, from_us: int) -> str:
