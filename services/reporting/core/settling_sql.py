@@ -235,7 +235,7 @@ def _segments() -> str:
         f" if(talk, {talked_out}, {waited_out}) AS outcome, c.channel AS channel,"
         " c.related_contact_id AS related, if(talk, if(o.talked_ms > 0, o.talked_ms,"
         " if(ended_us > 0, intDiv(ended_us - t.began_us, 1000), 0)), 0) AS talk_ms, o.rang_ms AS ring_ms,"
-        " if(o.held_ms > 0 OR t.after != 'closed', o.held_ms, if(talk, t.after_p.hold_ms, 0)) AS hold_ms, o.leg AS agent_leg_id,"
+        " if(o.talked_ms > 0 OR o.held_ms > 0 OR t.after != 'closed', o.held_ms, if(talk, t.after_p.hold_ms, 0)) AS hold_ms, o.leg AS agent_leg_id,"
         " multiIf(o.ender != '', o.ender, t.after = 'closed', t.after_p.ended_by, '') AS ended_by, o.keyed AS keyed"
         " FROM stretches AS t"
         " INNER JOIN (SELECT tenant, contact_id, state, outcome, started_at, ended_at, channel, related_contact_id"
