@@ -45,7 +45,8 @@ class Contact:
     hold_ms: int = 0
     ended_us: int = 0
     billed_ms: int = 0
-    mos_milli: int = 0
+    voice: tuple[int, int, int] = (0, 0, 0)
+    """Score in thousandths, jitter in microseconds, loss in a million; no score: not measured."""
 
     @property
     def channel(self) -> str:
@@ -76,7 +77,7 @@ class Talk:
     talk_ms: int = 0
     hold_ms: int = 0
     acw_ms: int = 0
-    mos_milli: int = 0
+    voice: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass
@@ -135,11 +136,12 @@ def read(placed: Iterable[f.Placed], legs: Iterable[Leg], now_us: int) -> Books:
     for leg in legs:
         contact = books.contacts.setdefault(leg.contact_id, Contact(leg.contact_id))
         contact.billed_ms += leg.billed_ms
+        voice = (leg.mos_milli, leg.jitter_us, leg.packet_loss_ppm)
         if leg.role == "caller":
-            contact.mos_milli = leg.mos_milli
+            contact.voice = voice
         for talk in books.talks:
             if leg.offer_id and talk.offer == leg.offer_id:
-                talk.mos_milli = leg.mos_milli
+                talk.voice = voice
         if leg.role == "caller":
             contact.ended_us = contact.ended_us or leg.ended_at_us
     _agents(books, ordered, now_us)
@@ -425,8 +427,8 @@ def figures(rows: Mapping[str, list[Any]], books: Books, asked: Asked) -> dict[s
     promoters, detractors = sum(x.score >= 9 for x in nps), sum(x.score <= 6 for x in nps)
     contacts_answered = n("contacts", lambda c: c.outcome == "answered")
     done = [c for c in rows["contacts"] if called(c) and c.outcome != "open"]
-    caller_legs = [c.mos_milli for c in rows["contacts"] if c.mos_milli]
-    agent_legs = [x.mos_milli for x in rows["talks"] if x.mos_milli]
+    caller_legs = [c.voice for c in rows["contacts"] if c.voice[0]]
+    agent_legs = [x.voice for x in rows["talks"] if x.voice[0]]
     resolved = n("first", lambda c: not came_again(books.contacts.values(), c, asked))
     waits = [x.wait_ms for x in rows["stays"] if x.outcome == "answered"]
     talks = [x.talk_ms for x in rows["talks"]]
@@ -499,13 +501,21 @@ def figures(rows: Mapping[str, list[Any]], books: Books, asked: Asked) -> dict[s
         "nps_answers": len(nps),
         "csat": over(sum(x.score >= 4 for x in csat), len(csat)),
         "nps": _scaled(over(promoters - detractors, len(nps)), 100),
-        "mos_caller": _scaled(over(sum(caller_legs), len(caller_legs)), 0.001),
-        "mos_agent": _scaled(over(sum(agent_legs), len(agent_legs)), 0.001),
+        **_voice("caller", caller_legs),
+        **_voice("agent", agent_legs),
     }  # fmt: skip
     for level in (0.5, 0.9, 0.95):
         found[f"wait_p{level * 100:.0f}"] = quantile(level, waits)
         found[f"talk_p{level * 100:.0f}"] = quantile(level, talks)
     return found
+
+
+def _voice(of: str, legs: list[tuple[int, int, int]]) -> dict[str, float | None]:
+    parts = (("mos", 0.001), ("jitter", 0.001), ("loss", 1e-6))
+    return {
+        f"{name}_{of}": _scaled(over(sum(leg[place] for leg in legs), len(legs)), factor)
+        for place, (name, factor) in enumerate(parts)
+    }
 
 
 def _scaled(ratio: float | None, factor: float) -> float | None:

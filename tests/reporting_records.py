@@ -19,6 +19,9 @@ EMPTY: dict[str, dict[str, Any]] = {
         "team": "", "ended_by": "", "disposition": "", "mos_milli": 0, "jitter_us": 0, "packet_loss_ppm": 0, "billed_ms": 0,
         "ended_at": None,
     },
+    "evaluations": {
+        "evaluation_id": "", "question": "", "contact_id": "", "agent_id": "", "form": "", "score": 0, "most": 0, "evaluator": "",
+    },
     "segments": {
         "contact_id": "", "segment_no": 1, "kind": "queue", "queue": "", "agent_id": "", "team": "", "channel": "voice",
         "reason": "arrived", "ended_at": None, "wait_ms": 0, "talk_ms": 0, "hold_ms": 0, "wrap_up_ms": 0, "outcome": "open",
@@ -35,14 +38,13 @@ class Records:
         self._database = url.database
 
     async def add(self, table: str, *rows: dict[str, Any], tenant: str = "demo") -> None:
-        """Rows with ``started_at`` in microseconds; other columns as ``EMPTY`` has them unless given."""
-        columns = ["tenant", "day", "version", "deleted", "started_at", *EMPTY[table]]
+        """Rows with their time (``started_at``, of evaluations ``at``) in microseconds; what is not given is as ``EMPTY`` has it."""
+        time = "at" if table == "evaluations" else "started_at"
+        columns = ["tenant", "day", "version", "deleted", time, *EMPTY[table]]
         values = []
         for row in rows:
             whole = (
-                EMPTY[table]
-                | row
-                | {"tenant": tenant, "day": day_of(row["started_at"]), "version": 1, "deleted": 0}
+                EMPTY[table] | row | {"tenant": tenant, "day": day_of(row[time]), "version": 1, "deleted": 0}
             )
             values.append([whole[name] for name in columns])
         await self._store.insert(f"{self._database}.{table}", columns, values, token=ids.new_id())

@@ -272,7 +272,8 @@ def _leg(shift: Shift, leg: str, began: int, role: str, *, contact: str = "", of
         Leg(
             leg_id=leg, source="spool", tenant=shift.teller.tenant, contact_id=contact or leg, offer_id=offer, role=role,
             started_at_us=began, ended_at_us=ended, duration_ms=(ended - began) // 1000, billed_ms=billed,
-            mos_milli=chance.number(1000, 4500) if measured else 0, hangup_cause="NORMAL_CLEARING",
+            mos_milli=chance.number(1000, 4500) if measured else 0, jitter_us=chance.number(0, 9000) if measured else 0,
+            packet_loss_ppm=chance.number(0, 50_000) if measured else 0, hangup_cause="NORMAL_CLEARING",
         )
     )  # fmt: skip
 

@@ -38,8 +38,8 @@ KIND_OF = {
     "contacts": "contacts", "first_contacts": "first", "queue_segments": "stays", "agent_segments": "talks", "agent_states": "spells",
     "offers": "offers", "answers": "scores",
 }  # fmt: skip
-NOT_TOLD = {"jitter_caller", "loss_caller", "jitter_agent", "loss_agent", "evaluation", "evaluated"}
-"""The stories' legs have none of it."""
+NOT_TOLD = {"evaluation", "evaluated"}
+"""The stories have no supervisor who judges."""
 
 ASKED: dict[str, list[tuple[tuple[str, ...], Unit | None]]] = {
     "contacts": [((), "day"), (("queue", "hour"), None), (("skill",), None), (("channel", "outcome"), "week")],

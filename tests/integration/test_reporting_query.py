@@ -302,6 +302,34 @@ async def test_costs_add_up_and_fixed_prices_go_by_the_share_of_the_month(site: 
     }
 
 
+async def test_evaluations_by_agent_and_by_what_the_contact_was(site: Site) -> None:
+    await site.add("contact_records", {"contact_id": "c", "started_at": NINE - DAY_US, "disposition": "2"})
+    given = {"contact_id": "c", "agent_id": "sara", "form": "calls", "at": NINE}
+    await site.add(
+        "evaluations",
+        given | {"evaluation_id": "e", "question": "greeting", "score": 4, "most": 5},
+        given | {"evaluation_id": "e", "question": "solution", "score": 3, "most": 10},
+        given
+        | {
+            "evaluation_id": "f",
+            "question": "greeting",
+            "score": 5,
+            "most": 5,
+            "agent_id": "omid",
+            "contact_id": "d",
+        },
+    )
+    by_agent = await site.ask("evaluation,evaluated", by="agent")
+    assert [(r["agent"], r["evaluation"], r["evaluated"]) for r in by_agent["rows"]] == [
+        ("omid", 1.0, 1), ("sara", pytest.approx(7 / 15), 2),
+    ]  # fmt: skip
+    assert by_agent["totals"]["evaluation"] == pytest.approx(12 / 20)
+    by_disposition = await site.ask("evaluation", by="disposition,question")
+    assert {(r["disposition"], r["question"]): r["evaluation"] for r in by_disposition["rows"]} == {
+        ("2", "greeting"): 0.8, ("2", "solution"): 0.3, ("", "greeting"): 1.0,
+    }  # fmt: skip
+
+
 async def test_pages_and_order(site: Site) -> None:
     for queue, stays in (("a", 1), ("b", 3), ("c", 2)):
         await site.stays(queue, *[("answered", 1000)] * stays)
