@@ -15,6 +15,7 @@ from services.common.errors import ConfigError
 from services.common.esl import OutboundServer
 from services.common.parts import start_bus
 from services.common.runtime import Runtime
+from services.common.sentences import Sentences
 from services.common.webclient import WebClient
 from services.ivr import api
 from services.ivr.adapters import channel, code_call, dialled_call
@@ -22,7 +23,6 @@ from services.ivr.adapters.call import Call, Session, Surroundings
 from services.ivr.adapters.flows import flows_of, plan_of, survey_plan
 from services.ivr.adapters.looking import Agents, Queues
 from services.ivr.adapters.outbox import Outbox
-from services.ivr.adapters.sentences import Sentences
 from services.ivr.adapters.speech import SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.understanding import Recognisers

@@ -29,6 +29,7 @@ from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
 from services.common.esl import Event
 from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
+from services.common.sentences import Sentences
 from services.contracts.peyvand.routing.v1 import rpc_pb2
 from services.queue.adapters import dialog, switch
 from services.queue.adapters import log as routing_log
@@ -148,6 +149,7 @@ class NodeRunner:
         self._line_desk = LineDesk(name, bus, self.feed, self._now)
         self._inquiries = Inquiries(name, bus, self._now, self.feed)
         self._names = LegNames()
+        self._sentences = Sentences()
         self._lag = Lag()
 
     # --- ownership ---------------------------------------------------------------------------------------------------
@@ -393,6 +395,8 @@ class NodeRunner:
         if not isinstance(position, rpc_pb2.Position):
             return
         file, minutes = self._spoken(question, position.position, position.expected_wait_ms)
+        if file and not await self._has_all_of(file):
+            file = ""  # Nothing is said: a place or a time with a hole in it is another one.
         self.feed(
             inputs.PositionKnown(
                 at_us=self._now(),
@@ -404,6 +408,14 @@ class NodeRunner:
                 minutes=minutes,
             )
         )
+
+    async def _has_all_of(self, file: str) -> bool:
+        """Whether the node has every part of a sentence."""
+        files = file.removeprefix("file_string://").split("!")
+        whole = self._sentences.whole(self.name, files)
+        if whole is None and self._client is not None:
+            whole = await self._sentences.ask(self.name, files, self._client.api)
+        return whole is not False
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

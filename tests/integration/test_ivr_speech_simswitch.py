@@ -220,7 +220,7 @@ async def test_what_cannot_be_heard_at_all_goes_the_failure_edge_at_once(floor: 
 async def test_a_number_of_which_one_part_is_missing_is_not_read_out_with_a_hole(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.ivr.adapters.sentences._THERE_S", 0.0)
+    monkeypatch.setattr("services.common.sentences._THERE_S", 0.0)
     digits = {language: floor.sounds / "words" / language / "digits" for language in ("en", "fa")}
 
     async def call() -> list[list[str]]:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.center import CenterWatch
 from services.common import auth
@@ -28,6 +29,7 @@ from services.queue.app import client_factory
 from services.queue.core import inputs
 from services.queue.core.outputs import AskPosition
 from services.queue.runner import NodeRunner
+from services.simswitch import system_commands
 from services.simswitch.core.faults import Fault
 from tests.integration.simswitch_kit import Lab, Phone, lab
 
@@ -567,7 +569,10 @@ async def test_supervisors_see_and_end_calls_of_their_own_tenant(tmp_path: Path,
         await f.fact("gone")
 
 
-async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: GeventHub) -> None:
+async def test_the_place_in_the_queue_is_asked_and_played(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_commands, "_is_there", lambda *_: True)
     async with floor(tmp_path, hub) as f:
         asked: list[str] = []
 
@@ -592,6 +597,34 @@ async def test_the_place_in_the_queue_is_asked_and_played(tmp_path: Path, hub: G
         played = codec.decode(await f.fact("treated", 3))
         assert isinstance(played, events_pb2.TreatmentPlayed)
         assert (played.what, played.expected_wait_ms) == ("wait", 250_000)
+
+
+async def test_a_place_of_which_one_part_is_missing_is_not_said(
+    tmp_path: Path, hub: GeventHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FreeSWITCH would play the rest: "you are number" and nothing, or the wrong one of a composed number."""
+    monkeypatch.setattr(system_commands, "_is_there", lambda _, path: "position-before" not in path)
+    async with floor(tmp_path, hub) as f:
+
+        async def answer(envelope: Envelope) -> rpc_pb2.Position:
+            question = codec.decode(envelope)
+            assert isinstance(question, rpc_pb2.AskPosition)
+            return rpc_pb2.Position(contact_id=question.contact_id, position=2, expected_wait_ms=250_000)
+
+        await f.bus.serve(subjects.rpc("demo", "routing", "contact", "position"), answer, queue="routing")
+        contact = await f.call()
+        await f.until(lambda: any(t.startswith("say:") for t in f.runner._timers))
+        await f.fact("treated")
+        f.runner.feed(
+            inputs.AnnouncementEnded(at_us=1, leg=contact, file="/sounds/prompts/fa/queue-welcome.wav")
+        )
+        with capture_logs() as logs:
+            f.runner._fire(f"say:{contact}/position")
+            await f.until(lambda: any(line["event"] == "sentence_part_missing" for line in logs))
+        f.runner._fire(f"say:{contact}/wait")
+        said = codec.decode(await f.fact("treated", 2))
+        assert isinstance(said, events_pb2.TreatmentPlayed)
+        assert said.what == "wait", "what is whole is said"
 
 
 async def test_a_caller_who_may_wait_no_longer_leaves_a_message(tmp_path: Path, hub: GeventHub) -> None:

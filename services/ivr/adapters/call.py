@@ -22,11 +22,11 @@ from services.common.bus import Outgoing
 from services.common.clock import Clock
 from services.common.errors import CallGone, PeyvandError, WebUnavailable
 from services.common.esl import Event, multiset
+from services.common.sentences import Sentences
 from services.ivr.adapters import channel
 from services.ivr.adapters.facts import Facts
 from services.ivr.adapters.inbox import Inbox, Running
 from services.ivr.adapters.looking import QueueNow
-from services.ivr.adapters.sentences import Sentences
 from services.ivr.adapters.speech import SpeechOfCall, SpeechOfProcess
 from services.ivr.adapters.trunks import Trunks
 from services.ivr.adapters.web import Web

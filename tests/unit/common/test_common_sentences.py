@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.common.errors import CallGone, SwitchTimeout
-from services.ivr.adapters.sentences import Sentences
+from services.common.sentences import Sentences
 
 FILES = ["/s/4.wav", "/s/7.wav", "/s/4.wav"]
 
@@ -74,7 +74,7 @@ async def test_a_call_that_ends_meanwhile_says_so() -> None:
 
 
 async def test_answers_do_not_pile_up_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ivr.adapters.sentences._MOST", 3)
+    monkeypatch.setattr("services.common.sentences._MOST", 3)
     sentences = Sentences(lambda: 100.0)
     node = Node("/s/1.wav")
     files = [f"/s/{n}.wav" for n in range(5)]

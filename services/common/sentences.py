@@ -1,8 +1,8 @@
 """Whether FreeSWITCH has every part of a sentence that is put together of files.
 
 FreeSWITCH passes over the parts of a ``file_string`` that are missing, and tells nobody: "four seven one one" without one of its files is a
-wrong number that sounds right. So before a sentence is played FreeSWITCH is asked for each of its files (``file_exists``; ivr may run where
-it does not see them), once a minute for each node and file: 300 answers take 36 ms on 1.10.12, and numbers share few parts. What was missing
+wrong number that sounds right. So before a sentence is played FreeSWITCH is asked for each of its files (``file_exists``; we may run where
+they cannot be seen), once a minute for each node and file: 300 answers take 36 ms on 1.10.12, and numbers share few parts. What was missing
 is looked for sooner, because somebody may just be recording it.
 """
 
