@@ -103,7 +103,7 @@ class _Names:
 
 
 _NAMES: Final = {prefix: _Names(prefix) for prefix in ("Caller", "Other-Leg", "Channel")}
-_NO_TIMES: Final = (0,) * len(_TIMES)
+_NO_TIMES: Final = ("0",) * len(_TIMES)
 
 
 class _VariableNames(dict[str, str]):
@@ -166,16 +166,18 @@ class Profile:
     """Name of the extension and its actions, for the CDR's call flow."""
     times: Times = field(default_factory=Times)
     _shows: object = field(default=None, init=False, repr=False, compare=False)
-    _shown: Mapping[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _fields: Mapping[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def show(self, out: dict[str, Value], prefix: str, *, times: bool = True) -> None:
         """Put the profile's headers under ``prefix`` into ``out``; without ``times`` they are all 0."""
-        shows = (prefix, self.index, _FIELD_VALUES(self), _TIME_VALUES(self.times) if times else _NO_TIMES)
-        if (
-            shows != self._shows
-        ):  # a leg fires several events between two changes of who calls whom, and since when
-            self._shows, self._shown = shows, _profile_headers(*shows)
-        out.update(self._shown)
+        shows = (prefix, self.index, _FIELD_VALUES(self))
+        if shows != self._shows:  # a leg fires several events between two changes of who calls whom
+            self._shows, self._fields = shows, _profile_fields(*shows)
+        names = _NAMES[prefix]
+        out.update(self._fields)
+        # Not kept: what is subscribed is mostly what a change of them is told by.
+        out.update(zip(names.times, map(str, _TIME_VALUES(self.times)) if times else _NO_TIMES, strict=True))
+        out.update(names.flags)
 
     def invert_caller_id(self) -> None:
         """Caller and callee change places; nobody is called Unknown (``switch_channel_invert_cid``)."""
@@ -200,10 +202,8 @@ class Profile:
 _VALUES: Final = attrgetter(*(f.name for f in fields(Profile) if f.init))
 
 
-def _profile_headers(
-    prefix: str, index: int, texts: tuple[str, ...], times: tuple[int, ...]
-) -> dict[str, Value]:
-    """Fields, times and flags; the index is left out of another leg's."""
+def _profile_fields(prefix: str, index: int, texts: tuple[str, ...]) -> dict[str, Value]:
+    """All but the times and the flags, which follow; the index is left out of another leg's."""
     names = _NAMES[prefix]
     direction, logical, *others = texts
     values = (direction, logical or direction, *others)
@@ -212,8 +212,7 @@ def _profile_headers(
         out.pop(names.transfer_source, None)
     if prefix != "Other-Leg":
         out[names.index] = str(index)
-    out.update(zip(names.times, map(str, times), strict=True))
-    return out | names.flags
+    return out
 
 
 _PROFILE_FIELDS: Final = {
