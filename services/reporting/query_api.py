@@ -35,6 +35,7 @@ from services.reporting.core.kpi.question import (
     MAX_SPAN_DAYS,
     Question,
     QuestionInvalid,
+    checked,
 )
 from services.reporting.exports import Language
 from services.reporting.questions import Answer, answered, earlier
@@ -208,10 +209,13 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
             who, clock.now_us(), defaults(who.tenant), measures, by, interval, from_, to,
             (tz, calendar, week_start), filters, (target_s, short_s, fcr_days),
         )  # fmt: skip
-        other = compared(asked.calendar, asked.span, compare) if compare else None
         try:
+            other = None
+            if compare:
+                # Before anything is read: a span that cannot be compared with is refused at once.
+                other = checked(earlier(asked, compared(asked.calendar, asked.span, compare)))
             found = await answered(reports.ask, asked, order=order)
-            then = await answered(reports.ask, earlier(asked, other), order=order) if other else None
+            then = await answered(reports.ask, other, order=order) if other is not None else None
         except QuestionInvalid as e:
             raise refused(e) from None
         if format_ != "json":

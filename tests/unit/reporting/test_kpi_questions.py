@@ -83,6 +83,8 @@ async def site() -> AsyncIterator[Site]:
         ({"calendar": "lunar"}, "calendar"),
         ({"week_start": "fri"}, "week_start"),
         ({"compare": "never"}, "compare='never'"),
+        ({"compare": "year", "from": "1970-05-01", "to": "1970-05-02"}, "between 1970 and 2100"),
+        ({"compare": "2099-12-31", "from": "2026-01-01", "to": "2026-11-22"}, "between 1970 and 2100"),
         ({"order": "queue"}, "order: 'queue'"),
         ({"target_s": "0"}, "target_s"),
         ({"short_s": "-1"}, "short_s"),

@@ -24,6 +24,7 @@ MAX_FCR_DAYS: Final = 30
 EXACT_QUANTILES_DAYS: Final = 31
 """Quantiles of longer spans are estimates where states have them."""
 
+_LAST_US: Final = 4_102_444_800 * SECOND_US  # the year 2100
 _DAY_US: Final = 86_400 * SECOND_US
 
 
@@ -149,6 +150,8 @@ def _limits(question: Question) -> None:
         raise QuestionInvalid("from", "must be before to")
     if span.to_us - span.from_us > MAX_SPAN_DAYS * _DAY_US:
         raise QuestionInvalid("from", f"expected {MAX_SPAN_DAYS} days at most up to to")
+    if span.from_us < 0 or span.to_us > _LAST_US:
+        raise QuestionInvalid("from", "expected a span, and one to compare with, between 1970 and 2100")
     if not 1 <= question.fcr_days <= MAX_FCR_DAYS:
         raise QuestionInvalid("fcr_days", f"expected 1 to {MAX_FCR_DAYS}")
 
