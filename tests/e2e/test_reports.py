@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.common.clickhouse.embedded import EmbeddedClickHouse
 from tests.e2e.accessibility import violations
 from tests.e2e.browser import Browser, available, chromium
-from tests.e2e.report_site import DAY, STORY, ReportSite, Weeks
+from tests.e2e.report_site import DAY, STORY, ReportSite, Weeks, at
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,10 +87,6 @@ def address(browser: Browser) -> dict[str, str]:
     return found
 
 
-def count(segments: list[dict[str, Any]], **wanted: str) -> int:
-    return sum(all(row.get(k) == v for k, v in wanted.items()) for row in segments)
-
-
 def test_a_day_shows_its_hours_and_what_they_make_together(browser: Browser, site: ReportSite) -> None:
     show(browser, site)
     assert texts(browser, "h2") == ["Day · Saturday 21 November 2026"]
@@ -141,10 +137,13 @@ def test_compared_with_the_week_before_it_says_what_was_and_whether_that_is_bett
     browser: Browser, site: ReportSite
 ) -> None:
     show(browser, site, view="week", compare="previous", week_start="sun", day="2026-11-20")
-    weeks = Weeks()
     assert "8 November 2026 – 14 November 2026" in texts(browser, ".asked")[0]
+    begins = [row["started_at"] for row in Weeks().segments if row.get("kind") is None]
+    now = sum(at(DAY - dt.timedelta(days=6), 0) <= begin for begin in begins) + 1  # and the one that is told
+    then = sum(at(DAY - dt.timedelta(days=13), 0) <= begin for begin in begins) + 1 - now
+    assert now > then > 500
     (offered,) = texts(browser, "#figures tfoot [data-column=offered]")
-    assert "was" in offered
+    assert offered.split() == [f"{now:,}", "was", f"\u2068{then:,}\u2069"]
     # A number with words beside the colour: offered is neither good nor bad, the rest are judged by the catalogue.
     judged = browser.run(
         "return [...document.querySelectorAll('#figures tfoot .change')].map(e => [e.className, e.textContent])"
@@ -152,7 +151,6 @@ def test_compared_with_the_week_before_it_says_what_was_and_whether_that_is_bett
     assert all(("better" in text) == ("good" in kind) for kind, text in judged)
     assert all(("worse" in text) == ("bad" in kind) for kind, text in judged)
     assert any("good" in kind or "bad" in kind for kind, _ in judged)
-    assert len(weeks.contacts) > 1000
 
 
 def test_persian_pages_are_right_to_left_in_jalali_days_and_persian_digits(
@@ -264,7 +262,6 @@ def wait_for_files(folder: Path, endings: set[str]) -> dict[str, Path]:
 
 def test_queues_are_sorted_by_a_button_in_the_head(browser: Browser, site: ReportSite) -> None:
     show(browser, site, view="queues")
-    weeks = Weeks()
     assert texts(browser, "#figures tbody th") == ["Sales", "Support", "Billing"]
     button = "document.querySelector('#figures thead th:nth-child(3) button')"
     browser.run(f"{button}.focus()")
@@ -275,7 +272,6 @@ def test_queues_are_sorted_by_a_button_in_the_head(browser: Browser, site: Repor
     assert (
         browser.run("return document.querySelector('#figures thead th:nth-child(3)').ariaSort") == "ascending"
     )
-    assert count(weeks.segments, queue="sales") > count(weeks.segments, queue="billing")
 
 
 def test_nothing_there_is_said_so(browser: Browser, site: ReportSite) -> None:
