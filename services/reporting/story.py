@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from services.common.errors import Refused
 from services.reporting.core import sql
-from services.reporting.core.steps import steps, why_failed
+from services.reporting.core.steps import recorded, steps, why_failed
 from services.reporting.questions import Ask
 
 _DAY_US: Final = 86_400_000_000
@@ -42,7 +42,7 @@ class Story(BaseModel):
 
 async def story(ask: Ask, tenant: str, contact_id: str) -> Story:
     """Raises Refused (404) for a contact that the tenant does not have, and StoreUnavailable."""
-    found = await ask(sql.contact(tenant, contact_id))
+    found = await ask(sql.contact(tenant, contact_id)) or await ask(sql.contact_record(tenant, contact_id))
     if not found:
         raise Refused("unknown-contact", f"no contact {contact_id!r}", status=404)
     contact = found[0]
@@ -68,7 +68,7 @@ async def story(ask: Ask, tenant: str, contact_id: str) -> Story:
     timeline.sort(key=lambda entry: entry["at"])
     return Story(
         contact=contact,
-        steps=steps(told),
+        steps=steps(told or recorded(contact, segments, offers)),
         timeline=timeline,
         segments=segments,
         offers=[

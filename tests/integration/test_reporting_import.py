@@ -19,9 +19,13 @@ from services.common import ids
 from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
+from services.common.ids import derived_id
 from services.reporting import migrate
+from services.reporting.core.sql import Statement
 from services.reporting.core.tables import AGENT_CHANGES
 from services.reporting.importer.__main__ import arguments, main, run_import
+from services.reporting.questions import Ask
+from services.reporting.story import story
 from tests.clickhouse_fixtures import settle
 
 pytestmark = pytest.mark.clickhouse
@@ -57,6 +61,13 @@ async def imported(url: StoreUrl, capsys: pytest.CaptureFixture[str], *given: ob
     """Run an import; its exit code and what it printed."""
     code = await run_import(arguments([str(one) for one in given]), url)
     return code, capsys.readouterr().out
+
+
+def _asked(store: ServerStore) -> Ask:
+    async def ask(statement: Statement) -> list[dict[str, object]]:
+        return await store.query(statement.sql, statement.params)
+
+    return ask
 
 
 async def rows(
@@ -108,6 +119,23 @@ async def test_a_queue_log_stands_in_the_views_and_a_second_import_changes_nothi
     assert (code, "imported 0 contacts" in out, "already there 6" in out) == (0, True, True), out
     assert [await rows(books, "log", view, "*", "ALL") for view in views] == before
     assert not (tmp_path / "bad").exists()
+
+    # From a figure to the whole story of one contact.
+    told = await story(_asked(books), "log", derived_id("import", "queue_log", "1795335299.30"))
+    assert [step["text"]["en"] for step in told.steps] == [
+        "Waits in the queue verkauf",
+        "Left the queue verkauf for max_wait: – –",
+        "Waits in the queue support",
+        "Talks with reza",
+        "The conversation with reza ended, by agent",
+        "Waits in the queue verkauf",
+        "Talks with sara",
+        "The conversation with sara ended, by agent",
+        "Over: answered",
+    ]
+    missed = await story(_asked(books), "log", derived_id("import", "queue_log", "1795335098.10"))
+    assert "reza did not answer" in [step["text"]["en"] for step in missed.steps]
+    assert len({step["fact_id"] for step in told.steps}) == 9
 
     # Reporting counts the 15 minutes, and what was imported stays as it is, also where Peyvand itself has news of the same agent
     # and day: settling knows no facts of it.

@@ -182,6 +182,15 @@ def contact(tenant: str, contact_id: str) -> Statement:
     return Statement(sql, {"tenant": tenant, "contact_id": contact_id})
 
 
+def contact_record(tenant: str, contact_id: str) -> Statement:
+    """One contact's record: all that there is of one that was imported."""
+    sql = (
+        "SELECT *, toUnixTimestamp64Micro(started_at) AS started_at_us FROM v_contacts"
+        " WHERE tenant = {tenant:String} AND contact_id = {contact_id:String}"
+    )
+    return Statement(sql, {"tenant": tenant, "contact_id": contact_id})
+
+
 def facts_of(tenant: str, contact_id: str) -> Statement:
     """Everything that was said about a contact, in the order of time."""
     sql = (

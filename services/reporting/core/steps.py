@@ -87,6 +87,38 @@ def steps(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def recorded(
+    contact: Mapping[str, Any], segments: Iterable[Mapping[str, Any]], offers: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What records tell of a contact of which there are no facts (it was imported), in the form of facts for ``steps``."""
+    found: list[dict[str, Any]] = []
+
+    def tell(at: Any, type_: str, key: str, **payload: Any) -> None:
+        if at is not None:
+            names = {"agent_id": payload.get("agent_id", ""), "queue": payload.get("queue", "")}
+            found.append({"at": at, "id": f"{key}:{type_}", "type": type_, "payload": payload, **names})
+
+    for one in segments:
+        key, queue, agent = one["segment_id"], one["queue"], one["agent_id"]
+        if one["kind"] != "agent":
+            tell(one["started_at"], "routing.v1.ContactQueued", key, queue=queue)
+            if one["outcome"] == "overflowed":
+                reason = contact["overflow_reason"]
+                tell(one["ended_at"], "routing.v1.ContactOverflowed", key, queue=queue, reason=reason)
+            continue
+        about = {"queue": queue, "agent_id": agent, "offer_id": one["offer_id"]}
+        tell(one["started_at"], "routing.v1.ContactConnected", key, **about)
+        tell(one["ended_at"], "queue.v1.ConversationEnded", key, ended_by=one["ended_by"], **about)
+    for offer in offers:
+        told = {name: offer[name] for name in ("agent_id", "queue", "offer_id", "outcome")}
+        tell(offer["ended_at"], "routing.v1.OfferEnded", offer["offer_id"], **told)
+    found.sort(key=lambda fact: fact["at"])
+    if contact["state"] == "closed":
+        result = contact["result"] or contact["outcome"]
+        tell(contact["ended_at"], "routing.v1.ContactClosed", contact["contact_id"], result=result)
+    return found
+
+
 def _sentence(type_: str, payload: Mapping[str, Any]) -> tuple[str, dict[str, str]] | None:
     if type_ == "routing.v1.OfferEnded":
         why = why_failed(payload.get("outcome", ""))
