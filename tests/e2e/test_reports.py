@@ -274,6 +274,32 @@ def test_queues_are_sorted_by_a_button_in_the_head(browser: Browser, site: Repor
     )
 
 
+def test_while_an_answer_is_awaited_the_old_one_stays_and_is_marked(
+    browser: Browser, site: ReportSite
+) -> None:
+    show(browser, site, view="queues")
+    browser.run(
+        "const real = window.fetch;"
+        " window.fetch = async (...asked) => {"
+        "   await new Promise((go) => { window.release = go; });"
+        "   const body = await (await real(...asked)).json();"
+        "   return new Response(JSON.stringify({...body, row_count: 2000}));"
+        " };"
+        " document.getElementById('before').click()"
+    )
+    browser.until("return window.release && document.querySelector('.busy').textContent !== ''")
+    assert browser.run("return document.querySelector('.report').ariaBusy") == "true"
+    assert "Saturday 21 November 2026" in texts(browser, "h2")[0]  # what is shown is still of that day
+    browser.run("window.release()")
+    browser.until("return document.querySelector('h2').innerText.includes('Friday 20 November 2026')")
+    shown(browser, "#figures")
+    assert browser.run("return document.querySelector('.report').ariaBusy") == "false"
+    # And an answer that has more rows than it was asked for says so.
+    assert texts(browser, "#first") == [
+        "The first \u20683\u2069 of \u20682,000\u2069 rows; the file has them all."
+    ]
+
+
 def test_nothing_there_is_said_so(browser: Browser, site: ReportSite) -> None:
     show(browser, site, ".report .notice", day="2025-01-01")
     assert texts(browser, ".notice") == ["There were no contacts in this period."]
