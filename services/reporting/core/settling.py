@@ -41,6 +41,8 @@ LAST_US: Final = 5_660_000_000_000_000
 BATCH: Final = 1000
 ROUND: Final = 20_000
 """Touches that one round takes at most; a contact has a few in a second."""
+FULL_ROUND: Final = ROUND // 4
+"""So many say that work piles up: the next round follows at once."""
 LEASE_US: Final = 60_000_000
 _BEFORE: Final = timedelta(days=1)
 _AGENTS_BEFORE_US: Final = 2 * DAY_US

@@ -255,7 +255,8 @@ def _segments() -> str:
         f" FROM (SELECT * FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id)"
         # The segments of an imported contact were imported with it.
         f" WHERE first_queue != '' AND version > {MOST_VERSION}"
-        " AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id FROM stretches)"
+        " AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id"
+        f" FROM {_FACTS} AND type IN ('peyvand.routing.v1.ContactQueued', 'peyvand.routing.v1.ContactConnected'))"
     )
     source = (
         f"(SELECT *, fromUnixTimestamp64Micro(began_us, 'UTC') AS began FROM ({told} UNION ALL {untold})) AS g"
