@@ -22,7 +22,7 @@ from services.common.clock import SystemClock
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
-pytest_plugins = ("tests.clickhouse_fixtures",)
+pytest_plugins = ("tests.clickhouse_fixtures", "tests.analyst_fixtures")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,7 +21,8 @@ version.
     python -m services.common.clickhouse.embedded --dir DIR --tcp-port 9000 --http-port 8123
 
 takes user, password and database from PEYVAND_CLICKHOUSE_URL and the analyst's password from
-PEYVAND_CLICKHOUSE_ANALYST_PASSWORD, and prints one JSON line when it serves.
+PEYVAND_CLICKHOUSE_ANALYST_PASSWORD, and prints one JSON line when it serves. Further users stand in DIR/accounts.json
+(``access.py``), which is read at the start; after SIGHUP the process begins anew under the same number.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 from urllib.parse import quote
 
-from services.common.clickhouse import StoreUrl
+from services.common.clickhouse import StoreUrl, access
 from services.common.errors import ConfigError, NotReady
 from services.common.ports import free_port
 from services.common.priority import take_place
@@ -95,10 +97,11 @@ _USERS: Final = """<clickhouse>
       <max_memory_usage>{query_memory}</max_memory_usage>
       <max_execution_time>60</max_execution_time>
       <constraints>
-        <max_memory_usage><max>{query_memory}</max></max_memory_usage>
+        <max_memory_usage><min>1</min><max>{query_memory}</max></max_memory_usage>
         <max_execution_time><min>1</min><max>60</max></max_execution_time>
       </constraints>
     </analyst>
+    {profiles}
   </profiles>
   <quotas><default/></quotas>
   <users>
@@ -112,14 +115,19 @@ _USERS: Final = """<clickhouse>
       <grants>
         <query>GRANT SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, KILL QUERY ON *.*</query>
         <query>GRANT TABLE ENGINE ON *</query>
+        <query>GRANT SET DEFINER ON *</query><query>GRANT SHOW ACCESS ON *.*</query>
       </grants></{service}>
     <analyst><password_sha256_hex>{analyst_hash}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks>
       <profile>analyst</profile><quota>default</quota>
       <grants><query>GRANT SELECT, SHOW ON {database}.*</query></grants></analyst>
+    {users}
   </users>
 </clickhouse>
 """
 _LAUNCHER: Final = "launcher"
+_LOADED: Final = "accounts.loaded"
+AGAIN: Final = -1
+"""``serve`` returns because of SIGHUP, its engine still at work: the process is to begin anew."""
 
 
 class EmbeddedClickHouse:
@@ -297,6 +305,12 @@ def _lock(directory: Path) -> Any:
     return handle
 
 
+def loaded(directory: Path) -> str:
+    """``access.hashed`` of the accounts' text with which the server in this folder serves; empty when it never did."""
+    path = directory / _LOADED
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def _write_private(path: Path, text: str) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
         f.write(text)
@@ -374,7 +388,9 @@ def serve(
     home = directory.resolve()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(home)
-    tcp_port, http_port = tcp_port or free_port(), http_port or free_port()
+    taken = {url.user, ANALYST, _LAUNCHER, "default"}
+    accounts = _accounts(home, taken)
+    loads = access.hashed(access.dumps(accounts))
     _check_free(tcp_port)
     _check_free(http_port)
     password = secrets.token_urlsafe(24)
@@ -389,6 +405,8 @@ def serve(
             analyst_hash=_hash(analyst_password),
             database=url.database,
             query_memory=memory // 2,
+            profiles=access.profiles_xml(accounts),
+            users=access.users_xml(accounts, _HOST),
         ),
     )
     _write_private(
@@ -404,27 +422,69 @@ def serve(
     )
     os.chdir(home)  # clickhouse-local reads ./config.xml
     stop = threading.Event()
+    numbers: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        try:
+            _accounts(home, taken)
+        except ConfigError as e:
+            if number == signal.SIGHUP:  # it would not come up again
+                sys.stderr.write(f"clickhouse: it goes on with the accounts that it has: {e}\n")
+                return
+        numbers.append(number)
         stop.set()
 
     engine = _Engine(home, tcp_port, http_port, password)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
     engine.thread.start()
     ready = False
     while engine.thread.is_alive() and not stop.wait(1.0 if ready else 0.05):
         if not ready and engine.ready():
             ready = True
+            _write_private(home / _LOADED, loads)
             line = json.dumps({"ready": True, "tcp_port": tcp_port, "http_port": http_port, "dir": str(home)})
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # after SIGHUP whoever started it may not listen any more
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+    if set(numbers) == {signal.SIGHUP}:
+        return AGAIN
     if not stop.is_set():
         sys.stderr.write(f"the embedded ClickHouse ended by itself: {engine.failure or 'no reason given'}\n")
         return 1
     in_order = engine.end(20.0)
     lock.close()
     return 0 if in_order else 1
+
+
+def _accounts(home: Path, taken: set[str]) -> list[access.Account]:
+    path = home / access.ACCOUNTS_FILE
+    if not path.exists():
+        return []
+    accounts = access.loads(path.read_text(encoding="utf-8"))
+    names = [account.name for account in accounts]
+    for name in names:
+        if name in taken or names.count(name) > 1:
+            raise ConfigError(f"{path}: the name {name!r} is taken")
+    return accounts
+
+
+def _begin_anew(arguments: Sequence[str], tcp_port: int, http_port: int) -> NoReturn:
+    """Become a new process under the same number.
+
+    The engine is not asked to end: with a client connected it ends the whole process after that (exit code 1). What it
+    does is what it does at kill -9: confirmed rows are there, the others are stored whole or not at all. Its sockets and
+    files would live on without the flag.
+    """
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile, as the folder's own
+            if int(number) > 2:
+                os.set_inheritable(int(number), False)
+    ports = ("--tcp-port", str(tcp_port), "--http-port", str(http_port))
+    module = "services.common.clickhouse.embedded"
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments, *ports])  # noqa: S606 - our own module
 
 
 def _die_with_parent() -> None:
@@ -448,16 +508,22 @@ def main(argv: list[str] | None = None) -> int:
         _die_with_parent()
     # It merges with all threads that it has, on the machine on which calls are served: they go first.
     take_place(NICE)
+    folder = Path.cwd()
+    tcp_port, http_port = args.tcp_port or free_port(), args.http_port or free_port()
     try:
-        return serve(
+        code = serve(
             args.dir,
             StoreUrl.parse(os.environ.get("PEYVAND_CLICKHOUSE_URL", "")),
             os.environ.get("PEYVAND_CLICKHOUSE_ANALYST_PASSWORD", ""),
-            tcp_port=args.tcp_port,
-            http_port=args.http_port,
+            tcp_port=tcp_port,
+            http_port=http_port,
             memory_mib=args.memory_mib,
             log_level=args.log_level,
         )
+        if code == AGAIN:
+            os.chdir(folder)  # the engine was started in its own folder
+            _begin_anew(sys.argv[1:] if argv is None else argv, tcp_port, http_port)
+        return code
     except ConfigError as e:
         sys.stderr.write(f"clickhouse: {e}\n")
         return 78
