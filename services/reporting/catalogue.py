@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from services.reporting.core.formulas import formulas
 from services.reporting.core.kpi.calendars import Months, Unit, WeekStart
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
-from services.reporting.core.kpi.model import Cost, Measure
+from services.reporting.core.kpi.model import Measure
 from services.reporting.core.kpi.question import sources_of
 from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows
 
@@ -68,41 +69,24 @@ class Catalogue(BaseModel):
     week_starts: list[str]
 
 
-def _sql(measure: Measure) -> str:
-    def side(counts: dict[str, int]) -> str:
-        text = ""
-        for name, times in counts.items():
-            sign = " - " if times < 0 else " + "
-            text += (sign if text or times < 0 else "") + COUNTS[name].sql
-        return text.strip()
-
-    top, factor = side(measure.top), "" if measure.factor == 1 else f"{measure.factor:g} * "
-    if not measure.bottom:
-        return factor + (f"({top})" if factor and len(measure.top) > 1 else top)
-    return f"{factor}({top}) / ({side(measure.bottom)})"
-
-
 def catalogue() -> Catalogue:
     """The catalogue as the route tells it."""
+    sql = {formula.id: formula.sql for formula in formulas()}
     measures = []
     for measure in MEASURES.values():
         sources = sources_of(measure)
-        if isinstance(measure, Measure):
-            sql = _sql(measure)
-            listed = list(measure.top) == [measure.id] and bool(_contact_column(measure.id))
-        elif isinstance(measure, Cost):
-            sql, listed = measure.words, False
-        else:
-            inner = f", {measure.where}" if measure.where else ""
-            sql = f"0.001 * quantileExact{'If' if inner else ''}({measure.level})({measure.column}{inner})"
-            listed = False
+        listed = (
+            isinstance(measure, Measure)
+            and list(measure.top) == [measure.id]
+            and bool(_contact_column(measure.id))
+        )
         measures.append(
             MeasureInfo(
                 id=measure.id,
                 group=measure.group,
                 name=measure.name,
                 words=measure.words,
-                sql=sql,
+                sql=sql[measure.id],
                 unit=measure.unit,
                 better=measure.better,
                 origin=measure.origin,

@@ -19,8 +19,8 @@ from services.common.clickhouse import Store
 from services.common.clickhouse.embedded import EmbeddedClickHouse
 from services.common.clickhouse.server import ServerStore
 from services.reporting import migrate
-from services.reporting.catalogue import catalogue
 from services.reporting.core import dictionary
+from services.reporting.core.formulas import formulas
 
 PAGE: Final = Path(__file__).parent / "DICTIONARY.md"
 _DATABASE: Final = "peyvand"
@@ -49,23 +49,6 @@ async def page(store: Store, database: str) -> str:
             f"no COMMENT, and no words in core/dictionary.py, for {', '.join(missing)}: say what they mean"
         )
     return dictionary.markdown(found, formulas())
-
-
-def formulas() -> list[dictionary.Formula]:
-    """The KPI catalogue's measures."""
-    told = catalogue()
-    views = {source.id: source.view for source in told.sources}
-    return [
-        dictionary.Formula(
-            id=measure.id,
-            name=f"{measure.name['en']}, {measure.name['fa']}",
-            words=measure.words,
-            source="`, `".join(dict.fromkeys(views[source] for source in measure.sources)),
-            sql=measure.sql,
-            unit=measure.unit,
-        )
-        for measure in told.measures
-    ]
 
 
 async def _rendered() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from deploy.dev import dashboards
 from services.common.clickhouse.server import ServerStore
+from services.reporting.core.formulas import formulas
 from services.reporting.core.tables import day_of
 from tests.analyst_fixtures import DATABASE, AnalystEngine
 
@@ -253,6 +256,98 @@ async def test_the_answer_is_right(filled: AnalystEngine, question: str) -> None
     async with filled.analyst("both") as analyst:
         rows = await analyst.query(sql, params)
     assert [tuple(row.values()) for row in rows] == ANSWERS[question]
+
+
+async def test_the_formulas_of_the_dictionary_can_be_asked(filled: AnalystEngine) -> None:
+    asked = [formula for formula in formulas() if formula.plain]
+    assert len(asked) > 40
+    figures: dict[str, Any] = {}
+    async with filled.analyst("both") as analyst:
+        for formula in asked:
+            (rows,) = formula.rows
+            (row,) = await analyst.query(
+                f"SELECT {formula.sql} AS figure FROM {rows.view} WHERE tenant = '{OURS}'"
+                f" AND {rows.where or 1} AND {rows.at} >= '2026-01-01'"
+            )
+            figures[formula.id] = row["figure"]
+    assert figures["answered"] == 5
+    assert figures["abandoned"] == 3
+    assert figures["service_level"] == 3 / (5 + 3 - 1)
+    assert figures["asa"] == pytest.approx((10 + 25 + 5 + 2 + 40) / 5)
+    assert figures["aht"] == pytest.approx((150 + 70 + 100 + 240 + 220 + 50) / 6)
+    assert figures["offers_missed"] == 3
+
+
+def _filled_in(sql: str, everybody: str) -> str:
+    """The query as the ClickHouse plugin of Grafana sends it (its macros as its documentation has them), with all values chosen."""
+    begin, end = (round(at(text).timestamp()) for text in ("01 00:00:00", "31 00:00:00"))
+    sql = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 >= toDateTime({begin}) AND \1 <= toDateTime({end})", sql)
+    sql = re.sub(
+        r"\$__timeInterval\((\w+)\)", r"toStartOfInterval(toDateTime(\1), INTERVAL 3600 second)", sql
+    )
+    sql = re.sub(r"\$\{\w+:singlequote\}", everybody, sql)
+    assert "$" not in sql
+    return sql
+
+
+@pytest.mark.parametrize("what", dashboards.DASHBOARDS, ids=lambda what: what.id)
+async def test_every_query_of_the_dashboards_is_answered_to_an_analyst(
+    filled: AnalystEngine, what: dashboards.Dashboard
+) -> None:
+    found: dict[str, list[dict[str, Any]]] = {}
+    async with filled.analyst("both") as analyst:
+        await analyst.query(what.variable.sql)
+        for language in dashboards.LANGUAGES:
+            for panel in dashboards.dashboard(what, language)["panels"]:
+                (target,) = panel["targets"]
+                sql = _filled_in(target["rawSql"], "'sales', 'support', '', 'ali', 'sara'")
+                rows = await analyst.query(sql)
+                names = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
+                assert not rows or names <= set(rows[0]), "units are given by names of columns"
+                if panel["type"] == "stat":
+                    assert len(rows) == 1
+                found[f"{language} {panel['title']}"] = rows
+    if what.id == "queues":
+        (tiles,) = found["en The whole span"]
+        assert (tiles["Offered"], tiles["Answered"], tiles["Service level"]) == (8, 5, 3 / 7)
+        assert [(row["صف"], row["ورودی صف"]) for row in found["fa به تفکیک صف"]] == [
+            ("sales", 4),
+            ("support", 4),
+        ]
+        times = {
+            (row["time"].day, row["time"].hour): row["Answered"]
+            for row in found["en Stays in queues"]
+            if row["Answered"]
+        }
+        assert times == {(2, 6): 2, (2, 7): 2, (3, 7): 1}
+    if what.id == "agents":
+        assert [(row["Agent"], row["Handled"]) for row in found["en Conversations by agent"]] == [
+            ("ali", 3),
+            ("sara", 3),
+        ]
+
+
+def test_dashboards_are_what_the_catalogue_says() -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in dashboards.FOLDER.glob("*.json")}
+    assert there == dashboards.files()
+    made = [json.loads(text) for text in there.values()]
+    assert len({one["uid"] for one in made}) == len(made)
+    for one in made:
+        boxes = [panel["gridPos"] for panel in one["panels"]]
+        taken = {
+            (x, y)
+            for b in boxes
+            for x in range(b["x"], b["x"] + b["w"])
+            for y in range(b["y"], b["y"] + b["h"])
+        }
+        assert len(taken) == sum(b["w"] * b["h"] for b in boxes), "panels lie over each other"
+        assert max(x for x, _ in taken) < 24
+
+
+def test_measures_of_different_rows_are_no_panel() -> None:
+    panel = dashboards.Panel("tiles", {"en": "Mixed", "fa": ""}, ("offered", "csat"))
+    with pytest.raises(ValueError, match="Mixed"):
+        dashboards.query(panel, dashboards.QUEUE, "en")
 
 
 def test_every_question_stands_in_both_languages_and_in_the_list() -> None:

@@ -17,6 +17,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from services.reporting.core.formulas import Formula, Rows
+
 _STATE_PAIR: Final = re.compile(r"SimpleAggregateFunction\(max, Tuple\(UInt64, (.*)\)\)$")
 _TTL: Final = re.compile(r"\bTTL (.+?)(?= SETTINGS\b|$)", re.DOTALL)
 
@@ -91,17 +93,6 @@ class Relation(msgspec.Struct, frozen=True):
     partition: str = ""
     order: str = ""
     retention: str = ""
-
-
-class Formula(msgspec.Struct, frozen=True):
-    """A measure of the KPI catalogue as the page shows it."""
-
-    id: str
-    name: str
-    words: str
-    source: str
-    sql: str
-    unit: str
 
 
 def relations(
@@ -204,6 +195,7 @@ def markdown(found: Sequence[Relation], formulas: Sequence[Formula] = ()) -> str
         "Made from the migrations by `make dictionary`; `make lint` checks that it is current. Read the views: their names",
         "and columns stay. The tables below them may change with a migration. All times are UTC, durations are",
         "milliseconds unless the name says otherwise, and every row carries its `tenant`.",
+        "How analysts get access: [analysts.md](analysts.md); questions with their SQL: [examples](examples/README.md).",
         "",
         "## Views",
         "",
@@ -228,7 +220,7 @@ def markdown(found: Sequence[Relation], formulas: Sequence[Formula] = ()) -> str
         ]
         lines += ["| measure | name | formula in words | reads | SQL | unit |", "|---|---|---|---|---|---|"]
         lines += [
-            f"| `{f.id}` | {_cell(f.name)} | {_cell(f.words)} | `{f.source}` | `{_cell(f.sql)}` | {f.unit} |"
+            f"| `{f.id}` | {f.name['en']} / {f.name['fa']} | {_cell(f.words)} | {', '.join(map(_rows, f.rows))} | `{_cell(f.sql)}` | {f.unit} |"
             for f in formulas
         ]
         lines.append("")
@@ -254,6 +246,10 @@ def _columns(columns: Iterable[Column]) -> list[str]:
         "|---|---|---|",
         *(f"| `{c.name}` | `{_cell(_type(c.type))}` | {_cell(c.comment)} |" for c in columns),
     ]
+
+
+def _rows(rows: Rows) -> str:
+    return f"`{rows.view}{f' WHERE {_cell(rows.where)}' if rows.where else ''}`"
 
 
 def _type(text: str) -> str:

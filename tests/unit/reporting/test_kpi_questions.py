@@ -141,8 +141,8 @@ async def test_the_catalogue_is_told_in_both_languages(site: Site) -> None:
     level = by_id["service_level"]
     assert level["words"] == "answered within T / (answered + abandoned), abandons before S left out of both"
     assert level["sql"] == (
-        "(countIf(outcome = 'answered' AND wait_ms <= target_ms)) / (countIf(outcome = 'answered')"
-        " + countIf(outcome = 'abandoned') - countIf(outcome = 'abandoned' AND wait_ms < short_ms))"
+        "countIf(outcome = 'answered' AND wait_ms <= target_ms) / nullIf(countIf(outcome = 'answered')"
+        " + countIf(outcome = 'abandoned') - countIf(outcome = 'abandoned' AND wait_ms < short_ms), 0)"
     )
     assert {"queue", "entry_point", "hour"} <= set(level["dimensions"])
     assert "agent" not in level["dimensions"]
