@@ -17,7 +17,7 @@ from services.reporting.core.formulas import formulas
 from services.reporting.core.tables import day_of
 from tests.analyst_fixtures import DATABASE, AnalystEngine
 
-pytestmark = pytest.mark.clickhouse
+pytestmark = [pytest.mark.clickhouse, pytest.mark.timeout(400)]  # its engine begins anew in between
 
 FOLDER = Path(__file__).parents[2] / "services/reporting/examples"
 ASKED = {
