@@ -51,6 +51,13 @@ def faults(document: CenterDocument) -> Iterator[Fault]:
     yield from flow_check.faults(document)
     yield from web_check.customers(document)
     yield from survey_check.surveys(document)
+    for name, report in document.reports.scheduled.items():
+        for number, queue in enumerate(report.queues):
+            if queue not in document.queues:
+                yield (
+                    ("reports", "scheduled", name, "queues", number),
+                    _unknown("queue", queue, document.queues),
+                )
     for channel in document.tariffs.contact if document.tariffs is not None else ():
         if channel != "voice" and channel not in document.routing.channels:
             known = ("voice", *document.routing.channels)

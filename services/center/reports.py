@@ -1,13 +1,13 @@
-"""What the tenant's reports mean when nobody says otherwise, and what contacts cost."""
+"""What the tenant's reports mean when nobody says otherwise, which are sent by themselves, and what contacts cost."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from services.center.words import Part, Token
+from services.center.words import Part, Text, Token, minutes
 
 
 def _amount(value: object) -> object:
@@ -17,6 +17,17 @@ def _amount(value: object) -> object:
     return value
 
 
+def _clock_time(text: str) -> str:
+    if minutes(text) == 1440:
+        raise ValueError('bad time "24:00"; expected HH:MM between 00:00 and 23:59')
+    return text
+
+
+CatalogueId = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+"""Of ``GET /v1/reports/measures``. Which there are, reporting knows: a report with another one says so where schedules are shown."""
+ClockTime = Annotated[str, AfterValidator(_clock_time)]
+"""HH:MM"""
+
 Amount = Annotated[
     Decimal,
     BeforeValidator(_amount, json_schema_input_type=float),
@@ -25,14 +36,48 @@ Amount = Annotated[
 """Of money; six places after the point."""
 
 
+class ReportTarget(Part):
+    """Where a scheduled report goes: to an address by e-mail, or into a folder of the installation's reports folder."""
+
+    email: Annotated[str, Field(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+$", max_length=254)] | None = (
+        None
+    )
+    folder: Token | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ReportTarget:
+        if (self.email is None) == (self.folder is None):
+            raise ValueError("expected either email or folder")
+        return self
+
+
+class ScheduledReport(Part):
+    """A report that is sent by itself: of the day, week or month before, on its first day, at a time of the center's zone."""
+
+    name: Text
+    measures: Annotated[list[CatalogueId], Field(min_length=1, max_length=40)]
+    by: Annotated[list[CatalogueId], Field(max_length=4)] = Field(default_factory=list)
+    interval: Literal["15m", "hour", "day", "week", "month"] | None = None
+    """A row for each; without it one for the whole span."""
+    queues: list[Token] = Field(default_factory=list)
+    """Only of these; none: of all."""
+    every: Literal["day", "week", "month"]
+    at: ClockTime
+    language: Literal["en", "fa"] = "en"
+    format: Literal["xlsx", "csv", "parquet"] = "xlsx"
+    """Of the attached file."""
+    to: Annotated[list[ReportTarget], Field(min_length=1, max_length=50)]
+
+
 class Reports(Part):
-    """How reports count time, unless a reader asks for something else."""
+    """How reports count time, unless a reader asks for something else, and which are sent by themselves."""
 
     calendar: Literal["gregorian", "jalali"] = "gregorian"
     """Of months, quarters and years."""
     week_start: Literal["sat", "sun", "mon"] = "mon"
     fcr_days: Annotated[int, Field(ge=1, le=30)] = 7
     """A contact is resolved when the customer does not come again for so many days."""
+    scheduled: dict[Token, ScheduledReport] = Field(default_factory=dict)
 
 
 class Tariffs(Part):

@@ -19,9 +19,10 @@ from services.center import CenterSet, open_centers
 from services.center.reports import Tariffs
 from services.common import pages
 from services.common.bus import Bus, Envelope, Reject
+from services.common.bus.lease import Lease, LeaseKeeper
 from services.common.clickhouse import Store, StoreRefused, StoreUrl, ValuesRefused
 from services.common.clickhouse.server import ServerStore
-from services.common.errors import StoreUnavailable
+from services.common.errors import ConfigError, StoreUnavailable
 from services.common.esl import Event, GeventHub, SwitchAddress, SwitchClient
 from services.common.parts import start_bus, start_hub, switch_part
 from services.common.runtime import Runtime
@@ -35,6 +36,7 @@ from services.reporting import (
     page_api,
     query_api,
     retention,
+    schedules_api,
     survey_api,
 )
 from services.reporting.adapters.audit import Audit
@@ -44,6 +46,7 @@ from services.reporting.adapters.bus import (
     ROUTING_SUBJECTS,
     placed_facts,
 )
+from services.reporting.adapters.deliverers import Deliverer, FolderDeliverer, MailDeliverer, SmtpUrl
 from services.reporting.adapters.dimensions import Dimensions
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
 from services.reporting.adapters.settler import Settler
@@ -57,6 +60,7 @@ from services.reporting.core.facts import Placed
 from services.reporting.core.kpi import cost
 from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
 from services.reporting.core.sql import Targets
+from services.reporting.schedules import Ledger, Scheduler
 
 log = structlog.get_logger()
 
@@ -252,6 +256,23 @@ def directory_of(centers: CenterSet) -> Directory:
     )
 
 
+def deliverers_of(settings: ReportingSettings) -> dict[str, Deliverer]:
+    """How scheduled reports leave, by kind of target. Raises ConfigError that names the setting."""
+    found: dict[str, Deliverer] = {}
+    if settings.reporting_smtp:
+        try:
+            url = SmtpUrl.parse(settings.reporting_smtp)
+        except ConfigError as e:
+            raise ConfigError(f"PEYVAND_REPORTING_SMTP: {e}") from None
+        try:
+            found["email"] = MailDeliverer(url, settings.reporting_mail_from)
+        except ConfigError as e:
+            raise ConfigError(f"PEYVAND_REPORTING_MAIL_FROM: {e}") from None
+    if settings.reporting_folder is not None:
+        found["folder"] = FolderDeliverer(settings.reporting_folder)
+    return found
+
+
 async def start(settings: ReportingSettings, rt: Runtime) -> None:
     """Wire the service. Raises ConfigError for addresses and documents that cannot be."""
     url = StoreUrl.parse(settings.clickhouse_url)
@@ -300,6 +321,25 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
 
     rt.app.include_router(query_api.build_router(reports, rt.clock, defaults))
     rt.app.include_router(contacts_api.build_router(reports, rt.clock, defaults))
+
+    ledger = Ledger(store, reports.ask, url.database)
+    scheduler = Scheduler(
+        ledger, reports.ask, rt.clock, lambda: watch.current.centers, defaults, deliverers_of(settings)
+    )
+    rt.app.include_router(schedules_api.build_router(reports, scheduler, ledger, rt.clock))
+
+    async def own_schedules(lease: Lease) -> None:
+        await prepared.wait()  # the ledger is a table
+        await scheduler.run()
+
+    keeper = LeaseKeeper(
+        bus,
+        rt.clock,
+        service="reporting",
+        instance=settings.instance,
+        shards=("schedules",),
+        work=own_schedules,
+    )
 
     async def fill() -> None:
         await prepare(url, settings.clickhouse_cluster, store_ready, keep)
@@ -353,6 +393,8 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(page_api.build_router(lambda tenant: watch.current.tenant(tenant)))
     watch.start()
     rt.add(watch, "centers")
+    await keeper.start()
+    rt.add(keeper, "schedules")
 
 
 def _listen(rt: Runtime, hub: GeventHub, address: SwitchAddress, buffer: LegBuffer) -> SwitchClient:

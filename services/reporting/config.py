@@ -56,6 +56,18 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         0, description="Days that it keeps the 15-minute states; 0 is for ever.", ge=0, le=36_500
     )
 
+    reporting_smtp: str = Field(
+        "",
+        description="Mail server of scheduled reports: smtp://user:password@host:port or smtps://…; empty: no e-mail.",
+        repr=False,
+    )
+    reporting_mail_from: str = Field(
+        "", description="Sender of scheduled reports: Name <address>; needed with PEYVAND_REPORTING_SMTP."
+    )
+    reporting_folder: Path | None = Field(
+        None, description="Folder in whose subfolders scheduled reports are put; empty: none are."
+    )
+
     @field_validator("clickhouse_url")
     @classmethod
     def _well_formed_url(cls, url: str) -> str:

@@ -40,6 +40,7 @@ VIEWS: Final[dict[str, str]] = {
     "v_queue_15m": "Queues by 15 minutes: counts, sums and mergeable quantiles",
     "v_queue_day": "Queues by UTC day: counts, sums and quantiles",
     "v_recordings": "Recordings, a row each",
+    "v_report_deliveries": "Scheduled reports: every attempt to send one, and how it ended",
     "v_segments": "Segments: each stretch of a contact in a queue or with an agent, linked to the one before and after",
     "v_survey_answers": "Answers of surveys, a row each",
     "v_surveys": "Surveys after conversations, a row each",
@@ -224,15 +225,21 @@ def markdown(found: Sequence[Relation], formulas: Sequence[Formula] = ()) -> str
             for f in formulas
         ]
         lines.append("")
-    lines += ["## Tables", ""]
+    lines += [
+        "## Tables",
+        "",
+        "How long rows are kept is set by PEYVAND_REPORTING_KEEP_FACTS_DAYS, _RECORDS_DAYS and _STATES_DAYS (for ever unless set); a table that",
+        "says so itself has another rule.",
+        "",
+    ]
     for table in tables:
         lines += [f"### {table.name}", ""]
         if table.comment:
             lines += [f"{table.comment}.", ""]
-        kept = f"rows go after `{table.retention}`" if table.retention else "rows are kept"
+        kept = f"; rows go after `{table.retention}`" if table.retention else ""
         partition = f"partitions by `{table.partition}`, " if table.partition else ""
         lines += [
-            f"{table.engine}, {partition}ordered by `({table.order})`; {kept}.",
+            f"{table.engine}, {partition}ordered by `({table.order})`{kept}.",
             "",
             *_columns(table.columns),
             "",

@@ -1,0 +1,169 @@
+"""How reports leave: e-mail by SMTP, and files in folders."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import smtplib
+import ssl
+import tempfile
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from services.common.errors import ConfigError, PeyvandError
+
+_TIMEOUT_S: Final = 30.0
+
+
+class DeliveryFailed(PeyvandError):
+    """It did not leave; the text says why."""
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A report on its way. ``key`` names this report for ever: every attempt at it has the same."""
+
+    key: str
+    subject: str
+    page: str
+    """HTML."""
+    text: str
+    """For who reads no HTML."""
+    file_name: str
+    media_type: str
+    content: bytes
+    at_us: int
+
+
+class Deliverer(Protocol):
+    """One kind of target."""
+
+    async def deliver(self, where: str, parcel: Parcel) -> None:
+        """Returns when the parcel was taken over. Raises DeliveryFailed."""
+        ...
+
+
+class SmtpUrl(msgspec.Struct, frozen=True):
+    """``smtp://user:password@host:port`` (STARTTLS where the server offers it), ``smtps://`` for TLS from the start."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    secure: bool
+
+    def __repr__(self) -> str:
+        return f"SmtpUrl({self.host}:{self.port})"
+
+    @classmethod
+    def parse(cls, url: str) -> SmtpUrl:
+        """Raises ConfigError that says which part is wrong; the password is never part of the text."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ConfigError(
+                "expected smtp://user:password@host:port, the password percent-encoded"
+            ) from None
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ConfigError("expected smtp://user:password@host:port or smtps://…")
+        secure = parts.scheme == "smtps"
+        return cls(
+            parts.hostname,
+            port or (465 if secure else 587),
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            secure,
+        )
+
+
+class MailDeliverer:
+    """Sends by one mail server, in a thread: a report takes seconds and there are few of them."""
+
+    def __init__(self, url: SmtpUrl, sender: str) -> None:
+        """``sender``: ``Name <address>`` or an address. Raises ConfigError."""
+        if "@" not in parseaddr(sender)[1]:
+            raise ConfigError(f"{sender!r}: expected an address, or Name <address>")
+        self._url = url
+        self._sender = sender
+
+    async def deliver(self, where: str, parcel: Parcel) -> None:
+        message = self.message(where, parcel)
+        try:
+            await asyncio.to_thread(self._send, message)
+        except (smtplib.SMTPException, OSError) as e:
+            raise DeliveryFailed(f"{self._url!r}: {_said(e)}") from None
+
+    def message(self, where: str, parcel: Parcel) -> EmailMessage:
+        """The mail. All attempts at it have one Message-ID, so that programs which drop repetitions can."""
+        message = EmailMessage()
+        message["From"] = self._sender
+        message["To"] = where
+        message["Subject"] = parcel.subject
+        message["Date"] = format_datetime(datetime.fromtimestamp(parcel.at_us / 1e6, UTC))
+        name = hashlib.sha256(f"{parcel.key} {where}".encode()).hexdigest()[:32]
+        message["Message-ID"] = f"<{name}@{parseaddr(self._sender)[1].rpartition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(parcel.text)
+        message.add_alternative(parcel.page, subtype="html")
+        main, _, sub = parcel.media_type.partition("/")
+        message.add_attachment(
+            parcel.content, maintype=main, subtype=sub.partition(";")[0], filename=parcel.file_name
+        )
+        return message
+
+    def _send(self, message: EmailMessage) -> None:
+        context = ssl.create_default_context()
+        with (
+            smtplib.SMTP_SSL(self._url.host, self._url.port, timeout=_TIMEOUT_S, context=context)
+            if self._url.secure
+            else smtplib.SMTP(self._url.host, self._url.port, timeout=_TIMEOUT_S)
+        ) as server:
+            if not self._url.secure:
+                server.ehlo()
+                if server.has_extn("starttls"):
+                    server.starttls(context=context)
+            if self._url.user:
+                server.login(self._url.user, self._url.password)
+            server.send_message(message)
+
+
+def _said(e: Exception) -> str:
+    if isinstance(e, smtplib.SMTPRecipientsRefused):
+        return "; ".join(f"{code} {text.decode(errors='replace')}" for code, text in e.recipients.values())
+    if isinstance(e, smtplib.SMTPResponseException):
+        text = e.smtp_error.decode(errors="replace") if isinstance(e.smtp_error, bytes) else e.smtp_error
+        return f"{e.smtp_code} {text}"
+    return str(e) or type(e).__name__
+
+
+class FolderDeliverer:
+    """Writes files whole or not at all; the same report again replaces its file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def deliver(self, where: str, parcel: Parcel) -> None:
+        try:
+            await asyncio.to_thread(self._write, where, parcel)
+        except OSError as e:
+            raise DeliveryFailed(f"folder {where}: {e.strerror or e}") from None
+
+    def _write(self, where: str, parcel: Parcel) -> None:
+        folder = self._root / where
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(parcel.content)
+            Path(temporary).chmod(0o640)
+            Path(temporary).replace(folder / parcel.file_name)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,308 @@
+"""Scheduled reports from the center document to a mail server and a folder, on a real ClickHouse."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import email
+import email.policy
+import io
+import re
+import zipfile
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import yaml
+
+from services.center import Center
+from services.center.loader import load
+from services.common import auth
+from services.common.clickhouse import StoreUrl
+from services.common.clickhouse.server import ServerStore
+from services.common.clock import ManualClock
+from services.common.errors import ConfigError
+from services.common.http import Readiness, make_app
+from services.reporting import schedules_api
+from services.reporting.adapters.deliverers import FolderDeliverer, MailDeliverer, SmtpUrl
+from services.reporting.api import Reports
+from services.reporting.app import deliverers_of
+from services.reporting.asking import Defaults
+from services.reporting.config import ReportingSettings
+from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, latest
+from services.reporting.core.sql import Targets
+from services.reporting.schedules import Ledger, Scheduler
+from tests.reporting_records import Records
+
+pytestmark = pytest.mark.clickhouse
+
+SECRET = "a secret of thirty-two characters and more"
+DEMO = Path(__file__).parents[2] / "deploy/centers/demo.yaml"
+TEHRAN = ZoneInfo("Asia/Tehran")
+
+
+def us(text: str) -> int:
+    return round(dt.datetime.fromisoformat(text).replace(tzinfo=TEHRAN).timestamp()) * 1_000_000
+
+
+class MailServer:
+    """As much of SMTP as smtplib speaks; keeps what it took."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, EmailMessage]] = []
+        self.refuses = False
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def say(line: str) -> None:
+            writer.write(f"{line}\r\n".encode())
+
+        say("220 here")
+        receiver = ""
+        while line := (await reader.readline()).decode():
+            word = line.split(":")[0].split()[0].upper()
+            if word == "RCPT":
+                receiver = line.split("<")[1].split(">")[0]
+                say("550 no such person" if self.refuses else "250 fine")
+            elif word == "DATA":
+                say("354 go on")
+                lines = []
+                while (data := await reader.readline()) != b".\r\n":
+                    lines.append(data.removeprefix(b".") if data.startswith(b"..") else data)
+                message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
+                assert isinstance(message, EmailMessage)
+                self.taken.append((receiver, message))
+                say("250 taken")
+            elif word == "QUIT":
+                say("221 bye")
+                break
+            else:
+                say("250 fine")
+        writer.close()
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    server = MailServer()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    yield server
+    listening.close()
+    await listening.wait_closed()
+
+
+class Office:
+    """A scheduler, what it writes to, and its clock."""
+
+    def __init__(
+        self, store: ServerStore, url: StoreUrl, mail: MailServer, folder: Path, center: Path
+    ) -> None:
+        self.mail, self.folder = mail, folder
+        self.clock = ManualClock(us("2026-11-22T07:29:59"))
+        self.center = _read(center)
+        self.reports = Reports(store, self.clock, lambda tenant: Targets({}, {}))
+        self.reports.open()
+        self.ledger = Ledger(store, self.reports.ask, url.database)
+        self.records = Records(store, url)
+
+    def owner(self) -> Scheduler:
+        """A process that has become the owner."""
+        sender = MailDeliverer(
+            SmtpUrl("127.0.0.1", self.mail.port, "", "", False), "Peyvand <reports@example.com>"
+        )
+        return Scheduler(
+            self.ledger, self.reports.ask, self.clock, lambda: [self.center],
+            lambda tenant: Defaults(zone="Asia/Tehran", months="jalali", week_start="sat"),
+            {"email": sender, "folder": FolderDeliverer(self.folder)},
+        )  # fmt: skip
+
+    async def told(self) -> dict[str, dict[str, Any]]:
+        app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
+        app.include_router(schedules_api.build_router(self.reports, self.owner(), self.ledger, self.clock))
+        token = auth.issue(SECRET, tenant="demo", role="supervisor", subject="me", ttl_s=60)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+            answer = await client.get("/v1/reports/schedules", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == 200
+            assert (await client.get("/v1/reports/schedules")).status_code == 401
+        return {one["id"]: one for one in answer.json()["schedules"]}
+
+
+SCHEDULED = {
+    "morning": {
+        "name": {"en": "Yesterday", "fa": "گزارش دیروز"}, "measures": ["offered", "service_level"], "by": ["queue"], "every": "day",
+        "at": "07:30", "language": "fa", "to": [{"email": "boss@example.com"}, {"folder": "daily"}],
+    },
+    "english": {
+        "name": {"en": "Yesterday", "fa": "گزارش دیروز"}, "measures": ["offered"], "interval": "hour", "queues": ["sales"], "every": "day",
+        "at": "08:00", "format": "csv", "to": [{"folder": "english"}],
+    },
+}  # fmt: skip
+
+
+def written(tmp_path: Path, scheduled: dict[str, Any]) -> Path:
+    text = DEMO.read_text(encoding="utf-8")
+    (line,) = re.findall(r"^reports: \{.*$", text, re.MULTILINE)
+    path = tmp_path / "demo.yaml"
+    added = yaml.safe_dump({"reports": {"scheduled": scheduled}}, allow_unicode=True)
+    path.write_text(text.replace(line, added), encoding="utf-8")
+    return path
+
+
+def _read(path: Path) -> Center:
+    (center,) = load(path).centers
+    return center
+
+
+@pytest.fixture
+async def office(store: ServerStore, store_url: StoreUrl, mail: MailServer, tmp_path: Path) -> Office:
+    office = Office(store, store_url, mail, tmp_path / "out", written(tmp_path, SCHEDULED))
+    rows = [
+        {"contact_id": f"c{n}", "queue": "sales", "outcome": outcome, "wait_ms": 1000 * n, "started_at": us("2026-11-21T09:00")}
+        for n, outcome in enumerate(("answered", "answered", "abandoned"), start=10)
+    ]  # fmt: skip
+    await office.records.add("segments", *rows)
+    await office.records.add("segments", rows[0] | {"contact_id": "theirs"}, tenant="other")
+    await office.records.summed()
+    return office
+
+
+async def test_a_report_is_sent_once_when_it_is_due(office: Office) -> None:
+    await office.owner().look()
+    assert office.mail.taken == []
+    office.clock.advance_ms(1000)
+    for _ in range(2):  # the second is another owner, which knows nothing but the ledger
+        await office.owner().look()
+        office.clock.advance_ms(11 * 60_000)
+    ((receiver, message),) = office.mail.taken
+    assert receiver == "boss@example.com"
+    assert message["Subject"] == "گزارش دیروز 1405-08-30"
+    assert message["From"] == "Peyvand <reports@example.com>"
+    page = message.get_body(("html",))
+    assert page is not None
+    html = page.get_content()
+    assert 'dir="rtl"' in html
+    assert "sales" in html
+    assert "۶۶٫۷٪" in html
+    (file,) = message.iter_attachments()
+    assert file.get_filename() == "morning-1405-08-30.xlsx"
+    content = file.get_content()
+    assert zipfile.ZipFile(io.BytesIO(content)).testzip() is None
+    assert [path.name for path in sorted((office.folder / "daily").iterdir())] == ["morning-1405-08-30.xlsx"]
+    told = await office.told()
+    assert [t["state"] for t in told["morning"]["targets"]] == ["sent", "sent"]
+    assert [t["attempts"] for t in told["morning"]["targets"]] == [1, 1]
+    assert told["morning"]["next_at"] == "2026-11-23T07:30:00+03:30"
+    assert told["english"]["targets"][0]["state"] == "waiting"
+    office.clock.advance_ms(30 * 60_000)
+    await office.owner().look()
+    (path,) = (office.folder / "english").iterdir()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    assert any(line.startswith("1405-08-30 09:00") and line.endswith(",3") for line in lines), lines
+    assert len(office.mail.taken) == 1
+
+
+async def test_a_refused_mail_is_seen_and_tried_again_and_the_folder_does_not_wait_for_it(
+    office: Office,
+) -> None:
+    office.mail.refuses = True
+    office.clock.advance_ms(1000)
+    await office.owner().look()
+    told = (await office.told())["morning"]["targets"]
+    assert [t["state"] for t in told] == ["failed", "sent"]
+    assert "550 no such person" in told[0]["error"]
+    office.mail.refuses = False
+    office.clock.advance_ms(BACKOFF_US[0] // 1000 - 1)
+    await office.owner().look()
+    assert office.mail.taken == []
+    office.clock.advance_ms(1)
+    await office.owner().look()
+    ((_, message),) = office.mail.taken
+    page = message.get_body(("html",))
+    assert page is not None
+    assert "پیش‌تر" not in page.get_content(), "the first one did not arrive, and that is known"
+    told = (await office.told())["morning"]["targets"]
+    assert [(t["state"], t["attempts"]) for t in told] == [("sent", 2), ("sent", 1)]
+
+
+async def test_what_may_have_arrived_is_sent_again_with_a_word_and_the_same_name(office: Office) -> None:
+    office.clock.advance_ms(1000)
+    owner = office.owner()
+    schedule = next(s for s in owner.schedules("demo") if s.id == "morning")
+    occurrence = latest(schedule, office.clock.now_us())
+    lost = Attempt("email:boss@example.com", 1, "began", office.clock.now_us())
+    await office.ledger.write(schedule, occurrence, lost)  # and then its process was killed
+    await owner.look()
+    assert office.mail.taken == []
+    office.clock.advance_ms(UNKNOWN_US // 1000)
+    await owner.look()
+    ((_, message),) = office.mail.taken
+    page = message.get_body(("html",))
+    assert page is not None
+    assert "پیش‌تر" in page.get_content()
+    assert message["Message-ID"].endswith("@example.com>")
+
+
+async def test_a_measure_that_there_is_not_is_told_as_an_error(office: Office, tmp_path: Path) -> None:
+    wrong = {"bad": SCHEDULED["english"] | {"measures": ["happiness"]}}
+    office.center = _read(written(tmp_path, wrong))
+    office.clock.advance_ms(31 * 60_000)
+    await office.owner().look()
+    (target,) = (await office.told())["bad"]["targets"]
+    assert target["state"] == "failed"
+    assert "'happiness' is none" in target["error"]
+    assert not (office.folder / "english").exists()
+
+
+async def test_a_target_without_its_setting_names_it(office: Office) -> None:
+    owner = office.owner()
+    owner._deliverers = {}
+    office.clock.advance_ms(1000)
+    await owner.look()
+    errors = [t["error"] for t in (await office.told())["morning"]["targets"]]
+    assert "PEYVAND_REPORTING_SMTP" in errors[0]
+    assert "PEYVAND_REPORTING_FOLDER" in errors[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"at": "25:00"}, "bad time"),
+        ({"at": "24:00"}, "bad time"),
+        ({"to": []}, "to"),
+        ({"to": [{"email": "nobody"}]}, "email"),
+        ({"to": [{"email": "a@b.ir\nBcc: c@d.ir"}]}, "email"),
+        ({"to": [{"folder": "../out"}]}, "folder"),
+        ({"to": [{"email": "a@b.ir", "folder": "x"}]}, "either email or folder"),
+        ({"every": "year"}, "every"),
+        ({"queues": ["nowhere"]}, "nowhere"),
+    ],
+)
+def test_a_wrong_schedule_is_named_in_the_document(
+    tmp_path: Path, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        _read(written(tmp_path, {"bad": SCHEDULED["morning"] | change}))
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"SMTP": "http://mail"}, "PEYVAND_REPORTING_SMTP: expected smtp://"),
+        ({"SMTP": "smtp://u:secret@mail:x"}, "PEYVAND_REPORTING_SMTP"),
+        ({"SMTP": "smtp://mail:25"}, "PEYVAND_REPORTING_MAIL_FROM"),
+    ],
+)
+def test_wrong_settings_are_named_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    monkeypatch.setenv("PEYVAND_AUTH_SECRET", "x" * 32)
+    for name, value in values.items():
+        monkeypatch.setenv(f"PEYVAND_REPORTING_{name}", value)
+    with pytest.raises(ConfigError, match=named) as refused:
+        deliverers_of(ReportingSettings())
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(ReportingSettings())
