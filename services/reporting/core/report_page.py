@@ -68,6 +68,7 @@ def page(
 ) -> str:
     """The page. ``when`` says in words what span it is about; figures that others were made from are left to the file."""
     words = _WORDS[language]
+    when = when.translate(_PERSIAN) if language == "fa" else when
     direction, start = ("rtl", "right") if language == "fa" else ("ltr", "left")
     shown = [column for column in columns if column.kind in ("interval", "dimension", "measure")]
     keys = [column for column in shown if column.kind != "measure"]

@@ -201,6 +201,7 @@ def test_the_page_reads_in_its_direction_and_trusts_no_name(
     assert "<script>x</script>" in read.words
     assert level in read.words
     assert "–" in read.words
+    assert ("۱۴۰۵-۰۸-۳۰" if language == "fa" else "1405-08-30") in read.words
     heads = [tag for tag, _ in read.tags if tag == "th"]
     assert len(heads) == 3, "times and counts are left to the file"
     assert COLUMNS[2].name[language] in read.words
