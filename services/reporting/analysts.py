@@ -45,13 +45,14 @@ from services.common.errors import ConfigError, StoreUnavailable
 from services.reporting import dictionary
 from services.reporting.config import ReportingSettings
 from services.reporting.core.dictionary import Relation
+from services.reporting.migrate import serving
 
 logger = structlog.get_logger()
 
 VIEWS_SUFFIX: Final = "__views"
 MIN_PASSWORD: Final = 12
 _TENANT: Final = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
-_RESERVED: Final = frozenset({"default", "analyst", "launcher", "peyvand"})
+_RESERVED: Final = frozenset({"default", "analyst", "launcher", "peyvand", "all"})  # all: see migrate.serving
 _OTHERS: Final = "peyvand_others"
 _BOOK: Final = "analyst_users"
 _RESTART_S: Final = 120.0
@@ -118,16 +119,21 @@ def shown_views(found: Iterable[Relation]) -> list[Relation]:
 
 
 def accounts(
-    analyst: Analyst, found: Sequence[Relation], database: str, password_sha256: str
+    analyst: Analyst, found: Sequence[Relation], database: str, password_sha256: str, *, served: str = ""
 ) -> tuple[access.Account, access.Account]:
-    """The user as whom the views run, and the analyst's."""
+    """The user as whom the views run, and the analyst's. ``served``: the database that is read from, where it is another one
+    (adr/0051); policies stand on the tables below it."""
     readable = [
         r.name for r in found if _has_tenant(r) or (r.kind == "view" and not r.columns)
     ]  # views with parameters have no columns of their own, and read tables that have policies
     memory = analyst.memory_mib * 1024 * 1024
     views = access.Account(
         name=analyst.views_user,
-        grants=tuple(f"SELECT ON `{database}`.`{name}`" for name in readable),
+        grants=tuple(
+            f"SELECT ON `{one}`.`{name}`"
+            for one in dict.fromkeys((database, served or database))
+            for name in readable
+        ),
         policies=tuple(access.Policy(database, name, analyst.condition) for name in kept_tables(found)),
     )
     user = access.Account(
@@ -149,12 +155,12 @@ def accounts(
     return views, user
 
 
-def view_sql(analyst: Analyst, view: Relation, database: str, on_cluster: str) -> str:
+def view_sql(analyst: Analyst, view: Relation, database: str, on_cluster: str, *, served: str = "") -> str:
     """One view of the analyst's database. The condition stands in it, too: should a server read a shard of a Distributed
     table as somebody else, still nobody else's rows come out."""
     columns = ", ".join(f"`{c.name}` {c.type} COMMENT {_text(c.comment)}" for c in view.columns)
     names = ", ".join(f"`{c.name}`" for c in view.columns)
-    select = f"SELECT {names} FROM `{database}`.`{view.name}` WHERE {analyst.condition}"  # noqa: S608 - checked names
+    select = f"SELECT {names} FROM `{served or database}`.`{view.name}` WHERE {analyst.condition}"  # noqa: S608 - checked names
     return (
         f"CREATE OR REPLACE VIEW `{analyst.database(database)}`.`{view.name}` {on_cluster} ({columns})"
         f" DEFINER = `{analyst.views_user}` SQL SECURITY DEFINER"
@@ -296,6 +302,7 @@ class Access:
         self._store = store
         self._database = database
         self._cluster = cluster
+        self._served = serving(database, cluster)
         self._on_cluster = f"ON CLUSTER '{cluster}'" if cluster else ""
         self._keeper: Keeper = keeper or ServerKeeper(store, self._on_cluster)
 
@@ -381,7 +388,7 @@ class Access:
             [
                 account
                 for analyst in analysts
-                for account in accounts(analyst, found, self._database, password_sha256)
+                for account in accounts(analyst, found, self._database, password_sha256, served=self._served)
             ]
         )
         for analyst in analysts:
@@ -392,7 +399,9 @@ class Access:
         await self._store.command(f"CREATE DATABASE IF NOT EXISTS `{own}` {self._on_cluster}")
         views = shown_views(found)
         for view in views:
-            await self._store.command(view_sql(analyst, view, self._database, self._on_cluster))
+            await self._store.command(
+                view_sql(analyst, view, self._database, self._on_cluster, served=self._served)
+            )
         there = await self._store.query(
             "SELECT name FROM system.tables WHERE database = {own:String}", {"own": own}
         )

@@ -322,7 +322,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(query_api.build_router(reports, rt.clock, defaults))
     rt.app.include_router(contacts_api.build_router(reports, rt.clock, defaults))
 
-    ledger = Ledger(store, reports.ask, url.database)
+    ledger = Ledger(store, reports.ask, serving)
     scheduler = Scheduler(
         ledger, reports.ask, rt.clock, lambda: watch.current.centers, defaults, deliverers_of(settings)
     )

@@ -171,7 +171,7 @@ async def spread(
             await store.command(render(statement, database=over, cluster=everywhere), timeout_s=300)
 
 
-_OWN: Final = ("schema_migrations",)
+_OWN: Final = ("schema_migrations", "analyst_users")
 """Tables that each shard has for itself."""
 
 _BOOK: Final = (

@@ -58,6 +58,7 @@ def command(
         (("add", "temp__views", "acme"), "temp__views"),
         (("add", "default", "acme"), "default"),
         (("add", "launcher", "acme"), "launcher"),
+        (("add", "all", "acme"), "'all'"),
         (("add", "temp", "a'; DROP"), "is no tenant"),
         (("add", "temp", "acme", "--seconds", "0"), "seconds"),
         (("add", "temp", "acme", "--password-stdin"), "12 characters"),
@@ -167,7 +168,15 @@ async def test_every_statement_for_a_server_is_one_that_clickhouse_understands(
             *analysts.others_sql(DATABASE, tables, [], cluster),
             *access.drop_sql("both", [(DATABASE, table) for table in tables], cluster),
         ]
-        for statement in statements:
+        served, _ = analysts.accounts(wanted, found, DATABASE, "0" * 64, served="peyvand_all")
+        view = analysts.shown_views(found)[0]
+        on_all = analysts.view_sql(wanted, view, DATABASE, cluster, served="peyvand_all")
+        assert "FROM `peyvand_all`.`v_agent_15m` WHERE tenant IN ('acme', 'o-brien')" in on_all
+        assert {"SELECT ON `peyvand`.`facts`", "SELECT ON `peyvand_all`.`facts`"} <= set(served.grants)
+        assert {policy.database for policy in served.policies} == {"peyvand"}, (
+            "a Distributed table takes none"
+        )
+        for statement in [*statements, on_all]:
             (row,) = await service.query("SELECT formatQuerySingleLine({q:String}) AS q", {"q": statement})
             assert ("ON CLUSTER main" in row["q"]) is bool(cluster), statement
 
