@@ -30,7 +30,8 @@ FOLLOWS: dict[str, frozenset[str]] = {
     "offered": frozenset({"ringing", "talking", "closing"}) | _FREE,
     "ringing": frozenset({"talking", "closing"}) | _FREE,
     "closing": frozenset({"offered", "talking"}) | _FREE,
-    "talking": frozenset({"held", "wrap_up", "talking"}) | _FREE,
+    # closing: a consulted colleague, who hears that the caller left (adr/0047).
+    "talking": frozenset({"held", "wrap_up", "talking", "closing"}) | _FREE,
     "held": frozenset({"talking", "wrap_up"}) | _FREE,
     "wrap_up": frozenset({"talking"}) | _FREE,
     "unreachable": frozenset({"talking"}) | _FREE - {"unreachable"},
