@@ -108,6 +108,13 @@ class Spell:
     at_us: int
     state: str
     ms: int
+    kind: str
+    """presence or activity; empty for what is made of both."""
+    reason: str = ""
+
+    @property
+    def state_reason(self) -> str:
+        return self.reason
 
 
 @dataclass
@@ -236,40 +243,42 @@ def _stretches(books: Books, log: list[f.Placed], everything: Iterable[f.Placed]
 
 
 def _agents(books: Books, ordered: list[f.Placed], now_us: int) -> None:
-    changes: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    changes: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
     for one in ordered:
         match one.fact:
-            case f.AgentPresenceChanged(agent_id=agent, presence=state):
-                changes.setdefault((agent, "presence"), []).append((one.at_us, state))
+            case f.AgentPresenceChanged(agent_id=agent, presence=state, reason=why):
+                changes.setdefault((agent, "presence"), []).append((one.at_us, state, why))
             case f.AgentActivityChanged(agent_id=agent, activity=state):
-                changes.setdefault((agent, "activity"), []).append((one.at_us, state))
+                changes.setdefault((agent, "activity"), []).append((one.at_us, state, ""))
     spans = {key: _spans(found, now_us) for key, found in changes.items()}
     for (agent, kind), found in spans.items():
         there = [
-            (b, e) for b, e, state in spans.get((agent, "presence"), []) if state in ("available", "break")
+            (b, e) for b, e, state, _ in spans.get((agent, "presence"), []) if state in ("available", "break")
         ]
-        for begin, end, state in found:
+        for begin, end, state, why in found:
             if kind == "presence":
-                _spell(books, agent, state, begin, end)
+                _spell(books, agent, state, begin, end, kind, why)
                 if state in ("available", "break"):
                     _spell(books, agent, "logged_in", begin, end)
             elif state in ("idle", "unreachable"):
                 for b, e in there:
                     _spell(books, agent, state, max(b, begin), min(e, end))
             else:
-                _spell(books, agent, state, begin, end)
+                _spell(books, agent, state, begin, end, kind)
 
 
-def _spans(changes: list[tuple[int, str]], now_us: int) -> list[tuple[int, int, str]]:
-    ends = [at for at, _ in changes[1:]] + [max(now_us, changes[-1][0])]
-    return [(at, end, state) for (at, state), end in zip(changes, ends, strict=True)]
+def _spans(changes: list[tuple[int, str, str]], now_us: int) -> list[tuple[int, int, str, str]]:
+    ends = [at for at, _, _ in changes[1:]] + [max(now_us, changes[-1][0])]
+    return [(at, end, state, why) for (at, state, why), end in zip(changes, ends, strict=True)]
 
 
-def _spell(books: Books, agent: str, state: str, begin_us: int, end_us: int) -> None:
+def _spell(
+    books: Books, agent: str, state: str, begin_us: int, end_us: int, kind: str = "", why: str = ""
+) -> None:
     begin, end = begin_us // 1000, end_us // 1000
     while begin < end:
         stop = min(end, (begin // SLOT_MS + 1) * SLOT_MS)
-        books.spells.append(Spell(agent, begin * 1000, state, stop - begin))
+        books.spells.append(Spell(agent, begin * 1000, state, stop - begin, kind, why))
         begin = stop
 
 
@@ -326,6 +335,7 @@ def rows_of(books: Books, asked: Asked) -> dict[str, list[Any]]:
         "offers": inside(books.offers.values()),
         "scores": inside(books.scores),
         "spells": inside(books.spells),
+        "pieces": inside(s for s in books.spells if s.kind and s.state != "offline"),
     }
 
 
@@ -370,7 +380,7 @@ def dimension(name: str, row: Any, asked: Asked) -> list[Any]:
             return [asked.local(row.at_us).hour]
         case "weekday":
             return [("mon", "tue", "wed", "thu", "fri", "sat", "sun")[asked.local(row.at_us).weekday()]]
-        case "queue" | "agent":
+        case "queue" | "agent" | "state" | "state_reason":
             return [getattr(row, name)]
         case "team":
             return [asked.teams.get(row.agent, "")]
@@ -438,6 +448,8 @@ def figures(rows: Mapping[str, list[Any]], books: Books, asked: Asked) -> dict[s
         "idle_time": state["idle"], "offered_time": state["offered"], "talking_time": state["talking"], "held_time": state["held"],
         "after_time": state["wrap_up"], "handling_time": state["handling"], "closing_time": state["closing"],
         "own_call_time": state["own_call"], "unreachable_time": state["unreachable"],
+        "presence_time": s("pieces", lambda x: x.ms, lambda x: x.kind == "presence"),
+        "busy_time": s("pieces", lambda x: x.ms, lambda x: x.kind == "activity"),
         "longest_wait": max((x.wait_ms for x in rows["stays"]), default=0),
         "billed_time": s("contacts", lambda c: c.billed_ms),
     }  # fmt: skip

@@ -106,6 +106,11 @@ _STATES: Final = [
     )
 ]  # fmt: skip
 
+_SPELLS: Final = [
+    Count("presence_ms", "agent_spells", _t("Presence", "زمان حضور"), "available or on a break, by reason", "kind = 'presence'", "ms", "milliseconds"),
+    Count("busy_ms", "agent_spells", _t("Busy", "زمان مشغولیت"), "in an activity that keeps the agent busy", "kind = 'activity'", "ms", "milliseconds"),
+]  # fmt: skip
+
 _OFFERS: Final = _of(
     "offers",
     "offers",
@@ -147,6 +152,7 @@ COUNTS: Final[dict[str, Count]] = {
         *_QUEUE,
         *_AGENT,
         *_STATES,
+        *_SPELLS,
         *_OFFERS,
         *_ANSWERS,
         *_EVALUATIONS,

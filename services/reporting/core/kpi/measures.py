@@ -297,6 +297,7 @@ _ALL: Final[tuple[Measure | Quantile | Cost, ...]] = (
     *_HANDLING_TIME,
     *_quantiles("talk", "Talk with hold", "گفتگو با نگه‌داری", "talks, holds included", "agent", "talk_ms", "", "talk_state", "handled"),
     *_plain("agents", "logged_in_ms available_ms break_ms idle_ms offered_ms talking_ms held_ms after_ms handling_ms closing_ms own_call_ms unreachable_ms"),
+    *_plain("agents", "presence_ms busy_ms"),
     *_plain("agents", "offers offers_accepted"),
     *_plain("agents", "offers_missed", better="down"),
     *_AGENT,

@@ -18,6 +18,7 @@ SourceId = Literal[
     "queue_segments",
     "agent_segments",
     "agent_states",
+    "agent_spells",
     "offers",
     "answers",
     "evaluations",

@@ -179,6 +179,23 @@ SOURCES: Final[dict[SourceId, Source]] = {
             ),
         ),
         Source(
+            id="agent_spells",
+            words=(
+                "Time of agents on hand: a presence (available, break) or an activity that keeps them busy, by its value and reason, cut at every"
+                " quarter of an hour: each piece counts where it lies."
+            ),
+            view="v_agent_intervals",
+            at="at",
+            where="value NOT IN ('offline', 'idle', 'unreachable')",
+            dimensions={
+                "agent": "agent_id",
+                "team": "team",
+                "queue": "queue",
+                "state": "value",
+                "state_reason": "reason",
+            },
+        ),
+        Source(
             id="offers",
             words="A row an offer to an agent. It counts when it was made.",
             view="v_offers_between(from_day = {card_from:Date}, to_day = {card_to:Date})",
@@ -250,6 +267,8 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("node", {"en": "Node", "fa": "سرور"}, "FreeSWITCH node of the first leg"),
         Dimension("reason", {"en": "Reason", "fa": "علت"}, "Why the stay or conversation began: arrived, overflow, transfer …"),
         Dimension("segment_outcome", {"en": "Segment's outcome", "fa": "سرانجام بخش"}, "How the stay or conversation ended"),
+        Dimension("state", {"en": "State", "fa": "وضعیت"}, "Presence or activity of the agent"),
+        Dimension("state_reason", {"en": "State's reason", "fa": "علت وضعیت"}, "Why: of a break its reason"),
         Dimension("survey", {"en": "Survey", "fa": "نظرسنجی"}, "Survey"),
         Dimension("question", {"en": "Question", "fa": "پرسش"}, "Question of a survey or evaluation"),
         Dimension("form", {"en": "Form", "fa": "فرم"}, "Form of the evaluation"),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from services.reporting.core.kpi.calendars import SECOND_US, WEEKDAYS
+from services.reporting.core.kpi.calendars import SECOND_US, SLOT_S, WEEKDAYS
 from services.reporting.core.kpi.model import Count, Source
 from services.reporting.core.kpi.question import Part, Question
 from services.reporting.core.kpi.sources import CLOCK, CONTACT_DIMENSIONS
@@ -216,6 +216,8 @@ def _rows(question: Question, part: Part, at: str) -> str:
     conditions = ["tenant = {tenant:String}"]
     if source.id == "first_contacts":
         return _first_contacts(source)
+    if source.id == "agent_spells":
+        return _pieces(source)
     if source.view in ("v_contacts", "v_segments", "v_evaluations"):
         conditions.append("day BETWEEN {from_day:Date} AND {to_day:Date}")
     if source.where:
@@ -230,6 +232,22 @@ def _rows(question: Question, part: Part, at: str) -> str:
         ]
         columns += f" REPLACE ({', '.join(replaced)})" if replaced else ""
     return f"(SELECT {columns} FROM {source.view} WHERE {' AND '.join(conditions)})"
+
+
+def _pieces(source: Source) -> str:
+    """Intervals of agents, cut to the span and at every quarter of an hour; what goes on counts up to now."""
+    slot = SLOT_S * SECOND_US
+    return (
+        "(SELECT *, fromUnixTimestamp64Micro(begin_us, 'UTC') AS at, intDiv(end_us, 1000) - intDiv(begin_us, 1000) AS ms FROM"
+        f" (SELECT *, greatest(since_us, toInt64(slot) * {slot}) AS begin_us, least(until_us, toInt64(slot + 1) * {slot}) AS end_us FROM"
+        f" (SELECT *, arrayJoin(range(toUInt64(intDiv(since_us, {slot})), toUInt64(intDiv(until_us - 1, {slot}) + 1))) AS slot FROM"
+        " (SELECT agent_id, team, queue, kind, value, reason,"
+        " greatest(toUnixTimestamp64Micro(started_at), {from_us:Int64}) AS since_us,"
+        " least(toUnixTimestamp64Micro(ifNull(ended_at, greatest(started_at, fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')))),"
+        " {to_us:Int64}) AS until_us"
+        f" FROM {source.view} WHERE tenant = {{tenant:String}} AND day BETWEEN {{from_day:Date}} AND {{to_day:Date}}"
+        f" AND {source.where}) WHERE until_us > since_us)))"
+    )
 
 
 def _within(at: str) -> str:
