@@ -332,6 +332,9 @@ def test_on_paper_there_are_the_table_and_the_chart_but_no_controls(
         )
         assert paper[0] == "rgb(255, 255, 255)"
         assert all(int(part) < 100 for part in paper[1].removeprefix("rgb(").removesuffix(")").split(","))
+        browser.size(1032, 700)  # A4 across, without its margins
+        go(browser, "#figures [data-key=sara] .change", view="agents", span="week", compare="previous")
+        assert browser.run("return document.documentElement.scrollWidth") <= 1032
     finally:
         browser.cdp("Emulation.setEmulatedMedia", media="")
 
