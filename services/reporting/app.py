@@ -8,6 +8,7 @@ streams keep what follows.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -146,6 +147,12 @@ class Ingest:
             )
 
 
+def spare_collector() -> None:
+    """Let Python look for cycles less often: a batch is a hundred thousand objects without any, and looking through them again and
+    again is a sixth of the work (adr/0048)."""
+    gc.set_threshold(100_000, 50, 100)
+
+
 class _Background:
     """A task that is cancelled when its turn comes in the order of closing, not at the very end."""
 
@@ -275,6 +282,7 @@ def deliverers_of(settings: ReportingSettings) -> dict[str, Deliverer]:
 
 async def start(settings: ReportingSettings, rt: Runtime) -> None:
     """Wire the service. Raises ConfigError for addresses and documents that cannot be."""
+    spare_collector()
     url = StoreUrl.parse(settings.clickhouse_url)
     addresses = settings.addresses()
     feed = live_api.LiveFeed(rt.clock, source_ok=lambda: bus_ok[0])

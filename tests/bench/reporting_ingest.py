@@ -5,7 +5,7 @@ nats-server and ClickHouse are processes of their own and are not counted. ``per
 process took (what one core to itself would do), ``wall_per_s`` by the clock. ``ratio`` is by the same work left undone: a plain nats-py
 client that fetches and acknowledges the same messages (in messages a second of CPU); ``cpu_us_per_fact`` is the whole price of a fact.
 
-    python -m tests.bench.reporting_ingest [--contacts 8000]
+    python -m tests.bench.reporting_ingest [--contacts 4000]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from services.common.clock import SystemClock
 from services.reporting import migrate
 from services.reporting.adapters.bus import placed_facts
 from services.reporting.adapters.writer import Writer
-from services.reporting.app import Ingest
+from services.reporting.app import Ingest, spare_collector
 from tests.bench._facts import messages, of_tenant
 
 CALLS, RUSH_S = 400, 120.0
@@ -112,6 +112,7 @@ async def main(contacts: int, profile: bool) -> None:
             admin = ServerStore(house.url, threads=1, database="default")
             await migrate.apply(admin, database=house.url.database)
             await admin.stop()
+            spare_collector()
             day = messages(calls=CALLS, seed=3, rush_s=RUSH_S)
             client = await nats.connect(url)
             tenants = max(1, contacts // CALLS)
@@ -156,7 +157,7 @@ def _no_directory() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--contacts", type=int, default=8000)
+    parser.add_argument("--contacts", type=int, default=4000)
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     sys.exit(asyncio.run(main(given.contacts, given.profile)))
