@@ -25,6 +25,7 @@ from nats.js.api import StreamConfig
 
 from services.common import ids
 from services.common.bus import Envelope, Outgoing, subjects
+from services.common.bus.arrival import Arrival
 from services.common.bus.base import Unstored
 from services.common.bus.connection import Connection
 from services.common.bus.embedded import EmbeddedNats
@@ -328,14 +329,14 @@ async def test_t07_a_follower_whose_reader_died_goes_on_at_once(
     """
     speaking: set[Pull] = set()
     dead: set[Pull] = set()
-    truth = Pull._on_message
+    truth = Pull._on_arrival
 
-    async def on_message(self: Pull, message: Msg) -> None:
+    def on_arrival(self: Pull, message: Arrival) -> None:
         speaking.add(self)
         if self not in dead:
-            await truth(self, message)
+            truth(self, message)
 
-    monkeypatch.setattr(Pull, "_on_message", on_message)
+    monkeypatch.setattr(Pull, "_on_arrival", on_arrival)
     bus = await join()
     got: asyncio.Queue[str] = asyncio.Queue()
 
