@@ -129,14 +129,14 @@ async def test_who_finds_no_place_waits_with_music_and_so_does_who_is_let_go(des
 
 async def test_a_call_that_nobody_begins_to_serve_waits_with_music(desk: Desk) -> None:
     listener = desk.server._listener
-    begin, listener.application = listener.application, lambda link, channel: None
+    begin, listener.on_call = listener.on_call, lambda link, channel: None
     try:
         async with desk.switch.watch(*WATCHED) as watch:
             caller = await desk.lab.callers("1000", hz=0)
             await watch.api(f"uuid_kill {await desk.waits(watch)}")
         await caller.done(20)
     finally:
-        listener.application = begin
+        listener.on_call = begin
 
 
 async def test_without_ivr_callers_wait_with_music(desk: Desk) -> None:
