@@ -228,7 +228,7 @@ async def test_values_that_no_table_takes_are_told_from_a_wrong_schema(
     assert rows == [{"leg_id": "good"}]
 
     class Unfit(Writer):
-        async def write(self, rows: Any) -> None:
+        async def write_groups(self, groups: Any) -> None:
             await store.insert(f"{store_url.database}.facts", ("seq",), [("no number",)], token="x")
 
     with pytest.raises(Reject, match="do not fit"):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone, ContactW
 from services.contracts.peyvand.routing.v1.log_pb2 import Decided
 from services.reporting.adapters.writer import Writer
 from services.reporting.app import Ingest
+from services.reporting.core.cards import Groups
 from services.reporting.core.legs import Directory
-from services.reporting.core.tables import Row
 
 pytestmark = pytest.mark.nats
 
@@ -223,11 +223,10 @@ class Moody(Writer):
         super().__init__(store, database)
         self.refused: set[str] = set()
 
-    async def write(self, rows: Iterable[Row]) -> None:
-        kept = list(rows)
-        if any(contact in row.values for row in kept for contact in self.refused):
+    async def write_groups(self, groups: Groups) -> None:
+        if any(contact in row for rows in groups.values() for row in rows for contact in self.refused):
             raise ValuesRefused(6, "Cannot parse: c-2")
-        await super().write(kept)
+        await super().write_groups(groups)
 
 
 @pytest.mark.clickhouse

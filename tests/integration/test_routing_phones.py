@@ -130,6 +130,7 @@ async def test_own_calls_that_ended_while_the_connection_was_away_are_found(tmp_
         port = switch.socket.port
         await switch.socket.stop()
         switch.switch.channels["ends"].end("NORMAL_CLEARING", by="agent")
+        await switch.until(lambda: "ends" not in switch.switch.channels)
         await switch.socket.start("127.0.0.1", port)
         await told.until(i.OwnCallsListed(at_us=1, node="fs1", legs={"lives": "1001"}))
 

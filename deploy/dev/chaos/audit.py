@@ -205,14 +205,24 @@ def waits(ledgers: Ledgers, away: Sequence[Span]) -> Iterable[Finding]:
             )
 
 
-def places(ledgers: Ledgers, log: Sequence[Logged]) -> Iterable[Finding]:
-    """Callers who were sent back in line, or put before others."""
-    parked_us = {call["call_id"]: call["waiting_us"] for call in ledgers.calls if call["waiting_us"]}
+def places(ledgers: Ledgers, log: Sequence[Logged], away: Sequence[Span] = ()) -> Iterable[Finding]:
+    """Callers who were sent back in line, or put before others.
+
+    ivr's word that a caller waits makes the place (adr/0027); to a switch that is cut off the order to park them comes when it is back.
+    """
+    parked = {call["call_id"]: call for call in ledgers.calls if call["waiting_us"]}
     for fact in log:
-        if fact.kind != "contact_queued" or fact.fields["contact_id"] not in parked_us:
+        if fact.kind != "contact_queued" or fact.fields["contact_id"] not in parked:
             continue
         contact = fact.fields["contact_id"]
-        behind_us = int(fact.fields["waiting_since_us"]) - parked_us[contact]
+        call = parked[contact]
+        said_us = int(fact.fields["waiting_since_us"])
+        behind_us = said_us - call["waiting_us"]
+        behind_us += sum(
+            max(0, min(call["waiting_us"], s.until_us) - max(said_us, s.began_us))
+            for s in away
+            if s.what == call["node"]
+        )
         if abs(behind_us) > PLACE_US:
             yield Finding(
                 "lost",
@@ -383,7 +393,7 @@ def judge(
         findings=(
             *dropped(ledgers),
             *waits(ledgers, away),
-            *places(ledgers, log),
+            *places(ledgers, log, away),
             *agents_legs(ledgers),
             *offers_ends(log),
             *stuck,

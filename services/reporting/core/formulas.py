@@ -12,8 +12,8 @@ from services.reporting.core.kpi.measures import MEASURES
 from services.reporting.core.kpi.model import Better, Cost, Quantile, SourceId, Text
 from services.reporting.core.kpi.sources import SOURCES
 
-_NOT_ROWS: Final = frozenset({"first_contacts"})
-"""Sources whose rows are no rows of a view: they look at windows around each contact."""
+_NOT_ROWS: Final = frozenset({"first_contacts", "agent_spells"})
+"""Sources whose rows are no rows of a view: windows around each contact, and intervals of agents cut at every quarter of an hour."""
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -154,6 +154,10 @@ def test_audit_finds_a_caller_whom_nobody_came_for_unless_the_node_was_away() ->
 def test_audit_finds_a_caller_who_lost_the_place(since_s: float, found: list[str]) -> None:
     queued = Logged("contact_queued", {"contact_id": "c1", "waiting_since_us": str(int(since_s * S))}, 9 * S)
     assert kinds(places(Ledgers([call("c1")]), [queued])) == found
+    # Nobody was sent back in line who was told of in time and parked when the switch was back.
+    cut_off = [Span("fs1", 3 * S, 9 * S)]
+    assert kinds(places(Ledgers([call("c1")]), [queued], cut_off)) == (["lost"] if since_s == 20 else [])
+    assert kinds(places(Ledgers([call("c1")]), [queued], [Span("fs2", 3 * S, 9 * S)])) == found
 
 
 def test_audit_finds_an_agent_whose_phone_rang_while_talking() -> None:
