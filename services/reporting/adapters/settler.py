@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import structlog
@@ -124,30 +124,17 @@ class Settler:
             return
         # A process that starts does not know what the former one saw; a day is what it looks back.
         first = self._slot or slot - 86_400
-        today = day_of(now_us)
         going_on = await self._store.query(
-            settling_sql.OPEN_AGENTS, {"from_day": max(today - _OPEN_DAYS, settling.FIRST_DAY)}
+            settling_sql.OPEN_AGENTS,
+            {"from_day": max(day_of(now_us) - _OPEN_DAYS, settling.FIRST_DAY)},
         )
-        now = datetime.fromtimestamp(now_us / 1e6, UTC)
-        touches = [
-            Touch(
-                row["kind"],
-                row["tenant"],
-                row["agent_id"],
-                datetime(row["of_day"].year, row["of_day"].month, row["of_day"].day, tzinfo=UTC),
-                now,
-                secrets.randbits(63),
-            )
-            for row in going_on
-            if row["of_day"] < today
-        ]
-        touches += [
-            Touch(
-                settling.MINUTES, tenant, str(at), datetime.fromtimestamp(at, UTC), now, secrets.randbits(63)
-            )
-            for tenant in sorted({row["tenant"] for row in going_on})
-            for at in range(first, slot, settling_sql.SLOT_S)
-        ]
+        touches = settling.at_a_quarter(
+            [(row["kind"], row["tenant"], row["agent_id"], row["of_day"]) for row in going_on],
+            first,
+            slot,
+            now_us,
+            lambda: secrets.randbits(63),
+        )
         await self._put(touches, 1)
         self._slot = slot
 

@@ -25,7 +25,7 @@ contact whose start is not found there is settled over all days.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
@@ -242,6 +242,31 @@ def lease(pairs: Iterable[tuple[str, int]], due_us: int, touch: int) -> list[Tou
     return [
         Touch(MINUTES, tenant, str(slot), datetime.fromtimestamp(slot, UTC), due, touch)
         for tenant, slot in sorted(set(pairs))
+    ]
+
+
+def at_a_quarter(
+    going_on: Iterable[tuple[str, str, str, date]],
+    since: int,
+    slot: int,
+    now_us: int,
+    mark: Callable[[], int],
+) -> list[Touch]:
+    """Work that time makes at the start of the 15 minutes ``slot``, as far as intervals go on: (kind, tenant, agent, day they are kept under).
+
+    They fill every 15 minutes from ``since`` on, and at midnight they go on under the next day. ``mark`` tells pieces of work apart.
+    """
+    now, today = datetime.fromtimestamp(now_us / 1e6, UTC), day_of(now_us)
+    intervals = list(going_on)
+    touches = [
+        Touch(kind, tenant, agent, datetime(day.year, day.month, day.day, tzinfo=UTC), now, mark())
+        for kind, tenant, agent, day in intervals
+        if day < today
+    ]
+    return touches + [
+        Touch(MINUTES, tenant, str(at), datetime.fromtimestamp(at, UTC), now, mark())
+        for tenant in sorted({tenant for _, tenant, _, _ in intervals})
+        for at in range(since, slot, SLOT_S)
     ]
 
 
