@@ -355,6 +355,8 @@ class NodeRunner:
                 self._route_desk.chosen(output)
             case outputs.LineAnswered():
                 self._line_desk.answered(output)
+            case outputs.LookBack():
+                self._spawn(self._look_back())
             case outputs.ListChannels():
                 self._list()
             case outputs.Line():

@@ -146,6 +146,8 @@ class SimNode(MiniSwitch):
                 self.world.after(output.after_ms / 1000, self._fire, output.key, self._serial)
             case outputs.CancelTimer():
                 self._timers.pop(output.key, None)
+            case outputs.LookBack():
+                self.world.after(0.02, self._look_back)
             case outputs.ListChannels():
                 if self.linked:
                     self._list()

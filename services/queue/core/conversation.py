@@ -243,12 +243,12 @@ def hung_up(node: Node, event: LegHungUp, *, unseen: bool = False) -> None:
     if (caller := node.callers.get(event.leg)) is not None and caller.stage is Stage.MOVING and not unseen:
         moves.left(node, caller, event.cause)
     elif caller is not None:
-        _caller_gone(node, caller, event.cause, unseen=unseen)
+        _caller_gone(node, caller, event.cause, at_us=event.at_us, unseen=unseen)
     elif (offer := node.offer_on(event.leg)) is not None:
         _agent_gone(node, offer, event.cause)
 
 
-def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> None:
+def _caller_gone(node: Node, caller: Caller, cause: str, *, at_us: int, unseen: bool) -> None:
     """The caller's leg is over, at whatever moment: the agent's leg must not outlive it by itself."""
     offer = node.offer_of(caller)
     kept = caller.agent_there
@@ -291,7 +291,7 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
         )
     )
     del node.callers[caller.contact]
-    wait_end_us = caller.bridged_at_us or node.at_us
+    wait_end_us = caller.bridged_at_us or at_us
     wait_ms = max(0, (wait_end_us - caller.waiting_since_us) // 1000)
     if not caller.gone_reported:
         node.report(
@@ -302,7 +302,7 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
                 cause=cause,
                 wait_ms=wait_ms,
                 unseen=unseen,
-                at_us=node.at_us,
+                at_us=at_us,
                 kept_offer_id=kept,
             ),
             "gone",
@@ -316,7 +316,7 @@ def _caller_gone(node: Node, caller: Caller, cause: str, *, unseen: bool) -> Non
         entry_point=caller.leg.entry_point,
         state=state,
         wait_ms=wait_ms,
-        talk_ms=max(0, (node.at_us - caller.bridged_at_us) // 1000) if caller.bridged_at_us else 0,
+        talk_ms=max(0, (at_us - caller.bridged_at_us) // 1000) if caller.bridged_at_us else 0,
         offers=caller.offers,
         cause=cause,
         unseen=unseen,

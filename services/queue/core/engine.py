@@ -206,6 +206,7 @@ class Engine:
             "customer-redial": lambda key: self._with_customer(key, callbacks.redial),
             lines.TIMER: lambda key: lines.unseen(self._node, key),
             "way-out": lambda key: outward.look_again(self._node, key),
+            takeover.LOOK_BACK: lambda key: self._node.emit(outputs.LookBack()),
             AUDIT: lambda key: self._audit(),
         }
 

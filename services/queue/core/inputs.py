@@ -151,7 +151,7 @@ class ChannelsListed(Input, frozen=True, kw_only=True):
     agents: tuple[AgentLeg, ...] = ()
     supervisors: tuple[SupervisorLeg, ...] = ()
     trunks: tuple[TrunkLeg, ...] = ()
-    open_contacts: tuple[OpenContact, ...] = ()  # Once after a takeover.
+    open_contacts: tuple[OpenContact, ...] = ()  # After a takeover, and after each :class:`LookBack`.
 
 
 class GatewayChanged(Input, frozen=True, kw_only=True):

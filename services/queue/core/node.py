@@ -86,6 +86,9 @@ class Node:
     strangers_gone: OrderedDict[str, LegHungUp] = field(
         default_factory=OrderedDict
     )  # Ends of legs that had not been read: routing may know whose they were.
+    missed: OrderedDict[str, int] = field(
+        default_factory=OrderedDict
+    )  # Contacts that routing has open and the switch has not: since when.
     arriving: dict[str, list[Command]] = field(
         default_factory=dict
     )  # By contact: held back, see ``arrival``.
@@ -203,6 +206,12 @@ class Node:
 
     def remember_stranger(self, end: LegHungUp) -> None:
         _remember(self.strangers_gone, end.leg, end)
+
+    def missed_for(self, contact: str, at_least_ms: int) -> bool:
+        """Whether a contact has been missed for so long; the first question begins it."""
+        if contact not in self.missed:
+            _remember(self.missed, contact, self.at_us)
+        return self.at_us - self.missed[contact] >= at_least_ms * 1000
 
     def close_offer(self, offer: Offer, cause: str) -> None:
         """End the agent's leg and see to it that it is really over.

@@ -266,6 +266,10 @@ class ListChannels(Struct, frozen=True, kw_only=True):
     """Read the switch: show channels, uuid_dump of what the engine does not know."""
 
 
+class LookBack(Struct, frozen=True, kw_only=True):
+    """Ask routing once more what it has open on this node, and read the switch with its answer."""
+
+
 class Line(Struct, frozen=True, kw_only=True):
     """One line for the log."""
 
@@ -286,5 +290,6 @@ Output = (
     | LineAnswered
     | SupervisionAnswered
     | ListChannels
+    | LookBack
     | Line
 )

@@ -20,14 +20,14 @@ agent's leg, no caller     after a conversation: asked for the disposition; befo
 agent's leg, caller waits  goes on ringing, or is bridged when it was answered
 hung up before it was read  its end is remembered, and reported when routing says that it has the contact open
 known leg not listed       asked for by itself: the channel table is written late, a missing row proves nothing
-open in routing's log      but no such leg: *ended unseen*
+open in routing's log      but no such leg, and still so seconds later: *ended unseen*, or as we saw it hang up
 anything remembered        and the node has another Core-UUID than before: ended with it, cause SWITCH_RESTARTED
 =========================  ============================================================================================
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -57,6 +57,12 @@ from services.queue.core.treatment import (
 LegT = TypeVar("LegT", CallerLeg, AgentLeg)
 
 RESTARTED = "SWITCH_RESTARTED"  # Cause of everything that ended with the node.
+LOOK_BACK: Final = "look-back"
+EARLIER_OWNER_MS: Final = 5_000
+"""So long what the owner before us saw may be on its way still: cut off from NATS it has lost the node, but not its facts.
+
+One came 0.4 s after its successor's word: three conversations were in the books as ended unseen.
+"""
 
 
 def knows(node: Node, leg: str) -> bool:
@@ -151,13 +157,19 @@ def channels_listed(node: Node, event: ChannelsListed) -> None:
     for leg in event.callers:
         if leg.leg not in node.gone_legs:
             caller_found(node, leg, agents.get(leg.leg, []))
+    look_again = False
     for contact in event.open_contacts:
-        if contact.contact in node.strangers_gone:
-            _gone_unknown(node, contact)
-        elif contact.contact in node.callers or contact.contact in event.present:
+        stranger = contact.contact in node.strangers_gone
+        if contact.contact in node.callers or (contact.contact in event.present and not stranger):
             continue
+        if not node.missed_for(contact.contact, EARLIER_OWNER_MS):
+            look_again = True
+        elif stranger:
+            _gone_unknown(node, contact)
         elif contact.contact not in node.gone_legs:
             _missing(node, contact)
+    if look_again:
+        node.timer(LOOK_BACK, EARLIER_OWNER_MS)
     for agent in found:
         _agent_found(node, agent)
 
@@ -333,8 +345,6 @@ def leg_hung_up(node: Node, event: LegHungUp) -> None:
 def _gone_unknown(node: Node, found: OpenContact) -> None:
     """Routing's log has it, and it hung up after we had subscribed but before its leg was read: nobody has told of it."""
     end = node.strangers_gone.pop(found.contact)
-    if found.contact in node.callers:
-        return
     caller = remember(node, _as_routing_has_it(found), Stage.UNSETTLED, recovered=True)
     if caller is not None:
         _missed_end(node, caller, caller.leg, "caller", end.cause, ended_at_us=end.at_us)
@@ -439,7 +449,8 @@ def probed(node: Node, event: LegProbed) -> None:
         return
     if event.alive:
         return  # An unsettled one comes with details in the next listing.
+    at_us = node.missed.pop(event.leg, node.at_us)
     if caller.stage is Stage.UNSETTLED:
-        _missed_end(node, caller, caller.leg, "system")
+        _missed_end(node, caller, caller.leg, "system", ended_at_us=at_us)
         node.list_channels()
-    hung_up(node, LegHungUp(at_us=node.at_us, leg=event.leg, cause="UNSEEN"), unseen=True)
+    hung_up(node, LegHungUp(at_us=at_us, leg=event.leg, cause="UNSEEN"), unseen=True)

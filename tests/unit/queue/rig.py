@@ -286,7 +286,7 @@ class Rig(MiniSwitch):
         self.timer_of.clear()
         self.jobs = {uuid: Job("", uuid) for uuid in self.jobs}  # The jobs run on; nobody hears of them.
         self.engine = self._new_engine()
-        self._open = open_contacts
+        self._open = self.still_open = open_contacts
         self._begin()
 
     n_wishes = 0
@@ -332,6 +332,9 @@ class Rig(MiniSwitch):
                 self.asked.append(output)
             case outputs.WishAnswered():
                 self.answers.append(output)
+            case outputs.LookBack():
+                self._open = self.still_open
+                self._list()
             case outputs.ListChannels():
                 self._list()
             case outputs.Line():

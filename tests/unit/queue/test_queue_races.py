@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.queue.core import facts, inputs, legs, outputs
+from services.queue.core.takeover import EARLIER_OWNER_MS
 from tests.unit.queue.rig import PLANS, Leg, Rig
 
 
@@ -483,19 +484,46 @@ def test_takeover_tells_of_a_caller_who_hung_up_before_the_leg_was_read(rig: Rig
         connected_at_us=bridged_at_us,
     )  # fmt: skip
     waiting = legs.OpenContact(contact="c2", tenant="demo", queue="sales", waiting_since_us=bridged_at_us)
-    for _ in range(2):  # An answer of routing's that is late tells nothing twice.
+    seen_at_us = rig.now_us
+    # The owner before may still tell; and an answer of routing that is late tells nothing twice.
+    for _ in range(3):
         rig.feed(
             inputs.ChannelsListed(
                 at_us=rig.now_us, present=frozenset(rig.legs), open_contacts=(known, waiting)
             )
         )
+        rig.advance(EARLIER_OWNER_MS)
     gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
     assert [(f.contact_id, f.state, f.cause, f.unseen) for f in gone] == [
         ("c1", "after", "NORMAL_CLEARING", False),
         ("c2", "waiting", "ORIGINATOR_CANCEL", False),
     ]
+    assert all(f.at_us <= seen_at_us for f in gone)
     ended = [f for f in rig.facts(facts.ConversationEnded) if isinstance(f, facts.ConversationEnded)]
     assert [(f.contact_id, f.offer_id, f.ended_by) for f in ended] == [("c1", "o1", "caller")]
+
+
+def test_takeover_leaves_to_the_owner_before_what_that_one_saw(rig: Rig) -> None:
+    """It was cut off from NATS, lost the node and lives: what it saw comes later than what its successor finds."""
+    rig.talk("c1")
+    rig.call("c2")
+    rig.hang_up("c1")
+    rig.hang_up("c2", "ORIGINATOR_CANCEL")
+    rig.settle()
+    stale = tuple(
+        legs.OpenContact(contact=contact, tenant="demo", queue="sales", waiting_since_us=rig.now_us)
+        for contact in ("c1", "c2")
+    )
+    rig.reports.clear()
+    taken_over_at_us = rig.now_us
+    rig.take_over(stale)
+    rig.advance(EARLIER_OWNER_MS - 500)
+    assert rig.facts(facts.ContactGone) == []
+    rig.still_open = stale[1:]  # Routing has heard of one of them by now.
+    rig.settle()
+    gone = [f for f in rig.facts(facts.ContactGone) if isinstance(f, facts.ContactGone)]
+    assert [(f.contact_id, f.unseen) for f in gone] == [("c2", True)]
+    assert gone[0].at_us - taken_over_at_us < 500_000, "when it was missed first, not when it was given up"
 
 
 def test_a_missing_row_proves_nothing(rig: Rig) -> None:
