@@ -44,7 +44,11 @@ async def answered(ask: Ask, asked: Question, *, order: str | None = None, rows_
     borders = asked.borders()
     parts = question.parts(asked, rows_only=rows_only)
     grouped = bool(asked.by) or asked.interval is not None
-    totals = [statement.statement(asked, part, borders, totals=True) for part in parts]
+    totals = [
+        statement.statement(asked, part, borders, totals=True)
+        for part in parts
+        if not (grouped and answer.adds_up(asked, part))
+    ]
     detail = [statement.statement(asked, part, borders) for part in parts] if grouped else []
     found = await asyncio.gather(*(ask(one) for one in (*totals, *detail)))
     for rows in found:
@@ -56,11 +60,15 @@ async def answered(ask: Ask, asked: Question, *, order: str | None = None, rows_
             )
     fixed = await _months(ask, asked)
     everything: answer.Numbers = fixed(asked.span)
-    for rows in found[: len(parts)]:
+    for rows in found[: len(totals)]:
         for row in rows:
             everything |= {name[2:]: value for name, value in row.items()}
+    details = list(zip(parts, found[len(totals) :], strict=True)) if grouped else []
+    for part, rows in details:
+        if answer.adds_up(asked, part):
+            everything |= answer.total(part, rows)
     if grouped:
-        numbers = answer.gathered(asked, zip(parts, found[len(parts) :], strict=True))
+        numbers = answer.gathered(asked, details)
         for begin, end in pairwise(borders) if asked.interval is not None and not asked.by else ():
             own = numbers.setdefault((begin // SECOND_US,), {})
             own |= fixed(Span(begin, end))

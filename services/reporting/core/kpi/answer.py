@@ -93,6 +93,23 @@ def gathered(
     return numbers
 
 
+def adds_up(question: Question, part: Part) -> bool:
+    """Whether the part's numbers of everything are those of its rows added up.
+
+    Quantiles are not, and a contact stands under each of its skills.
+    """
+    return not part.quantiles and "skill" not in question.by
+
+
+def total(part: Part, rows: Sequence[Mapping[str, Any]]) -> Numbers:
+    """The counts of a part over all of its rows."""
+    found: Numbers = {}
+    for count in part.counts:
+        values = (int(row[f"c_{count.id}"]) for row in rows)
+        found[count.id] = max(values, default=0) if count.greatest else sum(values)
+    return found
+
+
 def figures(measures: Sequence[str], numbers: Numbers, tariffs: Tariffs | None = None) -> dict[str, Any]:
     """Every measure, and every count that they were made from, of one key."""
     found: dict[str, Any] = {name: value(MEASURES[name], numbers, tariffs) for name in measures}

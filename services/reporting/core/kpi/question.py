@@ -188,7 +188,7 @@ def _on_slots(span: Span) -> bool:
 
 
 def parts(question: Question, *, rows_only: bool = False) -> list[Part]:
-    """What has to be read: one part a source, and one for quantiles where they are read otherwise than its counts.
+    """What has to be read: one part for all that comes from the same states, and one for each source whose rows are read.
 
     ``rows_only`` reads rows wherever there are any: the answer must be the same.
     """
@@ -222,7 +222,23 @@ def parts(question: Question, *, rows_only: bool = False) -> list[Part]:
             (s for s in source.states if s.view == "v_queue_15m" and asked <= s.dimensions.keys()), None
         )
         found.append(Part(source, (), wanted, digest if long and may_use_states and not rows_only else None))
-    return found
+    return _together(found)
+
+
+def _together(parts: Sequence[Part]) -> list[Part]:
+    """One part for all that is read from the same rows: a statement's own cost is most of a short answer's."""
+    found: dict[str, Part] = {}
+    for part in parts:
+        key = part.state.view if part.state is not None else part.source.id
+        before = found.get(key)
+        if before is not None:
+            state = part.state
+            if state is not None and before.state is not None:
+                shared = state.dimensions.items() & before.state.dimensions.items()
+                state = State(state.view, dict(shared), before.state.columns | state.columns)
+            part = Part(before.source, before.counts + part.counts, before.quantiles + part.quantiles, state)
+        found[key] = part
+    return list(found.values())
 
 
 def estimates(question: Question) -> frozenset[str]:
