@@ -1,8 +1,7 @@
 """One FreeSWITCH node in the hands of this process: the engine, its inputs and its outputs.
 
 Theory of operation. Everything runs in the event loop; the engine is called for one input at a time and never waits. Its commands
-go into one lane a contact, so that they reach FreeSWITCH in the order in which they were decided, while contacts do not wait
-for each other; what stands in a lane when it is sent goes out in one write. Facts go to the outbox.
+go into ``lanes``, its facts to the outbox.
 
 The node belongs to whoever holds its lease. ``own`` is called with the lease and cancelled when somebody else has taken it. FreeSWITCH
 does not know of leases, so an owner writes its name on every caller's leg that it handles (``cc_keeper``). While the lease is confirmed,
@@ -14,25 +13,23 @@ name on it is still ours. A new owner has written its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import Counter
 
 from services.common.bus import Bus, Envelope, Retry, codec, subjects
 from services.common.bus.base import to_the_end
 from services.common.clock import Clock
-from services.common.errors import NotReady, PeyvandError, UnsafeCommandError
+from services.common.errors import PeyvandError
 from services.common.esl import Event
-from services.common.esl import command as refuse_unsafe
 from services.common.parts import switch_part
 from services.common.sentences import Sentences
 from services.contracts.peyvand.routing.v1 import rpc_pb2
-from services.queue.adapters import dialog, switch
 from services.queue.adapters import log as routing_log
+from services.queue.adapters import switch
 from services.queue.adapters.desk import WishDesk
 from services.queue.adapters.lag import Lag
 from services.queue.adapters.line_desk import LineDesk
@@ -46,44 +43,15 @@ from services.queue.core.listening import SupervisionAnswered
 from services.queue.core.moves import DRAINING
 from services.queue.core.plan import Plans
 from services.queue.inquiries import Inquiries
+from services.queue.lanes import Client, HeldLease, Lanes
 from services.queue.reading import read_channels
 
 log = structlog.get_logger()
 
-# Commands that FreeSWITCH refused. Kills and probes of legs that are gone are normal; anything else wants a look.
-REFUSED = Counter("peyvand_queue_commands_refused_total", "Commands FreeSWITCH refused", ["node", "command"])
-# Commands that were not sent because the lease was over. More than a few: the node changes hands too often.
-WITHHELD = Counter("peyvand_queue_commands_withheld_total", "Commands not sent for want of a lease", ["node"])
-
-_DIALS = (outputs.Originate, outputs.CallCustomer, outputs.TakeLine)
 POSITION_TIMEOUT_S = 1.0
 LIST_RETRY_S = 1.0
-JOB_EXTRA_S = 30.0
 WATCH_S = 0.5
 ORDERS_S = 300.0  # The longest ring time a center may configure, and what an order may be late.
-
-
-class Client(Protocol):
-    """What is needed of ``SwitchClient``."""
-
-    up: bool
-    core_uuid: str
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def api(self, command_line: str, *, timeout_s: float = 5) -> str: ...
-    async def pipeline(self, commands: Sequence[str], *, timeout_s: float = 5) -> list[str]: ...
-    async def bgapi(self, command_line: str, *, job_id: str | None = None, timeout_s: float = 90) -> str: ...
-
-
-class HeldLease(Protocol):
-    """What is needed of the node's lease."""
-
-    owner: str
-
-    def valid(self) -> bool:
-        """Whether the lease is confirmed now."""
-        ...
 
 
 ClientFactory = Callable[
@@ -135,8 +103,7 @@ class NodeRunner:
         self._client: Client | None = None
         self._outbox: Outbox | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._lanes: dict[str, list[outputs.Command]] = {}
-        self._lane_tasks: dict[str, asyncio.Task[None]] = {}
+        self._lanes: Lanes | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listed = asyncio.Event()
         self._listing: asyncio.Task[None] | None = None
@@ -198,12 +165,13 @@ class NodeRunner:
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
-        tasks = [*self._lane_tasks.values(), *self._tasks]
+        lanes, self._lanes = self._lanes, None
+        tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._lane_tasks.clear()
-        self._lanes.clear()
+        if lanes is not None:
+            await lanes.stop()
         self._listed.clear()
         self._listing = None
         if client is not None:
@@ -224,8 +192,18 @@ class NodeRunner:
         self._engine = Engine(self.name, self._refer, self._peers)
         self._outbox = Outbox(self._bus, self.name, attempt_s=self._attempt_s)
         self._outbox.start()
-        self.feed(inputs.CentersRevised(at_us=self._now(), plans=self._plans))
         self._client = self._make_client(self._on_event, self._on_up, self._on_down)
+        self._lanes = Lanes(
+            self.name,
+            self._client,
+            self._lease,
+            names=self._names,
+            dialing=self._dialing,
+            lines=self._line_desk,
+            feed=self.feed,
+            now_us=self._now,
+        )
+        self.feed(inputs.CentersRevised(at_us=self._now(), plans=self._plans))
         self._ready(switch_part(self.name), False, "connecting")
         await self._client.start()
         self._spawn(self._watch_bus())
@@ -264,8 +242,8 @@ class NodeRunner:
         return self._engine.status() if self._engine is not None else None
 
     async def _switch_told(self) -> None:
-        if (task := self._lane_tasks.get("")) is not None:
-            await asyncio.wait({task})
+        if self._lanes is not None:
+            await self._lanes.sent({""})
 
     def hang_up(self, contact: str) -> None:
         """End a contact's call."""
@@ -324,15 +302,16 @@ class NodeRunner:
             self.feed(event)
         # Acknowledged when the commands that follow are sent: what is not may be ordered again.
         touched = {getattr(event, "contact_id", "") for event in given}
-        if tasks := [task for contact, task in self._lane_tasks.items() if contact in touched]:
-            await asyncio.wait(tasks, timeout=5.0)
+        if self._lanes is not None:
+            await self._lanes.sent(touched, timeout_s=5.0)
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
     def _do(self, output: outputs.Output) -> None:
         match output:
             case outputs.Command():
-                self._enqueue(output)
+                if self._lanes is not None:
+                    self._lanes.put(output)
             case outputs.Report():
                 if self._outbox is not None:
                     self._outbox.put(output, self._now())
@@ -418,134 +397,6 @@ class NodeRunner:
         if whole is None and self._client is not None:
             whole = await self._sentences.ask(self.name, files, self._client.api)
         return whole is not False
-
-    # --- commands ----------------------------------------------------------------------------------------------------
-
-    def _enqueue(self, command: outputs.Command) -> None:
-        if isinstance(command, outputs.SetVars) and command.leg == command.contact:
-            command = outputs.SetVars(
-                contact=command.contact,
-                leg=command.leg,
-                values=(*command.values, ("cc_keeper", self._lease.owner)),
-            )
-        elif isinstance(command, outputs.CallCustomer):
-            keeper = (("cc_keeper", self._lease.owner),)
-            command = msgspec.structs.replace(command, variables=command.variables + keeper)
-        lane = self._lanes.setdefault(command.contact, [])
-        lane.append(command)
-        if command.contact not in self._lane_tasks:
-            task = asyncio.get_running_loop().create_task(self._run_lane(command.contact))
-            self._lane_tasks[command.contact] = task
-
-    async def _run_lane(self, contact: str) -> None:
-        try:
-            while lane := self._lanes.get(contact):
-                self._lanes[contact] = []
-                await self._send(contact, lane)
-        except Exception:
-            log.exception("commands_failed", node=self.name, contact=contact)
-        finally:
-            self._lanes.pop(contact, None)
-            self._lane_tasks.pop(contact, None)
-
-    async def _send(self, contact: str, commands: list[outputs.Command]) -> None:
-        client = self._client
-        if client is None:
-            return
-        if not self._lease.valid():
-            commands = await self._allowed_without_lease(client, contact, commands)
-        written: list[outputs.Command] = []
-        lines: list[str] = []
-        given_away = [command for command in commands if isinstance(command, outputs.SendLine)]
-        for command in commands:
-            if isinstance(command, outputs.SendLine):
-                continue  # When the leg says so.
-            try:
-                if isinstance(command, outputs.Originate):
-                    self._spawn(
-                        self._originate(command, switch.originate_line(command, self.name, self._dialing))
-                    )
-                    continue
-                if isinstance(command, outputs.CallCustomer):
-                    self._spawn(
-                        self._originate(command, switch.customer_line(command, self.name, self._dialing))
-                    )
-                    continue
-                if isinstance(command, outputs.TakeLine):
-                    self._spawn(self._originate(command, dialog.take_line(command, self.name)))
-                    continue
-                line = switch.api_line(self._names.addressed(command), self._dialing)
-                refuse_unsafe(
-                    f"api {line}"
-                )  # here, where it costs one command and not all that go out with it
-                lines.append(line)
-            except UnsafeCommandError as e:
-                log.error("command_unsafe", node=self.name, contact=contact, reason=str(e))
-                self._refused(command, f"-ERR {e}")
-            else:
-                written.append(command)
-        try:
-            texts = await client.pipeline(lines)
-        except NotReady as e:
-            # Whether they ran is not known: timers and the listing after the reconnection find out.
-            log.warning("commands_unanswered", node=self.name, contact=contact, reason=str(e))
-            return
-        for command, text in zip(written, texts, strict=True):
-            if isinstance(command, outputs.Probe):
-                self.feed(self._names.named(switch.probed(command.leg, text, self._now())))
-            elif text.startswith("-"):
-                self._refused(command, text)
-        for line_of in given_away:
-            self._spawn(self._send_line(client, line_of))
-
-    async def _send_line(self, client: Client, command: outputs.SendLine) -> None:
-        try:
-            event = switch.dumped(await client.api(f"uuid_dump {self._names.uuid(command.leg)} json"))
-        except NotReady:
-            return  # It is offered again after a while.
-        await self._line_desk.send(command, dialog.line_of(event) if event is not None else None)
-
-    async def _allowed_without_lease(
-        self, client: Client, contact: str, commands: list[outputs.Command]
-    ) -> list[outputs.Command]:
-        """No new phone is rung; the rest is for a leg that nobody else has taken, and for agents' legs whose caller is gone."""
-        try:
-            keeper = (await client.api(f"uuid_getvar {self._names.uuid(contact)} cc_keeper")).strip()
-        except NotReady:
-            keeper = "unknown"
-        if keeper == self._lease.owner:
-            allowed = [c for c in commands if not isinstance(c, _DIALS)]
-        elif keeper.startswith("-ERR"):
-            allowed = [c for c in commands if isinstance(c, outputs.Kill | outputs.Probe)]
-        else:
-            allowed = []
-        for command in commands:
-            if command not in allowed:
-                WITHHELD.labels(self.name).inc()
-                if isinstance(command, _DIALS):
-                    self._refused(command, "-ERR NO_LEASE")
-        return allowed
-
-    def _refused(self, command: outputs.Command, text: str) -> None:
-        REFUSED.labels(self.name, type(command).__name__).inc()
-        self.feed(inputs.CommandFailed(at_us=self._now(), command=command, text=text.strip()))
-        if isinstance(command, _DIALS):
-            self.feed(inputs.JobEnded(at_us=self._now(), offer=command.offer, ok=False, text=text))
-
-    async def _originate(
-        self, command: outputs.Originate | outputs.CallCustomer | outputs.TakeLine, line: str
-    ) -> None:
-        client = self._client
-        ok, text, known = False, "", False
-        if client is not None:
-            try:
-                text = (await client.bgapi(line, timeout_s=command.ring_ms / 1000 + JOB_EXTRA_S)).strip()
-                ok, known = text.startswith("+OK"), True
-            except NotReady as e:
-                log.warning("originate_unanswered", node=self.name, offer=command.offer, reason=str(e))
-            except UnsafeCommandError as e:
-                text, known = f"-ERR {e}", True
-        self.feed(inputs.JobEnded(at_us=self._now(), offer=command.offer, ok=ok, text=text, known=known))
 
     # --- reading the switch ------------------------------------------------------------------------------------------
 
