@@ -41,6 +41,8 @@ MOST_CONTACTS: Final = 100_000_000
 CONTACTS_A_DAY: Final = 60  # of an agent
 SHIFT_SLOTS: Final = 36  # nine hours
 ASKED: Final = 6  # of each question
+ROWS_AT_ONCE: Final = 400_000
+TENANTS_AT_ONCE: Final = 10
 QUEUE_MEASURES: Final = (
     "offered", "answered", "abandoned", "abandoned_short", "service_level", "abandon_rate", "asa", "longest_wait", "handled", "aht",
 )  # fmt: skip
@@ -98,7 +100,7 @@ SELECT concat('t', toString(number % {tenants})), toDateTime(day, 'UTC') + 25200
  'front', 900000, 860000, 40000, 860000 - busy, 8000, busy, 30000, 2, busy, 30000, 3, 2, 1, 1
 FROM (SELECT number, intDiv(number, {tenants}) % {agents} AS agent, intDiv(number, {tenants} * {agents}) % {shift} AS slot,
  toDate('{first}') + intDiv(number, {tenants} * {agents} * {shift}) AS day, 300000 + cityHash64(number) % 400000 AS busy
- FROM numbers({tenants} * {agents} * {shift} * {days}))
+ FROM numbers({begin}, {count}))
 """
 _ANSWERS: Final = """
 INSERT INTO survey_answers (tenant, contact_id, id, at, survey, question, kind, score, least, most, queue, agent_id)
@@ -121,6 +123,11 @@ def months() -> list[tuple[date, int]]:
     return found
 
 
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Begin and size of each piece: the embedded engine has 1 GiB of memory, and a block of wide rows is in it whole."""
+    return [(begin, min(ROWS_AT_ONCE, count - begin)) for begin in range(0, count, ROWS_AT_ONCE)]
+
+
 class Maker:
     """Fills a database, a month after the other."""
 
@@ -137,21 +144,24 @@ class Maker:
     async def month(self, no: int, first: date, days: int) -> None:
         count = self.contacts // MONTHS
         places = {"tenants": TENANTS, "queues": QUEUES, "agents": self.agents, "first": first, "days": days}
-        contacts = _CONTACTS.format(**places, begin=no * count, count=count)
-        for statement in (_RECORDS, _SEGMENTS, _ANSWERS):
-            await self._run(statement.format(contacts=contacts))
-        await self._run(_AGENTS.format(**places, shift=SHIFT_SLOTS))
-        begin = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp())
-        await self._run(
-            states_sql.QUEUE_15M,
-            {
-                "tenants": [f"t{n}" for n in range(TENANTS)],
-                "slots": list(range(begin, begin + days * 86_400, 900)),
-                "from_day": first,
-                "to_day": first + timedelta(days=days - 1),
-                "version": 1,
-            },
-        )
+        for begin, piece in pieces(count):
+            contacts = _CONTACTS.format(**places, begin=no * count + begin, count=piece)
+            for statement in (_RECORDS, _SEGMENTS, _ANSWERS):
+                await self._run(statement.format(contacts=contacts))
+        for begin, piece in pieces(TENANTS * self.agents * SHIFT_SLOTS * days):
+            await self._run(_AGENTS.format(**places, shift=SHIFT_SLOTS, begin=begin, count=piece))
+        slots_from = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp())
+        for tenant in range(0, TENANTS, TENANTS_AT_ONCE):
+            await self._run(
+                states_sql.QUEUE_15M,
+                {
+                    "tenants": [f"t{n}" for n in range(tenant, min(tenant + TENANTS_AT_ONCE, TENANTS))],
+                    "slots": list(range(slots_from, slots_from + days * 86_400, 900)),
+                    "from_day": first,
+                    "to_day": first + timedelta(days=days - 1),
+                    "version": 1,
+                },
+            )
 
     async def _run(self, statement: str, params: dict[str, Any] | None = None) -> None:
         settings = " SETTINGS min_insert_block_size_rows = 4000000, min_insert_block_size_bytes = 0, max_insert_threads = 1"
