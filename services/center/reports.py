@@ -36,18 +36,27 @@ Amount = Annotated[
 """Of money; six places after the point."""
 
 
+ObjectPrefix = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}(/[a-z0-9][a-z0-9-]{0,62}){0,7}$", max_length=200)
+]
+"""``monthly/sales``: words as ids have them, with slashes between."""
+
+
 class ReportTarget(Part):
-    """Where a scheduled report goes: to an address by e-mail, or into a folder of the installation's reports folder."""
+    """Where a scheduled report goes: to an address by e-mail, into a folder of the installation's reports folder, or into its bucket."""
 
     email: Annotated[str, Field(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+$", max_length=254)] | None = (
         None
     )
     folder: Token | None = None
+    """Below the tenant's own folder."""
+    s3: ObjectPrefix | None = None
+    """Below the tenant's own prefix. Bucket, server and credentials are the installation's."""
 
     @model_validator(mode="after")
     def _one(self) -> ReportTarget:
-        if (self.email is None) == (self.folder is None):
-            raise ValueError("expected either email or folder")
+        if sum(target is not None for target in (self.email, self.folder, self.s3)) != 1:
+            raise ValueError("expected exactly one of email, folder and s3")
         return self
 
 

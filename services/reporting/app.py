@@ -50,6 +50,7 @@ from services.reporting.adapters.bus import (
 from services.reporting.adapters.deliverers import Deliverer, FolderDeliverer, MailDeliverer, SmtpUrl
 from services.reporting.adapters.dimensions import Dimensions
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
+from services.reporting.adapters.s3 import Bucket, S3Deliverer
 from services.reporting.adapters.settler import Settler
 from services.reporting.adapters.spool import Spool
 from services.reporting.adapters.writer import Writer
@@ -277,6 +278,21 @@ def deliverers_of(settings: ReportingSettings) -> dict[str, Deliverer]:
             raise ConfigError(f"PEYVAND_REPORTING_MAIL_FROM: {e}") from None
     if settings.reporting_folder is not None:
         found["folder"] = FolderDeliverer(settings.reporting_folder)
+    if settings.reporting_s3_bucket:
+        try:
+            bucket = Bucket(
+                name=settings.reporting_s3_bucket,
+                prefix=settings.reporting_s3_prefix,
+                endpoint=settings.reporting_s3_endpoint,
+                region=settings.reporting_s3_region,
+                addressing=settings.reporting_s3_addressing,
+                access_key=settings.reporting_s3_access_key,
+                secret_key=settings.reporting_s3_secret_key,
+                ca_file=settings.reporting_s3_ca,
+            )
+            found["s3"] = S3Deliverer(bucket)
+        except ConfigError as e:
+            raise ConfigError(f"PEYVAND_REPORTING_S3_{e}") from None
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -65,8 +66,44 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         "", description="Sender of scheduled reports: Name <address>; needed with PEYVAND_REPORTING_SMTP."
     )
     reporting_folder: Path | None = Field(
-        None, description="Folder in whose subfolders scheduled reports are put; empty: none are."
+        None,
+        description="Folder in whose subfolders <tenant>/<folder> scheduled reports are put; empty: none are.",
     )
+
+    reporting_s3_bucket: str = Field(
+        "", description="Bucket into which scheduled reports are put; empty: none are.",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])?$",
+    )  # fmt: skip
+    reporting_s3_prefix: str = Field(
+        "", description="What their names begin with, before the tenant: peyvand/reports.",
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$", max_length=200,
+    )  # fmt: skip
+    reporting_s3_endpoint: str = Field(
+        "",
+        description="Server that speaks S3 (MinIO, Ceph …): http://host:port or https://…; empty: Amazon's.",
+        repr=False,
+    )
+    reporting_s3_region: str = Field(
+        "us-east-1", description="The bucket's region.", pattern="^[a-z0-9-]{1,40}$"
+    )
+    reporting_s3_addressing: Literal["auto", "path", "host"] = Field(
+        "auto",
+        description="Whether the bucket is part of the path or of the host's name. auto: of the path where an endpoint is set.",
+    )
+    reporting_s3_access_key: str = Field(
+        "",
+        description="Access key of the bucket. Empty, with the secret: what the machine has (AWS_ variables, role of the pod or host).",
+        repr=False,
+    )
+    reporting_s3_secret_key: str = Field("", description="Its secret.", repr=False)
+    reporting_s3_ca: Path | None = Field(
+        None, description="PEM file of the authorities that alone may sign the server's certificate; empty: the public ones."
+    )  # fmt: skip
+
+    @field_validator("reporting_cdr_spool", "reporting_folder", "reporting_s3_ca", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # an empty path would be the folder that the process was started in
 
     @field_validator("clickhouse_url")
     @classmethod

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.center import Center
+from services.center.reports import ReportTarget
 from services.center.words import minutes
 from services.common.clickhouse import Store
 from services.common.clock import Clock
@@ -37,6 +38,12 @@ FAILING = Gauge(
     "peyvand_reporting_reports_failing", "Scheduled reports whose last attempt failed or cannot be made"
 )
 LOOK_S: Final = 15.0
+_SETTINGS: Final = {
+    "email": "PEYVAND_REPORTING_SMTP",
+    "folder": "PEYVAND_REPORTING_FOLDER",
+    "s3": "PEYVAND_REPORTING_S3_BUCKET",
+}
+"""Without which nothing is sent to a kind of target."""
 _MEDIA: Final = {
     "csv": "text/csv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -61,15 +68,19 @@ def schedules_of(center: Center, defaults: Defaults) -> list[Schedule]:
             filters={"queue": tuple(report.queues)} if report.queues else {},
             language=report.language,
             format=report.format,
-            targets=tuple(
-                Target("email", target.email)
-                if target.email is not None
-                else Target("folder", str(target.folder))
-                for target in report.to
-            ),
+            targets=tuple(_target(target) for target in report.to),
         )
         for name, report in center.reports.scheduled.items()
     ]
+
+
+def _target(told: ReportTarget) -> Target:
+    """The one that is given; the document has exactly one."""
+    if told.email is not None:
+        return Target("email", told.email)
+    if told.folder is not None:
+        return Target("folder", told.folder)
+    return Target("s3", str(told.s3))
 
 
 def question_of(schedule: Schedule, occurrence: Occurrence, defaults: Defaults, now_us: int) -> Question:
@@ -222,7 +233,7 @@ class Scheduler:
         """Why not; empty when it was taken over."""
         deliverer = self._deliverers.get(target.kind)
         if deliverer is None:
-            setting = {"email": "PEYVAND_REPORTING_SMTP", "folder": "PEYVAND_REPORTING_FOLDER"}[target.kind]
+            setting = _SETTINGS[target.kind]
             return f"{setting} is not set: reports cannot be sent to {target.kind}"
         try:
             await deliverer.deliver(target.where, parcel)
@@ -254,6 +265,7 @@ def parcel_of(
     )  # fmt: skip
     return Parcel(
         key=f"{schedule.tenant} {schedule.id} {occurrence.due_us}",
+        tenant=schedule.tenant,
         subject=f"{schedule.title} {when}",
         page=html,
         text=f"{schedule.title}\n{when} ({calendar.zone})\n",
@@ -263,6 +275,12 @@ def parcel_of(
         media_type=_MEDIA[schedule.format],
         content=content,
         at_us=now_us,
+        labels={
+            "tenant": schedule.tenant,
+            "schedule": schedule.id,
+            "from": iso(calendar, occurrence.span.from_us),
+            "to": iso(calendar, occurrence.span.to_us),
+        },
     )
 
 

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import hashlib
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from services.common.bus.nats import NatsBus
 from services.common.clock import SystemClock
 from services.common.errors import ConfigError
 from services.contracts.peyvand.queue.v1.events_pb2 import ContactGone
+from tests import certificates as made_certificates
 
 pytestmark = pytest.mark.nats
 nkeys = pytest.importorskip("nkeys", reason="the package nkeys is not installed: make install")
@@ -190,24 +189,7 @@ async def test_access_by_credentials_file(
 @pytest.fixture
 def certificates(folder: Path) -> Path:
     """ca.pem, and server.pem and client.pem with their keys, which it signed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: it makes the certificates")
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(
-        "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"
-    )
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", f"{name}.pem", "-days", "2", "-extfile", "names",
-        )  # fmt: skip
-    return folder
+    return made_certificates.make(folder, {"server": "IP:127.0.0.1", "client": "IP:127.0.0.1"})
 
 
 def tls(folder: Path, more: str = "") -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from services.common.errors import ConfigError, WebUnavailable
 from services.common.webclient import WebClient, may_reach, networks
 from services.ivr.adapters.web import Web, as_text
 from services.ivr.core.model import SendRequest
+from tests import certificates as made_certificates
 from tests.integration.web_peer import WebPeer
 
 DEMO = Path(__file__).parents[2] / "deploy" / "centers" / "demo.yaml"
@@ -236,25 +235,8 @@ async def test_a_secret_is_sent_read_anew_and_in_no_log(
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ca.pem, and server.pem that it signed for ``localhost``, other.pem for another name."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: it makes the certificates")
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(
-        "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"
-    )
-    for name, host in (("server", "localhost"), ("other", "crm.example.com")):
-        (folder / "names").write_text(f"subjectAltName=DNS:{host}\n")
-        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={host}")
-        openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", f"{name}.pem", "-days", "2", "-extfile", "names",
-        )  # fmt: skip
-    return folder
+    return made_certificates.make(folder, {"server": "DNS:localhost", "other": "DNS:crm.example.com"})
 
 
 @pytest.mark.parametrize(

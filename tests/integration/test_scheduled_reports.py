@@ -29,6 +29,7 @@ from services.common.errors import ConfigError
 from services.common.http import Readiness, make_app
 from services.reporting import schedules_api
 from services.reporting.adapters.deliverers import FolderDeliverer, MailDeliverer, SmtpUrl
+from services.reporting.adapters.s3 import Bucket, S3Deliverer
 from services.reporting.api import Reports
 from services.reporting.app import deliverers_of
 from services.reporting.asking import Defaults
@@ -37,6 +38,7 @@ from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, l
 from services.reporting.core.sql import Targets
 from services.reporting.schedules import Ledger, Scheduler
 from tests.reporting_records import Records
+from tests.s3_server import S3Server
 
 pytestmark = pytest.mark.clickhouse
 
@@ -191,7 +193,9 @@ async def test_a_report_is_sent_once_when_it_is_due(office: Office) -> None:
     assert file.get_filename() == "morning-1405-08-30.xlsx"
     content = file.get_content()
     assert zipfile.ZipFile(io.BytesIO(content)).testzip() is None
-    assert [path.name for path in sorted((office.folder / "daily").iterdir())] == ["morning-1405-08-30.xlsx"]
+    assert [path.name for path in sorted((office.folder / "demo" / "daily").iterdir())] == [
+        "morning-1405-08-30.xlsx"
+    ]
     told = await office.told()
     assert [t["state"] for t in told["morning"]["targets"]] == ["sent", "sent"]
     assert [t["attempts"] for t in told["morning"]["targets"]] == [1, 1]
@@ -199,7 +203,7 @@ async def test_a_report_is_sent_once_when_it_is_due(office: Office) -> None:
     assert told["english"]["targets"][0]["state"] == "waiting"
     office.clock.advance_ms(30 * 60_000)
     await office.owner().look()
-    (path,) = (office.folder / "english").iterdir()
+    (path,) = (office.folder / "demo" / "english").iterdir()
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     assert any(line.startswith("1405-08-30 09:00") and line.endswith(",3") for line in lines), lines
     assert len(office.mail.taken) == 1
@@ -254,7 +258,7 @@ async def test_a_measure_that_there_is_not_is_told_as_an_error(office: Office, t
     (target,) = (await office.told())["bad"]["targets"]
     assert target["state"] == "failed"
     assert "'happiness' is none" in target["error"]
-    assert not (office.folder / "english").exists()
+    assert not office.folder.exists()
 
 
 async def test_a_target_without_its_setting_names_it(office: Office) -> None:
@@ -267,6 +271,52 @@ async def test_a_target_without_its_setting_names_it(office: Office) -> None:
     assert "PEYVAND_REPORTING_FOLDER" in errors[1]
 
 
+async def test_a_report_goes_to_a_bucket_and_a_refused_one_is_tried_again(
+    office: Office, tmp_path: Path
+) -> None:
+    office.center = _read(written(tmp_path, {"both": SCHEDULED["english"] | {"to": [{"s3": "daily/sales"}]}}))
+    office.clock.advance_ms(31 * 60_000)
+    server = S3Server("reports")
+    try:
+        bucket = Bucket(
+            "reports", "", f"http://127.0.0.1:{server.port}", "us-east-1", "auto", server.key, server.secret
+        )
+        owner = office.owner()
+        owner._deliverers = {"s3": S3Deliverer(bucket)}
+        server.refuses = (503, "SlowDown", "Please reduce your request rate.")
+        await owner.look()
+        (target,) = (await office.told())["both"]["targets"]
+        assert (target["target"], target["state"]) == ("s3:daily/sales", "failed")
+        assert "503 SlowDown: Please reduce your request rate." in target["error"]
+        assert server.secret not in target["error"]
+        server.refuses = None
+        office.clock.advance_ms(BACKOFF_US[0] // 1000)
+        await owner.look()
+        await owner.look()
+        (target,) = (await office.told())["both"]["targets"]
+        assert (target["state"], target["attempts"]) == ("sent", 2)
+        (name,) = server.puts
+        assert name == "reports/demo/daily/sales/both-1405-08-30.csv"
+        put = server.objects["reports"][name.removeprefix("reports/")]
+        assert "1405-08-30 09:00" in put.content.decode("utf-8-sig")
+        assert put.headers["x-amz-meta-to"] == "2026-11-22T00:00:00+03:30"
+    finally:
+        server.stop()
+
+
+async def test_tenants_with_folders_of_one_name_do_not_replace_each_others_reports(
+    office: Office,
+) -> None:
+    office.clock.advance_ms(31 * 60_000)
+    await office.owner().look()
+    other = office.center.model_copy(update={"tenant": "other"})
+    owner = office.owner()
+    owner._centers = lambda: [other]
+    await owner.look()
+    files = [path.relative_to(office.folder).as_posix() for path in office.folder.rglob("*.csv")]
+    assert sorted(files) == ["demo/english/english-1405-08-30.csv", "other/english/english-1405-08-30.csv"]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -276,7 +326,12 @@ async def test_a_target_without_its_setting_names_it(office: Office) -> None:
         ({"to": [{"email": "nobody"}]}, "email"),
         ({"to": [{"email": "a@b.ir\nBcc: c@d.ir"}]}, "email"),
         ({"to": [{"folder": "../out"}]}, "folder"),
-        ({"to": [{"email": "a@b.ir", "folder": "x"}]}, "either email or folder"),
+        ({"to": [{"email": "a@b.ir", "folder": "x"}]}, "exactly one of email, folder and s3"),
+        ({"to": [{}]}, "exactly one of email, folder and s3"),
+        ({"to": [{"s3": "../other"}]}, "s3"),
+        ({"to": [{"s3": "a//b"}]}, "s3"),
+        ({"to": [{"s3": "/a"}]}, "s3"),
+        ({"to": [{"s3": "a/"}]}, "s3"),
         ({"every": "year"}, "every"),
         ({"queues": ["nowhere"]}, "nowhere"),
     ],

@@ -1,4 +1,4 @@
-"""How reports leave: e-mail by SMTP, and files in folders."""
+"""How reports leave: e-mail by SMTP, and files in folders. Objects in S3 are in ``s3``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import smtplib
 import ssl
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -30,6 +31,7 @@ class Parcel(msgspec.Struct, frozen=True):
     """A report on its way. ``key`` names this report for ever: every attempt at it has the same."""
 
     key: str
+    tenant: str
     subject: str
     page: str
     """HTML."""
@@ -39,6 +41,8 @@ class Parcel(msgspec.Struct, frozen=True):
     media_type: str
     content: bytes
     at_us: int
+    labels: Mapping[str, str] = {}
+    """What it is, in ASCII, for who finds the file without this program: tenant, schedule, from, to."""
 
 
 class Deliverer(Protocol):
@@ -83,15 +87,27 @@ class SmtpUrl(msgspec.Struct, frozen=True):
         )
 
 
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """How servers are verified: by these authorities alone, or by the system's. Raises ConfigError for a file that has none."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as e:  # ssl.SSLError is one
+        raise ConfigError(f"{ca_file}: expected certificates of authorities (PEM): {e}") from None
+
+
 class MailDeliverer:
     """Sends by one mail server, in a thread: a report takes seconds and there are few of them."""
 
-    def __init__(self, url: SmtpUrl, sender: str) -> None:
-        """``sender``: ``Name <address>`` or an address. Raises ConfigError."""
+    def __init__(
+        self, url: SmtpUrl, sender: str, tls: ssl.SSLContext | None = None, *, timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        """``sender``: ``Name <address>`` or an address; ``tls`` of ``trusting``. Raises ConfigError."""
         if "@" not in parseaddr(sender)[1]:
             raise ConfigError(f"{sender!r}: expected an address, or Name <address>")
         self._url = url
         self._sender = sender
+        self._tls = tls or trusting(None)
+        self._timeout_s = timeout_s
 
     async def deliver(self, where: str, parcel: Parcel) -> None:
         message = self.message(where, parcel)
@@ -119,16 +135,15 @@ class MailDeliverer:
         return message
 
     def _send(self, message: EmailMessage) -> None:
-        context = ssl.create_default_context()
         with (
-            smtplib.SMTP_SSL(self._url.host, self._url.port, timeout=_TIMEOUT_S, context=context)
+            smtplib.SMTP_SSL(self._url.host, self._url.port, timeout=self._timeout_s, context=self._tls)
             if self._url.secure
-            else smtplib.SMTP(self._url.host, self._url.port, timeout=_TIMEOUT_S)
+            else smtplib.SMTP(self._url.host, self._url.port, timeout=self._timeout_s)
         ) as server:
             if not self._url.secure:
                 server.ehlo()
                 if server.has_extn("starttls"):
-                    server.starttls(context=context)
+                    server.starttls(context=self._tls)
             if self._url.user:
                 server.login(self._url.user, self._url.password)
             server.send_message(message)
@@ -144,19 +159,18 @@ def _said(e: Exception) -> str:
 
 
 class FolderDeliverer:
-    """Writes files whole or not at all; the same report again replaces its file."""
+    """Writes files whole or not at all, each tenant's in a folder of its own; the same report again replaces its file."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     async def deliver(self, where: str, parcel: Parcel) -> None:
         try:
-            await asyncio.to_thread(self._write, where, parcel)
+            await asyncio.to_thread(self._write, self._root / parcel.tenant / where, parcel)
         except OSError as e:
             raise DeliveryFailed(f"folder {where}: {e.strerror or e}") from None
 
-    def _write(self, where: str, parcel: Parcel) -> None:
-        folder = self._root / where
+    def _write(self, folder: Path, parcel: Parcel) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
         try:

@@ -33,9 +33,9 @@ GIVEN_UP_US: Final = 12 * 60 * MINUTE_US
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where it goes: an address, or a folder."""
+    """Where it goes: an address, a folder, or a prefix of names in the installation's bucket."""
 
-    kind: Literal["email", "folder"]
+    kind: Literal["email", "folder", "s3"]
     where: str
 
     def __str__(self) -> str:
