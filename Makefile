@@ -110,6 +110,7 @@ lint: install $(WEB)/node_modules/.installed ## Format, lint, types, import rule
 	@$(RUN) deploy.dev.proto_compat
 	@$(RUN) services.reporting.dictionary --check
 	@$(RUN) deploy.dev.dashboards --check
+	@$(RUN) deploy.dev.measures --check
 	@$(RUN) services.center check deploy/centers/*.yaml
 	@$(RUN) services.ivr check deploy/centers/examples/*.yaml
 	@$(RUN) deploy.dev.pages check
@@ -123,6 +124,9 @@ proto: install ## Generate services/contracts and proto/asyncapi.yaml from proto
 
 dictionary: install ## Write services/reporting/DICTIONARY.md anew from the migrations
 	@$(RUN) services.reporting.dictionary
+
+measures: install ## Write anew what center documents know of the catalogue of measures (services/center/measures.json)
+	@$(RUN) deploy.dev.measures
 
 dashboards: install ## Write the chart's Grafana dashboards anew from the catalogue of measures
 	@$(RUN) deploy.dev.dashboards
@@ -189,4 +193,4 @@ fidelity: install ## Hold every recorded conversation with the simulated switch;
 clean: ## Remove what the targets made (.venv, .dev and caches)
 	rm -rf $(VENV) .dev $(WEB)/node_modules $(WEB)/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install pages demo dev test test-freeswitch lint fmt proto dictionary dashboards charts tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean
+.PHONY: help install pages demo dev test test-freeswitch lint fmt proto dictionary dashboards measures charts tail letters bench bench-freeswitch sim sim-theory fidelity soak chaos takeover fuzz lock clean

@@ -87,8 +87,8 @@ def _pin() -> int:
 
 def _load(files: list[Path], sounds_dir: Path | None) -> CenterSet:
     if len(files) == 1:
-        return load(files[0], sounds_dir=sounds_dir)
-    return load_files(files, sounds_dir=sounds_dir) if files else load(_CENTERS)
+        return load(files[0], sounds_dir=sounds_dir, new=True)
+    return load_files(files, sounds_dir=sounds_dir, new=True) if files else load(_CENTERS, new=True)
 
 
 if __name__ == "__main__":

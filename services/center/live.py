@@ -31,6 +31,7 @@ from services.center.loader import (
     load,
     read_document,
     revision_of,
+    told,
 )
 from services.center.model import Center
 from services.center.store import ALL, CenterStore, Stored, name_of, read_revision, stored_of
@@ -332,9 +333,9 @@ class StoreWatch:
     # -- telling
 
     def _tell(self) -> None:
-        refused = f"; a newer one is refused: {self.refused[0]}" if self.refused else ""
-        more = f" (and {len(self.refused) - 1} more)" if len(self.refused) > 1 else ""
-        self._say(True, f"revision {self.current.revision} of {self._source}{refused}{more}")
+        refused = told(self.refused, "a newer one is refused")
+        reports = told(self.current.report_faults, "a scheduled report cannot be made")
+        self._say(True, f"revision {self.current.revision} of {self._source}{refused}{reports}")
 
     def _say(self, ok: bool, detail: str) -> None:
         if self._ready is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.center import check, source
+from services.center import check, report_check, source
 from services.center.model import Agent, Center, CenterDocument, EntryPoint
 from services.center.numbers import LANGUAGES
 from services.common.errors import ConfigError
@@ -47,6 +47,8 @@ class CenterSet:
     """All centers of an installation, in the order of their files. Never empty."""
 
     centers: tuple[Center, ...]
+    report_faults: tuple[Fault, ...] = ()
+    """Scheduled reports of theirs that cannot be made; everything else runs."""
 
     @property
     def revision(self) -> str:
@@ -85,18 +87,19 @@ class CenterSet:
         return None
 
 
-def load(path: Path | str, *, sounds_dir: Path | None = None) -> CenterSet:
+def load(path: Path | str, *, sounds_dir: Path | None = None, new: bool = False) -> CenterSet:
     """Read one document, or every ``*.yaml``/``*.yml`` of a folder in the order of their names.
 
     With ``sounds_dir`` (FreeSWITCH's sounds folder as this machine sees it) every prompt's file must exist too.
+    ``new``: something else runs, or nothing does that could end; then faults of scheduled reports count, too (adr/0063).
     Raises CenterError with every fault of every file.
     """
-    return load_files(_files(Path(path)), sounds_dir=sounds_dir)
+    return load_files(_files(Path(path)), sounds_dir=sounds_dir, new=new)
 
 
-def load_files(files: Sequence[Path], *, sounds_dir: Path | None = None) -> CenterSet:
+def load_files(files: Sequence[Path], *, sounds_dir: Path | None = None, new: bool = False) -> CenterSet:
     """Read these documents as one installation. Raises CenterError with every fault of every file."""
-    return assemble([read_file(file, sounds_dir=sounds_dir) for file in files])
+    return assemble([read_file(file, sounds_dir=sounds_dir) for file in files], new=new)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Read:
     source: source.Source
     center: Center | None
     faults: tuple[Fault, ...]
+    report_faults: tuple[Fault, ...] = ()
+    """Of scheduled reports; they refuse a new document, and are told of one that is there (adr/0063)."""
 
 
 def read_file(file: Path, *, sounds_dir: Path | None = None) -> Read:
@@ -125,20 +130,30 @@ def read_document(name: Path, data: bytes, *, sounds_dir: Path | None = None) ->
         return Read(source.Source(), None, (Fault(str(name), 1, "", f"cannot be read: {e}"),))
     src = source.parse(text)
     center, found = _center(name, src, revision_of(data), sounds_dir)
-    return Read(src, center, tuple(found))
+    wrong = report_check.faults(center) if center is not None else ()
+    return Read(src, center, tuple(found), tuple(_fault(name, src, path, said) for path, said in wrong))
 
 
-def assemble(documents: Iterable[Read]) -> CenterSet:
-    """Put documents together as one installation. Raises CenterError with every fault of each and between them."""
+def assemble(documents: Iterable[Read], *, new: bool = False) -> CenterSet:
+    """Put documents together as one installation; ``new`` as for ``load``. Raises CenterError with every fault of each and between them."""
     documents = list(documents)
     faults = [fault for document in documents for fault in document.faults]
+    report_faults = tuple(fault for document in documents for fault in document.report_faults)
+    if new:
+        faults += report_faults
     sound = [(d.source, d.center) for d in documents if d.center is not None]
     for index, path, message in check.across([center for _, center in sound]):
         src, center = sound[index]
         faults.append(_fault(center.path, src, path, message))
     if faults:
         raise CenterError(faults)
-    return CenterSet(tuple(center for _, center in sound))
+    return CenterSet(tuple(center for _, center in sound), report_faults)
+
+
+def told(faults: Sequence[Fault], what: str) -> str:
+    """``what`` and the first of the faults, as readiness tells it; empty when there are none."""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"; {what}: {faults[0]}{more}" if faults else ""
 
 
 def prompt_file(sounds_dir: Path | str, center: Center, language: str, prompt: str) -> str:

@@ -24,7 +24,7 @@ def _clock_time(text: str) -> str:
 
 
 CatalogueId = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
-"""Of ``GET /v1/reports/measures``. Which there are, reporting knows: a report with another one says so where schedules are shown."""
+"""Of ``GET /v1/reports/measures``. Which there are is looked at in ``report_check``."""
 ClockTime = Annotated[str, AfterValidator(_clock_time)]
 """HH:MM"""
 

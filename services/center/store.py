@@ -111,7 +111,7 @@ def read_revision(tenant: str, revised: CenterRevised) -> Read:
         DecodeError
     ):  # of a newer program: without them callers go to their fallback queue
         center = read.center.model_copy(update={"retired": draining.load(revised.retired)})
-        return Read(read.source, center, read.faults)
+        return Read(read.source, center, read.faults, read.report_faults)
     return read
 
 
@@ -172,7 +172,7 @@ class CenterStore:
                 status=422,
             )
         beside = [Read(source.Source(), c, ()) for c in others if c.tenant != tenant]
-        assemble([*beside, read])
+        assemble([*beside, read], new=True)
         return read
 
     def next_after(

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from services.center.draining import with_retired
-from services.center.loader import CenterError, CenterSet, Fault, load
+from services.center.loader import CenterError, CenterSet, Fault, load, told
 from services.common.clock import Clock, SystemClock
 from services.common.errors import ConfigError
 
@@ -70,7 +70,7 @@ class CenterWatch:
             return False
         self._stamp = stamp
         try:
-            centers = await asyncio.to_thread(load, self._path)
+            centers = await asyncio.to_thread(load, self._path, new=True)
         except CenterError as e:
             self.refused = e.faults
             log.error(
@@ -93,15 +93,16 @@ class CenterWatch:
         """The new documents, with the queues of the running ones that they no longer have."""
         now_us = self._clock.now_us()
         return CenterSet(
-            tuple(with_retired(c, self.current.tenant(c.tenant), now_us) for c in centers.centers)
+            tuple(with_retired(c, self.current.tenant(c.tenant), now_us) for c in centers.centers),
+            centers.report_faults,
         )
 
     def _tell(self) -> None:
         """Say which revision runs, and that a newer one does not. Old documents serve as well as new ones: ready."""
         if self._ready is not None:
-            refused = f"; the files are refused: {self.refused[0]}" if self.refused else ""
-            more = f" (and {len(self.refused) - 1} more)" if len(self.refused) > 1 else ""
-            self._ready("centers", True, f"revision {self.current.revision}{refused}{more}")
+            refused = told(self.refused, "the files are refused")
+            reports = told(self.current.report_faults, "a scheduled report cannot be made")
+            self._ready("centers", True, f"revision {self.current.revision}{refused}{reports}")
 
     async def _run(self) -> None:
         while True:
