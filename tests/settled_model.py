@@ -256,7 +256,11 @@ def _walk(contact: str, life: list[f.Placed], talks: dict[str, Talk]) -> list[Se
         elif isinstance(fact, f.ContactClosed):
             if open_now is not None and open_now.kind == "agent":
                 outcome = "ended_unseen" if fact.outcome == "ended_unseen" else "completed"
-                _end(open_now, at_us, outcome, talks)
+                alone = sum(s.kind == "agent" for s in found) == 1 and fact.offer_id == open_now.offer_id
+                if alone and not talks[open_now.offer_id].talk_ms:
+                    open_now.hold_ms = fact.hold_ms or open_now.hold_ms
+                over_us = open_now.began_us + fact.talk_ms * 1000 if alone and fact.talk_ms else at_us
+                _end(open_now, over_us, outcome, talks)
             elif open_now is not None:
                 waited_us = min(open_now.place_us + fact.wait_ms * 1000, at_us) if fact.wait_ms else at_us
                 _end(open_now, waited_us, fact.outcome, talks)

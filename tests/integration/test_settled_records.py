@@ -154,7 +154,14 @@ def live(teller: Teller, chance: Chance) -> Story:
         teller.decided(
             story,
             f.ContactClosed(
-                contact_id=contact, queue=queue, outcome=outcome, wait_ms=max(waited, 0), hold_ms=0
+                contact_id=contact,
+                queue=queue,
+                outcome=outcome,
+                wait_ms=max(waited, 0),
+                # Of the whole contact: other conversations are in it, whose ends may have been told or not.
+                offer_id=f"{contact}/{offers}" if talking else "",
+                talk_ms=1500 if talking else 0,
+                hold_ms=40 if talking else 0,
             ),
         )
     return story

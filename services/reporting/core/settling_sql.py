@@ -184,7 +184,8 @@ def _stretches() -> str:
         # Without a reason of its own a conversation has that of the stay before it.
         " if(why = '', lagInFrame(why, 1, 'arrived') OVER w, why) AS reason,"
         " lagInFrame(p.waiting_since_us) OVER w AS place_us,"
-        " row_number() OVER (PARTITION BY tenant, contact_id, p.agent_id, border ORDER BY seq, idx) AS turn"
+        " row_number() OVER (PARTITION BY tenant, contact_id, p.agent_id, border ORDER BY seq, idx) AS turn,"
+        " countIf(border = 'connected') OVER w AS talks"
         " FROM opened WHERE border IN ('queued', 'connected')"
         f" WINDOW w AS ({_BY_CONTACT}), whole AS ({_BY_CONTACT} {_ALL_ROWS})), "
         "wraps AS (SELECT tenant, contact_id, agent_id, turn, sum(p.wrap_up_ms) AS wrap_up_ms,"
@@ -218,10 +219,12 @@ def _segments() -> str:
         " least(t.p.waiting_since_us + t.after_p.wait_ms * 1000, t.after_us),"
         f" t.after != '', t.after_us, {closed}, {left_us}, 0)"
     )
+    # Routing's talk and hold are those of the whole contact: of a conversation whose own end is not known they tell when it was the only one.
+    sole = "t.after = 'closed' AND t.talks = 1 AND t.after_p.offer_id = t.p.offer_id"
     talked_us = (
         "multiIf(o.talked_ms > 0, t.began_us + o.talked_ms * 1000,"
         " t.after = 'connected' AND t.after_p.connected_at_us > 0, t.after_p.connected_at_us,"
-        " t.after = 'closed' AND t.after_p.talk_ms > 0 AND t.after_p.offer_id = t.p.offer_id,"
+        f" {sole} AND t.after_p.talk_ms > 0,"
         " t.began_us + t.after_p.talk_ms * 1000,"
         f" t.after != '', t.after_us, {closed}, {left_us}, 0)"
     )
@@ -235,7 +238,7 @@ def _segments() -> str:
         f" if(talk, {talked_out}, {waited_out}) AS outcome, c.channel AS channel,"
         " c.related_contact_id AS related, if(talk, if(o.talked_ms > 0, o.talked_ms,"
         " if(ended_us > 0, intDiv(ended_us - t.began_us, 1000), 0)), 0) AS talk_ms, o.rang_ms AS ring_ms,"
-        " if(o.talked_ms > 0 OR o.held_ms > 0 OR t.after != 'closed', o.held_ms, if(talk, t.after_p.hold_ms, 0)) AS hold_ms, o.leg AS agent_leg_id,"
+        f" if(talk AND {sole} AND o.talked_ms = 0 AND o.held_ms = 0, t.after_p.hold_ms, o.held_ms) AS hold_ms, o.leg AS agent_leg_id,"
         " multiIf(o.ender != '', o.ender, t.after = 'closed', t.after_p.ended_by, '') AS ended_by, o.keyed AS keyed"
         " FROM stretches AS t"
         " INNER JOIN (SELECT tenant, contact_id, state, outcome, started_at, ended_at, channel, related_contact_id"
