@@ -61,7 +61,6 @@ from services.reporting.core.cards import Groups, rows_of_batch
 from services.reporting.core.facts import Placed
 from services.reporting.core.kpi import cost
 from services.reporting.core.legs import Directory, Leg, claim, rows_of_leg
-from services.reporting.core.sql import Targets
 from services.reporting.schedules import Ledger, Scheduler
 
 log = structlog.get_logger()
@@ -214,16 +213,6 @@ async def watch_store(store: Store, ready: Callable[[bool, str], None]) -> None:
         await asyncio.sleep(_CHECK_S)
 
 
-def targets_of(centers: CenterSet, tenant: str) -> Targets:
-    """What the tenant's queues promise, from the running center document."""
-    center = centers.tenant(tenant)
-    queues = center.queues if center is not None else {}
-    return Targets(
-        service_level_s={name: queue.service_level_s for name, queue in queues.items()},
-        short_abandon_s={name: queue.short_abandon_s for name, queue in queues.items()},
-    )
-
-
 def defaults_of(centers: CenterSet, tenant: str) -> Defaults:
     """What the tenant's questions mean when they do not say."""
     center = centers.tenant(tenant)
@@ -320,7 +309,8 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.add(store, "clickhouse")
     store_ready(False, "not reached yet")
     ingest = Ingest(Writer(store, serving), lambda: directory_of(watch.current))
-    reports = Reports(store, rt.clock, lambda tenant: targets_of(watch.current, tenant))
+    settler = Settler(shard, rt.clock)
+    reports = Reports(store, rt.clock, lambda: settler.settled_until_us)
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
@@ -379,9 +369,7 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(dimensions.run())
             group.create_task(
-                Settler(shard, rt.clock).run(
-                    settings.reporting_settle_s, lambda ok, detail: rt.ready("settling", ok, detail)
-                )
+                settler.run(settings.reporting_settle_s, lambda ok, detail: rt.ready("settling", ok, detail))
             )
 
     audit = Audit(bus, store, rt.clock, CONSUMERS, keep_days=settings.reporting_keep_facts_days)

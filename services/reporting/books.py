@@ -1,4 +1,7 @@
-"""The books, read back from ClickHouse: for the balance check after a demonstration or a load run."""
+"""The books, read back from ClickHouse: for the balance check after a demonstration or a load run.
+
+They are what facts and legs say at this moment, before anything is settled: what is compared is whether everything arrived.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,16 @@ class Books:
 
     async def balance(self) -> Balance:
         """Contacts by outcome."""
-        rows = await self._ask(sql.outcomes(self._span, {}))
+        rows = await self._ask(sql.outcomes(self._span))
         counts = {row["outcome"]: row["contacts"] for row in rows}
         offered = sum(counts.values())
         answered, still_open = counts.pop(_OUTCOME_ANSWERED, 0), counts.pop("open", 0)
         in_queue, in_menu = (counts.pop(name, 0) for name in _OUTCOMES_ABANDONED)
         return Balance(offered, answered, in_queue, in_menu, still_open, counts)
 
-    async def contacts(self, *, limit: int = 100_000) -> list[Row]:
-        """A row a contact, newest first: the columns of ``v_contacts``."""
-        return await self._ask(sql.contacts(self._span, {}, limit=limit, before=None))
+    async def contacts(self, *, limit: int = 100_000, **columns: str) -> list[Row]:
+        """A row a contact whose columns of ``v_contacts`` have these values, newest first; calls of customers unless ``start`` is one."""
+        return await self._ask(sql.contacts(self._span, columns, limit=limit))
 
     async def legs(self, *, limit: int = 200_000) -> list[Row]:
         """A row a channel: the columns of ``v_legs``."""

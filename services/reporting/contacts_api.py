@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from services.common.clock import Clock
 from services.common.errors import Refused
-from services.reporting.api import Reader, Reports, parse_before
+from services.reporting.api import SETTLED_UNTIL, Reader, Reports, parse_before
 from services.reporting.asking import (
     FILTER,
     Defaults,
@@ -45,6 +46,7 @@ class Contacts(BaseModel):
     to: str
     source: str
     count: str | None
+    settled_until: datetime | None = Field(description=SETTLED_UNTIL)
     items: list[dict[str, Any]] = Field(description="the columns of v_contacts, and started_at_us")
     next: str | None = Field(description="give it as 'before' to get the next page")
 
@@ -144,6 +146,7 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
         except QuestionInvalid as e:
             raise refused(e) from None
         statement = contacts_statement(question, chosen, counted, limit=limit, before=parse_before(before))
+        settled_until = reports.settled_until()
         rows = await reports.ask(statement)
         last = rows[-1] if len(rows) == limit else None
         return Contacts(
@@ -151,6 +154,7 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
             to=iso(calendar, question.span.to_us),
             source=chosen.id,
             count=count,
+            settled_until=settled_until,
             items=rows,
             next=f"{last['started_at_us']}:{last['contact_id']}" if last is not None else None,
         )

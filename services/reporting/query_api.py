@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 from services.common.auth import Principal
 from services.common.clock import Clock
 from services.reporting import exports
-from services.reporting.api import Reader, Reports
+from services.reporting.api import SETTLED_UNTIL, Reader, Reports
 from services.reporting.asking import (
     Defaults,
     calendar_of,
@@ -81,6 +82,7 @@ class QueryAnswer(BaseModel):
     calendar: str
     week_start: str
     interval: str | None
+    settled_until: datetime | None = Field(description=SETTLED_UNTIL)
     currency: str | None = Field(description="of measures with the unit money")
     columns: list[ColumnInfo]
     rows: list[dict[str, Any]]
@@ -209,6 +211,7 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
             who, clock.now_us(), defaults(who.tenant), measures, by, interval, from_, to,
             (tz, calendar, week_start), filters, (target_s, short_s, fcr_days),
         )  # fmt: skip
+        settled_until = reports.settled_until()
         try:
             other = None
             if compare:
@@ -228,6 +231,7 @@ def build_router(reports: Reports, clock: Clock, defaults: Callable[[str], Defau
             calendar=asked.calendar.months,
             week_start=asked.calendar.week_start,
             interval=interval,
+            settled_until=settled_until,
             currency=asked.tariffs.currency if asked.tariffs is not None else None,
             columns=[
                 ColumnInfo(id=c.id, name=c.name, unit=c.unit, kind=c.kind, estimate=c.estimate)

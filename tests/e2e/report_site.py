@@ -26,7 +26,6 @@ from services.reporting.api import Reports
 from services.reporting.asking import Defaults
 from services.reporting.core import facts as f
 from services.reporting.core.rows import rows_of
-from services.reporting.core.sql import Targets
 from services.reporting.live_api import PAGES
 from tests.e2e.served import Served
 from tests.reporting_records import Records
@@ -154,7 +153,7 @@ class ReportSite(Served):
         self.store = ServerStore(self._url)
         await self._fill()
         center = load(DEMO).centers[0]
-        reports = Reports(self.store, (clock := ManualClock(at(DAY, 20))), lambda tenant: Targets({}, {}))
+        reports = Reports(self.store, (clock := ManualClock(at(DAY, 20))), lambda: None)
         reports.open()
         app = make_app("reporting", "0", Readiness(), auth_secret=SECRET)
 

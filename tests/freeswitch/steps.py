@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 import wave
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import numpy as np
 
+from services.common.clickhouse import StoreUrl
+from services.common.clickhouse.server import ServerStore
+from services.common.errors import StoreUnavailable
+from services.reporting.books import Books
 from tests.freeswitch.conftest import Rig
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]
@@ -25,7 +31,7 @@ async def until(what: str, check: Callable[[], Awaitable[Any]], timeout_s: float
                 try:
                     if last := await check():
                         return last
-                except httpx.HTTPError as e:
+                except (httpx.HTTPError, StoreUnavailable) as e:
                     last = e
                 await asyncio.sleep(0.1)
     except TimeoutError:
@@ -92,15 +98,27 @@ async def hang_up(rig: Rig, contact_id: str) -> None:
     await rig.post("queue", f"/v1/calls/{contact_id}/hangup")
 
 
+@asynccontextmanager
+async def books(rig: Rig) -> AsyncIterator[Books]:
+    """The tenant's contacts of the last and the next day, as facts and legs tell them: nobody waits for settling."""
+    store = ServerStore(StoreUrl.parse(rig.stack.clickhouse_url), threads=1)
+    now_us, day_us = time.time_ns() // 1000, 86_400_000_000
+    try:
+        yield Books(store, rig.tenant, now_us - day_us, now_us + day_us)
+    finally:
+        await store.stop()
+
+
 async def closed(rig: Rig, count: int = 1, **of: str) -> list[dict[str, Any]]:
     """Until the books have ``count`` contacts of an entry point or a queue, all closed; in the order of their start."""
 
-    async def seen() -> Any:
-        page = await rig.get("reporting", "/v1/reports/contacts", limit="500", **of)
-        items = page["items"]
-        return items if len(items) == count and all(c["state"] == "closed" for c in items) else None
+    async with books(rig) as kept:
 
-    items: list[dict[str, Any]] = await until(f"{count} contacts of {of} are closed", seen)
+        async def seen() -> Any:
+            items = await kept.contacts(**of)
+            return items if len(items) == count and all(c["state"] == "closed" for c in items) else None
+
+        items: list[dict[str, Any]] = await until(f"{count} contacts of {of} are closed", seen)
     return items[::-1]
 
 
@@ -110,17 +128,37 @@ async def booked(rig: Rig, outcomes: dict[str, str], **of: str) -> None:
     A leg's record may be stored before routing's facts of the same call, and until they come the outcome is a guess.
     """
 
-    async def seen() -> bool:
-        items = (await rig.get("reporting", "/v1/reports/contacts", limit="500", **of))["items"]
-        found = {c["contact_id"]: c["outcome"] for c in items if c["state"] == "closed"}
-        return {c: found.get(c) for c in outcomes} == outcomes
+    async with books(rig) as kept:
 
-    await until(f"the books say {outcomes}", seen)
+        async def seen() -> bool:
+            items = await kept.contacts(**of)
+            found = {c["contact_id"]: c["outcome"] for c in items if c["state"] == "closed"}
+            return {c: found.get(c) for c in outcomes} == outcomes
+
+        await until(f"the books say {outcomes}", seen)
+
+
+async def counted(rig: Rig, queue: str, **counts: int) -> None:
+    """Until the report of a queue has these counts: of the catalogue, over what was settled."""
+
+    async def seen() -> bool:
+        body = await rig.get(
+            "reporting", "/v1/reports/query", measures=",".join(counts), **{"filter.queue": queue, **day()}
+        )
+        return {name: body["totals"][name] for name in counts} == counts
+
+    await until(f"the report of {queue} says {counts}", seen)
+
+
+def day() -> dict[str, str]:
+    """The last 24 hours as reports are asked for it: today may be a minute old."""
+    now_s = time.time_ns() // 1_000_000_000
+    return {"from": str(now_s - 86_400), "to": str(now_s + 60)}
 
 
 async def offers(rig: Rig, contact_id: str) -> list[dict[str, Any]]:
     """The offers of a contact in their order, as the books have them."""
-    story = await rig.get("reporting", f"/v1/reports/contacts/{contact_id}")
+    story = await rig.get("reporting", f"/v1/contacts/{contact_id}")
     return sorted(story["offers"], key=lambda o: int(o["attempt"]))
 
 

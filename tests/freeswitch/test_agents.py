@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.freeswitch.conftest import Rig
-from tests.freeswitch.steps import closed, is_idle, offers, on_duty, talks, until, waits
+from tests.freeswitch.steps import closed, counted, is_idle, offers, on_duty, talks, until, waits
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
 
@@ -163,8 +163,7 @@ async def test_an_agent_who_leaves_first_and_a_caller_who_hears_goodbye(rig: Rig
     contact = (await closed(rig, entry_point="2004"))[0]
     assert (contact["outcome"], contact["ended_by"]) == ("answered", "agent")
     assert 1000 < contact["talk_ms"] < 4000
-    summary = await rig.get("reporting", "/v1/reports/summary", queue="parting")
-    assert (summary["received"], summary["answered"], summary["missed"]["total"]) == (1, 1, 0)
+    await counted(rig, "parting", received=1, contacts_answered=1, contacts_abandoned=0)
     await is_idle(rig, "oda")
 
 

@@ -76,7 +76,7 @@ async def rung(rig: Rig) -> tuple[str, str]:
 
 async def how_it_went(rig: Rig, contact: str) -> tuple[list[str], list[str]]:
     """How whispers and announcements ended, by the books."""
-    timeline = (await rig.get("reporting", f"/v1/reports/contacts/{contact}"))["timeline"]
+    timeline = (await rig.get("reporting", f"/v1/contacts/{contact}"))["timeline"]
     facts = [(f["type"].rpartition(".")[2], f["payload"]) for f in timeline if "payload" in f]
     return (
         [p["outcome"] for kind, p in facts if kind == "WhisperPlayed"],

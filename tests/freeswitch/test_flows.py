@@ -27,7 +27,7 @@ async def path_of(front: Rig, entry: str) -> list[tuple[str, str]]:
     contact = (await closed(front, entry_point=entry))[0]
 
     async def told() -> Any:
-        story = await front.get("reporting", f"/v1/reports/contacts/{contact['contact_id']}")
+        story = await front.get("reporting", f"/v1/contacts/{contact['contact_id']}")
         facts = [entry for entry in story["timeline"] if "payload" in entry]
         steps = [f["payload"] for f in facts if f["type"].endswith("IvrStepTaken")]
         ended = any(f["type"].endswith("IvrEnded") for f in facts)
@@ -92,7 +92,7 @@ async def test_a_secret_code_is_taken_and_nobody_sees_it(front: Rig) -> None:
         ("bye", "done"),
     ]
     contact = (await closed(front, entry_point="3002"))[0]
-    story = await front.get("reporting", f"/v1/reports/contacts/{contact['contact_id']}")
+    story = await front.get("reporting", f"/v1/contacts/{contact['contact_id']}")
     asked = next(f["payload"] for f in story["timeline"] if f.get("payload", {}).get("flow_node") == "code")
     assert asked["input"] == "(secret)"
     assert "4711" not in str(story)

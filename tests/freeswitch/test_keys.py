@@ -110,9 +110,7 @@ async def test_the_result_of_a_call_is_keyed(rig: Rig) -> None:
         assert (await phone.done()).successful == 1, phone.errors()
 
     async def stored() -> bool:
-        items = (await rig.get("reporting", "/v1/reports/contacts", limit="500", entry_point="2001"))["items"]
-        return [(c["disposition"], c["disposition_by"]) for c in items if c["contact_id"] == contact] == [
-            ("2", "key")
-        ]
+        found = (await rig.get("reporting", f"/v1/contacts/{contact}"))["contact"]
+        return (found["disposition"], found["disposition_by"]) == ("2", "key")
 
     await until("the result is in the books", stored)

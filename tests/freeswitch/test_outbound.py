@@ -13,6 +13,8 @@ import pytest
 from tests.freeswitch.conftest import Rig
 from tests.freeswitch.sipp import Sipp
 from tests.freeswitch.steps import (
+    books,
+    counted,
     hang_up,
     is_idle,
     loudness,
@@ -56,11 +58,13 @@ async def clicks(rig: Rig, agent: str, number: str) -> str:
 async def placed(rig: Rig, contact: str) -> dict[str, Any]:
     """Until the books have the call, closed."""
 
-    async def seen() -> Any:
-        page = await rig.get("reporting", "/v1/reports/contacts", start="outbound", limit="100")
-        return next((c for c in page["items"] if c["contact_id"] == contact and c["state"] == "closed"), None)
+    async with books(rig) as kept:
 
-    found: dict[str, Any] = await until(f"the call {contact} is in the books", seen)
+        async def seen() -> Any:
+            items = await kept.contacts(start="outbound")
+            return next((c for c in items if c["contact_id"] == contact and c["state"] == "closed"), None)
+
+        found: dict[str, Any] = await until(f"the call {contact} is in the books", seen)
     return found
 
 
@@ -94,8 +98,7 @@ async def test_a_click_rings_the_agent_then_the_number_and_they_hear_each_other(
         assert (await phone.done(20)).successful == 1, phone.errors()
         book = await placed(rig, contact)
         assert (book["outcome"], book["agent_id"], book["ani"]) == ("answered", "fin", "2155570001")
-        summary = await rig.get("reporting", "/v1/reports/summary", queue="outward")
-        assert (summary["received"], summary["outbound"]) == (0, {"answered": 1})
+        await counted(rig, "outward", received=0, outbound=1, outbound_answered=1)
         invite = (party.folder / "messages.log").read_text()
         assert "2166" in invite.split("From:", 1)[1].split("\n", 1)[0], "the center's number is not shown"
         await heard_both_ways(rig, contact, 440, 700)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.freeswitch.conftest import Rig
 from tests.freeswitch.sipp import write_sound
-from tests.freeswitch.steps import Samples, loudness, until
+from tests.freeswitch.steps import Samples, closed, loudness, until
 from tests.freeswitch.switch import Watch
 from tests.freeswitch.test_flows import path_of
 from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
@@ -117,12 +117,12 @@ async def test_a_prompt_that_vanished_is_looked_for_in_the_next_language_then_sp
         caller = await words.lab.callers("3104", hz=0)
         assert await played(watch) == ("spoken", "done")
         assert (await caller.done(30)).successful == 1
-    page = await words.get("reporting", "/v1/reports/contacts", entry_point="3104")
+    contacts = await closed(words, 2, entry_point="3104")
 
     async def told() -> bool:
         facts = []
-        for contact in page["items"]:
-            story = await words.get("reporting", f"/v1/reports/contacts/{contact['contact_id']}")
+        for contact in contacts:
+            story = await words.get("reporting", f"/v1/contacts/{contact['contact_id']}")
             facts += [f["payload"] for f in story["timeline"] if f.get("type", "").endswith("PromptMissed")]
         return sorted((f["language"], f.get("given_up", False)) for f in facts) == [
             ("en", False), ("en", False), ("fa", False),
@@ -211,6 +211,6 @@ async def test_what_an_ivr_that_is_killed_listened_to_is_recorded_no_longer_and_
 
 
 async def _outcome(words: Rig, leg: str) -> str:
-    story = await words.get("reporting", f"/v1/reports/contacts/{leg}")
+    story = await words.get("reporting", f"/v1/contacts/{leg}")
     ends = [f["payload"] for f in story["timeline"] if f.get("type", "").endswith("IvrEnded")]
     return str(ends[0]["outcome"]) if ends else ""

@@ -120,7 +120,7 @@ async def test_listen_whisper_and_barge_by_http(rig: Rig) -> None:
         )
     books = next(c for c in await closed(rig, entry_point="2047") if c["contact_id"] == talk.contact)
     assert (books["outcome"], books["agent_id"]) == ("answered", "hel")
-    story = await rig.get("reporting", f"/v1/reports/contacts/{talk.contact}")
+    story = await rig.get("reporting", f"/v1/contacts/{talk.contact}")
     assert len(story["offers"]) == 1, "the supervisor's leg is in the books"
 
 

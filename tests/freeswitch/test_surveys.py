@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.freeswitch.conftest import Rig
-from tests.freeswitch.steps import loudness, on_duty, recording_of, strongest_hz, talks, until
+from tests.freeswitch.steps import day, loudness, on_duty, recording_of, strongest_hz, talks, until
 from tests.freeswitch.test_flows import played
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session")]
@@ -24,7 +24,7 @@ async def agents_leg(front: Rig, contact: str) -> str:
 
 
 async def facts_of(front: Rig, contact: str, kind: str) -> list[dict[str, Any]]:
-    story = await front.get("reporting", f"/v1/reports/contacts/{contact}")
+    story = await front.get("reporting", f"/v1/contacts/{contact}")
     return [f["payload"] for f in story["timeline"] if str(f.get("type", "")).endswith(kind)]
 
 
@@ -71,10 +71,14 @@ async def test_a_caller_is_asked_when_the_agent_has_hung_up(rig: Rig) -> None:
         ("why", "comment", 0),
     ]
     assert {(a["agent_id"], a["queue"]) for a in answers} == {("pia", "asked")}
-    page = await front.get("reporting", "/v1/reports/contacts", queue="asked")
-    assert [(c["contact_id"], c["outcome"], c["agent_id"]) for c in page["items"]] == [
-        (contact, "answered", "pia")
-    ]
+
+    async def listed() -> bool:
+        page = await front.get("reporting", "/v1/contacts", **{"filter.queue": "asked", **day()})
+        return [(c["contact_id"], c["outcome"], c["agent_id"]) for c in page["items"]] == [
+            (contact, "answered", "pia")
+        ]
+
+    await until("the contact is listed", listed)
     (survey,) = (await front.get("reporting", "/v1/reports/surveys"))["surveys"]
     assert (survey["begun"], survey["answered"]) == (1, 1)
     assert {q["question"]: q["nps"] for q in survey["by_agent"]["pia"]} == {"csat": None, "nps": 100.0}

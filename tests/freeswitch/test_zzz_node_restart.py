@@ -96,7 +96,7 @@ async def test_a_killed_switch_ends_its_calls_with_the_cause_and_starts_anew(rig
         entry_point="2016",
     )
     for contact_id in (first, second):
-        story = await rig.get("reporting", f"/v1/reports/contacts/{contact_id}")
+        story = await rig.get("reporting", f"/v1/contacts/{contact_id}")
         assert "SWITCH_RESTARTED" in str(story), f"the cause is not in the books: {story}"
     recording = await recording_of(rig, first, timeout_s=90)
     assert recording["agent_id"] == "abe"

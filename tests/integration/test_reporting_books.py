@@ -18,7 +18,6 @@ from services.common.errors import StoreUnavailable
 from services.reporting.adapters.writer import Writer
 from services.reporting.books import Books
 from services.reporting.core import facts as f
-from services.reporting.core import sql
 from services.reporting.core.cards import rows_of_batch
 from services.reporting.core.legs import Leg, rows_of_leg
 from tests.reporting_stories import EPOCH_US, Rolled, Story, Teller, stories, tell
@@ -226,8 +225,11 @@ async def test_agents_intervals_end_where_the_next_begins(store: ServerStore, st
         teller.decided(story, fact)
         teller.later(ms)
     await write(Writer(store, store_url.database), story.placed)
-    span = sql.Span("agents", EPOCH_US + 10_000_000, EPOCH_US + 24 * HOUR_US)
-    statement = sql.agent_times(span, now_us=EPOCH_US + 95_000_000)
-    rows = await store.query(statement.sql, statement.params)
-    times = {(row["value"], row["reason"]): row["ms"] for row in rows}
-    assert times == {("available", ""): 50_000 + 5_000, ("break", "lunch"): 30_000}
+    rows = await store.query("SELECT * FROM v_agent_activity WHERE tenant = 'agents' ORDER BY started_at")
+    assert [(row["value"], row["reason"], row["duration_ms"]) for row in rows] == [
+        ("available", "", 60_000),
+        ("break", "lunch", 30_000),
+        ("available", "", 0),
+    ]
+    ends = [row["ended_at"] for row in rows]
+    assert ends == [*(row["started_at"] for row in rows[1:]), None]

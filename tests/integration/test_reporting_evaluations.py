@@ -14,7 +14,6 @@ from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
 from services.reporting.api import Reports
-from services.reporting.core.sql import Targets
 from services.reporting.evaluation_api import Evaluations, build_router
 from tests.reporting_records import Records
 
@@ -37,7 +36,7 @@ async def client(store: ServerStore, store_url: StoreUrl) -> AsyncIterator[httpx
         "contact_records", {"started_at": AT_US, "contact_id": "c1", "agent_id": "sara"}
     )
     clock = ManualClock(AT_US)
-    reports = Reports(store, clock, lambda tenant: Targets(service_level_s={}, short_abandon_s={}))
+    reports = Reports(store, clock, lambda: None)
     reports.open()
     app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
     app.include_router(build_router(Evaluations(reports, store, clock)))

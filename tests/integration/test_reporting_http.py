@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -14,53 +15,70 @@ from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.http import Readiness, make_app
-from services.reporting import flow_api, survey_api
+from services.reporting import contacts_api, flow_api, query_api, survey_api
+from services.reporting.adapters.settler import Settler
 from services.reporting.adapters.writer import Writer
 from services.reporting.api import Reports, build_router
+from services.reporting.asking import Defaults
 from services.reporting.core import facts as f
 from services.reporting.core.legs import Leg, rows_of_leg
 from services.reporting.core.rows import rows_of
-from services.reporting.core.sql import Targets
 from tests.reporting_stories import EPOCH_US, Rolled, Story, Teller, tell
 
 pytestmark = pytest.mark.clickhouse
 
 SECRET = "a secret of thirty-two characters and more"
-TARGETS = Targets(service_level_s={"sales": 10, "support": 20}, short_abandon_s={"sales": 2, "support": 5})
 NOW_US = EPOCH_US + 600_000_000
 
 
 class Site:
     """The routes with some contacts behind them."""
 
-    def __init__(self, client: httpx.AsyncClient, writer: Writer, reports: Reports) -> None:
+    def __init__(self, client: httpx.AsyncClient, writer: Writer, reports: Reports, settler: Settler) -> None:
         self._client = client
         self._writer = writer
         self.reports = reports
+        self._settler = settler
 
     async def write(self, *told: Story) -> None:
         await self._writer.write(row for story in told for placed in story.placed for row in rows_of(placed))
         await self._writer.write(row for story in told for leg in story.legs for row in rows_of_leg(leg))
 
+    async def settle(self) -> None:
+        """As reporting does every second or so."""
+        await self._settler.drain()
+        await self._settler.measure()
+
     async def get(
-        self, path: str, *, as_role: auth.Role = "supervisor", tenant: str = "demo", **params: Any
+        self,
+        path: str,
+        *,
+        as_role: auth.Role = "supervisor",
+        tenant: str = "demo",
+        signed: bool = True,
+        **params: Any,
     ) -> httpx.Response:
         token = auth.issue(SECRET, tenant=tenant, role=as_role, subject="me", ttl_s=60)
-        headers = {"Authorization": f"Bearer {token}"}
-        return await self._client.get(f"/v1/reports/{path}", params=params, headers=headers)
+        headers = {"Authorization": f"Bearer {token}"} if signed else {}
+        address = path if path.startswith("/") else f"/v1/reports/{path}"
+        return await self._client.get(address, params=params, headers=headers)
 
 
 @pytest.fixture
 async def site(store: ServerStore, store_url: StoreUrl) -> AsyncIterator[Site]:
     app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
-    reports = Reports(store, ManualClock(NOW_US), lambda tenant: TARGETS)
+    clock = ManualClock(NOW_US)
+    settler = Settler(store, clock)
+    reports = Reports(store, clock, lambda: settler.settled_until_us)
     reports.open()
+    app.include_router(query_api.build_router(reports, clock, lambda tenant: Defaults()))
+    app.include_router(contacts_api.build_router(reports, clock, lambda tenant: Defaults()))
     app.include_router(build_router(reports))
     app.include_router(survey_api.build_router(reports))
     app.include_router(flow_api.build_router(reports))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://reporting") as client:
-        yield Site(client, Writer(store, store_url.database), reports)
+        yield Site(client, Writer(store, store_url.database), reports, settler)
 
 
 def waited(teller: Teller, queue: str, wait_ms: int, outcome: str) -> Story:
@@ -90,84 +108,54 @@ def waited(teller: Teller, queue: str, wait_ms: int, outcome: str) -> Story:
     return story
 
 
-async def test_the_summary_balances_and_names_its_formula(site: Site) -> None:
+FIGURES = "received,contacts_answered,contacts_abandoned,hung_up_in_menu,served_by_menu,contacts_other,contacts_open"
+
+
+async def test_a_call_is_told_at_once_and_counted_when_it_is_settled(site: Site) -> None:
     teller = Teller("demo")
-    await site.write(
-        waited(teller, "sales", 9_000, "answered"),
-        waited(teller, "sales", 11_000, "answered"),
-        waited(teller, "sales", 1_000, "abandoned"),
-        waited(teller, "sales", 30_000, "abandoned"),
-        waited(teller, "support", 15_000, "answered"),
-    )
-    body = (await site.get("summary")).json()
-    assert (body["received"], body["answered"], body["missed"]["total"], body["open"]) == (5, 3, 2, 0)
-    assert body["missed"] == {"total": 2, "in_menu": 0, "in_queue": 2}
-    level = body["service_level"]
-    assert (level["formula"], level["words"]) == (
-        "F3S",
-        "answered within T / (answered + abandoned), abandons before S left out of both",
-    )
-    # 9 s of 10 in sales and 15 s of 20 in support were in time; 11 s of 10 was not.
-    assert (level["answered_within"], level["abandoned_within"], level["abandoned_short"]) == (2, 1, 1)
-    assert level["value"] == pytest.approx(2 / 4)
-    published = (await site.get("summary", formula="F3")).json()["service_level"]
-    assert published["value"] == pytest.approx(2 / 5)
-    assert level["target_s"] is None
-    assert body["answered_by"] == [
-        {"agent_id": "sara", "answered": 3, "talk_s": 180.0, "hold_s": 0.0, "wrap_up_s": 0.0}
-    ]
-    waits = body["durations"]["wait_answered"]
-    assert (waits["count"], waits["sum_s"], waits["max_s"], waits["p50_s"]) == (3, 35.0, 15.0, 11.0)
-    assert body["durations"]["total"]["count"] == 5
-
-    sales = (await site.get("summary", queue="sales", formula="F2")).json()
-    assert (sales["received"], sales["service_level"]["value"]) == (4, 0.5)
-    assert sales["service_level"]["target_s"] == 10
-    strict = (await site.get("summary", service_level_s=60)).json()["service_level"]
-    assert (strict["answered_within"], strict["target_s"]) == (3, 60)
-
-
-async def test_intervals_are_half_open(site: Site) -> None:
-    teller = Teller("demo")
-    story = waited(teller, "sales", 100, "abandoned")
+    story = waited(teller, "sales", 2_000, "answered")
     await site.write(story)
-    at_s = (EPOCH_US + 1_000_000) // 1_000_000
-    for begin, end, expected in ((at_s, at_s + 1, 1), (at_s - 1, at_s, 0), (at_s + 1, at_s + 2, 0)):
-        body = (await site.get("summary", **{"from": begin, "to": end})).json()
-        assert body["received"] == expected
+    page = (await site.get("/v1/contacts")).json()
+    assert (page["items"], page["settled_until"]) == ([], None)
+    assert (await site.get(f"/v1/contacts/{story.contact_id}")).json()["contact"]["agent_id"] == "sara"
+    await site.settle()
+    page = (await site.get("/v1/contacts")).json()
+    assert [item["contact_id"] for item in page["items"]] == [story.contact_id]
+    assert datetime.fromisoformat(page["settled_until"]).timestamp() * 1e6 == NOW_US
+    body = (await site.get("query", measures=FIGURES)).json()
+    assert (body["totals"]["received"], body["settled_until"]) == (1, page["settled_until"])
 
 
 async def test_random_books_balance(site: Site) -> None:
     teller = Teller("demo")
     told = [tell(teller, Rolled(n)) for n in range(60)]
     await site.write(*told)
-    end = teller.now_us // 1_000_000 + 1
-    body = (await site.get("summary", **{"from": EPOCH_US // 1_000_000 - 1, "to": end})).json()
-    assert body["received"] == 60
-    assert (
-        body["received"] == body["answered"] + body["missed"]["total"] + body["other"]["total"] + body["open"]
-    )
+    await site.settle()
+    span = {"from": EPOCH_US // 1_000_000 - 1, "to": teller.now_us // 1_000_000 + 1}
+    totals = (await site.get("query", measures=FIGURES, **span)).json()["totals"]
+    assert totals["received"] == 60 == sum(totals.values()) - totals["received"]
     outcomes = [story.expected["outcome"] for story in told]
-    assert body["missed"]["in_menu"] == outcomes.count("hung_up")
-    assert body["other"]["by_cause"] == {
-        cause: outcomes.count(cause) for cause in sorted(set(outcomes) - {"answered", "abandoned", "hung_up"})
-    }
+    assert totals["hung_up_in_menu"] == outcomes.count("hung_up")
+    assert totals["contacts_answered"] == outcomes.count("answered")
+    by_outcome = (await site.get("query", measures="received", by="outcome", **span)).json()["rows"]
+    assert {row["outcome"]: row["received"] for row in by_outcome} == dict(Counter(outcomes))
 
 
 async def test_pages_go_through_all_contacts_once(site: Site) -> None:
     teller = Teller("demo")
     told = [waited(teller, "sales", 100, "abandoned") for _ in range(7)]
     await site.write(*told)
+    await site.settle()
     seen: list[str] = []
     params: dict[str, Any] = {"limit": 3}
     while True:
-        page = (await site.get("contacts", **params)).json()
+        page = (await site.get("/v1/contacts", **params)).json()
         seen += [item["contact_id"] for item in page["items"]]
         if page["next"] is None:
             break
         params["before"] = page["next"]
     assert seen == [story.contact_id for story in reversed(told)]
-    one = (await site.get("contacts", outcome="answered")).json()
+    one = (await site.get("/v1/contacts", **{"filter.outcome": "answered"})).json()
     assert one["items"] == []
 
 
@@ -182,7 +170,7 @@ async def test_the_story_of_a_contact_in_the_order_of_time(site: Site) -> None:
         )
     )  # fmt: skip
     await site.write(story)
-    body = (await site.get(f"contacts/{story.contact_id}")).json()
+    body = (await site.get(f"/v1/contacts/{story.contact_id}")).json()
     assert body["contact"]["agent_id"] == "sara"
     types = [entry["type"].rpartition(".")[2] for entry in body["timeline"]]
     assert types == [
@@ -198,36 +186,26 @@ async def test_the_story_of_a_contact_in_the_order_of_time(site: Site) -> None:
     assert (body["segments"], body["answers"], body["evaluations"], body["related"]) == ([], [], [], [])
 
 
-async def test_agents_with_offers_and_times(site: Site) -> None:
-    teller = Teller("demo")
-    presence = Story("")
-    teller.decided(presence, f.AgentPresenceChanged(agent_id="sara", presence="available"))
-    await site.write(presence, waited(teller, "sales", 2_000, "answered"))
-    (agent,) = (await site.get("agents")).json()["agents"]
-    assert (agent["agent_id"], agent["answered"], agent["offers"]) == ("sara", 1, {"accepted": 1})
-    assert agent["presence_s"] == {"available": 600.0}
-
-
 async def test_one_tenant_never_sees_another(site: Site) -> None:
     teller = Teller("demo")
     story = waited(teller, "sales", 2_000, "answered")
     await site.write(story)
-    assert (await site.get("summary", tenant="other")).json()["received"] == 0
-    assert (await site.get("contacts", tenant="other")).json()["items"] == []
-    answer = await site.get(f"contacts/{story.contact_id}", tenant="other")
+    await site.settle()
+    assert len((await site.get("/v1/contacts")).json()["items"]) == 1
+    assert (await site.get("/v1/contacts", tenant="other")).json()["items"] == []
+    answer = await site.get(f"/v1/contacts/{story.contact_id}", tenant="other")
     assert (answer.status_code, answer.json()["type"]) == (404, "unknown-contact")
 
 
 @pytest.mark.parametrize(
     ("path", "params", "slug"),
     [
-        ("summary", {"from": "yesterday"}, "time-invalid"),
-        ("summary", {"to": "2026-11-21T08:00:00"}, "time-invalid"),
-        ("summary", {"from": 10, "to": 10}, "interval-invalid"),
-        ("agents", {"from": 0, "to": 4e8}, "interval-too-long"),
-        ("summary", {"formula": "F9"}, "request-invalid"),
-        ("contacts", {"limit": 0}, "request-invalid"),
-        ("contacts", {"before": "x"}, "cursor-invalid"),
+        ("legs", {"from": "yesterday"}, "time-invalid"),
+        ("legs", {"to": "2026-11-21T08:00:00"}, "time-invalid"),
+        ("legs", {"from": 10, "to": 10}, "interval-invalid"),
+        ("legs", {"from": 0, "to": 4e8}, "interval-too-long"),
+        ("/v1/contacts", {"limit": 0}, "request-invalid"),
+        ("/v1/contacts", {"before": "x"}, "cursor-invalid"),
         ("legs", {"role": "boss"}, "request-invalid"),
     ],
 )
@@ -239,16 +217,16 @@ async def test_wrong_questions_are_answered_with_what_was_expected(
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["summary", "contacts", "contacts/x", "legs", "agents"])
+@pytest.mark.parametrize("path", ["query", "/v1/contacts", "/v1/contacts/x", "legs", "measures"])
 async def test_agents_and_boards_may_not_read_reports(site: Site, path: str) -> None:
     for role in ("agent", "display", "service"):
         assert (await site.get(path, as_role=role)).status_code == 403  # type: ignore[arg-type]
-    assert (await site._client.get(f"/v1/reports/{path}")).status_code == 401
+    assert (await site.get(path, signed=False)).status_code == 401
 
 
 async def test_before_the_tables_are_there_the_answer_is_not_ready(site: Site) -> None:
     site.reports._open = False
-    answer = await site.get("summary")
+    answer = await site.get("legs")
     assert (answer.status_code, answer.json()["type"]) == (503, "not-ready")
 
 
@@ -295,8 +273,8 @@ async def test_surveys_by_question_agent_and_queue(site: Site) -> None:
     assert (of_reza["begun"], [q["answers"] for q in of_reza["questions"]]) == (0, [2])
     assert (await site.get("surveys", tenant="other")).json()["surveys"] == []
     assert (await site.get("surveys", as_role="agent")).status_code == 403
-    summary = (await site.get("summary")).json()
-    assert summary["received"] == 0, "an answer makes no contact"
+    await site.settle()
+    assert (await site.get("/v1/contacts")).json()["items"] == [], "an answer makes no contact"
 
 
 def walked(teller: Teller, *steps: tuple[str, str, int, str], version: int = 3) -> Story:

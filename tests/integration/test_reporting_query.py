@@ -25,7 +25,6 @@ from services.reporting import contacts_api, query_api
 from services.reporting.api import Reports
 from services.reporting.asking import Defaults
 from services.reporting.core.kpi.cost import Tariffs
-from services.reporting.core.sql import Targets
 from tests.reporting_records import Records
 
 pytestmark = pytest.mark.clickhouse
@@ -98,7 +97,7 @@ async def site(shared_url: StoreUrl) -> AsyncIterator[Site]:
     store = ServerStore(shared_url)
     app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
     clock = ManualClock(NINE + 10 * DAY_US)
-    reports = Reports(store, clock, lambda tenant: Targets({}, {}))
+    reports = Reports(store, clock, lambda: None)
     reports.open()
     prices = Tariffs(
         currency="IRR", user_month=3_000_000_000, line_month=600_000_000, lines=10, minute=350_000,

@@ -35,7 +35,6 @@ from services.reporting.app import deliverers_of
 from services.reporting.asking import Defaults
 from services.reporting.config import ReportingSettings
 from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, latest
-from services.reporting.core.sql import Targets
 from services.reporting.schedules import Ledger, Scheduler
 from tests.reporting_records import Records
 from tests.s3_server import S3Server
@@ -106,7 +105,7 @@ class Office:
         self.mail, self.folder = mail, folder
         self.clock = ManualClock(us("2026-11-22T07:29:59"))
         self.center = _read(center)
-        self.reports = Reports(store, self.clock, lambda tenant: Targets({}, {}))
+        self.reports = Reports(store, self.clock, lambda: None)
         self.reports.open()
         self.ledger = Ledger(store, self.reports.ask, url.database)
         self.records = Records(store, url)

@@ -60,6 +60,8 @@ class Settler:
         self._store = store
         self._clock = clock
         self._slot = 0
+        self.settled_until_us: int | None = None
+        """Whatever was stored by then is in the records; None: nobody has looked yet."""
 
     async def run(self, every_s: float, ready: ReadyHook) -> None:
         """Settle what comes; forever."""
@@ -71,7 +73,7 @@ class Settler:
                     began_s = self._clock.monotonic_s()
                     await self.next_slot()
                     done = await self.round()
-                    lag_s = await self._measure()
+                    lag_s = await self.measure()
                     ready(True, f"{lag_s:.1f} s behind")
                     said = ""
                     if done < settling.FULL_ROUND:
@@ -238,10 +240,13 @@ class Settler:
             "touched", settling_sql.TOUCHED_COLUMNS, [t.row(sign) for t in touches], token=ids.new_id()
         )
 
-    async def _measure(self) -> float:
+    async def measure(self) -> float:
+        """Look how far behind the records are, in seconds."""
+        looked_us = self._clock.now_us()
         row = (await self._store.query(settling_sql.BACKLOG, {"kinds": list(_KINDS), "ahead_ms": 0}))[0]
         TOUCHED.set(row["touches"])
         LAG_S.set(row["lag_ms"] / 1000)
+        self.settled_until_us = looked_us - max(int(row["lag_ms"]), 0) * 1000
         return float(row["lag_ms"]) / 1000
 
     async def _slots(self, statement: str, params: dict[str, Any]) -> Pairs:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.reporting.core.kpi.sources import SOURCES
 from services.reporting.core.tables import day_of
 
 _MARGIN_BEFORE: Final = timedelta(days=1)
@@ -46,15 +47,6 @@ class Span(msgspec.Struct, frozen=True):
         }
 
 
-class Targets(msgspec.Struct, frozen=True):
-    """Seconds by queue for the service level (T) and short abandonments (S), and what holds for other queues."""
-
-    service_level_s: Mapping[str, int]
-    short_abandon_s: Mapping[str, int]
-    default_service_level_s: int = 20
-    default_short_abandon_s: int = 5
-
-
 def _between(view: str) -> str:
     return f"{view}_between(from_day = {{from_day:Date}}, to_day = {{to_day:Date}})"
 
@@ -66,110 +58,35 @@ def _within(column: str) -> str:
     )
 
 
-def _contacts(filters: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The rows of the books: contacts that started, feature codes left out, and further columns equal to a value.
+_CALLS: Final = f"{SOURCES['contacts'].where} AND start IN ('ivr', 'queue', 'switch', '')"
+"""Calls that customers began. Nobody called for a callback or for what agents placed; other channels bear their name as start."""
 
-    Nobody called for the contacts of a callback, nor for those that agents placed, nor for those of other channels, whose ``start`` is the
-    channel: they are in no sum unless ``start`` asks for them.
-    """
-    conditions = [
-        "tenant = {tenant:String}",
-        "counted",
-        "NOT startsWith(entry_point, '*')",
-        *(() if "start" in filters else ("start IN ('ivr', 'queue', 'switch', '')",)),
-        _within("started_at"),
-        *(f"{column} = {{f_{column}:String}}" for column in filters),
-    ]
-    sql = f"(SELECT * FROM {_between('v_contacts')} WHERE {' AND '.join(conditions)})"
-    return sql, {f"f_{column}": value for column, value in filters.items()}
+_TOLD: Final = f"{_between('v_contacts')} WHERE tenant = {{tenant:String}} AND {_within('started_at')}"
 
 
 def _statement(span: Span, sql: str, params: Mapping[str, Any]) -> Statement:
     return Statement(sql, span.params() | dict(params))
 
 
-def outcomes(span: Span, filters: Mapping[str, str]) -> Statement:
-    """Contacts by outcome."""
-    source, params = _contacts(filters)
+def outcomes(span: Span) -> Statement:
+    """Calls by outcome, as facts and legs tell them at this moment; records are a little behind."""
     return _statement(
-        span, f"SELECT outcome, count() AS contacts FROM {source} GROUP BY outcome ORDER BY outcome", params
+        span, f"SELECT outcome, count() AS contacts FROM {_TOLD} AND {_CALLS} GROUP BY outcome", {}
     )
 
 
-def durations(span: Span, filters: Mapping[str, str]) -> Statement:
-    """Sum, mean, greatest and two quantiles of waits, talks and whole contacts; exact, in milliseconds."""
-    source, params = _contacts(filters)
-    measures = {
-        "wait_answered": ("wait_ms", "outcome = 'answered'"),
-        "wait_abandoned": ("wait_ms", "outcome = 'abandoned'"),
-        "talk": ("talk_ms", "outcome = 'answered'"),
-        "total": ("total_ms", "state = 'closed'"),
-    }
-    columns = []
-    for name, (column, condition) in measures.items():
-        columns += [
-            f"countIf({condition}) AS {name}_count",
-            f"sumIf({column}, {condition}) AS {name}_sum",
-            f"maxIf({column}, {condition}) AS {name}_max",
-            f"quantilesExactIf(0.5, 0.95)({column}, {condition}) AS {name}_quantiles",
-        ]
-    return _statement(span, f"SELECT {', '.join(columns)} FROM {source}", params)
-
-
-def answered_by(span: Span, filters: Mapping[str, str]) -> Statement:
-    """Answered contacts by the agent who talked last."""
-    source, params = _contacts(filters)
-    sql = (
-        "SELECT agent_id, count() AS answered, sum(talk_ms) AS talk_ms, sum(hold_ms) AS hold_ms,"
-        f" sum(wrap_up_ms) AS wrap_up_ms FROM {source} WHERE outcome = 'answered' GROUP BY agent_id ORDER BY agent_id"
+def contacts(span: Span, filters: Mapping[str, str], *, limit: int) -> Statement:
+    """Contacts with these values, newest first, as facts and legs tell them at this moment; calls unless ``start`` asks for others."""
+    conditions = [
+        _CALLS if "start" not in filters else SOURCES["contacts"].where,
+        *(f"{column} = {{f_{column}:String}}" for column in filters),
+    ]
+    return _statement(
+        span,
+        f"SELECT * FROM {_TOLD} AND {' AND '.join(conditions)}"
+        " ORDER BY started_at DESC, contact_id DESC LIMIT {limit:UInt32}",
+        {f"f_{column}": value for column, value in filters.items()} | {"limit": limit},
     )
-    return _statement(span, sql, params)
-
-
-def service_level(span: Span, filters: Mapping[str, str], targets: Targets) -> Statement:
-    """The raw counts of the service level; each contact against the target of its own queue."""
-    source, params = _contacts(filters)
-    params |= {
-        "t_queues": list(targets.service_level_s),
-        "t_ms": [s * 1000 for s in targets.service_level_s.values()],
-        "t_default": targets.default_service_level_s * 1000,
-        "s_queues": list(targets.short_abandon_s),
-        "s_ms": [s * 1000 for s in targets.short_abandon_s.values()],
-        "s_default": targets.default_short_abandon_s * 1000,
-    }
-    # An empty list has no type that transform() takes, hence the maps.
-    t = "mapFromArrays({t_queues:Array(String)}, {t_ms:Array(Int64)})"
-    s = "mapFromArrays({s_queues:Array(String)}, {s_ms:Array(Int64)})"
-    t_ms = f"if(mapContains({t}, queue), {t}[queue], {{t_default:Int64}})"
-    s_ms = f"if(mapContains({s}, queue), {s}[queue], {{s_default:Int64}})"
-    sql = (
-        "SELECT countIf(outcome = 'answered') AS answered,"
-        f" countIf(outcome = 'answered' AND wait_ms <= {t_ms}) AS answered_within,"
-        " countIf(outcome = 'abandoned') AS abandoned,"
-        f" countIf(outcome = 'abandoned' AND wait_ms <= {t_ms}) AS abandoned_within,"
-        f" countIf(outcome = 'abandoned' AND wait_ms < {s_ms}) AS abandoned_short"
-        f" FROM {source}"
-    )
-    return _statement(span, sql, params)
-
-
-def contacts(
-    span: Span, filters: Mapping[str, str], *, limit: int, before: tuple[int, str] | None
-) -> Statement:
-    """A page of contacts, newest first; ``before`` is the start (microseconds) and id of the last one seen."""
-    source, params = _contacts(filters)
-    where = ""
-    if before is not None:
-        where = (
-            " WHERE (started_at, contact_id) < "
-            "(fromUnixTimestamp64Micro({before_us:Int64}, 'UTC'), {before_id:String})"
-        )
-        params |= {"before_us": before[0], "before_id": before[1]}
-    sql = (
-        f"SELECT *, toUnixTimestamp64Micro(started_at) AS started_at_us FROM {source}{where}"
-        " ORDER BY started_at DESC, contact_id DESC LIMIT {limit:UInt32}"
-    )
-    return _statement(span, sql, params | {"limit": limit})
 
 
 def contact(tenant: str, contact_id: str) -> Statement:
@@ -252,29 +169,6 @@ def recordings(span: Span) -> Statement:
         f" AND {_within('ifNull(started_at, stored_at)')} ORDER BY contact_id, path"
     )
     return _statement(span, sql, {})
-
-
-def offers_by_agent(span: Span) -> Statement:
-    """Offers made in the span by agent and outcome; one that is still open has none."""
-    sql = (
-        "SELECT agent_id, if(outcome = '', 'open', outcome) AS outcome, count() AS offers, sum(ring_ms) AS ring_ms"
-        f" FROM {_between('v_offers')} WHERE tenant = {{tenant:String}} AND {_within('made_at')}"
-        " GROUP BY agent_id, outcome ORDER BY agent_id, outcome"
-    )
-    return _statement(span, sql, {})
-
-
-def agent_times(span: Span, now_us: int) -> Statement:
-    """Milliseconds of each agent in each presence and activity, cut to the span and to now."""
-    sql = (
-        "WITH fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') AS begin,"
-        " fromUnixTimestamp64Micro({end_us:Int64}, 'UTC') AS end"
-        " SELECT agent_id, kind, value, reason,"
-        " sum(dateDiff('millisecond', greatest(started_at, begin), least(ifNull(ended_at, end), end))) AS ms"
-        " FROM v_agent_activity WHERE tenant = {tenant:String} AND started_at < end AND ifNull(ended_at, end) > begin"
-        " GROUP BY agent_id, kind, value, reason ORDER BY agent_id, kind, value, reason"
-    )
-    return Statement(sql, {"tenant": span.tenant, "from_us": span.from_us, "end_us": min(span.to_us, now_us)})
 
 
 def flow_nodes(span: Span, filters: Mapping[str, str], version: int | None) -> Statement:

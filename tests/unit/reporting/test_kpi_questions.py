@@ -16,7 +16,6 @@ from services.common.http import Readiness, make_app
 from services.reporting import contacts_api, query_api
 from services.reporting.api import Reports
 from services.reporting.asking import Defaults
-from services.reporting.core.sql import Targets
 
 SECRET = "a secret of thirty-two characters and more"
 
@@ -48,7 +47,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
     clock = ManualClock(1_795_000_000_000_000)
-    reports = Reports(NeverAsked(), clock, lambda tenant: Targets({}, {}))
+    reports = Reports(NeverAsked(), clock, lambda: None)
     reports.open()
     defaults = Defaults(zone="Asia/Tehran", months="jalali", week_start="sat")
     app.include_router(query_api.build_router(reports, clock, lambda tenant: defaults))
