@@ -47,7 +47,13 @@ from services.reporting.adapters.bus import (
     ROUTING_SUBJECTS,
     placed_facts,
 )
-from services.reporting.adapters.deliverers import Deliverer, FolderDeliverer, MailDeliverer, SmtpUrl
+from services.reporting.adapters.deliverers import (
+    Deliverer,
+    FolderDeliverer,
+    MailDeliverer,
+    SmtpUrl,
+    trusting,
+)
 from services.reporting.adapters.dimensions import Dimensions
 from services.reporting.adapters.legs import HANGUP, LegBuffer, leg_of_event
 from services.reporting.adapters.s3 import Bucket, S3Deliverer
@@ -262,7 +268,13 @@ def deliverers_of(settings: ReportingSettings) -> dict[str, Deliverer]:
         except ConfigError as e:
             raise ConfigError(f"PEYVAND_REPORTING_SMTP: {e}") from None
         try:
-            found["email"] = MailDeliverer(url, settings.reporting_mail_from)
+            tls = trusting(settings.reporting_smtp_ca)
+        except ConfigError as e:
+            raise ConfigError(f"PEYVAND_REPORTING_SMTP_CA: {e}") from None
+        try:
+            found["email"] = MailDeliverer(
+                url, settings.reporting_mail_from, tls, settings.reporting_smtp_starttls
+            )
         except ConfigError as e:
             raise ConfigError(f"PEYVAND_REPORTING_MAIL_FROM: {e}") from None
     if settings.reporting_folder is not None:

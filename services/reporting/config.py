@@ -62,6 +62,15 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         description="Mail server of scheduled reports: smtp://user:password@host:port or smtps://…; empty: no e-mail.",
         repr=False,
     )
+    reporting_smtp_starttls: Literal["offered", "required", "never"] = Field(
+        "offered",
+        description="TLS with a server at smtp://. offered: where it offers STARTTLS, and no password without; required: nothing "
+        "without; never: all in the clear, for a relay on the same machine.",
+    )
+    reporting_smtp_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that alone may sign the mail server's certificate; empty: the public ones.",
+    )
     reporting_mail_from: str = Field(
         "", description="Sender of scheduled reports: Name <address>; needed with PEYVAND_REPORTING_SMTP."
     )
@@ -100,7 +109,9 @@ class ReportingSettings(SwitchSettings, CenterSettings):
         None, description="PEM file of the authorities that alone may sign the server's certificate; empty: the public ones."
     )  # fmt: skip
 
-    @field_validator("reporting_cdr_spool", "reporting_folder", "reporting_s3_ca", mode="before")
+    @field_validator(
+        "reporting_cdr_spool", "reporting_folder", "reporting_smtp_ca", "reporting_s3_ca", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None  # an empty path would be the folder that the process was started in

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge
 from services.center import Center
 from services.center.reports import ReportTarget
 from services.center.words import minutes
-from services.common.clickhouse import Store
+from services.common.clickhouse import Store, StoreRefused
 from services.common.clock import Clock
 from services.common.errors import Refused, StoreUnavailable
 from services.reporting import exports
@@ -181,15 +181,25 @@ class Scheduler:
         """Send what is due now. Raises StoreUnavailable."""
         failing = 0
         for schedule in self.schedules():
-            now_us = self._clock.now_us()
-            occurrence = core.latest(schedule, now_us)
-            attempts = await self._ledger.attempts(schedule, occurrence)
-            jobs = core.decide(schedule, occurrence, attempts, now_us)
-            if jobs:
-                await self._send(schedule, occurrence, jobs)
-                attempts = await self._ledger.attempts(schedule, occurrence)
-            failing += any(made[-1].state == "failed" for made in core.newest(attempts).values())
+            try:
+                failing += await self._look_at(schedule)
+            except StoreUnavailable:
+                raise
+            except Exception:  # a defect that one report shows must not keep all others from being sent
+                failing += 1
+                log.exception("report_failed", tenant=schedule.tenant, schedule=schedule.id)
         FAILING.set(failing)
+
+    async def _look_at(self, schedule: Schedule) -> bool:
+        """Send what is due of one; returns whether a target of it has failed."""
+        now_us = self._clock.now_us()
+        occurrence = core.latest(schedule, now_us)
+        attempts = await self._ledger.attempts(schedule, occurrence)
+        jobs = core.decide(schedule, occurrence, attempts, now_us)
+        if jobs:
+            await self._send(schedule, occurrence, jobs)
+            attempts = await self._ledger.attempts(schedule, occurrence)
+        return any(made[-1].state == "failed" for made in core.newest(attempts).values())
 
     async def _send(self, schedule: Schedule, occurrence: Occurrence, jobs: list[Job]) -> None:
         defaults = self._defaults(schedule.tenant)
@@ -198,7 +208,7 @@ class Scheduler:
         wrong = ""
         try:
             answer = await answered(self._ask, asked)
-        except (QuestionInvalid, Refused) as e:
+        except (QuestionInvalid, Refused, StoreRefused) as e:
             wrong = str(e)
         for job in jobs:
             began = Attempt(str(job.target), job.number, "began", self._clock.now_us(), job.repeated)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import email
-import email.policy
 import io
 import re
 import zipfile
 from collections.abc import AsyncIterator
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,20 +18,22 @@ import yaml
 from services.center import Center
 from services.center.loader import load
 from services.common import auth
-from services.common.clickhouse import StoreUrl
+from services.common.clickhouse import Row, StoreRefused, StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
 from services.common.errors import ConfigError
 from services.common.http import Readiness, make_app
-from services.reporting import schedules_api
-from services.reporting.adapters.deliverers import FolderDeliverer, MailDeliverer, SmtpUrl
+from services.reporting import schedules, schedules_api
+from services.reporting.adapters.deliverers import FolderDeliverer, MailDeliverer, Parcel, SmtpUrl
 from services.reporting.adapters.s3 import Bucket, S3Deliverer
 from services.reporting.api import Reports
 from services.reporting.app import deliverers_of
 from services.reporting.asking import Defaults
 from services.reporting.config import ReportingSettings
-from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, latest
+from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, Schedule, latest
+from services.reporting.core.sql import Statement
 from services.reporting.schedules import Ledger, Scheduler
+from tests.mail_server import MailServer
 from tests.reporting_records import Records
 from tests.s3_server import S3Server
 
@@ -50,50 +48,12 @@ def us(text: str) -> int:
     return round(dt.datetime.fromisoformat(text).replace(tzinfo=TEHRAN).timestamp()) * 1_000_000
 
 
-class MailServer:
-    """As much of SMTP as smtplib speaks; keeps what it took."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[str, EmailMessage]] = []
-        self.refuses = False
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def say(line: str) -> None:
-            writer.write(f"{line}\r\n".encode())
-
-        say("220 here")
-        receiver = ""
-        while line := (await reader.readline()).decode():
-            word = line.split(":")[0].split()[0].upper()
-            if word == "RCPT":
-                receiver = line.split("<")[1].split(">")[0]
-                say("550 no such person" if self.refuses else "250 fine")
-            elif word == "DATA":
-                say("354 go on")
-                lines = []
-                while (data := await reader.readline()) != b".\r\n":
-                    lines.append(data.removeprefix(b".") if data.startswith(b"..") else data)
-                message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
-                assert isinstance(message, EmailMessage)
-                self.taken.append((receiver, message))
-                say("250 taken")
-            elif word == "QUIT":
-                say("221 bye")
-                break
-            else:
-                say("250 fine")
-        writer.close()
-
-
 @pytest.fixture
 async def mail() -> AsyncIterator[MailServer]:
     server = MailServer()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = listening.sockets[0].getsockname()[1]
+    await server.start()
     yield server
-    listening.close()
-    await listening.wait_closed()
+    await server.stop()
 
 
 class Office:
@@ -258,6 +218,42 @@ async def test_a_measure_that_there_is_not_is_told_as_an_error(office: Office, t
     assert target["state"] == "failed"
     assert "'happiness' is none" in target["error"]
     assert not office.folder.exists()
+
+
+async def test_a_report_that_cannot_be_made_does_not_hold_up_the_others(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"first": SCHEDULED["english"], "second": SCHEDULED["english"] | {"to": [{"folder": "second"}]}}
+    office.center = _read(written(office.folder.parent, both))
+    office.clock.advance_ms(31 * 60_000)
+    made = schedules.parcel_of
+
+    def broken(schedule: Schedule, *args: Any) -> Parcel:
+        if schedule.id == "first":
+            raise ZeroDivisionError("a defect")
+        return made(schedule, *args)
+
+    monkeypatch.setattr(schedules, "parcel_of", broken)
+    await office.owner().look()
+    assert [path.name for path in office.folder.rglob("*.csv")] == ["second-1405-08-30.csv"]
+    assert (await office.told())["first"]["targets"][0]["state"] == "began"
+
+
+async def test_a_report_that_clickhouse_refuses_has_failed(office: Office) -> None:
+    office.clock.advance_ms(31 * 60_000)
+    ask = office.reports.ask
+
+    async def refusing(statement: Statement) -> list[Row]:
+        if "v_report_deliveries" not in statement.sql:
+            raise StoreRefused(241, "memory limit exceeded")
+        return await ask(statement)
+
+    owner = office.owner()
+    owner._ask = refusing
+    await owner.look()
+    (target,) = (await office.told())["english"]["targets"]
+    assert target["state"] == "failed"
+    assert "memory limit exceeded" in target["error"]
 
 
 async def test_a_target_without_its_setting_names_it(office: Office) -> None:

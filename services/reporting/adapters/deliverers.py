@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -21,6 +21,10 @@ import msgspec
 from services.common.errors import ConfigError, PeyvandError
 
 _TIMEOUT_S: Final = 30.0
+
+
+Starttls = Literal["offered", "required", "never"]
+"""Of a server at ``smtp://``. ``offered``: TLS where the server offers it, and no password without; ``never``: all in the clear."""
 
 
 class DeliveryFailed(PeyvandError):
@@ -54,7 +58,7 @@ class Deliverer(Protocol):
 
 
 class SmtpUrl(msgspec.Struct, frozen=True):
-    """``smtp://user:password@host:port`` (STARTTLS where the server offers it), ``smtps://`` for TLS from the start."""
+    """``smtp://user:password@host:port`` (TLS by STARTTLS, see ``Starttls``), ``smtps://`` for TLS from the start."""
 
     host: str
     port: int
@@ -78,13 +82,10 @@ class SmtpUrl(msgspec.Struct, frozen=True):
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise ConfigError("expected smtp://user:password@host:port or smtps://…")
         secure = parts.scheme == "smtps"
-        return cls(
-            parts.hostname,
-            port or (465 if secure else 587),
-            unquote(parts.username or ""),
-            unquote(parts.password or ""),
-            secure,
-        )
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if not (user + password).isascii():  # smtplib would fail at each report
+            raise ConfigError("expected user and password in ASCII")
+        return cls(parts.hostname, port or (465 if secure else 587), user, password, secure)
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -99,7 +100,13 @@ class MailDeliverer:
     """Sends by one mail server, in a thread: a report takes seconds and there are few of them."""
 
     def __init__(
-        self, url: SmtpUrl, sender: str, tls: ssl.SSLContext | None = None, *, timeout_s: float = _TIMEOUT_S
+        self,
+        url: SmtpUrl,
+        sender: str,
+        tls: ssl.SSLContext | None = None,
+        starttls: Starttls = "offered",
+        *,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """``sender``: ``Name <address>`` or an address; ``tls`` of ``trusting``. Raises ConfigError."""
         if "@" not in parseaddr(sender)[1]:
@@ -107,6 +114,7 @@ class MailDeliverer:
         self._url = url
         self._sender = sender
         self._tls = tls or trusting(None)
+        self._starttls = starttls
         self._timeout_s = timeout_s
 
     async def deliver(self, where: str, parcel: Parcel) -> None:
@@ -114,7 +122,7 @@ class MailDeliverer:
         try:
             await asyncio.to_thread(self._send, message)
         except (smtplib.SMTPException, OSError) as e:
-            raise DeliveryFailed(f"{self._url!r}: {_said(e)}") from None
+            raise DeliveryFailed(f"mail server {self._url.host}:{self._url.port}: {_said(e)}") from None
 
     def message(self, where: str, parcel: Parcel) -> EmailMessage:
         """The mail. All attempts at it have one Message-ID, so that programs which drop repetitions can."""
@@ -140,10 +148,15 @@ class MailDeliverer:
             if self._url.secure
             else smtplib.SMTP(self._url.host, self._url.port, timeout=self._timeout_s)
         ) as server:
-            if not self._url.secure:
-                server.ehlo()
+            if not self._url.secure and self._starttls != "never":
+                server.ehlo_or_helo_if_needed()
                 if server.has_extn("starttls"):
                     server.starttls(context=self._tls)
+                elif self._url.user or self._starttls == "required":
+                    # Who stands in between may have taken the offer out of the answer to get the password.
+                    raise smtplib.SMTPNotSupportedError(
+                        "it offers no STARTTLS, and nothing is sent in the clear (PEYVAND_REPORTING_SMTP_STARTTLS)"
+                    )
             if self._url.user:
                 server.login(self._url.user, self._url.password)
             server.send_message(message)
@@ -155,6 +168,10 @@ def _said(e: Exception) -> str:
     if isinstance(e, smtplib.SMTPResponseException):
         text = e.smtp_error.decode(errors="replace") if isinstance(e.smtp_error, bytes) else e.smtp_error
         return f"{e.smtp_code} {text}"
+    if isinstance(e, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {e.verify_message} (a private authority: PEYVAND_REPORTING_SMTP_CA)"
+    if isinstance(e, ssl.SSLError):
+        return f"no TLS that both agree on: {e.reason or e}"
     return str(e) or type(e).__name__
 
 
