@@ -205,7 +205,9 @@ _SOURCE: Final = {"type": PLUGIN, "uid": "${datasource}"}
 
 def _panel(number: int, panel: Panel, variable: Variable, language: str, x: int, y: int) -> dict[str, Any]:
     series = panel.kind in ("lines", "bars")
-    words = [f"{_FORMULAS[name].name[language]}: {_FORMULAS[name].words}" for name in panel.measures]
+    words = [
+        f"{_FORMULAS[name].name[language]}: {_FORMULAS[name].words[language]}" for name in panel.measures
+    ]
     found: dict[str, Any] = {
         "id": number,
         "title": panel.title[language],

@@ -9,6 +9,7 @@ from services.reporting.core.kpi.calendars import Months, Unit, WeekStart
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
 from services.reporting.core.kpi.model import Measure
+from services.reporting.core.kpi.persian import in_words
 from services.reporting.core.kpi.question import sources_of
 from services.reporting.core.kpi.sources import DIMENSIONS, SOURCES, allows
 
@@ -19,7 +20,7 @@ class MeasureInfo(BaseModel):
     id: str
     group: str = Field(description="heading of lists: contacts, service, handling, agents, quality, cost")
     name: dict[str, str] = Field(description="by language")
-    words: str = Field(description="the formula in words")
+    words: dict[str, str] = Field(description="the formula in words, by language")
     sql: str = Field(
         description="the formula over the rows of its sources; of costs, in words: prices are the tenant's"
     )
@@ -35,14 +36,14 @@ class MeasureInfo(BaseModel):
 class DimensionInfo(BaseModel):
     id: str
     name: dict[str, str]
-    words: str
+    words: dict[str, str]
     kind: str = Field(description="text, hour (0 to 23), weekday (mon to sun)")
 
 
 class CountInfo(BaseModel):
     id: str
     name: dict[str, str]
-    words: str
+    words: dict[str, str]
     sql: str
     unit: str
     source: str
@@ -85,7 +86,7 @@ def catalogue() -> Catalogue:
                 id=measure.id,
                 group=measure.group,
                 name=measure.name,
-                words=measure.words,
+                words=in_words(measure),
                 sql=sql[measure.id],
                 unit=measure.unit,
                 better=measure.better,
@@ -99,10 +100,10 @@ def catalogue() -> Catalogue:
     return Catalogue(
         measures=measures,
         dimensions=[
-            DimensionInfo(id=d.id, name=d.name, words=d.words, kind=d.kind) for d in DIMENSIONS.values()
+            DimensionInfo(id=d.id, name=d.name, words=in_words(d), kind=d.kind) for d in DIMENSIONS.values()
         ],
         counts=[
-            CountInfo(id=c.id, name=c.name, words=c.words, sql=c.sql, unit=c.unit, source=c.source)
+            CountInfo(id=c.id, name=c.name, words=in_words(c), sql=c.sql, unit=c.unit, source=c.source)
             for c in COUNTS.values()
         ],
         sources=[

@@ -24,6 +24,7 @@ from arro3.core import Array, DataType, Table
 
 from services.reporting.core.kpi.answer import Column, Line
 from services.reporting.core.kpi.measures import MEASURES
+from services.reporting.core.kpi.persian import in_words
 from services.reporting.questions import Answer
 
 Language = Literal["en", "fa"]
@@ -208,7 +209,7 @@ def _definitions(book: xlsxwriter.Workbook, answer: Answer, language: Language, 
     rows: list[Sequence[str]] = [_DEFINITION_HEADS[language]]
     for name in answer.question.measures:
         measure = MEASURES[name]
-        rows.append((measure.name[language], measure.words, measure.unit, measure.origin))
+        rows.append((measure.name[language], in_words(measure)[language], measure.unit, measure.origin))
     span, calendar = answer.question.span, answer.question.calendar
     ends = " – ".join(calendar.local(at).isoformat() for at in (span.from_us, span.to_us))
     rows.append((_SPAN[language], f"{ends} ({calendar.zone}, {calendar.months})"))

@@ -139,6 +139,7 @@ class ReportSite(Served):
     def __init__(self, server: EmbeddedClickHouse) -> None:
         super().__init__()
         self.broken = False
+        self.settled_until_us: int | None = None
         self._server = server
         self._url = replace(server.url, database=f"t_{ids.new_id().replace('-', '')}")
 
@@ -153,7 +154,7 @@ class ReportSite(Served):
         self.store = ServerStore(self._url)
         await self._fill()
         center = load(DEMO).centers[0]
-        reports = Reports(self.store, (clock := ManualClock(at(DAY, 20))), lambda: None)
+        reports = Reports(self.store, (clock := ManualClock(at(DAY, 20))), lambda: self.settled_until_us)
         reports.open()
         app = make_app("reporting", "0", Readiness(), auth_secret=SECRET)
 

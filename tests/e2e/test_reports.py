@@ -103,6 +103,30 @@ def test_a_day_shows_its_hours_and_what_they_make_together(browser: Browser, sit
     assert browser.errors() == []  # also: nothing that the content security policy refused
 
 
+@pytest.mark.parametrize(
+    ("language", "complete", "formula"),
+    [
+        ("en", "complete up to \u206810:30:00\u2069", "abandons before S left out of both"),
+        ("fa", "کامل تا \u2068۱۰:۳۰:۰۰\u2069", "رهاشده‌های پیش از S در هیچ‌کدام نیستند"),
+    ],
+)
+def test_what_is_not_settled_yet_is_said_and_formulas_are_told_in_the_pages_language(
+    browser: Browser, site: ReportSite, language: str, complete: str, formula: str
+) -> None:
+    try:
+        site.settled_until_us = at(DAY, 10, 30)
+        show(browser, site, lang=language)
+        assert texts(browser, "#until") == [complete]
+    finally:
+        site.settled_until_us = None
+    show(browser, site, lang=language, view="queues")
+    assert texts(browser, "#until") == []
+    meanings = browser.run("return [...document.querySelectorAll('.meaning dd')].map(e => e.textContent)")
+    assert any(formula in meaning for meaning in meanings)
+    titles = browser.run("return [...document.querySelectorAll('#figures th[title]')].map(e => e.title)")
+    assert any(formula in title for title in titles)
+
+
 def test_the_token_does_not_stay_in_the_address_and_is_known_after_a_reload(
     browser: Browser, site: ReportSite
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from services.reporting.core.formulas import Formula, Rows
+from services.reporting.core.kpi.model import DIGEST_RANK_ERROR
 
 _STATE_PAIR: Final = re.compile(r"SimpleAggregateFunction\(max, Tuple\(UInt64, (.*)\)\)$")
 _TTL: Final = re.compile(r"\bTTL (.+?)(?= SETTINGS\b|$)", re.DOTALL)
@@ -221,8 +222,15 @@ def markdown(found: Sequence[Relation], formulas: Sequence[Formula] = ()) -> str
         ]
         lines += ["| measure | name | formula in words | reads | SQL | unit |", "|---|---|---|---|---|---|"]
         lines += [
-            f"| `{f.id}` | {f.name['en']} / {f.name['fa']} | {_cell(f.words)} | {', '.join(map(_rows, f.rows))} | `{_cell(f.sql)}` | {f.unit} |"
+            f"| `{f.id}` | {f.name['en']} / {f.name['fa']} | {_cell(f.words['en'])} | {', '.join(map(_rows, f.rows))} | `{_cell(f.sql)}` | {f.unit} |"
             for f in formulas
+        ]
+        lines += [
+            "",
+            "Quantiles (`_p50`, `_p90`, `_p95`) are exact up to 31 days. Those of longer spans, and of `wait_state` and `talk_state`, are merged from",
+            f"15-minute t-digests: the place of such a value is at most {DIGEST_RANK_ERROR:.0%} of the contacts away from the right one (95% is between the exact"
+            f" {0.95 - DIGEST_RANK_ERROR:.0%} and {0.95 + DIGEST_RANK_ERROR:.0%}),",
+            "which was measured over waits of many shapes.",
         ]
         lines.append("")
     lines += [

@@ -10,6 +10,7 @@ import msgspec
 from services.reporting.core.kpi.counts import COUNTS
 from services.reporting.core.kpi.measures import MEASURES
 from services.reporting.core.kpi.model import Better, Cost, Quantile, SourceId, Text
+from services.reporting.core.kpi.persian import in_words
 from services.reporting.core.kpi.sources import SOURCES
 
 _NOT_ROWS: Final = frozenset({"first_contacts", "agent_spells"})
@@ -33,7 +34,7 @@ class Formula(msgspec.Struct, frozen=True):
     id: str
     group: str
     name: Text
-    words: str
+    words: Text
     rows: tuple[Rows, ...]
     sql: str
     plain: bool
@@ -66,7 +67,7 @@ def formulas() -> list[Formula]:
                 id=measure.id,
                 group=measure.group,
                 name=measure.name,
-                words=measure.words,
+                words=in_words(measure),
                 rows=tuple(_rows(source) for source in sources),
                 sql=sql,
                 plain=len(sources) == 1 and not isinstance(measure, Cost) and not _NOT_ROWS & set(sources),

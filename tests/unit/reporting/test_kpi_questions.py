@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -16,6 +17,10 @@ from services.common.http import Readiness, make_app
 from services.reporting import contacts_api, query_api
 from services.reporting.api import Reports
 from services.reporting.asking import Defaults
+from services.reporting.core.kpi import persian
+from services.reporting.core.kpi.counts import COUNTS
+from services.reporting.core.kpi.measures import MEASURES
+from services.reporting.core.kpi.sources import DIMENSIONS
 
 SECRET = "a secret of thirty-two characters and more"
 
@@ -138,7 +143,10 @@ async def test_the_catalogue_is_told_in_both_languages(site: Site) -> None:
     body = (await site.get("reports/measures")).json()
     by_id = {measure["id"]: measure for measure in body["measures"]}
     level = by_id["service_level"]
-    assert level["words"] == "answered within T / (answered + abandoned), abandons before S left out of both"
+    assert level["words"] == {
+        "en": "answered within T / (answered + abandoned), abandons before S left out of both",
+        "fa": "پاسخ‌داده تا T ÷ (پاسخ‌داده + رهاشده)؛ رهاشده‌های پیش از S در هیچ‌کدام نیستند",
+    }
     assert level["sql"] == (
         "countIf(outcome = 'answered' AND wait_ms <= target_ms) / nullIf(countIf(outcome = 'answered')"
         " + countIf(outcome = 'abandoned') - countIf(outcome = 'abandoned' AND wait_ms < short_ms), 0)"
@@ -148,4 +156,13 @@ async def test_the_catalogue_is_told_in_both_languages(site: Site) -> None:
     for entry in (*body["measures"], *body["dimensions"], *body["counts"]):
         assert entry["name"]["en"]
         assert any("؀" <= c <= "ۿ" for c in entry["name"]["fa"])
-        assert entry["words"]
+        assert entry["words"]["en"]
+        # Letters of Persian, not their Arabic likes.
+        assert re.search("[؀-ۿ]", entry["words"]["fa"]), entry["id"]
+        assert not re.search("[يك٠-٩]", entry["words"]["fa"] + entry["name"]["fa"]), entry["id"]
+
+
+def test_nothing_is_put_into_persian_that_the_catalogue_does_not_have() -> None:
+    assert persian.COUNTS.keys() == COUNTS.keys()
+    assert persian.MEASURES.keys() <= MEASURES.keys()
+    assert persian.DIMENSIONS.keys() == DIMENSIONS.keys()

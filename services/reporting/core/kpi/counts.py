@@ -56,7 +56,7 @@ _FIRST: Final = _of(
 _QUEUE: Final = [*_of(
     "queue_segments",
     "segments",
-    ("offered", "Offered", "ورودی صف", "stays in queues", "", ""),
+    ("offered", "Offered", "ورودی صف", "stays in queues; calls back, calls that agents place and waiting for one certain agent are none", "", ""),
     ("answered", "Answered", "پاسخ‌داده", "of the offered: ended with an agent", "outcome = 'answered'", ""),
     ("answered_within", "Answered in time", "پاسخ در زمان هدف", "answered within T", "outcome = 'answered' AND wait_ms <= target_ms", ""),
     ("abandoned", "Abandoned", "رهاشده", "of the offered: the customer left while waiting", "outcome = 'abandoned'", ""),
@@ -64,7 +64,7 @@ _QUEUE: Final = [*_of(
     ("abandoned_short", "Short abandons", "رهاشده‌ی کوتاه", "abandoned before S; they are in abandoned, too", "outcome = 'abandoned' AND wait_ms < short_ms", ""),
     ("overflowed", "Overflowed", "سرریز", "of the offered: a limit of the queue sent them elsewhere", "outcome = 'overflowed'", ""),
     ("transferred_out", "Moved while waiting", "جابه‌جاشده در انتظار", "of the offered: somebody passed the contact on while it waited", "outcome = 'transferred'", ""),
-    ("other_ended", "Ended otherwise", "پایان دیگر", "of the offered: callback taken, not reached, end unseen", "outcome NOT IN ('answered', 'abandoned', 'overflowed', 'transferred', 'open')", ""),
+    ("other_ended", "Ended otherwise", "پایان دیگر", "of the offered: callback taken, end unseen and whatever else", "outcome NOT IN ('answered', 'abandoned', 'overflowed', 'transferred', 'open')", ""),
     ("still_open", "Waiting", "در انتظار", "of the offered: go on", "outcome = 'open'", ""),
 ),
     Count("wait_answered_ms", "queue_segments", _t("Wait of the answered", "انتظار پاسخ‌داده‌ها"), "waits of the answered", "outcome = 'answered'", "wait_ms", "milliseconds"),
@@ -75,7 +75,7 @@ _QUEUE: Final = [*_of(
 _AGENT: Final = [*_of(
     "agent_segments",
     "segments",
-    ("handled", "Handled", "گفتگوها", "conversations of agents", "", ""),
+    ("handled", "Handled", "گفتگوها", "conversations of agents, calls back and calls that they placed included", "", ""),
     ("transferred", "Passed on", "انتقال‌داده", "of the handled: the agent passed the contact on, at once or after a consultation", "outcome IN ('transferred', 'consulted')", ""),
     ("held", "With a hold", "با نگه‌داری", "of the handled: the customer was on hold", "hold_ms > 0", ""),
     ("agent_legs_measured", "Agents' legs measured", "پایه‌های سنجیده‌ی کارشناس", "conversations whose agent's leg FreeSWITCH measured", "mos_milli > 0", ""),

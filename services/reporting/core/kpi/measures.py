@@ -245,6 +245,9 @@ _QUALITY: Final = [
 ]  # fmt: skip
 
 
+_PERSIAN: Final = {0.5: "۵۰", 0.9: "۹۰", 0.95: "۹۵"}
+
+
 def _quantiles(
     stem: str, en: str, fa: str, words: str, source: str, column: str, where: str, digest: str, count: str
 ) -> list[Quantile]:
@@ -252,7 +255,7 @@ def _quantiles(
         Quantile(
             id=f"{stem}_p{level * 100:.0f}",
             group="service" if stem == "wait" else "handling",
-            name=_t(f"{en}, {level:.0%}", f"{fa}، صدک {level * 100:.0f}"),
+            name=_t(f"{en}, {level:.0%}", f"{fa}، صدک {_PERSIAN[level]}"),
             words=f"{words}: {level:.0%} were not longer",
             source="queue_segments" if source == "queue" else "agent_segments",
             column=column,
@@ -261,7 +264,7 @@ def _quantiles(
             digest=digest,
             count=count,
         )
-        for level in (0.5, 0.9, 0.95)
+        for level in _PERSIAN
     ]
 
 

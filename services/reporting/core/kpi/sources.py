@@ -75,7 +75,10 @@ SOURCES: Final[dict[SourceId, Source]] = {
         ),
         Source(
             id="queue_segments",
-            words="A row a stay of a contact in a queue, callbacks included. It counts when it began.",
+            words=(
+                "A row a stay of a contact in a queue. Calls back to customers, calls that agents place and waiting for one certain agent are none."
+                " It counts when it began."
+            ),
             view="v_segments",
             at="started_at",
             where="kind = 'queue'",
@@ -113,7 +116,7 @@ SOURCES: Final[dict[SourceId, Source]] = {
         ),
         Source(
             id="agent_segments",
-            words="A row a conversation of an agent with a contact. It counts when it began.",
+            words="A row a conversation of an agent with a contact, calls back and calls that agents placed included. It counts when it began.",
             view="v_segments",
             at="started_at",
             where="kind = 'agent'",

@@ -5,7 +5,7 @@ import type { Names } from './format';
 export interface Measure {
   id: string;
   name: Names;
-  words: string;
+  words: Names;
   unit: string;
   better: string;
   counts_are_contacts: boolean;
@@ -30,6 +30,8 @@ export type Row = Record<string, string | number | null> & { interval_no: number
 export interface Answer {
   from: string;
   to: string;
+  /** Whatever was stored by then is counted. */
+  settled_until: string | null;
   columns: Column[];
   rows: Row[];
   row_count: number;
