@@ -238,6 +238,19 @@ async def _flush_dtmf(switch: Switch, argument: str) -> str:
     return "+OK\n"
 
 
+async def _uuid_jitterbuffer(switch: Switch, argument: str) -> str:
+    """``<uuid> <ms>[:<most ms>]|pause|resume|stop``: a size is kept as the variable that a new description of the media looks at."""
+    uuid, what = _words(argument, 2)[:2]
+    if not (uuid and what):
+        return "-USAGE: <uuid> [0|<min_msec>[:<max_msec>]]\n"
+    leg = switch.find(uuid)
+    if leg is None:
+        return _FAILED
+    if what not in ("pause", "resume", "stop"):
+        leg.variables["jitterbuffer_msec"] = what
+    return "+OK Success\n"
+
+
 async def _uuid_hold(switch: Switch, argument: str) -> str:
     words = _words(argument, 2)
     if not words[0]:
@@ -300,6 +313,7 @@ CALL_COMMANDS: Final[dict[str, Callable[[Switch, str], Awaitable[str]]]] = {
     "uuid_dual_transfer": _uuid_dual_transfer,
     "uuid_flush_dtmf": _flush_dtmf,
     "uuid_hold": _uuid_hold,
+    "uuid_jitterbuffer": _uuid_jitterbuffer,
     "uuid_kill": _uuid_kill,
     "uuid_park": _uuid_park,
     "uuid_pre_answer": _uuid_pre_answer,

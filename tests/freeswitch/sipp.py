@@ -28,17 +28,17 @@ _number = itertools.count(1)
 def write_tone(path: Path, hz: float, seconds: float = 2.0) -> Path:
     """A raw A-law file with a sine of ``hz`` (ITU-T G.711), which SIPp's rtp_stream plays in a loop."""
     t = np.arange(int(8000 * seconds))
-    return write_sound(path, (12000 * np.sin(2 * np.pi * hz * t / 8000)).astype(np.int32))
+    path.write_bytes(a_law((6000 * np.sin(2 * np.pi * hz * t / 8000)).astype(np.int32)))
+    return path
 
 
-def write_sound(path: Path, linear: np.ndarray[Any, np.dtype[np.int32]]) -> Path:
-    """A raw A-law file of 16 bit samples at 8 kHz."""
-    magnitude = np.minimum(np.abs(linear) >> 4, 2047)
+def a_law(linear: np.ndarray[Any, np.dtype[np.int32]]) -> bytes:
+    """16 bit samples as ITU-T G.711 codes them."""
+    magnitude = np.minimum(np.abs(linear) >> 3, 4095)
     exponent = np.where(magnitude < 32, 0, np.floor(np.log2(np.maximum(magnitude, 1))).astype(int) - 4)
     mantissa = np.where(exponent <= 1, (magnitude >> 1) & 15, (magnitude >> np.maximum(exponent, 1)) & 15)
     coded = (exponent << 4) | mantissa | np.where(linear >= 0, 0x80, 0)
-    path.write_bytes((coded ^ 0x55).astype(np.uint8).tobytes())
-    return path
+    return (coded ^ 0x55).astype(np.uint8).tobytes()
 
 
 @dataclass(frozen=True)
@@ -383,20 +383,18 @@ class Lab:
         rate: float = 5,
         hz: float = 440,
         ani: str = "2188776655",
-        sound: Path | None = None,
         **run: Any,
     ) -> Sipp:
         """Customers call ``number``, press ``digits`` after ``think_ms``, and send a tone of ``hz`` (0: nothing).
 
-        ``sound``: send this raw A-law file instead, again and again. ``run``: for ``run``.
+        ``run``: for ``run``.
         """
-        tone = sound or (write_tone(self.folder / f"{hz:.0f}.pcma", hz) if hz else None)
         press = "".join(key_press(digit, CALLER_PARTIES, 2 + n) for n, digit in enumerate(digits))
         if digits:
             press = f'  <pause milliseconds="{think_ms}"/>\n{press}'
         values = {
             "press": press,
-            "speak": _speak(tone) if tone else "",
+            "speak": _speak(write_tone(self.folder / f"{hz:.0f}.pcma", hz)) if hz else "",
             "number": number,
             "patience_ms": str(patience_ms),
             "from_user": ani,

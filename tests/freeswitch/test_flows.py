@@ -24,16 +24,20 @@ def front(rig: Rig) -> Rig:
 
 async def path_of(front: Rig, entry: str) -> list[tuple[str, str]]:
     """The nodes that the one call of an entry point went through, with their results, as the books have them."""
-    contact = (await closed(front, entry_point=entry))[0]
+    return await steps_of(front, (await closed(front, entry_point=entry))[0]["contact_id"])
+
+
+async def steps_of(front: Rig, contact_id: str) -> list[tuple[str, str]]:
+    """The nodes that a call went through, with their results, as the books have them."""
 
     async def told() -> Any:
-        story = await front.get("reporting", f"/v1/contacts/{contact['contact_id']}")
+        story = await front.get("reporting", f"/v1/contacts/{contact_id}")
         facts = [entry for entry in story["timeline"] if "payload" in entry]
         steps = [f["payload"] for f in facts if f["type"].endswith("IvrStepTaken")]
         ended = any(f["type"].endswith("IvrEnded") for f in facts)
         return sorted(steps, key=lambda s: s["step_no"]) if ended else None
 
-    steps = await until(f"the steps of {entry} are in the books", told)
+    steps = await until(f"the steps of {contact_id} are in the books", told)
     assert all(step["entered_at_us"] <= step["at_us"] for step in steps)
     return [(step["flow_node"], step["result"]) for step in steps]
 

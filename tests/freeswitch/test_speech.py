@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import wave
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.freeswitch.conftest import Rig
-from tests.freeswitch.sipp import write_sound
+from tests.freeswitch.rtp import Line, phone_sound
 from tests.freeswitch.steps import Samples, closed, loudness, until
 from tests.freeswitch.switch import Watch
-from tests.freeswitch.test_flows import path_of
-from tests.unit.ivr.utterances import needs_espeak, pcm, silence, utterance
+from tests.freeswitch.test_flows import path_of, steps_of
+from tests.freeswitch.test_keys import connect
+from tests.unit.ivr.utterances import needs_espeak, pcm, utterance
 
 pytestmark = [pytest.mark.freeswitch, pytest.mark.asyncio(loop_scope="session"), needs_espeak]
 RATE = 8000
 WAITING = "peyvand::waiting"
+LINE = Line(noise=20)
+"""At rest: 64 dB below full scale."""
+FAX = np.tile(  # The tone of a calling machine (ITU-T T.30): half a second in three and a half.
+    np.concatenate([0.4 * np.sin(2 * np.pi * 1100 * np.arange(RATE // 2) / RATE), np.zeros(3 * RATE)])
+    * 32767,
+    20,
+).astype(np.int32)
 
 
 @pytest.fixture
@@ -27,10 +36,18 @@ def words(rig: Rig) -> Rig:
     return dataclasses.replace(rig, tenant="words")
 
 
-def sound(words: Rig, name: str, *parts: Samples) -> Path:
-    """A caller's sound, with a long silence behind it."""
-    samples = np.concatenate([*parts, silence(40)])
-    return write_sound(words.lab.folder / f"{name}.pcma", pcm(samples).astype(np.int32))
+def spoken(text: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """What a caller says."""
+    return pcm(utterance(text, band=False)).astype(np.int32)
+
+
+async def listened_to(words: Rig, watch: Watch, number: str) -> str:
+    """Until ivr listens to the one who has called ``number``; returns the leg."""
+    answered = await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number=number)
+    leg = answered["Unique-ID"]
+    heard = await watch.next(Event_Name="RECORD_START", Unique_ID=leg)
+    assert "/heard/" in heard["Record-File-Path"]
+    return leg
 
 
 async def played(watch: Watch) -> tuple[str, str]:
@@ -44,16 +61,22 @@ async def played(watch: Watch) -> tuple[str, str]:
 
 
 async def test_a_callers_voice_ends_the_prompt_and_is_understood(words: Rig) -> None:
-    said = sound(words, "interrupts", silence(2), utterance("speak to somebody", band=False))
-    async with words.switch.watch("PLAYBACK_STOP", "CHANNEL_ANSWER") as watch:
-        caller = await words.lab.callers("3101", sound=said)
-        answered = await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number="3101")
-        leg, both = answered["Unique-ID"], words.switch.recordings.parent / "interrupted.wav"
+    """The line comes late, as lines do: what it brings, its noise, after the silence that FreeSWITCH writes until then is no speech."""
+    async with (
+        phone_sound(LINE) as sound,
+        words.switch.watch("PLAYBACK_STOP", "CHANNEL_ANSWER", "RECORD_START") as watch,
+    ):
+        caller = await words.lab.callers("3101", hz=0, media_port=str(sound.port))
+        leg = await listened_to(words, watch, "3101")
+        both = words.switch.recordings.parent / f"{leg}-both.wav"
         await watch.ask(f"api uuid_setvar {leg} RECORD_STEREO true", f"api uuid_record {leg} start {both}")
+        await connect(words, sound, leg)
+        await sound.say_nothing(1_000)
+        await sound.say(spoken("speak to somebody"))
         assert await played(watch) == ("en/wish", "break")
         assert await played(watch) == ("en/person", "done")
     assert (await caller.done(30)).successful == 1
-    assert await path_of(words, "3101") == [
+    assert await steps_of(words, leg) == [
         ("wish", "said:person"), ("person", "played"), ("bye-person", "person"),
     ]  # fmt: skip
     with wave.open(str(both)) as wav:
@@ -61,10 +84,8 @@ async def test_a_callers_voice_ends_the_prompt_and_is_understood(words: Rig) -> 
     voice, prompt = loud(heard[:, 0]), loud(heard[:, 1])
     began = int(np.flatnonzero(voice)[0])
     silent = next(i for i in range(began, len(prompt)) if not prompt[i : i + 15].any())
-    took_ms = (silent - began) * 20
-    print(f"the prompt ended {took_ms} ms after the caller began to speak")
-    assert began * 20 > 500, "the prompt was heard before"
-    assert took_ms < 2_000
+    print(f"the prompt ended {(silent - began) * 20} ms after the caller began to speak")
+    assert prompt[:began].sum() * 20 > 500, "the prompt was heard before"
 
 
 def loud(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -74,17 +95,39 @@ def loud(samples: Samples) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 async def test_a_question_is_answered_by_voice_and_no_word_is_kept(words: Rig) -> None:
-    said = sound(words, "asks", silence(3), utterance("delivery time", band=False))
-    async with words.switch.watch("PLAYBACK_STOP") as watch:
-        caller = await words.lab.callers("3102", sound=said)
-        assert (await played(watch))[0] == "en/question"
+    async with (
+        phone_sound(LINE) as sound,
+        words.switch.watch("PLAYBACK_STOP", "CHANNEL_ANSWER", "RECORD_START") as watch,
+    ):
+        caller = await words.lab.callers("3102", hz=0, media_port=str(sound.port))
+        leg = await listened_to(words, watch, "3102")
+        await connect(words, sound, leg)
+        assert await played(watch) == ("en/question", "done")
+        await sound.say(spoken("delivery time"))
         assert await played(watch) == ("spoken", "done")
         assert await played(watch) == ("en/more", "done")
-    assert (await caller.done(40)).successful == 1, "who has no more questions is let go"
-    assert await path_of(words, "3102") == [
+        assert (await caller.done(40)).successful == 1, "who has no more questions is let go"
+    assert await steps_of(words, leg) == [
         ("ask", "said:ask/time"), ("ask/time", "played"), ("ask/more", "timeout"), ("bye", "answered"),
     ]  # fmt: skip
     assert not list((words.stack.speech / "heard").iterdir())
+
+
+@pytest.mark.parametrize("seed", [2, 5])  # Those of which not a word was understood without a jitter buffer.
+async def test_a_line_that_loses_and_delays_packets_is_understood(words: Rig, seed: int) -> None:
+    """One packet in twenty is lost, and every one is late by up to 60 ms, so that they overtake each other."""
+    bad = Line(noise=20, loss=0.05, jitter_ms=60, seed=seed)
+    async with (
+        phone_sound(bad) as sound,
+        words.switch.watch("PLAYBACK_STOP", "CHANNEL_ANSWER", "RECORD_START") as watch,
+    ):
+        caller = await words.lab.callers("3101", hz=0, media_port=str(sound.port))
+        await connect(words, sound, await listened_to(words, watch, "3101"))
+        await sound.say_nothing(1_000)
+        await sound.say(spoken("buy something"))
+        assert await played(watch) == ("en/wish", "break")
+        assert await played(watch) == ("en/sold", "done")
+        assert (await caller.done(30)).successful == 1
 
 
 async def test_a_text_with_the_callers_number_is_spoken_and_heard(words: Rig) -> None:
@@ -162,17 +205,22 @@ async def _is(heard: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> b
 
 @pytest.mark.parametrize("who", ["flood", "fax", "nobody"])
 async def test_whoever_cannot_be_served_reaches_a_named_end(words: Rig, who: str) -> None:
-    at = np.arange(RATE // 2) / RATE
-    fax = [part for _ in range(6) for part in (0.4 * np.sin(2 * np.pi * 1100 * at), silence(3))]
-    noise = sound(words, who, *(fax if who == "fax" else [silence(1)])) if who != "nobody" else None
-    async with words.switch.watch("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE") as watch:
-        caller = await words.lab.callers("3101", sound=noise, hz=0)  # of ``nobody`` no packet ever comes
-        answered = await watch.next(Event_Name="CHANNEL_ANSWER", Caller_Destination_Number="3101")
-        leg = answered["Unique-ID"]
+    async with (
+        phone_sound(LINE) as sound,
+        words.switch.watch("CHANNEL_ANSWER", "RECORD_START", "CHANNEL_HANGUP_COMPLETE") as watch,
+    ):
+        caller = await words.lab.callers("3101", hz=0, media_port=str(sound.port))
+        leg = await listened_to(words, watch, "3101")
+        if who != "nobody":  # of whom no packet ever comes
+            await connect(words, sound, leg)
+        calling = asyncio.create_task(sound.say(FAX)) if who == "fax" else None
         if who == "flood":
             for _ in range(30):
                 await watch.ask(f"api uuid_recv_dtmf {leg} 3456789*#03456789*#0")
         await watch.next(Event_Name="CHANNEL_HANGUP_COMPLETE", Unique_ID=leg)
+        if calling is not None:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
     assert (await caller.done(60)).successful == 1
     story = await until("the call is in the books", lambda: _outcome(words, leg))
     assert story == "finished"

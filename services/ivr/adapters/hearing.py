@@ -1,9 +1,8 @@
 """Listening to one caller: FreeSWITCH records what they say into a file that grows, and we read along.
 
 ``uuid_record`` with RECORD_READ_ONLY writes only what comes from the caller, frame by frame while a prompt plays, so the caller's voice can end
-it. Voiced frames are told by the detector of WebRTC (in pocketsphinx); where speech begins and ends is decided in ``core.endpoints``. The
-file is outside of the recordings, and gone as soon as it was listened to. When we die, the dialplan ends it: the call says in ``cc_hearing``
-which it is.
+it. A jitter buffer puts the packets of a bad line in order before that (services/adr/0065). Voiced frames are told in ``voicing``; where
+speech begins and ends is decided in ``core.endpoints``. The file is outside of the recordings, and gone as soon as it was listened to. When we die, the dialplan ends it: the call says in ``cc_hearing`` which it is.
 """
 
 from __future__ import annotations
@@ -15,26 +14,24 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import structlog
-from pocketsphinx import Vad
 
 from services.center.phrases import match
 from services.common.errors import CallGone
 from services.ivr.adapters.understanding import CannotUnderstand, Recognisers
+from services.ivr.adapters.voicing import FRAME_BYTES, Voicing
 from services.ivr.core import model as core
-from services.ivr.core.endpoints import FRAME_MS, Edge, Endpoints
-from services.ivr.recognisers.engine import RATE
+from services.ivr.core.endpoints import Edge, Endpoints
 
 log = structlog.get_logger()
 
 _HEADER_BYTES = 44
-_FRAME_BYTES = RATE * FRAME_MS // 1000 * 2
 _LOOK_S = 0.06
 _MOST_S = 240
 """After so long FreeSWITCH stops recording, if nobody has told it before."""
 _NO_FILE_S = 2.0
 """A recording that has begun has a file by then."""
-_STRICTNESS = 2
-"""Of the detector, 0 to 3: at 2 it takes little but speech for speech at a telephone's noise."""
+_JITTER_MS = "60:200"
+"""Without a buffer FreeSWITCH takes packets as they come, and writes silence where none has come yet."""
 _AS_WE_NEED_IT = (
     "{RECORD_READ_ONLY=true,RECORD_STEREO=false,enable_file_write_buffering=false,record_sample_rate=8000}"
 )
@@ -74,6 +71,8 @@ class Ear:
         path = self._folder / f"{self._session.unique_id}.{wish.hearing}.wav"
         try:
             self._session.set_variables({"cc_hearing": str(path)})
+            # It stays for the call: while two legs are bridged FreeSWITCH lets it rest. Where there is none, the caller is heard as before.
+            await self._session.api(f"uuid_jitterbuffer {self._session.unique_id} {_JITTER_MS}")
             # In here already: who hangs up before the answer leaves a file, too.
             answer = await self._session.api(
                 f"uuid_record {self._session.unique_id} start {path} {_MOST_S} {_AS_WE_NEED_IT}"
@@ -111,7 +110,7 @@ class Ear:
     async def _utterance(self, path: Path, wish: core.HearCaller) -> bytes:
         """Read along until the caller has spoken; return that part of the sound. Raises CannotUnderstand when there is no file."""
         endpoints = Endpoints(wish.most_ms)
-        detector = Vad(_STRICTNESS, RATE, FRAME_MS / 1000)
+        voicing = Voicing()
         sound = bytearray()
         frames = 0
         with await self._opened(path) as file:
@@ -119,12 +118,12 @@ class Ear:
             while True:
                 for frame in _frames(file, sound, frames):
                     frames += 1
-                    edge = endpoints.take(detector.is_speech(frame))
+                    edge = endpoints.take(voicing.is_voiced(frame))
                     if edge is Edge.BEGAN:
                         self._tell(core.SpeechBegan(self._now_us(), wish.hearing))
                     elif edge is Edge.ENDED:
                         assert endpoints.first is not None
-                        return bytes(sound[endpoints.first * _FRAME_BYTES : frames * _FRAME_BYTES])
+                        return bytes(sound[endpoints.first * FRAME_BYTES : frames * FRAME_BYTES])
                 await asyncio.sleep(_LOOK_S)
 
     async def _opened(self, path: Path) -> BinaryIO:
@@ -140,5 +139,5 @@ class Ear:
 def _frames(file: BinaryIO, sound: bytearray, frames: int) -> Iterator[bytes]:
     """Take what the file has more of now; yield the whole frames after the first so many."""
     sound += file.read()
-    for at in range(frames * _FRAME_BYTES, len(sound) - _FRAME_BYTES + 1, _FRAME_BYTES):
-        yield bytes(sound[at : at + _FRAME_BYTES])
+    for at in range(frames * FRAME_BYTES, len(sound) - FRAME_BYTES + 1, FRAME_BYTES):
+        yield bytes(sound[at : at + FRAME_BYTES])
