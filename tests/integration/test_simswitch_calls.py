@@ -399,3 +399,14 @@ async def test_a_function_of_the_api_in_what_an_application_is_given(tmp_path: P
         assert leg.var("cc_state") == "waiting"
         await leg.execute("set", r"said=${strepoch(2026-11-21 21:00:00)} ${cc_state} \${x}")
         assert leg.var("said") == "1795294800 waiting ${x}"
+
+
+async def test_a_jitter_buffer_is_a_variable_of_its_leg(tmp_path: Path) -> None:
+    async with lab(tmp_path) as sw:
+        client = await sw.client(EVENTS)
+        leg = sw.caller(uuid="C")
+        assert await client.api("uuid_jitterbuffer C") == "-USAGE: <uuid> [0|<min_msec>[:<max_msec>]]"
+        assert await client.api("uuid_jitterbuffer nobody 60:200") == "-ERR Operation failed"
+        assert await client.api("uuid_jitterbuffer C 60:200") == "+OK Success"
+        assert await client.api("uuid_jitterbuffer C pause") == "+OK Success"
+        assert leg.var("jitterbuffer_msec") == "60:200"
