@@ -30,7 +30,7 @@ class MeasureInfo(BaseModel):
     sources: list[str]
     dimensions: list[str] = Field(description="what 'by' and 'filter.' may name with it")
     counts: list[str] = Field(description="raw counts that come with it")
-    counts_are_contacts: bool = Field(description="whether /v1/contacts?measure= lists what it counts")
+    counts_are_contacts: bool = Field(description="whether /v1/contacts?count= lists what it counts")
 
 
 class DimensionInfo(BaseModel):

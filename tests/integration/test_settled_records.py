@@ -257,3 +257,61 @@ async def test_records_and_states_are_what_the_facts_say_whatever_came_when(
             await compare(store, tenant, model, now_us)
     finally:
         await store.stop()
+
+
+@pytest.mark.parametrize("end_known", [True, False])
+async def test_the_talk_of_a_contact_is_not_counted_again_for_its_last_conversation(
+    end_known: bool, store_url: StoreUrl
+) -> None:
+    """Routing tells the sum of all conversations at the end, and the end of the last one may be known from there alone."""
+    teller = Teller(f"t{ids.new_id()}")
+    alone, passed_on = Story("alone"), Story("passed-on")
+    for story, talks in ((alone, (7_000,)), (passed_on, (10_000, 25_000))):
+        contact = {"contact_id": story.contact_id, "queue": "sales"}
+        teller.decided(story, f.ContactQueued(**contact, waiting_since_us=teller.now_us))
+        for no, talk_ms in enumerate(talks, start=1):
+            party = {
+                "contact_id": story.contact_id,
+                "offer_id": f"{story.contact_id}/{no}",
+                "agent_id": AGENTS[no - 1],
+            }
+            teller.decided(
+                story, f.ContactConnected(**party, queue="sales", connected_at_us=teller.later(1_000))
+            )
+            ended_us, last = teller.later(talk_ms), no == len(talks)
+            over = f.ConversationEnded(
+                **party, ended_by="agent", talk_ms=talk_ms, hold_ms=no * 100, at_us=ended_us
+            )
+            if not last:
+                again = f.ContactQueued(**contact, requeued=True)
+                teller.decided(
+                    story, f.ContactTransferred(contact_id=story.contact_id, target_kind="queue"), again
+                )
+            if not last or end_known:
+                teller.event(story, over, "queue")
+        teller.decided(
+            story,
+            f.ContactClosed(
+                **contact, outcome="completed", agent_id=party["agent_id"], offer_id=party["offer_id"],
+                talk_ms=sum(talks), hold_ms=len(talks) * 100,
+            ),
+        )  # fmt: skip
+    store = ServerStore(store_url, threads=2)
+    try:
+        told = [placed for story in (alone, passed_on) for placed in story.placed]
+        await Writer(store, store_url.database).write(row for placed in told for row in rows_of(placed))
+        await Settler(store, ManualClock(teller.now_us)).drain(ahead_ms=3_600_000)
+        rows = await store.query(
+            "SELECT contact_id, talk_ms, hold_ms FROM v_segments WHERE kind = 'agent' ORDER BY contact_id, segment_no"
+        )
+        assert [tuple(row.values()) for row in rows] == [
+            ("alone", 7_000, 100),
+            ("passed-on", 10_000, 100),
+            ("passed-on", 25_000, 200 if end_known else 0),
+        ]
+        (sums,) = await store.query(
+            "SELECT sum(talk_ms) AS talk_ms, (SELECT sum(talk_ms) FROM v_contacts) AS of_contacts FROM v_queue_15m"
+        )
+        assert sums["talk_ms"] == sums["of_contacts"] == 42_000
+    finally:
+        await store.stop()
