@@ -302,7 +302,9 @@ def _decode_all(data: bytearray, view: memoryview, size: int, out: list[Item]) -
         if starts(_LENGTH, at):  # an event
             line_end = find(b"\n", at)
             digits = data[at + 16 : line_end]
-            length = int(digits) if len(digits) < 8 and digits.isdigit() else _length(digits)
+            length = int(digits) if len(digits) < 8 and digits.isdigit() else -1
+            if not 0 <= length <= MAX_BODY_BYTES:
+                length = _length(digits)
             body_at = end + 2
             stop = body_at + length
             if stop > size:

@@ -17,6 +17,8 @@ FINDINGS = {
     "length-in-other-digits": ("server_stream", b"sendevent X\ncontent-length: \xc2\xb2\n\nabcdef"),
     # A body of any announced length was waited for, and kept.
     "endless-body": ("server_stream", b"sendevent X\ncontent-length: 9999999999999\n\n" + b"x" * 4_000),
+    # A length of few digits was not held against the bound.
+    "short-length": ("client_stream", b"Content-Length: 55378\nContent-Type: text/event-plain\n\nx"),
     # What came before the bytes that make no sense was thrown away or not, as the reads happened to fall.
     "good-before-bad": (
         "client_stream",
