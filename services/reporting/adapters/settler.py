@@ -20,7 +20,7 @@ from services.common.clickhouse import Store, StoreRefused
 from services.common.clock import Clock
 from services.common.errors import StoreUnavailable
 from services.reporting.core import settling, settling_sql, states_sql
-from services.reporting.core.settling import Agents, Contacts, Slots, Touch
+from services.reporting.core.settling import Agents, Contacts, Pairs, Round, Slots, Touch
 from services.reporting.core.tables import day_of
 
 log = structlog.get_logger()
@@ -33,15 +33,15 @@ SETTLE_S = Histogram(
     "Seconds of one round of settling",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
 )
-# Entries of the list of work that are due. Growing: settling is slower than the facts come.
-TOUCHED = Gauge("peyvand_reporting_touched", "Entries of the list of work that are due")
-# Age of the oldest of them. It is how far records are behind cards and facts.
-LAG_S = Gauge("peyvand_reporting_settle_lag_seconds", "Age of the oldest due entry of the list of work")
+# Entries of the list of work that a round found due. Growing: settling is slower than the facts come.
+TOUCHED = Gauge("peyvand_reporting_touched", "Entries of the list of work that were due at the last look")
+# How far records are behind cards and facts: the time since a look whose finds are all settled, or the age of the oldest entry that is not.
+LAG_S = Gauge("peyvand_reporting_settle_lag_seconds", "How far records are behind what is stored")
 
 _RETRY_S: Final = 2.0
 _TIMEOUT_S: Final = 300.0
-# The price of a round is ClickHouse's reading of the statements (a quarter of a second of CPU for the longest), whether for one contact or a
-# thousand. So whoever has little to settle does it less often, and calls keep the machine: a fifth of the time at most, unless work piles up.
+# The price of a round is ClickHouse's reading of the statements, whether for one contact or a thousand (adr/0066). So each statement runs once
+# a round where it can, and who has little to settle does it less often: a fifth of the time at most, unless work piles up.
 _REST: Final = 4.0
 _OPEN_DAYS: Final = timedelta(days=32)
 _AGENT_KINDS: Final = (settling.PRESENCE, settling.ACTIVITY)
@@ -49,7 +49,6 @@ _KINDS: Final = (settling.CONTACT, *_AGENT_KINDS, settling.MINUTES)
 _DAYS_AT_ONCE: Final = 1
 
 ReadyHook = Callable[[bool, str], None]
-Pairs = set[tuple[str, int]]
 
 
 class Settler:
@@ -62,6 +61,7 @@ class Settler:
         self._slot = 0
         self.settled_until_us: int | None = None
         """Whatever was stored by then is in the records; None: nobody has looked yet."""
+        self._all_until_us: int | None = None  # the last round settled all that was due then
 
     async def run(self, every_s: float, ready: ReadyHook) -> None:
         """Settle what comes; forever."""
@@ -98,20 +98,29 @@ class Settler:
     async def round(self, *, ahead_ms: int = 0) -> int:
         """Settle what is due, up to a bound; return how many entries of the list were struck off."""
         began = time.monotonic()
-        done = 0
+        looked_us = self._clock.now_us()
         by_kind: dict[str, list[Touch]] = {}
-        for touch in await self._touched(_KINDS, ahead_ms):
+        found = await self._touched(ahead_ms)
+        for touch in found:
             by_kind.setdefault(touch.kind, []).append(touch)
-        for contacts in settling.contact_batches(by_kind.get(settling.CONTACT, ())):
-            done += await self._contacts(contacts)
-        for agents in settling.agent_batches(t for kind in _AGENT_KINDS for t in by_kind.get(kind, ())):
-            done += await self._agents(agents)
-        if minutes := by_kind.get(settling.MINUTES):
-            await self._states((t.tenant, int(t.id)) for t in minutes)
-            done += await self._strike(minutes)
+        TOUCHED.set(len(found))
+        round_ = Round()
+        minutes = by_kind.get(settling.MINUTES, [])
+        round_.settled({(t.tenant, int(t.id)) for t in minutes}, minutes)
+        try:
+            for contacts in settling.contact_batches(by_kind.get(settling.CONTACT, ())):
+                await self._contacts(contacts, round_)
+            for agents in settling.agent_batches(t for kind in _AGENT_KINDS for t in by_kind.get(kind, ())):
+                await self._agents(agents, round_)
+        except StoreRefused:
+            # What one batch is refused for does not hold up the others.
+            await self._finish(round_)
+            raise
+        done = await self._finish(round_)
+        self._all_until_us = looked_us if len(found) < settling.ROUND else None
         if not done:
             # What was there before there were records comes last, a day at a time.
-            for touch in await self._touched([settling.DAY], ahead_ms, most=_DAYS_AT_ONCE):
+            for touch in by_kind.get(settling.DAY, [])[:_DAYS_AT_ONCE]:
                 await self._day(date.fromisoformat(touch.id))
                 done += await self._strike([touch])
         if done:
@@ -142,9 +151,8 @@ class Settler:
 
     # -- contacts
 
-    async def _contacts(self, batch: Contacts) -> int:
+    async def _contacts(self, batch: Contacts, round_: Round) -> None:
         partial = await self._store.query(settling_sql.PARTIAL, batch.params(), timeout_s=_TIMEOUT_S)
-        done = 0
         for part in batch.split(row["contact_id"] for row in partial):
             params = part.params()
             before = await self._slots(settling_sql.SLOTS_OF_CONTACTS, params)
@@ -153,29 +161,31 @@ class Settler:
             await self._run(settling_sql.SEGMENTS, params)
             for statement in settling_sql.SUPERSEDED:
                 await self._run(statement, params)
-            await self._states(before | await self._slots(settling_sql.SLOTS_OF_CONTACTS, params))
+            after = await self._slots(settling_sql.SLOTS_OF_CONTACTS, params)
+            round_.settled(before | after, [*part.touches, *lease])
             SETTLED.labels("contact").inc(len(part.ids))
-            done += await self._strike([*part.touches, *lease])
-        return done
 
     # -- agents
 
-    async def _agents(self, batch: Agents) -> int:
+    async def _agents(self, batch: Agents, round_: Round) -> None:
         now_us = self._clock.now_us()
         partial = await self._store.query(
             settling_sql.AGENTS_PARTIAL, batch.params(now_us), timeout_s=_TIMEOUT_S
         )
-        done = 0
         for part in settling.agents_apart(batch, (row["agent_id"] for row in partial)):
             params = part.params(now_us)
             before = await self._slots(settling_sql.SLOTS_OF_AGENTS, params)
             lease = await self._lease(before)
             await self._run(settling_sql.AGENT_INTERVALS, params)
             await self._run(settling_sql.AGENTS_SUPERSEDED, params)
-            await self._states(before | await self._slots(settling_sql.SLOTS_OF_AGENTS, params))
+            after = await self._slots(settling_sql.SLOTS_OF_AGENTS, params)
+            round_.settled(before | after, [*part.touches, *lease])
             SETTLED.labels("agent").inc(len(part.ids))
-            done += await self._strike([*part.touches, *lease])
-        return done
+
+    async def _finish(self, round_: Round) -> int:
+        """Compute the 15 minutes of all batches, then strike the batches off."""
+        await self._states(round_.slots)
+        return await self._strike(round_.touches)
 
     # -- 15-minute states
 
@@ -205,9 +215,11 @@ class Settler:
             if not rows:
                 break
             tenant, after = rows[-1]["tenant"], rows[-1]["contact_id"]
+            page = Round()
             await self._contacts(
-                settling.contacts_of_day([(row["tenant"], row["contact_id"]) for row in rows], day)
+                settling.contacts_of_day([(row["tenant"], row["contact_id"]) for row in rows], day), page
             )
+            await self._finish(page)
         if day.day == 1:
             found = await self._store.query(
                 settling_sql.AGENTS_OF_MONTH, {"from_day": day}, timeout_s=_TIMEOUT_S
@@ -215,14 +227,17 @@ class Settler:
             for agents in settling.agents_of_month(
                 [(row["tenant"], row["kind"], row["agent_id"]) for row in found], day
             ):
-                await self._agents(agents)
+                page = Round()
+                await self._agents(agents, page)
+                await self._finish(page)
         log.info("day_settled", day=str(day))
 
     # -- the list of work
 
-    async def _touched(self, kinds: Sequence[str], ahead_ms: int, most: int = settling.ROUND) -> list[Touch]:
+    async def _touched(self, ahead_ms: int) -> list[Touch]:
         rows = await self._store.query(
-            settling_sql.TOUCHED, {"kinds": list(kinds), "ahead_ms": ahead_ms, "most": most}
+            settling_sql.TOUCHED,
+            {"kinds": [*_KINDS, settling.DAY], "ahead_ms": ahead_ms, "most": settling.ROUND},
         )
         return [Touch(**row) for row in rows]
 
@@ -241,13 +256,17 @@ class Settler:
         )
 
     async def measure(self) -> float:
-        """Look how far behind the records are, in seconds."""
-        looked_us = self._clock.now_us()
-        row = (await self._store.query(settling_sql.BACKLOG, {"kinds": list(_KINDS), "ahead_ms": 0}))[0]
-        TOUCHED.set(row["touches"])
-        LAG_S.set(row["lag_ms"] / 1000)
-        self.settled_until_us = looked_us - max(int(row["lag_ms"]), 0) * 1000
-        return float(row["lag_ms"]) / 1000
+        """How far behind the records are, in seconds. ClickHouse is asked only when the last round left something."""
+        now_us = self._clock.now_us()
+        if self._all_until_us is not None:
+            lag_ms = max(now_us - self._all_until_us, 0) // 1000
+        else:
+            row = (await self._store.query(settling_sql.BACKLOG, {"kinds": list(_KINDS), "ahead_ms": 0}))[0]
+            TOUCHED.set(row["touches"])
+            lag_ms = max(int(row["lag_ms"]), 0)
+        LAG_S.set(lag_ms / 1000)
+        self.settled_until_us = now_us - lag_ms * 1000
+        return lag_ms / 1000
 
     async def _slots(self, statement: str, params: dict[str, Any]) -> Pairs:
         rows = await self._store.query(statement, params, timeout_s=_TIMEOUT_S)

@@ -7,8 +7,8 @@ round takes what is due, and for each batch of contacts
 
 1. notes, as work that is due a minute later, the 15 minutes in which the contacts count now (the lease),
 2. writes their records and segments anew and takes away the rows that no longer are,
-3. computes the 15-minute states of the minutes of before and of now,
-4. strikes the batch and its lease off the list.
+3. and when all batches of the round are that far, computes the 15-minute states of the minutes of before and of now,
+4. and strikes the batches and their leases off the list.
 
 Nothing is ever added to a number: each statement replaces what it computes, so it may run any number of times. A crash before 4 leaves the
 batch on the list. The one thing that a repetition could not find out is in which 15 minutes a segment used to be that step 2 moved: for that
@@ -71,6 +71,23 @@ class Touch(msgspec.Struct, frozen=True):
         return (self.kind, self.tenant, self.id, self.since, self.due, self.touch, sign)
 
 
+Pairs = set[tuple[str, int]]
+"""15 minutes: tenant and start in seconds since the epoch."""
+
+
+class Round:
+    """What the batches of a round leave for its end: 15 minutes to compute, then entries of the list (leases with them) to strike off."""
+
+    def __init__(self) -> None:
+        self.slots: Pairs = set()
+        self.touches: list[Touch] = []
+
+    def settled(self, slots: Pairs, touches: Iterable[Touch]) -> None:
+        """A batch's rows are written."""
+        self.slots |= slots
+        self.touches += touches
+
+
 class Contacts(msgspec.Struct, frozen=True):
     """Contacts that are settled together, and the days that are read for it."""
 
@@ -108,10 +125,10 @@ class Contacts(msgspec.Struct, frozen=True):
 
 
 class Agents(msgspec.Struct, frozen=True):
-    """Agents whose intervals of one kind are settled together; ``since_us`` is the earliest change that is news."""
+    """Agents whose intervals are settled together; ``since_us`` is the earliest change that is news."""
 
     tenants: tuple[str, ...]
-    kind: str
+    kinds: tuple[str, ...]
     ids: tuple[str, ...]
     since_us: int
     from_us: int
@@ -122,7 +139,7 @@ class Agents(msgspec.Struct, frozen=True):
         return {
             "tenants": list(self.tenants),
             "ids": list(self.ids),
-            "kinds": [self.kind],
+            "kinds": list(self.kinds),
             "since_us": self.since_us,
             "from_us": self.from_us,
             "to_us": self.to_us,
@@ -170,19 +187,19 @@ def contact_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Con
 
 
 def agent_batches(touches: Iterable[Touch], size: int = BATCH) -> Iterator[Agents]:
-    """Agents of one kind whose earliest news is of the same day, together."""
-    by_agent: dict[tuple[str, str, str], list[Touch]] = {}
+    """Agents whose earliest news is of the same day, together, presence and activity in one: what one statement does is not asked twice."""
+    by_agent: dict[tuple[str, str], list[Touch]] = {}
     for touch in touches:
-        by_agent.setdefault((touch.kind, touch.tenant, touch.id), []).append(touch)
-    firsts = sorted((key[0], min(t.since for t in found).date(), key) for key, found in by_agent.items())
-    for (kind, _), group in groupby(firsts, key=lambda first: first[:2]):
-        keys = [key for _, _, key in group]
+        by_agent.setdefault((touch.tenant, touch.id), []).append(touch)
+    firsts = sorted((min(t.since for t in found).date(), key) for key, found in by_agent.items())
+    for _, group in groupby(firsts, key=lambda first: first[0]):
+        keys = [key for _, key in group]
         for at in range(0, len(keys), size):
             part = tuple(t for key in keys[at : at + size] for t in by_agent[key])
             since_us = min(_us(t.since) for t in part)
             yield Agents(
                 tenants=tuple(sorted({t.tenant for t in part})),
-                kind=kind,
+                kinds=tuple(sorted({t.kind for t in part})),
                 ids=tuple(sorted({t.id for t in part})),
                 since_us=since_us,
                 from_us=max(since_us - _AGENTS_BEFORE_US, 0),
@@ -289,7 +306,7 @@ def agents_of_month(rows: Iterable[tuple[str, str, str]], month: date) -> Iterat
             part = found[at : at + BATCH]
             yield Agents(
                 tenants=tuple(sorted({tenant for tenant, _, _ in part})),
-                kind=kind,
+                kinds=(kind,),
                 ids=tuple(sorted({agent for _, _, agent in part})),
                 since_us=begin_us,
                 from_us=max(begin_us - _AGENTS_BEFORE_US, 0),

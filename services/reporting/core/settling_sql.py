@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from services.reporting.core import contact_sql
 from services.reporting.core.imports.records import MOST_VERSION
 
 DEFAULT_TARGET_MS: Final = 20_000
@@ -83,31 +84,68 @@ PARTIAL: Final = (
 )
 """Contacts whose start is not in the days that are read: for them everything has to be."""
 
-_FACTS_KNOWN: Final = (
-    f"(SELECT tenant, contact_id, uniqExact(id) AS known FROM {_FACTS} GROUP BY tenant, contact_id)"
-)
+# How much is known of a contact, of facts and of legs.
+_FACTS_KNOWN: Final = f"SELECT tenant, contact_id AS of_contact, uniqExact(id) AS known FROM {_FACTS} GROUP BY tenant, contact_id"
+
+_ASKED: Final = "Tuple(skills Array(String), service_class String, callback_id String)"
+_NOTHING_BESIDE: Final = {
+    "known": "toUInt64(0)",
+    "asked": f"CAST(([], '', '') AS {_ASKED})",
+    "missed": "toUInt64(0)",
+    "billed": "toInt64(0)",
+    "voice": "CAST((0, 0, 0) AS Tuple(Int64, Int64, Int64))",
+    "five": "toUInt64(0)",
+    "highest": "toUInt64(0)",
+    "ten": "toUInt64(0)",
+    "promoted": "toInt64(0)",
+}
+
+
+def _beside() -> str:
+    """What is told of contacts beside their cards, a row a contact: one join of a narrow table in place of four (adr/0066)."""
+
+    def part(source: str, by: str, **terms: str) -> str:
+        columns = ", ".join(f"{term} AS {name}" for name, term in (_NOTHING_BESIDE | terms).items())
+        return f"SELECT tenant, {by} AS of_contact, {columns} FROM {source} GROUP BY tenant, {by}"
+
+    parts = (
+        part(_FACTS, "contact_id", known="uniqExact(id)"),
+        part(
+            f"{_FACTS} AND type = 'peyvand.routing.v1.ContactQueued'",
+            "contact_id",
+            asked=f"argMin(JSONExtract(payload, '{_ASKED}'), (seq, idx))",
+        ),
+        part(_OFFERS, "of_contact", missed="countIf(verdict NOT IN ('', 'accepted', 'withdrawn'))"),
+        part(
+            _LEGS,
+            "of_contact",
+            known="toUInt64(sum(known))",
+            billed="toInt64(sum(billed))",
+            voice="argMaxIf((mos, jitter, loss), (lasted, leg_id), leg_role = 'caller')",
+        ),
+        part(
+            f"survey_answers FINAL WHERE {_OF_IDS} AND {_IN_TIME} AND kind = 'score'",
+            "contact_id",
+            five="countIf(most = 5)",
+            highest="countIf(most = 5 AND score >= 4)",
+            ten="countIf(least = 0 AND most = 10)",
+            promoted="toInt64(argMaxIf(score, (at, id), least = 0 AND most = 10))",
+        ),
+    )
+    # Each is told by one part at most, except what is known, and the others say the least value there is. A score is never below zero.
+    sums = ", ".join(f"{'sum' if name == 'known' else 'max'}({name}) AS {name}" for name in _NOTHING_BESIDE)
+    return (
+        f"(SELECT tenant, of_contact, {sums} FROM ({' UNION ALL '.join(parts)}) GROUP BY tenant, of_contact)"
+    )
 
 
 def _contact_records() -> str:
     # The settled columns are named apart: a term named like a column of its source would be taken for it.
+    cards = contact_sql.contacts(f"{_OF_IDS} AND day BETWEEN {{from_day:Date}} AND {{to_day:Date}}")
     source = (
         "(SELECT *, ifNull(waiting_since, started_at) AS since, ifNull(connected_at, started_at) AS with_agent_at"
-        f" FROM v_contacts_between(from_day = {{from_day:Date}}, to_day = {{to_day:Date}}) WHERE {_OF_IDS}) AS c"
-        f" LEFT JOIN {_FACTS_KNOWN} AS f"
-        " ON f.tenant = c.tenant AND f.contact_id = c.contact_id"
-        " LEFT JOIN (SELECT tenant, contact_id, argMin(asked, (seq, idx)) AS asked FROM (SELECT tenant, contact_id, seq, idx,"
-        " JSONExtract(payload, 'Tuple(skills Array(String), service_class String, callback_id String)') AS asked"
-        f" FROM {_FACTS} AND type = 'peyvand.routing.v1.ContactQueued') GROUP BY tenant, contact_id) AS q"
-        " ON q.tenant = c.tenant AND q.contact_id = c.contact_id"
-        " LEFT JOIN (SELECT tenant, of_contact, countIf(verdict NOT IN ('', 'accepted', 'withdrawn')) AS missed"
-        f" FROM {_OFFERS} GROUP BY tenant, of_contact) AS o ON o.tenant = c.tenant AND o.of_contact = c.contact_id"
-        " LEFT JOIN (SELECT tenant, of_contact, sum(billed) AS billed, sum(known) AS known,"
-        " argMaxIf((mos, jitter, loss), (lasted, leg_id), leg_role = 'caller') AS voice"
-        f" FROM {_LEGS} GROUP BY tenant, of_contact) AS l ON l.tenant = c.tenant AND l.of_contact = c.contact_id"
-        " LEFT JOIN (SELECT tenant, contact_id, countIf(most = 5) AS of_five, countIf(most = 5 AND score >= 4) AS highest,"
-        " countIf(least = 0 AND most = 10) AS of_ten, argMaxIf(score, (at, id), least = 0 AND most = 10) AS ten"
-        f" FROM survey_answers FINAL WHERE {_OF_IDS} AND {_IN_TIME} AND kind = 'score'"
-        " GROUP BY tenant, contact_id) AS s ON s.tenant = c.tenant AND s.contact_id = c.contact_id"
+        f" FROM ({cards})) AS c"
+        f" LEFT JOIN {_beside()} AS b ON b.tenant = c.tenant AND b.of_contact = c.contact_id"
         f" LEFT JOIN {_REVISIONS} AS r ON r.tenant = c.tenant"
         f" ASOF LEFT JOIN {_QUEUES} AS cq ON cq.tenant = c.tenant AND cq.queue = c.queue AND c.since >= cq.valid_from"
         f" ASOF LEFT JOIN {_AGENTS} AS ca ON ca.tenant = c.tenant AND ca.agent_id = c.agent_id"
@@ -123,20 +161,20 @@ def _contact_records() -> str:
                 "channel",
                 "if(c.start IN ('', 'ivr', 'queue', 'switch', 'callback', 'outbound'), 'voice', c.start)",
             ),
-            ("skills", "q.asked.skills"),
-            ("service_class", "q.asked.service_class"),
-            ("related_contact_id", "q.asked.callback_id"),
-            ("offers_missed", "o.missed"),
+            ("skills", "b.asked.skills"),
+            ("service_class", "b.asked.service_class"),
+            ("related_contact_id", "b.asked.callback_id"),
+            ("offers_missed", "b.missed"),
             ("team", "ca.team"),
             ("target_ms", f"if(cq.queue = '', {DEFAULT_TARGET_MS}, cq.target_ms)"),
             ("short_ms", f"if(cq.queue = '', {DEFAULT_SHORT_MS}, cq.short_ms)"),
-            ("mos_milli", "l.voice.1"),
-            ("jitter_us", "l.voice.2"),
-            ("packet_loss_ppm", "l.voice.3"),
-            ("billed_ms", "l.billed"),
-            ("csat", "if(s.of_five = 0, NULL, s.highest / s.of_five)"),
-            ("nps", "multiIf(s.of_ten = 0, NULL, s.ten >= 9, 1, s.ten <= 6, -1, 0)"),
-            ("version", _VERSION.format(known="f.known + l.known + r.rows")),
+            ("mos_milli", "b.voice.1"),
+            ("jitter_us", "b.voice.2"),
+            ("packet_loss_ppm", "b.voice.3"),
+            ("billed_ms", "b.billed"),
+            ("csat", "if(b.five = 0, NULL, b.highest / b.five)"),
+            ("nps", "multiIf(b.ten = 0, NULL, b.promoted >= 9, 1, b.promoted <= 6, -1, 0)"),
+            ("version", _VERSION.format(known="b.known + r.rows")),
         ],
         source,
     )
@@ -197,54 +235,57 @@ def _stretches() -> str:
 
 
 def _segments() -> str:
-    closed = "c.state = 'closed'"
-    # Who left while nobody looked is told by the leg alone; the contact's record has weighed that.
-    waited_out = (
-        "multiIf(t.after = 'connected', 'answered', t.after IN ('overflowed', 'transferred'), t.after,"
-        " t.after = 'queued', 'transferred',"
-        " t.after = 'closed', if(t.after_p.outcome IN ('ended_unseen', 'completed'), c.outcome, t.after_p.outcome),"
-        f" {closed}, c.outcome, 'open')"
-    )
-    talked_out = (
-        "multiIf(t.after = 'connected', 'consulted', t.after = 'transferred', 'transferred',"
-        " t.after IN ('queued', 'overflowed'), 'returned',"
-        " t.after = 'closed', if(t.after_p.outcome = 'ended_unseen', 'ended_unseen', 'completed'),"
-        f" {closed}, 'ended_unseen', 'open')"
-    )
-    left_us = "toUnixTimestamp64Micro(ifNull(c.ended_at, c.started_at))"
-    # Queue measured how long the caller waited; routing hears of the end a little later.
-    waited_us = (
-        "multiIf(t.after = 'connected' AND t.after_p.connected_at_us > 0, t.after_p.connected_at_us,"
-        " t.after = 'closed' AND t.after_p.wait_ms > 0 AND t.p.waiting_since_us > 0,"
-        " least(t.p.waiting_since_us + t.after_p.wait_ms * 1000, t.after_us),"
-        f" t.after != '', t.after_us, {closed}, {left_us}, 0)"
-    )
-    # Routing's talk and hold are those of the whole contact: of a conversation whose own end is not known they tell when it was the only one.
-    sole = "t.after = 'closed' AND t.talks = 1 AND t.after_p.offer_id = t.p.offer_id"
-    talked_us = (
-        "multiIf(o.talked_ms > 0, t.began_us + o.talked_ms * 1000,"
-        " t.after = 'connected' AND t.after_p.connected_at_us > 0, t.after_p.connected_at_us,"
-        f" {sole} AND t.after_p.talk_ms > 0,"
-        " t.began_us + t.after_p.talk_ms * 1000,"
-        f" t.after != '', t.after_us, {closed}, {left_us}, 0)"
-    )
-    told = (
+    # Each term is a column of a query below the one that uses it: written into each other they took 120 ms to understand.
+    paired = (
         "SELECT t.tenant AS tenant, t.contact_id AS contact_id, t.no AS no, t.many AS many, t.border = 'connected' AS talk,"
         " multiIf(t.border = 'connected', 'agent', t.p.kind != '' OR t.p.callback_id != ''"
         " OR (t.before = 'transferred' AND t.before_p.target_kind = 'agent'), 'direct', 'queue') AS kind,"
         " t.p.queue AS queue, t.p.agent_id AS agent_id, t.p.offer_id AS offer_id, t.turn AS turn, t.reason AS reason,"
-        " t.began_us AS began_us,"
-        f" if(talk, {talked_us}, {waited_us}) AS over_us, if(over_us > 0, greatest(over_us, t.began_us), 0) AS ended_us,"
-        f" if(talk, {talked_out}, {waited_out}) AS outcome, c.channel AS channel,"
-        " c.related_contact_id AS related, if(talk, if(o.talked_ms > 0, o.talked_ms,"
-        " if(ended_us > 0, intDiv(ended_us - t.began_us, 1000), 0)), 0) AS talk_ms, o.rang_ms AS ring_ms,"
-        f" if(talk AND {sole} AND o.talked_ms = 0 AND o.held_ms = 0, t.after_p.hold_ms, o.held_ms) AS hold_ms, o.leg AS agent_leg_id,"
-        " multiIf(o.ender != '', o.ender, t.after = 'closed', t.after_p.ended_by, '') AS ended_by, o.keyed AS keyed"
+        " t.began_us AS began_us, t.p.waiting_since_us AS since_us, t.after AS after, t.after_us AS after_us,"
+        " t.after_p.connected_at_us AS after_connected_us, t.after_p.wait_ms AS after_wait_ms,"
+        " t.after_p.talk_ms AS after_talk_ms, t.after_p.hold_ms AS after_hold_ms, t.after_p.outcome AS after_outcome,"
+        " t.after_p.ended_by AS after_ended_by,"
+        # Routing's talk and hold are those of the whole contact: of a conversation whose own end is not known they tell when it was the only one.
+        " t.after = 'closed' AND t.talks = 1 AND t.after_p.offer_id = t.p.offer_id AS sole,"
+        " c.state = 'closed' AS closed, c.outcome AS result,"
+        " toUnixTimestamp64Micro(ifNull(c.ended_at, c.started_at)) AS left_us, c.channel AS channel,"
+        " c.related_contact_id AS related, o.talked_ms AS talked_ms, o.held_ms AS held_ms, o.rang_ms AS ring_ms,"
+        " o.leg AS agent_leg_id, o.ender AS ender, o.keyed AS keyed"
         " FROM stretches AS t"
         " INNER JOIN (SELECT tenant, contact_id, state, outcome, started_at, ended_at, channel, related_contact_id"
         f" FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id) AS c"
         " ON c.tenant = t.tenant AND c.contact_id = t.contact_id"
         f" LEFT JOIN {_OFFERS} AS o ON o.tenant = t.tenant AND o.offer_id = t.p.offer_id"
+    )
+    # Who left while nobody looked is told by the leg alone; the contact's record has weighed that.
+    waited_out = (
+        "multiIf(after = 'connected', 'answered', after IN ('overflowed', 'transferred'), after,"
+        " after = 'queued', 'transferred',"
+        " after = 'closed', if(after_outcome IN ('ended_unseen', 'completed'), result, after_outcome),"
+        " closed, result, 'open')"
+    )
+    talked_out = (
+        "multiIf(after = 'connected', 'consulted', after = 'transferred', 'transferred',"
+        " after IN ('queued', 'overflowed'), 'returned',"
+        " after = 'closed', if(after_outcome = 'ended_unseen', 'ended_unseen', 'completed'),"
+        " closed, 'ended_unseen', 'open')"
+    )
+    # Queue measured how long the caller waited; routing hears of the end a little later.
+    waited_us = (
+        "multiIf(after = 'connected' AND after_connected_us > 0, after_connected_us,"
+        " after = 'closed' AND after_wait_ms > 0 AND since_us > 0,"
+        " least(since_us + after_wait_ms * 1000, after_us), after != '', after_us, closed, left_us, 0)"
+    )
+    talked_us = (
+        "multiIf(talked_ms > 0, began_us + talked_ms * 1000, after = 'connected' AND after_connected_us > 0, after_connected_us,"
+        " sole AND after_talk_ms > 0, began_us + after_talk_ms * 1000, after != '', after_us, closed, left_us, 0)"
+    )
+    told = (
+        "SELECT tenant, contact_id, no, many, talk, kind, queue, agent_id, offer_id, turn, reason, began_us,"
+        f" if(talk, {talked_us}, {waited_us}) AS over_us, if(talk, {talked_out}, {waited_out}) AS outcome,"
+        " channel, related, talked_ms, ring_ms,"
+        " if(talk AND sole AND talked_ms = 0 AND held_ms = 0, after_hold_ms, held_ms) AS hold_ms, agent_leg_id,"
+        f" multiIf(ender != '', ender, after = 'closed', after_ended_by, '') AS ended_by, keyed FROM ({paired})"
     )
     # A caller who was lost between ivr and routing, or is on the way, stands in a queue all the same.
     untold = (
@@ -252,24 +293,27 @@ def _segments() -> str:
         " '' AS offer_id, 0 AS turn, 'arrived' AS reason,"
         " toUnixTimestamp64Micro(coalesce(waiting_since, handed_over_at, started_at)) AS began_us,"
         " if(ended_at IS NULL OR state != 'closed', 0, toUnixTimestamp64Micro(assumeNotNull(ended_at))) AS over_us,"
-        " if(over_us > 0, greatest(over_us, began_us), 0) AS ended_us, if(state = 'closed', outcome, 'open') AS outcome,"
-        " channel, related_contact_id AS related, 0 AS talk_ms, 0 AS ring_ms, 0 AS hold_ms, '' AS agent_leg_id,"
+        " if(state = 'closed', outcome, 'open') AS outcome,"
+        " channel, related_contact_id AS related, 0 AS talked_ms, 0 AS ring_ms, 0 AS hold_ms, '' AS agent_leg_id,"
         " ended_by, '' AS keyed"
-        f" FROM (SELECT * FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id)"
+        " FROM (SELECT tenant, contact_id, first_queue, waiting_since, handed_over_at, started_at, ended_at, state, outcome, channel,"
+        f" related_contact_id, ended_by, version FROM contact_records FINAL WHERE {_RECORDS} ORDER BY version DESC LIMIT 1 BY tenant, contact_id)"
         # The segments of an imported contact were imported with it.
         f" WHERE first_queue != '' AND version > {MOST_VERSION}"
         " AND (tenant, contact_id) NOT IN (SELECT tenant, contact_id"
         f" FROM {_FACTS} AND type IN ('peyvand.routing.v1.ContactQueued', 'peyvand.routing.v1.ContactConnected'))"
     )
     source = (
-        f"(SELECT *, fromUnixTimestamp64Micro(began_us, 'UTC') AS began FROM ({told} UNION ALL {untold})) AS g"
+        "(SELECT *, fromUnixTimestamp64Micro(began_us, 'UTC') AS began, if(over_us > 0, greatest(over_us, began_us), 0) AS ended_us"
+        f" FROM ({told} UNION ALL {untold})) AS g"
         " LEFT JOIN wraps AS w ON w.tenant = g.tenant AND w.contact_id = g.contact_id AND w.agent_id = g.agent_id"
         " AND w.turn = g.turn"
         " LEFT JOIN (SELECT tenant, of_offer, argMax((mos, jitter, loss), (lasted, leg_id)) AS voice"
         f" FROM {_LEGS} WHERE of_offer != '' GROUP BY tenant, of_offer) AS l"
         " ON l.tenant = g.tenant AND l.of_offer = g.offer_id"
-        f" LEFT JOIN {_FACTS_KNOWN} AS f ON f.tenant = g.tenant AND f.contact_id = g.contact_id"
-        f" LEFT JOIN (SELECT tenant, of_contact, sum(known) AS known FROM {_LEGS} GROUP BY tenant, of_contact) AS k"
+        " LEFT JOIN (SELECT tenant, of_contact, sum(known) AS known FROM"
+        f" ({_FACTS_KNOWN} UNION ALL SELECT tenant, of_contact, toUInt64(sum(known)) AS known FROM {_LEGS}"
+        " GROUP BY tenant, of_contact) GROUP BY tenant, of_contact) AS k"
         " ON k.tenant = g.tenant AND k.of_contact = g.contact_id"
         f" LEFT JOIN {_REVISIONS} AS r ON r.tenant = g.tenant"
         f" ASOF LEFT JOIN {_QUEUES} AS cq ON cq.tenant = g.tenant AND cq.queue = g.queue AND g.began >= cq.valid_from"
@@ -299,7 +343,10 @@ def _segments() -> str:
             ("ended_at", "if(g.ended_us = 0, NULL, fromUnixTimestamp64Micro(g.ended_us, 'UTC'))"),
             ("wait_ms", "if(g.talk OR g.ended_us = 0, 0, intDiv(g.ended_us - g.began_us, 1000))"),
             ("ring_ms", "g.ring_ms"),
-            ("talk_ms", "g.talk_ms"),
+            (
+                "talk_ms",
+                "multiIf(NOT g.talk, 0, g.talked_ms > 0, g.talked_ms, g.ended_us > 0, intDiv(g.ended_us - g.began_us, 1000), 0)",
+            ),
             ("hold_ms", "g.hold_ms"),
             ("wrap_up_ms", "w.wrap_up_ms"),
             ("outcome", "g.outcome"),
@@ -313,7 +360,7 @@ def _segments() -> str:
             ("mos_milli", "l.voice.1"),
             ("jitter_us", "l.voice.2"),
             ("packet_loss_ppm", "l.voice.3"),
-            ("version", _VERSION.format(known="f.known + k.known + r.rows")),
+            ("version", _VERSION.format(known="k.known + r.rows")),
         ],
         source,
         after=f"WITH {_stretches()} ",
@@ -442,7 +489,8 @@ _OPEN: Final = (
     " AND due <= now64(6, 'UTC') + toIntervalMillisecond({ahead_ms:Int64})"
     " GROUP BY kind, tenant, id, since, due, touch HAVING sum(sign) > 0"
 )
-TOUCHED: Final = f"{_OPEN} ORDER BY toDate(since), tenant, id LIMIT {{most:UInt32}}"
+# Days of before there were records come last, however old they are.
+TOUCHED: Final = f"{_OPEN} ORDER BY kind = 'day', toDate(since), tenant, id LIMIT {{most:UInt32}}"
 BACKLOG: Final = (
     "SELECT count() AS touches, ifNull(dateDiff('millisecond', minOrNull(due), now64(6, 'UTC')), 0) AS lag_ms"
     f" FROM ({_OPEN})"
