@@ -13,7 +13,7 @@ from services.contracts.peyvand.ivr.v1.events_pb2 import IvrStepsTaken
 from services.contracts.peyvand.routing.v1 import log_pb2
 from services.reporting.books import Books as StoredBooks
 
-TOLD_BY = ("ivr", "queue", "recording", "center")
+TOLD_BY = ("ivr", "queue", "recording", "reporting", "center")
 """Whose facts reporting keeps beside routing's log."""
 
 

@@ -17,6 +17,7 @@ from services.contracts.peyvand.queue.v1 import supervision_rpc_pb2 as peyvand_q
 from services.contracts.peyvand.queue.v1 import trunks_pb2 as peyvand_queue_v1_trunks_pb2
 from services.contracts.peyvand.queue.v1 import trunks_rpc_pb2 as peyvand_queue_v1_trunks_rpc_pb2
 from services.contracts.peyvand.recording.v1 import events_pb2 as peyvand_recording_v1_events_pb2
+from services.contracts.peyvand.reporting.v1 import events_pb2 as peyvand_reporting_v1_events_pb2
 from services.contracts.peyvand.routing.v1 import log_pb2 as peyvand_routing_v1_log_pb2
 from services.contracts.peyvand.routing.v1 import rpc_pb2 as peyvand_routing_v1_rpc_pb2
 
@@ -83,6 +84,10 @@ TYPES: dict[str, type[Message]] = {
     "peyvand.recording.v1.RecordingFailed": peyvand_recording_v1_events_pb2.RecordingFailed,
     "peyvand.recording.v1.RecordingStarted": peyvand_recording_v1_events_pb2.RecordingStarted,
     "peyvand.recording.v1.RecordingStored": peyvand_recording_v1_events_pb2.RecordingStored,
+    "peyvand.reporting.v1.EvaluationGiven": peyvand_reporting_v1_events_pb2.EvaluationGiven,
+    "peyvand.reporting.v1.Mark": peyvand_reporting_v1_events_pb2.Mark,
+    "peyvand.reporting.v1.ReportFailed": peyvand_reporting_v1_events_pb2.ReportFailed,
+    "peyvand.reporting.v1.ReportSent": peyvand_reporting_v1_events_pb2.ReportSent,
     "peyvand.routing.v1.AgentActivityChanged": peyvand_routing_v1_log_pb2.AgentActivityChanged,
     "peyvand.routing.v1.AgentList": peyvand_routing_v1_rpc_pb2.AgentList,
     "peyvand.routing.v1.AgentLoginRefused": peyvand_routing_v1_log_pb2.AgentLoginRefused,

@@ -326,8 +326,9 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
     rt.app.include_router(build_router(reports))
     rt.app.include_router(survey_api.build_router(reports))
     rt.app.include_router(flow_api.build_router(reports))
-    rt.app.include_router(evaluation_api.build_router(evaluation_api.Evaluations(reports, store, rt.clock)))
     bus = start_bus(settings, rt, on_ready=bus_ready)
+    evaluations = evaluation_api.Evaluations(reports, store, bus, rt.clock)
+    rt.app.include_router(evaluation_api.build_router(evaluations))
     dimensions = Dimensions(store, rt.clock, lambda: watch.current)
 
     def center_changed(centers: CenterSet) -> None:
@@ -350,7 +351,13 @@ async def start(settings: ReportingSettings, rt: Runtime) -> None:
 
     ledger = Ledger(store, reports.ask, serving)
     scheduler = Scheduler(
-        ledger, reports.ask, rt.clock, lambda: watch.current.centers, defaults, deliverers_of(settings)
+        ledger,
+        reports.ask,
+        rt.clock,
+        lambda: watch.current.centers,
+        defaults,
+        deliverers_of(settings),
+        bus,
     )
     rt.app.include_router(schedules_api.build_router(reports, scheduler, ledger, rt.clock))
 

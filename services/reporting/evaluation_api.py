@@ -1,26 +1,34 @@
-"""What supervisors think of a conversation: a form with points, given to a contact, corrected by giving it again under its id."""
+"""What supervisors think of a conversation: a form with points, given to a contact, corrected by giving it again under its id.
+
+It is given when its fact ``EvaluationGiven`` is on the bus. Its rows are made of that fact: at once, so that who gave it reads it, and again
+when the fact comes in with all others, which changes nothing; so neither a crash nor ClickHouse being away in between loses it.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, model_validator
 
 from services.common import ids
 from services.common.auth import Principal
+from services.common.bus import Bus, Outgoing, subjects
 from services.common.clickhouse import Store
 from services.common.clock import Clock
-from services.common.errors import Refused
+from services.common.errors import Refused, StoreUnavailable
 from services.common.http import require
 from services.reporting.api import Reader, Reports
+from services.reporting.core import facts
+from services.reporting.core.facts import EvaluationGiven
+from services.reporting.core.rows import evaluation_rows
 from services.reporting.core.sql import Statement
+from services.reporting.core.tables import EVALUATIONS
 
-_COLUMNS: Final = (
-    "tenant", "day", "evaluation_id", "question", "contact_id", "segment_id", "agent_id", "form", "score", "most", "comment",
-    "evaluator", "at", "version", "deleted",
-)  # fmt: skip
+log = structlog.get_logger()
+
 _CONTACT: Final = (
     "SELECT agent_id FROM v_contacts WHERE tenant = {tenant:String} AND contact_id = {contact_id:String}"
 )
@@ -33,8 +41,8 @@ _GIVEN: Final = (
     " WHERE tenant = {tenant:String} AND contact_id = {contact_id:String} ORDER BY at, evaluation_id, question"
 )
 _BEFORE: Final = (
-    "SELECT question, contact_id, day, at, max(version) AS newest FROM evaluations"
-    " WHERE tenant = {tenant:String} AND evaluation_id = {evaluation_id:String} GROUP BY question, contact_id, day, at"
+    "SELECT question, contact_id, toUnixTimestamp64Micro(at) AS at_us, max(version) AS newest, argMax(deleted, version) AS gone"
+    " FROM evaluations WHERE tenant = {tenant:String} AND evaluation_id = {evaluation_id:String} GROUP BY question, contact_id, at"
 )
 
 ContactId = Annotated[str, Path(min_length=1, max_length=200)]
@@ -90,11 +98,12 @@ class Given(BaseModel):
 
 
 class Evaluations:
-    """Evaluations in ClickHouse, confirmed before they are answered. Methods raise StoreUnavailable and Refused."""
+    """Evaluations, appended to the bus before they are answered. Methods raise StoreUnavailable, BusUnavailable and Refused."""
 
-    def __init__(self, reports: Reports, store: Store, clock: Clock) -> None:
+    def __init__(self, reports: Reports, store: Store, bus: Bus, clock: Clock) -> None:
         self._reports = reports
         self._store = store
+        self._bus = bus
         self._clock = clock
 
     async def give(self, who: Principal, contact_id: str, told: Evaluation) -> Given:
@@ -115,25 +124,40 @@ class Evaluations:
             raise Refused(
                 "evaluation-exists", f"evaluation {evaluation_id} is about another contact", status=409
             )
-        now_us = self._clock.now_us()
-        # It stays where it was counted first.
-        at = before[0]["at"] if before else datetime.fromtimestamp(now_us / 1e6, UTC)
-        version = max([now_us, *(row["newest"] + 1 for row in before)])
-        given = Given(
+        # Of two under one id the later is the truth, whatever the clocks of two processes say; it stays where it was counted first.
+        at_us = max([self._clock.now_us(), *(row["newest"] + 1 for row in before)])
+        asked_before = {row["question"] for row in before if not row["gone"]}
+        given = EvaluationGiven(
             evaluation_id=evaluation_id,
             contact_id=contact_id,
             segment_id=told.segment_id,
             agent_id=found[0]["agent_id"],
             form=told.form,
             evaluator=f"{who.role}:{who.subject}",
-            at=at,
+            marks=tuple(facts.Mark(**mark.model_dump()) for mark in told.marks),
+            withdrawn=tuple(sorted(asked_before - {mark.question for mark in told.marks})),
+            first_at_us=min((row["at_us"] for row in before), default=at_us),
+            at_us=at_us,
+        )
+        subject = subjects.fact(who.tenant, "reporting", "evaluation", "given")
+        await self._bus.append(
+            Outgoing(subject, given, ids.new_id(), who.tenant, correlation_id=contact_id, time_us=at_us)
+        )
+        rows = [row.values for row in evaluation_rows(who.tenant, given)]
+        try:
+            await self._store.insert(EVALUATIONS.name, EVALUATIONS.columns, rows, token=ids.new_id())
+        except StoreUnavailable as e:
+            log.warning("evaluation_rows_follow", evaluation=evaluation_id, reason=str(e))
+        return Given(
+            evaluation_id=evaluation_id,
+            contact_id=contact_id,
+            segment_id=given.segment_id,
+            agent_id=given.agent_id,
+            form=given.form,
+            evaluator=given.evaluator,
+            at=datetime.fromtimestamp(given.first_at_us / 1e6, UTC),
             marks=told.marks,
         )
-        gone = {row["question"] for row in before} - {mark.question for mark in told.marks}
-        marks = [*told.marks, *(Mark(question=question, score=0, most=1) for question in sorted(gone))]
-        rows = [self._row(who.tenant, given, mark, version, mark.question in gone) for mark in marks]
-        await self._store.insert("evaluations", _COLUMNS, rows, token=ids.new_id())
-        return given
 
     async def of(self, tenant: str, contact_id: str) -> list[Given]:
         """All that were given to a contact."""
@@ -147,13 +171,6 @@ class Evaluations:
                 found[row["evaluation_id"]] = Given(contact_id=contact_id, marks=[], **row)
             found[row["evaluation_id"]].marks.append(mark)
         return list(found.values())
-
-    def _row(self, tenant: str, given: Given, mark: Mark, version: int, gone: bool) -> tuple[Any, ...]:
-        day: date = given.at.date()
-        return (
-            tenant, day, given.evaluation_id, mark.question, given.contact_id, given.segment_id, given.agent_id, given.form,
-            mark.score, mark.most, mark.comment, given.evaluator, given.at, version, int(gone),
-        )  # fmt: skip
 
 
 def build_router(evaluations: Evaluations) -> APIRouter:

@@ -17,13 +17,16 @@ from prometheus_client import Counter, Gauge
 from services.center import Center
 from services.center.reports import ReportTarget
 from services.center.words import minutes
+from services.common import ids
+from services.common.bus import Bus, Outgoing, subjects
 from services.common.clickhouse import Store, StoreRefused
 from services.common.clock import Clock
-from services.common.errors import Refused, StoreUnavailable
+from services.common.errors import BusUnavailable, Refused, StoreUnavailable
 from services.reporting import exports
 from services.reporting.adapters.deliverers import Deliverer, DeliveryFailed, Parcel
 from services.reporting.asking import Defaults, iso
 from services.reporting.core import schedules as core
+from services.reporting.core.facts import ReportFailed, ReportSent
 from services.reporting.core.kpi.calendars import Calendar
 from services.reporting.core.kpi.question import Question, QuestionInvalid
 from services.reporting.core.report_page import page
@@ -38,6 +41,7 @@ FAILING = Gauge(
     "peyvand_reporting_reports_failing", "Scheduled reports whose last attempt failed or cannot be made"
 )
 LOOK_S: Final = 15.0
+_TELL_S: Final = 5.0
 _SETTINGS: Final = {
     "email": "PEYVAND_REPORTING_SMTP",
     "folder": "PEYVAND_REPORTING_FOLDER",
@@ -99,6 +103,30 @@ def question_of(schedule: Schedule, occurrence: Occurrence, defaults: Defaults, 
     )
 
 
+def fact_of(schedule: Schedule, occurrence: Occurrence, attempt: Attempt) -> Outgoing:
+    """What is told of an attempt that has ended; told twice, it is stored once."""
+    told: dict[str, Any] = {
+        "schedule": schedule.id,
+        "target": attempt.target,
+        "due_at_us": occurrence.due_us,
+        "attempt": attempt.number,
+        "at_us": attempt.at_us,
+    }
+    if attempt.state == "sent":
+        fact: ReportSent | ReportFailed = ReportSent(
+            from_us=occurrence.span.from_us,
+            to_us=occurrence.span.to_us,
+            file_name=file_name(schedule, occurrence),
+            repeated=attempt.repeated,
+            **told,
+        )
+    else:
+        fact = ReportFailed(reason=attempt.error, **told)
+    subject = subjects.fact(schedule.tenant, "reporting", "report", attempt.state)
+    name = (schedule.tenant, schedule.id, str(occurrence.due_us), attempt.target, str(attempt.number))
+    return Outgoing(subject, fact, ids.derived_id("report", *name), schedule.tenant, time_us=attempt.at_us)
+
+
 class Ledger:
     """The attempts, in ClickHouse. Every method raises StoreUnavailable."""
 
@@ -150,8 +178,13 @@ class Scheduler:
         centers: Callable[[], Iterable[Center]],
         defaults: Callable[[str], Defaults],
         deliverers: Mapping[str, Deliverer],
+        bus: Bus,
     ) -> None:
-        """``deliverers`` by kind of target; a kind that is missing fails, and says which setting it wants."""
+        """``deliverers`` by kind of target; a kind that is missing fails, and says which setting it wants. ``bus``: who hears of it."""
+        self._bus = bus
+        self._owed: dict[str, Outgoing] = {}
+        self._told: dict[str, int] = {}
+        """When what was told ended, by id of the fact."""
         self._ledger = ledger
         self._ask = ask
         self._clock = clock
@@ -189,6 +222,7 @@ class Scheduler:
                 failing += 1
                 log.exception("report_failed", tenant=schedule.tenant, schedule=schedule.id)
         FAILING.set(failing)
+        await self._tell()
 
     async def _look_at(self, schedule: Schedule) -> bool:
         """Send what is due of one; returns whether a target of it has failed."""
@@ -199,7 +233,24 @@ class Scheduler:
         if jobs:
             await self._send(schedule, occurrence, jobs)
             attempts = await self._ledger.attempts(schedule, occurrence)
+        for attempt in core.news(attempts, self._clock.now_us()):
+            fact = fact_of(schedule, occurrence, attempt)
+            if fact.id not in self._told:
+                self._owed[fact.id] = fact
         return any(made[-1].state == "failed" for made in core.newest(attempts).values())
+
+    async def _tell(self) -> None:
+        """Tell what ended. Without NATS it is told later: no report waits for it."""
+        for name, fact in list(self._owed.items()):
+            try:
+                await self._bus.append(fact, timeout_s=_TELL_S)
+            except BusUnavailable as e:
+                log.warning("reports_not_told", facts=len(self._owed), reason=str(e))
+                break
+            del self._owed[name]
+            self._told[name] = fact.time_us
+        oldest_us = self._clock.now_us() - 2 * core.TELL_US
+        self._told = {name: at_us for name, at_us in self._told.items() if at_us > oldest_us}
 
     async def _send(self, schedule: Schedule, occurrence: Occurrence, jobs: list[Job]) -> None:
         defaults = self._defaults(schedule.tenant)
@@ -252,6 +303,21 @@ class Scheduler:
         return ""
 
 
+def _days(schedule: Schedule, occurrence: Occurrence) -> list[str]:
+    """The first and the last that the report is about, in its calendar; of one day that one."""
+    calendar = schedule.calendar
+    days = (
+        "{:04}-{:02}-{:02}".format(*calendar.parts(calendar.local(at_us).date()))
+        for at_us in (occurrence.span.from_us, occurrence.span.to_us - 1)
+    )
+    return list(dict.fromkeys(days))
+
+
+def file_name(schedule: Schedule, occurrence: Occurrence) -> str:
+    """What the file of a report is called, wherever it goes."""
+    return f"{'-'.join([schedule.id, *_days(schedule, occurrence)])}.{schedule.format}"
+
+
 def parcel_of(
     schedule: Schedule, occurrence: Occurrence, answer: Answer, repeated: bool, now_us: int
 ) -> Parcel:
@@ -264,11 +330,7 @@ def parcel_of(
         case "parquet":
             content = exports.to_parquet(answer, None)
     calendar = schedule.calendar
-    first, last = (
-        "{:04}-{:02}-{:02}".format(*calendar.parts(calendar.local(at_us).date()))
-        for at_us in (occurrence.span.from_us, occurrence.span.to_us - 1)
-    )
-    when = first if first == last else f"{first} – {last}"
+    when = " – ".join(_days(schedule, occurrence))
     html = page(
         schedule.title, f"{when} ({calendar.zone})", answer.columns, answer.lines, answer.totals, schedule.language,
         repeated=repeated,
@@ -279,9 +341,7 @@ def parcel_of(
         subject=f"{schedule.title} {when}",
         page=html,
         text=f"{schedule.title}\n{when} ({calendar.zone})\n",
-        file_name=f"{schedule.id}-{first}.{schedule.format}"
-        if first == last
-        else f"{schedule.id}-{first}-{last}.{schedule.format}",
+        file_name=file_name(schedule, occurrence),
         media_type=_MEDIA[schedule.format],
         content=content,
         at_us=now_us,

@@ -50,7 +50,7 @@ from services.routing.core.facts import Decided as RoutingDecided
 
 KEPT = Path(__file__).parent / "vectors" / "previous"
 BEFORE: dict[str, Any] = json.loads((KEPT / "wire.json").read_text())
-EVENTS = ("peyvand.ivr.", "peyvand.queue.", "peyvand.recording.")
+EVENTS = ("peyvand.ivr.", "peyvand.queue.", "peyvand.recording.", "peyvand.reporting.")
 F = FieldDescriptorProto
 
 

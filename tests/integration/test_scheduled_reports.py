@@ -18,10 +18,12 @@ import yaml
 from services.center import Center
 from services.center.loader import load
 from services.common import auth
+from services.common.bus import Appended, Outgoing, codec, subjects
+from services.common.bus.memory import MemoryBroker, MemoryBus
 from services.common.clickhouse import Row, StoreRefused, StoreUrl
 from services.common.clickhouse.server import ServerStore
 from services.common.clock import ManualClock
-from services.common.errors import ConfigError
+from services.common.errors import BusUnavailable, ConfigError
 from services.common.http import Readiness, make_app
 from services.reporting import schedules, schedules_api
 from services.reporting.adapters.deliverers import FolderDeliverer, MailDeliverer, Parcel, SmtpUrl
@@ -30,7 +32,8 @@ from services.reporting.api import Reports
 from services.reporting.app import deliverers_of
 from services.reporting.asking import Defaults
 from services.reporting.config import ReportingSettings
-from services.reporting.core.schedules import BACKOFF_US, UNKNOWN_US, Attempt, Schedule, latest
+from services.reporting.core.facts import ReportFailed, ReportSent
+from services.reporting.core.schedules import BACKOFF_US, TELL_US, UNKNOWN_US, Attempt, Schedule, latest
 from services.reporting.core.sql import Statement
 from services.reporting.schedules import Ledger, Scheduler
 from tests.mail_server import MailServer
@@ -69,6 +72,7 @@ class Office:
         self.reports.open()
         self.ledger = Ledger(store, self.reports.ask, url.database)
         self.records = Records(store, url)
+        self.bus = MemoryBus(MemoryBroker(self.clock), source="/reporting/1")
 
     def owner(self) -> Scheduler:
         """A process that has become the owner."""
@@ -78,8 +82,19 @@ class Office:
         return Scheduler(
             self.ledger, self.reports.ask, self.clock, lambda: [self.center],
             lambda tenant: Defaults(zone="Asia/Tehran", months="jalali", week_start="sat"),
-            {"email": sender, "folder": FolderDeliverer(self.folder)},
+            {"email": sender, "folder": FolderDeliverer(self.folder)}, self.bus,
         )  # fmt: skip
+
+    async def facts(self) -> list[ReportSent | ReportFailed]:
+        """What was told on the bus."""
+        kinds: dict[str, type[ReportSent | ReportFailed]] = {
+            f"peyvand.reporting.v1.{kind.__name__}": kind for kind in (ReportSent, ReportFailed)
+        }
+        pattern = subjects.any_fact("demo", "reporting")
+        return [
+            codec.read(envelope, kinds[envelope.type])
+            async for envelope in self.bus.read_log(pattern, after_seq=0)
+        ]
 
     async def told(self) -> dict[str, dict[str, Any]]:
         app = make_app("reporting", "test", Readiness(), auth_secret=SECRET)
@@ -218,6 +233,62 @@ async def test_a_measure_that_there_is_not_is_told_as_an_error(office: Office, t
     assert target["state"] == "failed"
     assert "'happiness' is none" in target["error"]
     assert not office.folder.exists()
+
+
+async def test_what_became_of_a_report_is_told_once(office: Office) -> None:
+    office.mail.refuses = True
+    office.clock.advance_ms(1000)
+    for _ in range(2):  # the second is another owner, which tells what its predecessor may not have told
+        await office.owner().look()
+    at_us = due_us = us("2026-11-22T07:30:00")
+    day = {"from_us": us("2026-11-21T00:00:00"), "to_us": us("2026-11-22T00:00:00")}
+    said = "550 no such person"
+    failed, sent = await office.facts()
+    assert isinstance(failed, ReportFailed)
+    assert (failed.schedule, failed.target, failed.due_at_us, failed.attempt) == (
+        "morning",
+        "email:boss@example.com",
+        due_us,
+        1,
+    )
+    assert said in failed.reason
+    assert sent == ReportSent(
+        schedule="morning",
+        target="folder:daily",
+        due_at_us=due_us,
+        file_name="morning-1405-08-30.xlsx",
+        attempt=1,
+        at_us=at_us,
+        **day,
+    )
+    office.mail.refuses = False
+    office.clock.advance_ms(BACKOFF_US[0] // 1000)
+    await office.owner().look()
+    again = (await office.facts())[2:]
+    assert [(type(fact), fact.target, fact.attempt) for fact in again] == [
+        (ReportSent, "email:boss@example.com", 2)
+    ]
+
+
+async def test_a_report_does_not_wait_for_the_bus_and_is_told_when_it_is_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.clock.advance_ms(1000)
+    owner = office.owner()
+
+    async def down(fact: Outgoing, *, timeout_s: float = 30.0) -> Appended:
+        raise BusUnavailable("no answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(office.bus, "append", down)
+        await owner.look()
+    assert len(office.mail.taken) == 1
+    assert await office.facts() == []
+    office.clock.advance_ms(2 * TELL_US // 1000)
+    await owner.look()
+    assert [type(fact) for fact in await office.facts()] == [ReportSent, ReportSent]
+    await owner.look()
+    assert len(await office.facts()) == 2
 
 
 async def test_a_report_that_cannot_be_made_does_not_hold_up_the_others(

@@ -18,7 +18,10 @@ from services.reporting.core.tables import CARDS, COLUMNS
 from tests.reporting_stories import EPOCH_US, stories
 
 _CARDS = {card.name: card for card in CARDS}
-KINDS = sorted({*SPEECHES, *ENTRY_OF, f.ContactHeld, f.Unread}, key=lambda kind: kind.__name__)
+KINDS = sorted(
+    {*SPEECHES, *ENTRY_OF, f.ContactHeld, f.EvaluationGiven, f.ReportSent, f.Unread},
+    key=lambda kind: kind.__name__,
+)
 TEXTS = st.sampled_from(["", "a", "outbound", "timeout", "b"])
 NUMBERS = st.sampled_from([0, 0, 1, 77, 2**31 - 1])
 TIMES = st.sampled_from([0, EPOCH_US, EPOCH_US + 90_000_000_000, 2**53])
@@ -75,11 +78,17 @@ Joined = dict[tuple[Any, ...], dict[str, Any]]
 
 
 def join(rows: typing.Iterable[tuple[str, Sequence[Any]]]) -> Joined:
-    """What ClickHouse makes of rows: the greatest of each cell of a card of a day, one row an id of entries."""
+    """What ClickHouse makes of rows: the greatest of each cell of a card of a day, one row an id of entries, the newest of a question."""
     out: Joined = {}
     for table, row in rows:
         values = dict(zip(COLUMNS[table], row, strict=True))
         card = _CARDS.get(table)
+        if table == "evaluations":
+            key = (table, *row[:4])
+            newest = (values["version"], tuple(row))
+            if key not in out or newest > out[key]["newest"]:
+                out[key] = {"newest": newest}
+            continue
         if card is None:
             out[table, values["tenant"], values["id"]] = values
             continue

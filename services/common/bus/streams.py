@@ -53,8 +53,13 @@ class StreamSpec:
 
 EVENTS = StreamSpec(
     name="CC_EVENTS",
-    subjects=("cc.v1.evt.*.ivr.>", "cc.v1.evt.*.queue.>", "cc.v1.evt.*.recording.>"),
-    description="What ivr, queue and recording saw",
+    subjects=(
+        "cc.v1.evt.*.ivr.>",
+        "cc.v1.evt.*.queue.>",
+        "cc.v1.evt.*.recording.>",
+        "cc.v1.evt.*.reporting.>",
+    ),
+    description="What ivr, queue and recording saw, and what reporting was told and sent",
     discard=Discard.OLD,
     max_age_s=7 * _DAY_S,
     max_bytes=4096 * _MIB,

@@ -27,7 +27,9 @@ from services.reporting.core.facts import (
 
 log = structlog.get_logger()
 
-EVENT_SUBJECTS: Final = tuple(subjects.any_fact(service=s) for s in ("ivr", "queue", "recording"))
+EVENT_SUBJECTS: Final = tuple(
+    subjects.any_fact(service=s) for s in ("ivr", "queue", "recording", "reporting")
+)
 ROUTING_SUBJECTS: Final = (subjects.any_fact(service="routing"),)
 CENTER_SUBJECTS: Final = (subjects.any_fact(service="center"),)
 

@@ -15,8 +15,8 @@ from datetime import date
 from functools import cache
 from typing import Any, Final
 
-from services.reporting.core.facts import Placed
-from services.reporting.core.rows import cell_of, entry_row, fact_row
+from services.reporting.core.facts import EvaluationGiven, Placed
+from services.reporting.core.rows import cell_of, entry_row, evaluation_rows, fact_row
 from services.reporting.core.sayings import ENTRY_OF, SPEECHES, Saying, Speech
 from services.reporting.core.tables import DAY_US, EMPTY, FACTS, Card, day_of, order, version
 
@@ -53,6 +53,9 @@ def rows_of_batch(batch: Iterable[Placed]) -> Groups:
         if kind in ENTRY_OF:
             row = entry_row(placed)
             groups.setdefault(row.table, []).append(row.values)
+        elif kind is EvaluationGiven:
+            for row in evaluation_rows(placed.tenant, typing.cast(EvaluationGiven, placed.fact)):
+                groups.setdefault(row.table, []).append(row.values)
         for prepared in _prepared(kind):
             key = getattr(placed.fact, prepared.key)
             if key:

@@ -14,9 +14,19 @@ from typing import Any, Final
 
 import msgspec
 
-from services.reporting.core.facts import Placed
+from services.reporting.core.facts import EvaluationGiven, Mark, Placed
 from services.reporting.core.sayings import ENTRY_OF, SPEECHES, Saying, Speech, applies, read
-from services.reporting.core.tables import EMPTY, FACTS, Card, Row, card_row, order, version
+from services.reporting.core.tables import (
+    EMPTY,
+    EVALUATIONS,
+    FACTS,
+    Card,
+    Row,
+    card_row,
+    day_of,
+    order,
+    version,
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -50,6 +60,8 @@ def rows_of(placed: Placed) -> list[Row]:
     rows = [fact_row(placed)]
     if type(fact) in ENTRY_OF:
         rows.append(entry_row(placed))
+    if isinstance(fact, EvaluationGiven):
+        rows += evaluation_rows(placed.tenant, fact)
     for speech in SPEECHES.get(type(fact), ()):
         key = getattr(fact, speech.key)
         if key:
@@ -62,6 +74,23 @@ def entry_row(placed: Placed) -> Row:
     kind: Any = type(placed.fact)
     table, values_of = _entry(kind)
     return Row(table, values_of(placed.fact, placed))
+
+
+def evaluation_rows(tenant: str, given: EvaluationGiven) -> list[Row]:
+    """A row for each question; of those that are in it no longer, one that takes the earlier row away."""
+    day = day_of(given.first_at_us)
+    gone = (Mark(question=question, most=1) for question in given.withdrawn)
+    return [
+        Row(
+            EVALUATIONS.name,
+            (
+                tenant, day, given.evaluation_id, mark.question, given.contact_id, given.segment_id, given.agent_id,
+                given.form, mark.score, mark.most, mark.comment, given.evaluator, given.first_at_us, given.at_us, deleted,
+            ),
+        )
+        for marks, deleted in ((given.marks, 0), (gone, 1))
+        for mark in marks
+    ]  # fmt: skip
 
 
 @cache

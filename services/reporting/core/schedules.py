@@ -10,6 +10,8 @@ last one stopped.
 * Sent is sent: never again.
 * A failed attempt is repeated after 1, 5, 15, 30 minutes and then every hour.
 * An attempt of which nobody knows the end (its process died) may have arrived: after ten minutes it is repeated and says so.
+* Each end is told as a fact. What is told is read from the attempts, so that an owner tells what its predecessor could not; facts have
+  the attempt's name, and the streams drop a repetition for as long as one is told.
 * Twelve hours after it was due a report is given up, so that an installation that was away for a week, or a new schedule, sends nothing old.
 """
 
@@ -30,6 +32,8 @@ MINUTE_US: Final = 60 * SECOND_US
 BACKOFF_US: Final = tuple(minutes * MINUTE_US for minutes in (1, 5, 15, 30, 60))
 UNKNOWN_US: Final = 10 * MINUTE_US
 GIVEN_UP_US: Final = 12 * 60 * MINUTE_US
+TELL_US: Final = 9 * MINUTE_US
+"""For so long an attempt that has ended is told: a little shorter than the streams remember what they have."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -136,6 +140,16 @@ def decide(schedule: Schedule, occurrence: Occurrence, attempts: Iterable[Attemp
             unknown = any(attempt.state == "began" for attempt in made)
             jobs.append(Job(target, last.number + 1, unknown))
     return jobs
+
+
+def news(attempts: Iterable[Attempt], now_us: int) -> list[Attempt]:
+    """Those that ended lately."""
+    return [
+        attempt
+        for made in newest(attempts).values()
+        for attempt in made
+        if attempt.state != "began" and attempt.at_us > now_us - TELL_US
+    ]
 
 
 def newest(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:

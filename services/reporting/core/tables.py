@@ -355,6 +355,28 @@ CENTER_REVISIONS: Final = Entries(
     ),
 )
 
+EVALUATIONS: Final = Entries(
+    "evaluations",
+    (
+        "tenant",
+        "day",
+        "evaluation_id",
+        "question",
+        "contact_id",
+        "segment_id",
+        "agent_id",
+        "form",
+        "score",
+        "most",
+        "comment",
+        "evaluator",
+        "at",
+        "version",
+        "deleted",
+    ),
+)
+"""A row a question, not a fact: a later one replaces it (``rows.evaluation_rows``)."""
+
 CARDS: Final[tuple[Card, ...]] = (CONTACTS, OFFERS, LEGS, RECORDINGS)
 ENTRIES: Final[tuple[Entries, ...]] = (
     FACTS,
@@ -365,6 +387,6 @@ ENTRIES: Final[tuple[Entries, ...]] = (
     CENTER_REVISIONS,
 )
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {card.name: card.columns for card in CARDS} | {
-    entries.name: entries.columns for entries in ENTRIES
+    entries.name: entries.columns for entries in (*ENTRIES, EVALUATIONS)
 }
 """The columns that a row of each table fills, in order."""

@@ -51,7 +51,9 @@ def test_bus_streams_do_not_overlap() -> None:
 def test_bus_streams_share_a_pattern_among_them() -> None:
     found = streams.by_stream([subjects.any_fact("demo")])
     assert found == {
-        "CC_EVENTS": ["cc.v1.evt.demo.ivr.*.*", "cc.v1.evt.demo.queue.*.*", "cc.v1.evt.demo.recording.*.*"],
+        "CC_EVENTS": [
+            f"cc.v1.evt.demo.{service}.*.*" for service in ("ivr", "queue", "recording", "reporting")
+        ],
         "CC_ROUTING": ["cc.v1.evt.demo.routing.*.*"],
         "CC_CENTER": ["cc.v1.evt.demo.center.*.*"],
     }

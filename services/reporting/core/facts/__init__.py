@@ -1,4 +1,4 @@
-"""The facts that become rows: every message of ivr, queue, recording and routing, field by field.
+"""The facts that become rows: every message of ivr, queue, recording, routing and reporting itself, field by field.
 
 Names and fields are those of ``proto/peyvand/*/v1``; a contract test holds them equal, because the ``facts`` table keeps
 each fact whole. Times are microseconds since the epoch, UTC; durations are milliseconds.
@@ -63,6 +63,13 @@ from services.reporting.core.facts.recording import (
     RecordingFailed,
     RecordingStarted,
     RecordingStored,
+)
+from services.reporting.core.facts.reporting import (
+    EvaluationGiven,
+    Mark,
+    ReportFailed,
+    ReportingFact,
+    ReportSent,
 )
 from services.reporting.core.facts.routing import (
     AgentActivityChanged,
@@ -135,6 +142,7 @@ __all__ = [
     "Decided",
     "DialRefused",
     "DispositionKeyed",
+    "EvaluationGiven",
     "Excluded",
     "Explanation",
     "IvrEnded",
@@ -142,6 +150,7 @@ __all__ = [
     "IvrStepTaken",
     "IvrStepsTaken",
     "KeyPressed",
+    "Mark",
     "NodeChanged",
     "NodeDrainChanged",
     "NodeDrained",
@@ -166,6 +175,9 @@ __all__ = [
     "RecordingFailed",
     "RecordingStarted",
     "RecordingStored",
+    "ReportFailed",
+    "ReportSent",
+    "ReportingFact",
     "RoutingFact",
     "SupervisionChanged",
     "SupervisionEnded",
@@ -203,12 +215,13 @@ class Unread(msgspec.Struct, frozen=True, kw_only=True):
     data_hex: str = ""
 
 
-AnyFact = IvrFact | QueueFact | RecordingFact | RoutingFact | CenterRevised | Unread
+AnyFact = IvrFact | QueueFact | RecordingFact | ReportingFact | RoutingFact | CenterRevised | Unread
 
-OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact], ...]] = (
+OBSERVATIONS: Final[tuple[type[IvrFact | QueueFact | RecordingFact | ReportingFact], ...]] = (
     *get_args(IvrFact),
     *get_args(QueueFact),
     *get_args(RecordingFact),
+    *get_args(ReportingFact),
 )
 """Messages of the stream of events. Those of routing come inside ``Decided``, and steps of a call inside the message that tells them."""
 
