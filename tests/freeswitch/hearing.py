@@ -16,7 +16,8 @@ RATE = 8000
 _takes = itertools.count()
 
 
-def _size(path: Path) -> int:
+def bytes_of(path: Path) -> int:
+    """How long a file is by now."""
     return path.stat().st_size if path.exists() else 0
 
 
@@ -33,7 +34,7 @@ async def heard(rig: Rig, leg: str, tones: Mapping[str, float]) -> tuple[set[str
     path: Path = rig.switch.recordings.parent / f"{leg}-{next(_takes)}.wav"
 
     async def long_enough() -> bool:
-        return _size(path) > RATE * 4
+        return bytes_of(path) > RATE * 4
 
     async with rig.switch.watch("RECORD_STOP") as watch:
         await watch.ask(
