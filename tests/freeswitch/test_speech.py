@@ -90,8 +90,6 @@ async def test_a_callers_voice_ends_the_prompt_and_is_understood(words: Rig) -> 
         heard = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").reshape(-1, 2).astype(float)
     voice, prompt = loud(heard[:, 0]), loud(heard[:, 1])
     began = int(np.flatnonzero(voice)[0])
-    silent = next(i for i in range(began, len(prompt)) if not prompt[i : i + 15].any())
-    print(f"the prompt ended {(silent - began) * 20} ms after the caller began to speak")
     assert prompt[began - 15 : began].any(), "the line's noise has ended the prompt, not the caller"
 
 
