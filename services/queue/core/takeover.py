@@ -412,6 +412,11 @@ def _agent_found(node: Node, agent: AgentLeg) -> None:
         return
     offer = offer_from(node, agent, Phase.RINGING)
     offer.reported = True
+    if caller is not None and caller.stage in (Stage.BRIDGING, Stage.TALKING) and agent.kind != "consult":
+        # Several answered while nobody looked; routing withdraws it on reading OfferAnswered, and has the agent free from then on.
+        offer.cause = "LOSE_RACE"
+        node.close_offer(offer, "LOSE_RACE")
+        return
     offer.cause = "caller_gone"
     if agent.answered:
         say_sorry(node, offer)

@@ -143,3 +143,19 @@ def test_routing_withdraws_one_of_several(rig: Rig) -> None:
     assert legs[1] not in rig.legs
     assert {legs[0], legs[2]} <= rig.legs.keys()
     assert rig.state() == "offered"
+
+
+def test_several_answer_while_nobody_looks_and_the_next_owner_ends_all_but_one(rig: Rig) -> None:
+    """Routing has who lost free as soon as one has answered: a prompt in their ears would make their phones busy for the next call."""
+    legs = ring_all(rig)
+    rig.dead = True
+    for leg in legs:
+        rig.answer(leg)
+    rig.deliver()
+    rig.take_over()
+    rig.deliver()
+    assert len([leg for leg in legs if leg in rig.legs]) == 1
+    assert rig.commands(outputs.Farewell) == []
+    rig.settle()
+    assert rig.state() == "talking"
+    assert rig.facts(facts.OfferFailed) == []
