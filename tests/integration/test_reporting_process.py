@@ -20,6 +20,7 @@ from services.common import ids
 from services.common.auth import issue
 from services.common.bus import Outgoing, subjects
 from services.common.bus.embedded import EmbeddedNats
+from services.common.bus.migrate import migrate
 from services.common.bus.nats import NatsBus
 from services.common.clickhouse import StoreUrl
 from services.common.clickhouse.embedded import EmbeddedClickHouse
@@ -86,6 +87,13 @@ async def until(condition: Callable[[], Awaitable[bool]], *, what: str) -> None:
             return
         await asyncio.sleep(0.05)
     pytest.fail(f"not within a minute: {what}")
+
+
+@pytest.fixture
+def nats_server(own_nats: EmbeddedNats) -> EmbeddedNats:
+    """The test's own: a process' consumers are durable, and what another test's process has acknowledged stands in that one's database."""
+    asyncio.run(migrate(own_nats.start(), replicas=1))
+    return own_nats
 
 
 @pytest.fixture
@@ -198,7 +206,8 @@ async def test_killed_again_and_again_it_loses_and_doubles_nothing(
         )
 
     await until(books_are_right, what="the standing check has compared everything")
-    assert (await process.books(tenant))["right"] is True
+    found = await process.books(tenant)
+    assert found["right"] is True, found
     assert process.end(signal.SIGTERM) == 0
 
 
